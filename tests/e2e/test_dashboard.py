@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -84,7 +85,14 @@ def test_filtered_workload_is_forwarded_and_its_next_pod_followed(
             [*kubectl, "delete", "pod", pod[1], "--wait=false"], check=True, timeout=30,
             capture_output=True, env={"PATH": os.environ["PATH"], "HOME": str(own_home)},
         )  # fmt: skip
-        assert exchange(port, b"again", answer=5) == b"again"
+
+        def answered() -> bool:
+            # A connection that the old pod still accepts ends with it.
+            with contextlib.suppress(ConnectionResetError):
+                return exchange(port, b"again", answer=5) == b"again"
+            return False
+
+        wait_until(answered, "an answer of the next pod", 40)
 
         def moved() -> bool:
             now = re.search(r"forwarding to (echo-\S+):", terminal.screen())
