@@ -54,16 +54,17 @@ class QuitScreen(Dialog[QuitChoice | None]):
     def compose(self) -> ComposeResult:
         """Show the question and its keys."""
         what = pluralize(self._forwards, "forward")
+        connections = ""
         if self._connections:
-            what += f" with {pluralize(self._connections, 'open connection')}"
+            connections = f" with {pluralize(self._connections, 'open connection')}"
         with Vertical() as box:
             if self._keep_running:
                 box.border_subtitle = "enter  keep running · y  stop all · n  cancel"
-                yield Static(f"Quit and keep {what} running?")
+                yield Static(f"Quit and keep {what} running{connections}?")
             else:
                 keep_running = " · l  keep running" if self._can_keep_running else ""
                 box.border_subtitle = f"y  quit{keep_running} · n  cancel"
-                yield Static(f"Quit and stop {what}?")
+                yield Static(f"Quit and stop {what}{connections}?")
 
     def action_stop(self) -> None:
         """Stop all forwards and quit."""
