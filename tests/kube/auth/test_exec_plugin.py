@@ -232,3 +232,8 @@ async def test_plugin_is_not_found_through_a_relative_path_entry(
     with pytest.raises(AuthError, match="not on the PATH"):
         await token(ExecPlugin(login, ClusterEntry(name="c"), environ, timeout_s=20))
     assert not marker.exists()
+
+
+async def test_absolute_command_needs_no_path(plugins: PluginFactory) -> None:
+    plugin = plugins.plugin("answer(token='t')", env=(("PATH", "."),))
+    assert await token(plugin) == "Bearer t"

@@ -109,7 +109,7 @@ class ExecPlugin:
         # Like Go's exec.LookPath: nothing is run from the current folder through PATH.
         folders = (path or os.defpath).split(os.pathsep)
         safe_path = os.pathsep.join(folder for folder in folders if Path(folder).is_absolute())
-        executable = shutil.which(entry.command, path=safe_path) if safe_path else None
+        executable = shutil.which(entry.command, path=safe_path)
         if executable is None:
             raise AuthError(
                 f'the exec plugin "{self._name}" is not installed, or not on the PATH',
