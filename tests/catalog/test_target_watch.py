@@ -526,6 +526,34 @@ async def test_closed_watch_reports_nothing(setup: Setup) -> None:
     assert watch.current == current
 
 
+async def test_every_pod_of_the_target_is_found_and_observed(setup: Setup) -> None:
+    setup.server.put("deployments", workload("web"))
+    setup.server.put("pods", pod("web-1"))
+    watch = setup.watch(TargetKind.DEPLOYMENT, "web", "http")
+    old = (await pod_named(watch, "web-1")).pod
+    seen: list[bool | None] = []
+
+    def observe() -> None:
+        found = watch.find_pod(old)
+        seen.append(found.deleting if found is not None else None)
+
+    watch.observe(observe)
+    setup.server.put("pods", pod("web-2"))
+    setup.server.put("pods", pod("web-1", deleting=True))
+    await pod_named(watch, "web-2")
+    await until(lambda: True in seen)
+    setup.server.delete("pods", "shop", "web-1")
+    await until(lambda: seen[-1] is None)
+    setup.server.put("pods", pod("web-1", uid="another"))
+    await until(lambda: len(seen) > seen.index(None) + 1)
+    assert watch.find_pod(old) is None, "another pod of the same name"
+    watch.close()
+    count = len(seen)
+    setup.server.delete("pods", "shop", "web-2")
+    await asyncio.sleep(0)
+    assert len(seen) == count
+
+
 async def test_refresh_uses_fresh_connections(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")

@@ -34,6 +34,7 @@ from tui_forward.model import (
     Context,
     Forward,
     Namespace,
+    Pod,
     PodLog,
     PodRef,
     Reason,
@@ -63,6 +64,22 @@ class FakeWatch:
         self.closed = False
         self.failure: Exception | None = None
         self._news = asyncio.Event()
+        self._pods: dict[PodRef, Pod] = {}
+        self._observer: Callable[[], None] = lambda: None
+
+    def set_pod(self, ref: PodRef, pod: Pod | None) -> None:
+        """Have the cluster report a pod; None: it is gone."""
+        if pod is None:
+            self._pods.pop(ref, None)
+        else:
+            self._pods[ref] = pod
+        self._observer()
+
+    def find_pod(self, ref: PodRef) -> Pod | None:
+        return self._pods.get(ref)
+
+    def observe(self, on_change: Callable[[], None]) -> None:
+        self._observer = on_change
 
     def set(self, resolution: Resolution) -> None:
         self.current = resolution

@@ -34,6 +34,7 @@ from tui_forward.kube.api.resources import PODS, SERVICES, WORKLOADS
 from tui_forward.kube.client import ClusterClient
 from tui_forward.model import (
     Pod,
+    PodRef,
     Reason,
     ReasonCode,
     Resolution,
@@ -118,6 +119,7 @@ class CatalogTargetWatch:
         self._retry: asyncio.TimerHandle | None = None
         self._scheduled: asyncio.Handle | None = None
         self._closed = False
+        self._on_change: Callable[[], None] | None = None
 
     # TargetWatch ----------------------------------------------------------------------
 
@@ -153,11 +155,24 @@ class CatalogTargetWatch:
                 handle.refresh()
         self._resolve()
 
+    def find_pod(self, ref: PodRef) -> Pod | None:
+        """Return a pod as last reported; None if neither watch has it."""
+        for handle in (self._named, self._pods):
+            pod = handle.get(ref.namespace, ref.name) if handle is not None else None
+            if pod is not None and pod.uid == ref.uid:
+                return pod
+        return None
+
+    def observe(self, on_change: Callable[[], None]) -> None:
+        """Call `on_change` after every batch of changes, until `close`."""
+        self._on_change = on_change
+
     def close(self) -> None:
         """Stop following. Idempotent."""
         if self._closed:
             return
         self._closed = True
+        self._on_change = None
         for handle in (self._retry, self._scheduled):
             if handle is not None:
                 handle.cancel()
@@ -238,6 +253,8 @@ class CatalogTargetWatch:
             resolution = self._resolve_anchored()
         if resolution is not None:
             self._set(resolution)
+        if self._on_change is not None:
+            self._on_change()
 
     def _set(self, resolution: Resolution) -> None:
         if resolution == self._current:

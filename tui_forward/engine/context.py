@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from tui_forward.engine.connections.local_ports import InheritedSockets
 from tui_forward.engine.host.process_lookup import ClientProcessLookup
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.transport_cache import TransportCache
-from tui_forward.model import Event, Resolution, Target
+from tui_forward.model import Event, Pod, PodRef, Resolution, Target
 from tui_forward.transport.access import ServerAccess
 
 
@@ -29,8 +30,17 @@ class TargetWatch(Protocol):
         pod until the API has reported something newer about it.
         """
 
+    def find_pod(self, ref: PodRef) -> Pod | None:
+        """Return a pod as last reported, whatever `current` is; None if it is not known now."""
+
+    def observe(self, on_change: Callable[[], None]) -> None:
+        """Call `on_change` whenever the result of `find_pod` may have changed. It must not raise.
+
+        Replaces the previous observer.
+        """
+
     def close(self) -> None:
-        """Stop following. Idempotent."""
+        """Stop following and observing. Idempotent."""
 
 
 class ClusterProvider(Protocol):

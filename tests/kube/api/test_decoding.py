@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.kube.objects import capture, capture_body, pod, service, workload
+from tests.support.recorded_pods import recorded_pods
 from tui_forward.kube import (
     DAEMONSETS,
     DEPLOYMENTS,
@@ -344,6 +345,42 @@ def test_owner_without_controller_flag_is_ignored() -> None:
     raw = pod(owner=("Job", "x"))
     raw["metadata"]["ownerReferences"][0]["controller"] = None
     assert decode(raw).owner is None
+
+
+EXITED = {"exitCode": 7, "reason": "Error"}
+LAST: Any = {"lastState": {"terminated": EXITED}}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (running("a"), None),
+        (ended("a", **EXITED), (1, 7, False)),
+        ({**ended("a", **EXITED), "restartCount": 2}, (3, 7, False)),
+        ({**waiting("a", "CrashLoopBackOff"), "restartCount": 2, **LAST}, (3, 7, False)),
+        (running("a", restarts=3, **LAST), (3, 7, True)),
+    ],
+)
+def test_end_of_a_container_has_a_number(
+    status: dict[str, Any], expected: tuple[int, int, bool] | None
+) -> None:
+    decoded = decode(raw_pod({"containerStatuses": [status]}))
+    found = [(one.number, one.code, one.restarted) for one in decoded.exits]
+    assert found == ([expected] if expected else [])
+
+
+def test_recorded_ends_of_pods_are_decoded() -> None:
+    evicted = next(recorded_pods("032-evicted-by-api-mid-connection"))
+    assert evicted is not None
+    assert (evicted.deleting, evicted.disruption) == (True, "EvictionByEvictionAPI")
+    assert evicted.delete_by == parse_rfc3339("2026-11-29T12:38:58Z")
+    killed = list(recorded_pods("035-container-killed-mid-connection"))
+    exits = [
+        [(e.container, e.number, e.code, e.restarted) for e in pod.exits] for pod in killed if pod
+    ]
+    assert exits[:2] == [[("c", 1, 137, False)], [("c", 1, 137, True)]]
+    lost = list(recorded_pods("036-sandbox-killed-mid-connection"))
+    assert [pod.sandbox_ready for pod in lost if pod][:3] == [True, False, True]
 
 
 def test_null_fields_get_defaults() -> None:

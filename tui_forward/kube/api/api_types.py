@@ -58,6 +58,7 @@ class PodSpec(msgspec.Struct, gc=False, rename="camel"):
     """corev1.PodSpec."""
 
     node_name: str = ""
+    host_network: bool | None = None
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
 
@@ -108,6 +109,7 @@ class ContainerStatus(msgspec.Struct, gc=False, rename="camel"):
     restart_count: int = 0
     started: bool | None = None
     state: ContainerState | None = None
+    last_state: ContainerState | None = None
     container_id: str = msgspec.field(name="containerID", default="")
 
 

@@ -8,6 +8,7 @@ from tui_forward.kube.api import api_types
 from tui_forward.kube.api.pod_status import is_sidecar, summarize_pod
 from tui_forward.kube.timestamps import parse_rfc3339
 from tui_forward.model import (
+    ContainerExit,
     DeclaredPort,
     Namespace,
     OwnerRef,
@@ -80,10 +81,15 @@ def decode_pod(raw: api_types.Pod) -> Pod:
     metadata, spec, status = raw.metadata, raw.spec, raw.status
     summary = summarize_pod(raw)
     ready, ready_since = False, 0.0
+    disruption, sandbox_ready = "", True
     for condition in status.conditions or ():
         if condition.type == "Ready":
             ready = condition.status == "True"
             ready_since = parse_rfc3339(condition.last_transition_time)
+        elif condition.type == "DisruptionTarget" and condition.status == "True":
+            disruption = condition.reason or condition.type
+        elif condition.type == "PodReadyToStartContainers":
+            sandbox_ready = condition.status != "False"
     containers = spec.containers or []
     if spec.init_containers:
         containers = [*containers, *filter(is_sidecar, spec.init_containers)]
@@ -95,17 +101,16 @@ def decode_pod(raw: api_types.Pod) -> Pod:
     ]
     max_restarts = 0
     container_ids = []
-    for state in status.container_statuses or ():
+    statuses = list(status.container_statuses or ())
+    for state in statuses:
         max_restarts = max(max_restarts, state.restart_count)
         if state.container_id:
             container_ids.append(state.container_id)
     if status.init_container_statuses and len(containers) > len(spec.containers or ()):
         container_names = {c.name for c in containers}
-        container_ids += [
-            s.container_id
-            for s in status.init_container_statuses
-            if s.container_id and s.name in container_names
-        ]
+        sidecars = [s for s in status.init_container_statuses if s.name in container_names]
+        container_ids += [s.container_id for s in sidecars if s.container_id]
+        statuses += sidecars
     return Pod(
         namespace=intern_text(metadata.namespace),
         name=metadata.name,
@@ -122,12 +127,34 @@ def decode_pod(raw: api_types.Pod) -> Pod:
         max_restarts=max_restarts,
         created_at=parse_rfc3339(metadata.creation_timestamp),
         deleting=metadata.deletion_timestamp is not None,
+        delete_by=parse_rfc3339(metadata.deletion_timestamp),
+        disruption=disruption,
+        sandbox_ready=sandbox_ready,
+        host_network=bool(spec.host_network),
+        exits=tuple(filter(None, map(_latest_exit, statuses))),
         node=intern_text(spec.node_name),
         ip=status.pod_ip,
         labels=_labels(tuple(metadata.labels.items())) if metadata.labels else _NO_LABELS,
         owner=_owner(metadata),
         ports=_ports(tuple(ports)) if ports else (),
         container_ids=tuple(container_ids),
+    )
+
+
+def _latest_exit(status: api_types.ContainerStatus) -> ContainerExit | None:
+    now = status.state.terminated if status.state is not None else None
+    before = status.last_state.terminated if status.last_state is not None else None
+    terminated = now or before
+    if terminated is None:
+        return None
+    running = status.state is not None and status.state.running is not None
+    return ContainerExit(
+        container=intern_text(status.name),
+        # A container that has not been restarted yet has ended once more than it was restarted.
+        number=status.restart_count + (not running),
+        code=terminated.exit_code,
+        reason=intern_text(terminated.reason),
+        restarted=running,
     )
 
 
