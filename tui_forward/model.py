@@ -230,7 +230,6 @@ class ReasonCode(StrEnum):
     TUNNEL_NOT_OPEN = "tunnel.not_open"
     TUNNEL_SILENT = "tunnel.silent"
     TUNNEL_NO_PONG = "tunnel.no_pong"
-    TUNNEL_DRAIN_TIMEOUT = "tunnel.drain_timeout"
     TUNNEL_STREAM_ABANDONED = "tunnel.stream_abandoned"
 
     # End of one local connection
@@ -469,6 +468,16 @@ class OwnerRef(msgspec.Struct, frozen=True, gc=False):
     name: str
 
 
+class ContainerExit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The latest end of a container that has ended at least once."""
+
+    container: str
+    number: int  # how many times the container has ended
+    code: int  # exit code
+    reason: str = ""  # "Error", "OOMKilled", "Completed"
+    restarted: bool = False  # whether it has been started again
+
+
 class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The used fields of a pod; timestamps are epoch seconds, 0 if absent."""
 
@@ -487,6 +496,11 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     max_restarts: int = 0  # of any one container, by which kubectl chooses
     created_at: float = 0.0
     deleting: bool = False
+    delete_by: float = 0.0  # end of the grace period, if it is being deleted
+    disruption: str = ""  # why it is evicted ("EvictionByEvictionAPI"), from DisruptionTarget
+    sandbox_ready: bool = True  # False while its sandbox is missing
+    host_network: bool = False  # shares the network of its node
+    exits: tuple[ContainerExit, ...] = ()  # of containers that have ended, init ones excluded
     node: str = ""
     ip: str = ""
     labels: dict[str, str] = {}

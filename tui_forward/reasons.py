@@ -473,9 +473,6 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         "Check proxies in front of the API server: they may break upgraded connections",
         _API,
     ),
-    ReasonCode.TUNNEL_DRAIN_TIMEOUT: _Entry(
-        "the forward left the pod, and the time to finish is over", "", _API
-    ),
     ReasonCode.TUNNEL_STREAM_ABANDONED: _Entry(
         "the server's end of the tunnel has stopped in part", "", _API
     ),

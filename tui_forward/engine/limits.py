@@ -25,7 +25,6 @@ class Limits:
     tunnel_idle_s: float = 30.0  # how long an idle tunnel beyond `spare` is kept
     dial_timeout_s: float = 10.0  # TCP, proxy and TLS together
     upgrade_timeout_s: float = 5.0  # how long one transport may take to answer the upgrade request
-    drain_s: float = 30.0  # how long connections on a tunnel to a previous pod may continue
     ping_every_s: float = 5.0  # period of liveness checks on each tunnel
     # A tunnel with a PING unanswered for so long, and no other data received meanwhile, is dead.
     silence_s: float = 10.0

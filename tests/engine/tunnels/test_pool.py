@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from dataclasses import replace
 
 import pytest
@@ -139,16 +140,52 @@ async def test_connections_finish_on_the_previous_pod() -> None:
         await until(lambda: len(harness.cluster.live) == harness.pool.tunnels)
 
 
-async def test_draining_the_previous_pod_is_bounded() -> None:
-    async with engine_harness(replace(Limits(), drain_s=0.1)) as harness:
+async def test_connections_to_the_previous_pod_have_no_time_limit() -> None:
+    async with engine_harness() as harness:
+        loop = asyncio.get_running_loop()
         await harness.open(ECHO)
         client = harness.accept()
         client.send(b"x")
         assert await receive(client, 1) == b"x"
-        await harness.pool.connect(OTHER_POD, ECHO)
-        await asyncio.wait_for(harness.tasks[0], 5)
-        assert harness.connections[0].failed
+        delays: list[float] = []
+
+        def call_later(delay: float, *rest: object) -> asyncio.TimerHandle:
+            delays.append(delay)
+            return loop.call_at(loop.time() + delay, *rest)  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "call_later", call_later)
+            harness.pool.disconnect(because("the pod is not Ready"))
+        assert not delays, "nothing is to end the connection later"
+        client.send(b"y")
+        assert await receive(client, 1) == b"y"
         client.close()
+        await harness.tasks[0]
+        await until(lambda: not harness.cluster.live)
+
+
+async def test_idle_tunnel_shows_the_path_of_a_busy_one_while_draining() -> None:
+    async with engine_harness(replace(Limits(), spare=2, max_spare=2)) as harness:
+        await harness.open(ECHO)
+        await until(lambda: harness.pool.tunnels == 2)
+        client = harness.accept()
+        client.send(b"x")
+        assert await receive(client, 1) == b"x"
+        await until(lambda: harness.pool.tunnels == 3)
+        busy = next(tunnel for tunnel in harness.pool._tunnels if tunnel.channels)
+        await harness.pool.connect(OTHER_POD, ECHO)
+        draining = set(harness.pool._draining)
+        assert len(draining) == 2
+        assert harness.pool.path_is_alive(busy)
+        (idle,) = draining - {busy}
+        harness.pool.tunnel_changed(idle)  # its round trip was measured
+        assert set(harness.pool._draining) == draining
+        idle.last_received_at = -math.inf
+        assert not harness.pool.path_is_alive(busy), "tunnels to another pod prove nothing"
+        client.close()
+        await harness.tasks[0]
+        assert not set(harness.pool._draining)
+        await until(lambda: len(harness.cluster.live) == harness.pool.tunnels)
 
 
 async def test_dials_and_losses_are_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -27,6 +27,7 @@ from tui_forward.engine.forward_logger import ForwardLogger
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel
 from tui_forward.engine.tunnels.dialer import Connect, Dialer
+from tui_forward.engine.tunnels.draining_tunnels import DrainingTunnels
 from tui_forward.engine.tunnels.pool_growth import PoolGrowth
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.engine.tunnels.transport_cache import TransportCache
@@ -85,8 +86,7 @@ class TunnelPool:
         self._loss: asyncio.Future[TuiForwardError] | None = None
         self._last_error: TuiForwardError = TransportError(Reason(code=ReasonCode.TUNNEL_NOT_OPEN))
         self._tunnels = TunnelSet(limits.max_tunnels)
-        # Tunnels that only finish what they carry.
-        self._draining: set[Tunnel] = set()
+        self._draining = DrainingTunnels(self._close_tunnel)
         self._closing: set[asyncio.Task[None]] = set()
         self._waiters = TunnelWaiters(self._tunnels, limits)
         self._growth = PoolGrowth(
@@ -108,8 +108,7 @@ class TunnelPool:
         """Dial the first tunnel to a pod; the pool is then `up`. Raises as `Dialer.dial`.
 
         With another pod than before, the tunnels to the old one are drained: idle ones close,
-        ones with connections live until those end, at most `limits.drain_s`. Safe to cancel:
-        then the pool is down.
+        ones with connections live until those end. Safe to cancel: then the pool is down.
         """
         if self._closed:
             raise TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED))
@@ -181,17 +180,10 @@ class TunnelPool:
 
         Connections that wait for a tunnel keep waiting. Idempotent.
         """
-        for tunnel in list(self._tunnels):
+        tunnels = list(self._tunnels)
+        for tunnel in tunnels:
             self._tunnels.remove(tunnel)
-            if tunnel.channels:
-                self._draining.add(tunnel)
-                self._loop.call_later(
-                    self._limits.drain_s,
-                    tunnel.abort,
-                    TransportError(Reason(code=ReasonCode.TUNNEL_DRAIN_TIMEOUT)),
-                )
-            else:
-                self._close_tunnel(tunnel)
+        self._draining.add(tunnels)
         self._go_down(TransportError(reason))
 
     def abort(self, reason: Reason) -> None:
@@ -263,9 +255,7 @@ class TunnelPool:
         """See `TunnelOwner`."""
         self._refused_at = max(self._refused_at, tunnel.refused_at)
         if tunnel in self._draining:
-            if not tunnel.channels:
-                self._draining.discard(tunnel)
-                self._close_tunnel(tunnel)
+            self._draining.update(tunnel)
             return
         if tunnel in self._tunnels:
             self._tunnels.update(tunnel)
@@ -297,7 +287,7 @@ class TunnelPool:
         since = self._loop.time() - self._limits.silence_s
         return any(
             other is not tunnel and other.up and other.last_received_at > since
-            for other in self._tunnels
+            for other in self._draining.group_of(tunnel) or self._tunnels
         )
 
     def _replace(self, tunnel: Tunnel) -> None:
