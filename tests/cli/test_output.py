@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import threading
 
@@ -21,26 +22,29 @@ def test_lines_arrive_in_order_on_both_streams() -> None:
     ]
 
 
-def test_closed_stdout_is_reported_once() -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    broken = threading.Event()
-    calls: list[None] = []
+@pytest.mark.parametrize("failing", ["stdout", "stderr"])
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF])
+def test_lines_that_cannot_be_written_are_dropped_until_they_can(failing: str, number: int) -> None:
+    attempts = threading.Semaphore(0)
+    written: list[bytes] = []
+    other: list[bytes] = []
 
-    def on_broken() -> None:
-        calls.append(None)
-        broken.set()
+    def write(data: bytes) -> None:
+        attempts.release()
+        if data == b"one\n":
+            raise OSError(number, os.strerror(number))
+        written.append(data)
 
-    stderr: list[bytes] = []
-    output = Output(fd_writer(writer), stderr.append, on_broken=on_broken)
-    output.out("one")
-    assert broken.wait(5)
-    output.out("two")
-    output.err("still here")
+    is_stdout = failing == "stdout"
+    output = Output(write, other.append) if is_stdout else Output(other.append, write)
+    put, put_other = (output.out, output.err) if is_stdout else (output.err, output.out)
+    put("one")
+    assert attempts.acquire(timeout=5)
+    put("two")
+    put_other("still here")
     output.close()
-    os.close(writer)
-    assert len(calls) == 1
-    assert stderr == [b"still here\n"]
+    assert written == [b"two\n"]
+    assert other == [b"still here\n"]
 
 
 def test_reader_that_never_reads_blocks_nothing_and_the_queue_is_bounded() -> None:

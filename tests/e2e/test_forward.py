@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -162,23 +163,46 @@ def _all(lines: list[str], start: str) -> list[str]:
     return [line for line in lines if line.startswith(start)]
 
 
-def test_closed_stdout_ends_the_command() -> None:
+@pytest.mark.parametrize("sink", ["closed", "full", "pipe without a reader"])
+def test_forward_outlives_its_output(sink: str) -> None:
+    port = free_port()
+    arguments = f'"$0" -m tui_forward forward svc/web {port}:http -n shop'
+    suffix = {"closed": "<&- >&- 2>&-", "full": ">/dev/full 2>&1", "pipe without a reader": "2>&1"}
+    if sink == "full" and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    reader, writer = os.pipe()
+    os.close(reader)
     command = subprocess.Popen(
-        [*PROGRAM, "forward", "svc/web", ":http", "-n", "shop"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        ["sh", "-c", f"exec {arguments} {suffix[sink]}", sys.executable],
+        stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    assert command.stdout is not None
+    os.close(writer)
     try:
-        first = command.stdout.readline()
-        port = int(first.split()[2].rpartition(":")[2])
-        command.stdout.readline()
-        command.stdout.close()
-        with contextlib.suppress(OSError):
-            http_get(port)  # makes it print "Handling connection" to the closed pipe
-        assert command.wait(20) == 0
+
+        def answers() -> bool:
+            with contextlib.suppress(OSError):
+                return http_get(port)[0] == 200
+            return False
+
+        wait_until(answers, "the forward")
+        for _ in range(3):  # each prints "Handling connection"
+            assert http_get(port)[0] == 200
+        assert command.poll() is None
     finally:
-        command.kill()
-        command.wait()
+        command.terminate()
+        assert command.wait(20) == 0
+
+
+def test_forward_under_nohup_outlives_its_terminal() -> None:
+    process = Process("nohup", *PROGRAM, "forward", "svc/web", ":http", "-n", "shop")
+    try:
+        port = wait_for_port(process)
+        process.popen.send_signal(signal.SIGHUP)
+        for _ in range(3):
+            assert http_get(port)[0] == 200
+        assert process.popen.poll() is None
+    finally:
+        assert process.stop() == 0
 
 
 def _shrink_pipe(descriptor: int) -> int:

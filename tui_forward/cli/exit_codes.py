@@ -11,7 +11,7 @@ class ExitCode(IntEnum):
     """Exit code of `tui-forward`."""
 
     DONE = 0  # finished, or ended by Ctrl-C, SIGTERM or a closed stdout
-    FAILED = 1
+    FAILED = 1  # or declined by the user
     USAGE = 2  # invalid command line
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from tui_forward.cli.exit_codes import ExitCode, exit_code_for
 from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import cluster_options
 from tui_forward.cli.output import print_error
+from tui_forward.cli.standard_streams import OutputClosedError, secure_standard_streams
 from tui_forward.errors import TuiForwardError, UsageError
 
 # Sub-commands in the order of `--help`: the module of each, imported on use, and its help text,
@@ -168,6 +168,7 @@ def _pass_on(ctx: click.Context, name: str, options: dict[str, str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors are printed, not raised."""
+    secure_standard_streams()
     try:
         result: Any = cli.main(
             args=None if arguments is None else list(arguments),
@@ -175,16 +176,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
         return result if isinstance(result, int) else ExitCode.DONE
+    except OutputClosedError:
+        return ExitCode.DONE
     except TuiForwardError as error:
         print_error(error)
         return exit_code_for(error)
     except click.ClickException as error:
         print_error(UsageError(_error_text(error), hint=_help_hint(error)))
         return ExitCode.USAGE
-    except (click.Abort, KeyboardInterrupt):
-        return ExitCode.DONE
-    except BrokenPipeError:
-        _redirect_stdout_to_null()
+    except click.Abort as error:  # Ctrl-C, or the end of stdin where input is needed
+        interrupted = isinstance(error.__cause__, KeyboardInterrupt)
+        return ExitCode.DONE if interrupted else ExitCode.FAILED
+    except KeyboardInterrupt:
         return ExitCode.DONE
     except Exception as error:  # users see a traceback only on request
         if os.environ.get("TUI_FORWARD_DEBUG"):
@@ -208,9 +211,3 @@ def _help_hint(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context is not None else "tui-forward"
     return f"see {path} --help"
-
-
-def _redirect_stdout_to_null() -> None:
-    """Redirect stdout, because the interpreter flushes it at exit and reports a broken pipe."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())

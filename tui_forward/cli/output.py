@@ -1,11 +1,13 @@
 """Lines on stdout and stderr, written so that a slow or absent reader does no harm.
 
-A forward runs in the same event loop that reports on it. A suspended terminal or a pipe without
-a reader blocks a write forever, so a thread writes, and its queue is bounded.
+A forward runs in the same event loop that reports on it. A suspended terminal or a pipe that is
+not read blocks a write forever, so a thread writes, and its queue is bounded. Lines that cannot
+be written (the reader has gone, the disk is full) are dropped: forwards outlive their output.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import sys
@@ -95,23 +97,17 @@ def fd_writer(fd: int) -> Write:
 class Output:
     """Writes lines to stdout and stderr in order, from its own thread.
 
-    `on_broken` is called once, from that thread, when stdout has been closed. The queue for a slow
-    reader has `max_lines`; the oldest lines are dropped.
+    The queue for a slow reader has `max_lines`; the oldest lines are dropped.
     """
 
     def __init__(
         self, stdout: Write | None = None, stderr: Write | None = None, *,
-        on_broken: Callable[[], None] | None = None, max_lines: int = _MAX_LINES,
+        max_lines: int = _MAX_LINES,
     ) -> None:  # fmt: skip
-        self._writers: dict[bool, Write | None] = {
-            True: stdout or fd_writer(1),
-            False: stderr or fd_writer(2),
-        }
-        self._on_broken = on_broken
+        self._writers = {True: stdout or fd_writer(1), False: stderr or fd_writer(2)}
         self._lines: deque[tuple[bool, bytes]] = deque(maxlen=max_lines)
         self._wake = threading.Condition()
         self._closed = False
-        self.broken = False
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
         self._thread.start()
 
@@ -148,16 +144,5 @@ class Output:
                 batch = [raw]
                 while self._lines and self._lines[0][0] is is_data:
                     batch.append(self._lines.popleft()[1])
-            write = self._writers[is_data]
-            if write is None:
-                continue
-            try:
-                write(b"".join(batch))
-            except OSError:
-                # The reader is gone. Without stderr the command continues; without stdout it
-                # has no purpose.
-                self._writers[is_data] = None
-                if is_data:
-                    self.broken = True
-                    if self._on_broken is not None:
-                        self._on_broken()
+            with contextlib.suppress(OSError):
+                self._writers[is_data](b"".join(batch))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from tui_forward.cli.output import one_line
+from tui_forward.cli.questions import ask, can_ask
 from tui_forward.common import paths
 from tui_forward.common.arguments import is_loopback
-from tui_forward.errors import UsageError
+from tui_forward.errors import TuiForwardError, UsageError
 from tui_forward.profiles.parser import parse_profile
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.store import ProfileFile, ProfileStore
@@ -44,7 +44,7 @@ def _require_trust(file: ProfileFile, text: str, profile: Profile, *, yes: bool)
     if trust().is_trusted(file.path, text):
         return
     if not yes:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not can_ask():
             raise UsageError(
                 f"{file.path} is not trusted, or has changed since",
                 hint="inspect it with tui-forward profile show, then add --yes",
@@ -52,8 +52,8 @@ def _require_trust(file: ProfileFile, text: str, profile: Profile, *, yes: bool)
         click.echo(f"{file.path} is not one of your own profiles, or has changed:", err=True)
         for line in describe_forwards(profile):
             click.echo(f"  {one_line(line)}", err=True)
-        if not click.confirm("Trust it?", default=False, err=True):
-            raise UsageError("profile not trusted", hint="nothing was changed")
+        if not ask("Trust it?", default=False):
+            raise TuiForwardError("profile not trusted", hint="nothing was changed")
     trust().trust(file.path, text)
 
 

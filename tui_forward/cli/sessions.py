@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from tui_forward.cli.log_options import requested_log_level
+from tui_forward.cli.questions import ask, can_ask
 from tui_forward.errors import ConfigError
 from tui_forward.model import Context
 from tui_forward.session import Session
@@ -110,11 +110,11 @@ async def _replace_if_older(kubeconfig: str | None, connect: Callable[[], Awaita
     try:
         return await connect()
     except VersionMismatchError as error:
-        if not (error.older and sys.stdin.isatty() and sys.stderr.isatty()):
+        if not (error.older and can_ask()):
             raise
         click.echo(f"{error.message[0].upper()}{error.message[1:]}.", err=True)
         question = "Restart the engine? Active forwards keep their ports"
-        if not click.confirm(question, default=True, err=True):
+        if not ask(question, default=True):
             raise
     from tui_forward.daemon.launcher import replace_engine
 

@@ -1,16 +1,25 @@
-"""Orderly end of a command on Ctrl-C, SIGTERM or SIGHUP."""
+"""Orderly end of a command on Ctrl-C, SIGTERM or SIGHUP.
+
+A signal that is ignored when the program starts stays ignored: nohup ignores SIGHUP so that a
+command outlives its terminal, and shells ignore SIGINT for background jobs of scripts.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def not_ignored(signals: Iterable[signal.Signals]) -> list[signal.Signals]:
+    """Return those signals that are not ignored."""
+    return [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextlib.contextmanager
@@ -20,14 +29,14 @@ def call_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     Uses `signal.signal`, because `loop.add_signal_handler` cannot restore earlier handlers.
     """
     loop = asyncio.get_running_loop()
-    previous = {number: signal.getsignal(number) for number in _SIGNALS}
+    previous = {number: signal.getsignal(number) for number in not_ignored(_SIGNALS)}
 
     def on_signal(*_: object) -> None:
-        for number in _SIGNALS:
+        for number in previous:
             signal.signal(number, signal.SIG_DFL)
         loop.call_soon_threadsafe(stop)
 
-    for number in _SIGNALS:
+    for number in previous:
         signal.signal(number, on_signal)
     try:
         yield

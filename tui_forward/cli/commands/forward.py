@@ -174,13 +174,8 @@ async def _forward(
     from tui_forward.cli.sessions import local_session
     from tui_forward.cli.signals import call_on_signals
 
-    loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-
-    def on_broken() -> None:
-        loop.call_soon_threadsafe(stop.set)
-
-    output = Output(on_broken=on_broken)
+    output = Output()
     printer: EventPrinter
     if as_json:
         printer = JsonEventPrinter(output)

@@ -13,6 +13,7 @@ import msgspec
 from tui_forward.cli import completers, forward_output, profile_lookup
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.output import one_line, style, use_color
+from tui_forward.cli.questions import ask, can_ask
 from tui_forward.common.formatting import pluralize
 from tui_forward.errors import TuiForwardError, UsageError
 from tui_forward.profiles.exporters import format_env, format_kubectl_commands, format_shell_script
@@ -161,7 +162,7 @@ def edit(name: str) -> int:
         except ProfileError as error:
             for problem in error.problems:
                 click.echo(_format_problem(problem), err=True)
-            if not (sys.stdin.isatty() and click.confirm("Edit it again?", default=True, err=True)):
+            if not (can_ask() and ask("Edit it again?", default=True)):
                 raise TuiForwardError(
                     f"{file.path} was not changed: the edited profile is invalid"
                 ) from error

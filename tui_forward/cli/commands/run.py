@@ -16,6 +16,7 @@ from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import one_line
 from tui_forward.cli.sessions import remote_session
+from tui_forward.cli.signals import not_ignored
 from tui_forward.daemon.profile_apply import ApplyResult, apply_plan, plan_profile
 from tui_forward.errors import ForwardError, TransportError, TuiForwardError, UsageError
 from tui_forward.profiles.plan import Plan
@@ -107,7 +108,8 @@ class SignalForwarder:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        for number in _SIGNALS:
+        self._signals = not_ignored(_SIGNALS)
+        for number in self._signals:
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
 
     def _on_signal(self, number: signal.Signals) -> None:
@@ -120,7 +122,7 @@ class SignalForwarder:
 
     def close(self) -> None:
         """Restore the default handling of signals."""
-        for number in _SIGNALS:
+        for number in self._signals:
             asyncio.get_running_loop().remove_signal_handler(number)
 
 
