@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import msgspec
@@ -169,3 +170,12 @@ def test_api_errors_carry_status_and_reason() -> None:
         error = kind("no", status=403, status_reason="Forbidden", code=ReasonCode.RBAC_FORBIDDEN)
         assert (error.code, error.status_reason) == (ReasonCode.RBAC_FORBIDDEN, "Forbidden")
         assert error.forbidden
+
+
+def test_commands_in_hints_are_safe_to_paste() -> None:
+    """The names come from the cluster, and users paste hints into a shell."""
+    hostile = "$(touch PWNED);`id` & x'"
+    for code in ReasonCode:
+        named = Reason(code=code, pod=hostile, namespace=hostile, node=hostile, container=hostile)
+        for hint in (reason_hint(named), hop_hint(named)):
+            assert hostile not in hint.replace(shlex.quote(hostile), "")

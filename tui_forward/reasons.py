@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,8 @@ TRANSPORT_NAMES: Final = {
 
 _PART: Final = re.compile(r"\[([^\[\]]*)\]|\{(\w+)\}")
 _FIELD: Final = re.compile(r"\{(\w+)\}")
+# Parameters in commands of hints. Quotation marks change no valid name.
+_COMMAND_FIELDS: Final = frozenset({"namespace", "pod", "container", "node", "port"})
 # Words that agree with `total`.
 _PLURALS: Final = {"pods": ("pod", "pods"), "are": ("is", "are")}
 
@@ -544,12 +547,13 @@ def reason_hint(reason: Reason) -> str:
     """Return what the user can do about a reason; empty if nothing is known."""
     if reason.hint or reason.text:  # the hint of a code does not fit another text
         return reason.hint
-    return _render(_TABLE[reason.code].hint, reason)
+    return _render(_TABLE[reason.code].hint, reason, quote=True)
 
 
 def hop_hint(reason: Reason) -> str:
     """Return the hint of a reason, or what to check at its failed hop."""
-    return reason_hint(reason) or _render(_HOP_HINTS[failed_hop(reason) or _LOCAL], reason)
+    template = _HOP_HINTS[failed_hop(reason) or _LOCAL]
+    return reason_hint(reason) or _render(template, reason, quote=True)
 
 
 def failed_hop(reason: Reason) -> HopKind | None:
@@ -588,12 +592,18 @@ def _is_repeated(previous: Reason, reason: Reason) -> bool:
     return previous in (reason.cause, replace(reason, previous=None, dialed_pod=""))
 
 
-def _render(template: str, reason: Reason) -> str:
+def _render(template: str, reason: Reason, *, quote: bool = False) -> str:
+    """Fill in a template; `quote` the parameters of commands, which users paste into a shell."""
+
+    def value_of(name: str) -> str:
+        value = _value(reason, name)
+        return shlex.quote(value) if quote and value and name in _COMMAND_FIELDS else value
+
     def part(match: re.Match[str]) -> str:
         if match[2]:
-            return _value(reason, match[2])
+            return value_of(match[2])
         for option in match[1].split("|"):
-            values = {name: _value(reason, name) for name in _FIELD.findall(option)}
+            values = {name: value_of(name) for name in _FIELD.findall(option)}
             if all(values.values()):
                 return option.format_map(values)
         return ""

@@ -117,9 +117,18 @@ def test_addresses_are_comma_lists_without_duplicates() -> None:
     )  # fmt: skip
     assert parse_addresses(["[::1]"]) == ("::1",)
     assert parse_addresses(["0.0.0.0"]) == ("0.0.0.0",)
+    assert parse_addresses(["[FE80::1%eth0.5]"]) == ("fe80::1%eth0.5",)
 
 
-@pytest.mark.parametrize("text", ["", "a.example", "127.0.0.1,", "300.1.1.1", "127.0.0.1:80"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "a.example", "127.0.0.1,", "300.1.1.1", "127.0.0.1:80", "[127.0.0.1]", "[::1", "::1]",
+        "fe80::1%$(id)", "::1%`id`", "fe80::1%a;id", "fe80::1%a b", "fe80::1%", "fe80::1%a%b",
+        "fe80::1%et\nh0", "fe80::1%\u202e", "fe80::1%éth0", "fe80::1%abcdefghijklmnop",
+        "127.0.0.1%lo", "127.1", "0x7f.0.0.1", "１２７.0.0.1",
+    ],
+)  # fmt: skip
 def test_bad_addresses_have_a_hint(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_addresses([text])
@@ -132,6 +141,11 @@ def test_loopback() -> None:
     assert is_loopback("::1")
     assert not is_loopback("0.0.0.0")
     assert not is_loopback("192.168.1.1")
+
+
+@pytest.mark.parametrize("address", ["::1%eth0", "fe80::1%lo", "::ffff:127.0.0.1", "::"])
+def test_addresses_that_only_look_like_loopback(address: str) -> None:
+    assert not is_loopback(parse_addresses([address])[0])
 
 
 @pytest.mark.parametrize(

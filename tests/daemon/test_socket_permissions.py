@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
 
-import pytest
-
 from tests.support.engine_processes import EngineSandbox
+from tests.support.other_user import needs_other_user, run_as_other_user
 from tui_forward.daemon import rpc
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+pytestmark = needs_other_user
 
-_OTHER_USER = 65534
 # Depending on when the engine closes the connection.
 _CLOSED = ("closed", "ConnectionResetError", "BrokenPipeError")
-
-
-def run_as_other_user(function: Callable[[], str]) -> str:
-    """Return the result of a function that runs in a process of another user."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(_OTHER_USER)
-            os.setuid(_OTHER_USER)
-            os.write(writer, function().encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as output:
-        text = output.read().decode()
-    os.waitpid(child, 0)
-    return text
 
 
 def sender(path: str, message_: rpc.FromClient) -> Callable[[], str]:

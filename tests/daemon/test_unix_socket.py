@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
+import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.common.test_private_files import plant
+from tests.support.other_user import give_away, needs_other_user, run_as_other_user
 from tui_forward.daemon import unix_socket
 from tui_forward.errors import ConfigError
 
@@ -60,6 +65,101 @@ def test_symlink_to_a_folder_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real")
     with pytest.raises(ConfigError, match="does not belong to you"):
         unix_socket.ensure_private_dir(tmp_path / "link" / "engine.sock")
+
+
+# Attacks of another user in a folder of all users ---------------------------------------------
+
+
+@pytest.fixture
+def shared_temp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a folder like /tmp, used where there is no runtime folder of the user."""
+    folder = Path(tempfile.mkdtemp(prefix="tf-shared-", dir="/tmp"))
+    folder.chmod(0o1777)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def shared_socket() -> Path:
+    return unix_socket.default_socket_path(None, {})
+
+
+def test_folders_in_a_shared_folder_are_private(shared_temp: Path) -> None:
+    path = shared_socket()
+    unix_socket.ensure_private_dir(path)
+    unix_socket.ensure_private_dir(path)
+    for folder in (path.parent, path.parent.parent):
+        assert stat.S_IMODE(folder.lstat().st_mode) == 0o700
+    assert path.parent.parent.parent == shared_temp
+
+
+@needs_other_user
+def test_folder_that_another_user_created_first_is_rejected(shared_temp: Path) -> None:
+    outer = shared_socket().parent.parent
+
+    def attack() -> str:
+        outer.mkdir(mode=0o777)
+        return "done"
+
+    assert run_as_other_user(attack) == "done"
+    with pytest.raises(ConfigError, match="does not belong to you"):
+        unix_socket.ensure_private_dir(shared_socket())
+    assert not list(outer.iterdir()), "nothing was created in it"
+
+
+def test_link_in_place_of_the_outer_folder_is_rejected(shared_temp: Path) -> None:
+    elsewhere = shared_temp / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    shared_socket().parent.parent.symlink_to(elsewhere)
+    with pytest.raises(ConfigError, match="does not belong to you"):
+        unix_socket.ensure_private_dir(shared_socket())
+
+
+def test_open_outer_folder_is_rejected(shared_temp: Path) -> None:
+    outer = shared_socket().parent.parent
+    outer.mkdir()
+    outer.chmod(0o777)
+    with pytest.raises(ConfigError, match="open to other users") as failed:
+        unix_socket.ensure_private_dir(shared_socket())
+    assert failed.value.hint == f"run: chmod 700 {outer}"
+
+
+def test_shared_folder_without_sticky_bit_is_rejected(shared_temp: Path) -> None:
+    shared_temp.chmod(0o777)
+    with pytest.raises(ConfigError, match="can be written by another user") as failed:
+        unix_socket.ensure_private_dir(shared_socket())
+    assert "XDG_RUNTIME_DIR" in failed.value.hint
+
+
+@needs_other_user
+def test_shared_folder_of_another_user_is_rejected(shared_temp: Path) -> None:
+    give_away(shared_temp)
+    with pytest.raises(ConfigError, match="belongs to another user"):
+        unix_socket.ensure_private_dir(shared_socket())
+
+
+@needs_other_user
+def test_runtime_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    assert unix_socket.default_socket_path(None, environ).is_relative_to(tmp_path)
+    give_away(tmp_path)
+    assert not unix_socket.default_socket_path(None, environ).is_relative_to(tmp_path)
+
+
+def test_runtime_folder_that_others_can_write_is_not_used(tmp_path: Path) -> None:
+    tmp_path.chmod(0o770)
+    path = unix_socket.default_socket_path(None, {"XDG_RUNTIME_DIR": str(tmp_path)})
+    assert not path.is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "fifo"])
+def test_planted_lock_file_is_refused(kind: str, tmp_path: Path) -> None:
+    path, victim = tmp_path / "engine.sock", tmp_path / "victim"
+    victim.write_text("precious")
+    plant(kind, tmp_path / "engine.sock.lock", victim)
+    with pytest.raises(ConfigError, match="cannot lock"):
+        unix_socket.SocketLock(path).acquire()
+    assert victim.read_text() == "precious"
 
 
 def test_path_that_is_too_long_is_rejected(tmp_path: Path) -> None:

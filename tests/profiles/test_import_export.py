@@ -404,3 +404,37 @@ def test_env_has_fixed_ports() -> None:
     assert list(format_env(parse_profile(PROFILE, FILE))) == [
         "DB_HOST=127.0.0.1", "DB_PORT=15432", "ADMIN_HOST=127.0.0.1", "ADMIN_PORT=8443",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["sh", "bash"])
+def test_exports_of_a_hostile_profile_run_nothing_but_kubectl(name: str, tmp_path: Path) -> None:
+    """A context may have any printable text; kubectl is a script that records its arguments."""
+    hostile = "$(touch PWNED) `touch PWNED`; touch PWNED '\"\\ & |"
+    profile = parse_profile(
+        msgspec.json.encode(
+            {
+                "context": hostile, "label": hostile, "description": hostile,
+                "forwards": {
+                    "a": {"target": "svc/a", "port": 5432, "address": "fe80::1%eth0"},
+                    "b": {"selector": f"app={hostile}", "port": 5433},
+                },
+            }
+        ).decode(), FILE,
+    )  # fmt: skip
+    kubectl = tmp_path / "bin" / "kubectl"
+    kubectl.parent.mkdir()
+    kubectl.write_text('#!/bin/sh\nprintf "%s\\0" "$@" >> "$LOG"\n')
+    kubectl.chmod(0o755)
+    shell = shutil.which(name)
+    assert shell is not None
+    script = "\n".join([*format_kubectl_commands(profile), "set -a", *format_env(profile)])
+    done = subprocess.run(
+        [shell, "-c", f"{script}\nprintf %s \"$A_HOST\""], cwd=tmp_path, timeout=10, check=True,
+        capture_output=True, text=True,
+        env={"PATH": f"{kubectl.parent}:/usr/bin:/bin", "LOG": str(tmp_path / "log")},
+    )  # fmt: skip
+    assert done.stdout == "fe80::1%eth0"
+    arguments = (tmp_path / "log").read_text().split("\0")
+    assert arguments.count(hostile) == 3
+    assert arguments.count(f"app={hostile}") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "log"]

@@ -153,11 +153,13 @@ class DashboardRunner:
 def write_crash_report(traceback: str) -> str:
     """Write a traceback to a file; return a sentence for the user that names the file."""
     from tui_forward.common import paths
+    from tui_forward.common.private_files import ensure_private_dirs, open_private_file
 
     path = paths.crash_report_file()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        ensure_private_dirs(path.parent)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(open_private_file(path, flags), "w", encoding="utf-8") as file:
             file.write(traceback)
     except OSError as error:
         return f"The traceback could not be written to {path}: {error.strerror}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tui_forward.common import atomic_file
+from tui_forward.common.env_file import format_variable
 from tui_forward.common.links import Scheme, local_endpoint, scheme_of, url
 from tui_forward.errors import ConfigError
 from tui_forward.model import Forward
@@ -36,8 +37,8 @@ def env_vars(forwards: Iterable[Forward], profile: Profile) -> dict[str, str]:
 
 
 def write_env_file(path: Path, variables: dict[str, str]) -> None:
-    """Write NAME=VALUE lines; ConfigError if the file cannot be written."""
-    text = "".join(f"{name}={value}\n" for name, value in variables.items())
+    """Write NAME=VALUE lines, quoted for a shell; ConfigError if the file cannot be written."""
+    text = "".join(f"{format_variable(name, value)}\n" for name, value in variables.items())
     try:
         atomic_file.write_atomically(path, text.encode())
     except OSError as error:

@@ -36,6 +36,8 @@ _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m|h)?", re.ASCII)
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 _MAX_DURATION_S = 24 * 3600.0
+_SCOPE_ID = re.compile(r"[A-Za-z0-9._-]{1,15}")  # an interface name has at most 15 characters
+_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,26 +148,40 @@ def parse_addresses(texts: Iterable[str]) -> tuple[str, ...]:
     addresses: dict[str, None] = {}
     for text in texts:
         for part in text.split(","):
-            address = part.strip()
-            addresses[_parse_address(address, text)] = None
+            addresses[parse_address(part.strip() or text)] = None
     return tuple(addresses) or ("localhost",)
 
 
-def _parse_address(address: str, whole: str) -> str:
+def parse_address(text: str) -> str:
+    """Return `localhost`, or an IP address in its usual form; UsageError for anything else.
+
+    The scope id of an IPv6 address is the name or the number of an interface (`fe80::1%eth0`).
+    """
+    address = text[1:-1] if text[:1] == "[" and text[-1:] == "]" and ":" in text else text
     if address == "localhost":
         return address
+    # `ipaddress` accepts any scope id, even text with the meaning of a shell command.
+    number, percent, scope = address.partition("%")
     try:
-        return str(ipaddress.ip_address(address.removeprefix("[").removesuffix("]")))
+        parsed = ipaddress.ip_address(number)
     except ValueError:
+        parsed = None
+    if parsed is None or (percent and (parsed.version == 4 or not _SCOPE_ID.fullmatch(scope))):
         raise UsageError(
-            f'"{address or whole}" is not an address to listen on',
+            f'"{text}" is not an address to listen on',
             hint="use IP addresses or localhost, for example 127.0.0.1,::1",
-        ) from None
+        )
+    return f"{parsed}{percent}{scope}"
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether only this machine can reach an address of `parse_addresses`."""
-    return address == "localhost" or ipaddress.ip_address(address).is_loopback
+    """Return whether only this machine can reach an address of `parse_address`.
+
+    An address with a scope id belongs to the interface of that name, whatever its number is.
+    """
+    return address == "localhost" or (
+        "%" not in address and any(ipaddress.ip_address(address) in net for net in _LOOPBACK)
+    )
 
 
 def parse_duration_s(text: str) -> float:

@@ -9,18 +9,25 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from tui_forward.common.private_files import check_own_file, ensure_private_dirs
+
 _MAX_QUARANTINED = 10
+_MAX_LINKS = 40  # as Linux
 
 
 def write_atomically(target: Path, data: bytes) -> os.stat_result:
-    """Replace or create a file in one step, and return its status; a symbolic link is kept.
+    """Replace or create a file in one step, and return its status; a link of this user is kept.
 
     A concurrent reader, or one after a power loss or an OSError, finds the old or the new content,
-    complete. A new file is private (0600), as is a missing directory (0700); an existing file keeps
-    its permissions.
+    complete. A new file is private (0600), as are missing directories (0700); an existing file
+    keeps its permissions. Raise OSError for a link or a file of another user, who could choose what
+    is overwritten or read what is written, and for what is no regular file.
     """
-    target = target.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target = _follow_own_links(target)
+    ensure_private_dirs(target.parent)
+    exists = os.path.lexists(target)
+    if exists:
+        check_own_file(target.lstat(), target)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     temporary = Path(name)
     try:
@@ -28,7 +35,7 @@ def write_atomically(target: Path, data: bytes) -> os.stat_result:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        if target.exists():
+        if exists:
             shutil.copymode(target, temporary)
         status = temporary.stat()
         temporary.replace(target)
@@ -37,6 +44,17 @@ def write_atomically(target: Path, data: bytes) -> os.stat_result:
             temporary.unlink()
         raise
     return status
+
+
+def _follow_own_links(path: Path) -> Path:
+    """Return where links of this user or of root lead; OSError for a link of another user."""
+    for _ in range(_MAX_LINKS):
+        if not path.is_symlink():
+            return path.parent.resolve() / path.name
+        if path.lstat().st_uid not in (0, os.geteuid()):
+            raise PermissionError(errno.EPERM, "it is a link of another user", str(path))
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
 
 def file_identity(status: os.stat_result) -> tuple[int, int, int]:

@@ -141,7 +141,8 @@ async def probe(host: str, port: int, *, timeout_s: float = 2.0) -> Scheme | Non
 
 def url(scheme: Scheme, host: str, port: int) -> str:
     """Return a URL."""
-    shown = f"[{host}]" if ":" in host else host
+    # RFC 6874: the percent sign before a scope id is encoded.
+    shown = f"[{host.replace('%', '%25')}]" if ":" in host else host
     return f"{scheme}://{shown}" + ("" if _DEFAULT_PORTS[scheme] == port else f":{port}") + "/"
 
 

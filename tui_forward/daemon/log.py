@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tui_forward.common import paths
 from tui_forward.common.logging_levels import RedactingFormatter, install_handler
+from tui_forward.common.private_files import ensure_private_dirs, open_private_file
 from tui_forward.common.redaction import redact
 from tui_forward.daemon.log_record import LogEntry, encode_entry
 
@@ -46,7 +47,8 @@ class JsonFormatter(logging.Formatter):
 
 class _PrivateRotatingFileHandler(logging.handlers.RotatingFileHandler):
     def _open(self):  # type: ignore[no-untyped-def]  # the base class's type is not public
-        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        descriptor = open_private_file(Path(self.baseFilename), flags)
         return os.fdopen(descriptor, "a", encoding="utf-8")
 
 
@@ -57,7 +59,7 @@ def log_file(socket: Path) -> Path:
 
 def log_to_file(path: Path, *, level: int = logging.INFO) -> None:
     """Send all log records to a file, and none to the standard streams."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ensure_private_dirs(path.parent)
     handler = _PrivateRotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_BACKUPS)
     handler.setFormatter(JsonFormatter())
     install_handler(handler, level)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,7 +189,8 @@ class ProfileWatcher:
             return
         if plan and file.team and not self._trust.is_trusted(file.path, text):
             self._report_problem(
-                profile, f"has changed; review and trust it: tui-forward up {file.path}"
+                profile,
+                f"has changed; review and trust it: tui-forward up {shlex.quote(str(file.path))}",
             )
             return
         await validate_plan(self._session, plan, forwards)

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shlex
 import socket
 import stat
 import struct
@@ -20,6 +21,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from tui_forward.common.private_files import ensure_private_dirs, open_private_file
 from tui_forward.errors import ConfigError
 
 _FOLDER = "tui-forward"
@@ -49,7 +51,8 @@ def default_socket_path(kubeconfig: str | None, environ: Mapping[str, str]) -> P
 
 def _runtime_folder(environ: Mapping[str, str]) -> Path:
     runtime_dir = environ.get("XDG_RUNTIME_DIR", "")
-    if runtime_dir and Path(runtime_dir).is_dir():
+    # After `su` or `sudo` it may still be that of another user.
+    if runtime_dir and Path(runtime_dir).is_absolute() and not _why_replaceable(Path(runtime_dir)):
         return Path(runtime_dir)
     # On Linux all users share it: hence the user id in the name, and the checks below.
     return Path(tempfile.gettempdir()) / f"{_FOLDER}-{os.getuid()}"
@@ -58,7 +61,7 @@ def _runtime_folder(environ: Mapping[str, str]) -> Path:
 def ensure_private_dir(path: Path) -> None:
     """Create the socket's folder, or check that it is private to this user.
 
-    Raise ConfigError if it is not, or if the path is too long.
+    Raise ConfigError if it is not, if another user can replace it, or if the path is too long.
     """
     if len(os.fsencode(path)) > _MAX_PATH:
         raise ConfigError(
@@ -66,21 +69,59 @@ def ensure_private_dir(path: Path) -> None:
             hint="set XDG_RUNTIME_DIR to a folder with a shorter name",
         )
     folder = path.parent
+    # Our folders: that of the socket, and in a folder of all users the one around it.
+    folders = [folder]
+    if folder.parent.name == f"{_FOLDER}-{os.getuid()}":
+        folders.insert(0, folder.parent)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.lstat()
+        ensure_private_dirs(folders[0].parent)
+        _check_not_replaceable(folders[0].parent)
+        for one in folders:
+            ensure_private_dirs(one)
+            _check_private(one)
     except OSError as error:
         raise ConfigError(
             f"cannot create the folder {folder}: {(error.strerror or str(error)).lower()}",
             hint="set XDG_RUNTIME_DIR to a writable folder",
         ) from error
+
+
+def _check_private(folder: Path) -> None:
+    """Raise ConfigError unless a folder is one, belongs to this user, and is closed to others."""
+    status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise ConfigError(
             f"{folder} does not belong to you",
             hint="remove it, or set XDG_RUNTIME_DIR to a folder that belongs to you",
         )
     if status.st_mode & 0o077:
-        raise ConfigError(f"{folder} is open to other users", hint=f"run: chmod 700 {folder}")
+        raise ConfigError(
+            f"{folder} is open to other users",
+            hint=f"run: chmod 700 {shlex.quote(str(folder))}",
+        )
+
+
+def _check_not_replaceable(folder: Path) -> None:
+    """Raise ConfigError if another user can rename or replace what is in a folder."""
+    problem = _why_replaceable(folder)
+    if problem:
+        raise ConfigError(
+            f"{folder} {problem}, who can replace the folder of the engine's socket in it",
+            hint="set XDG_RUNTIME_DIR to a folder that belongs to you",
+        )
+
+
+def _why_replaceable(folder: Path) -> str:
+    """Return why another user can replace what is in a folder; empty if none can."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return "cannot be read"
+    if status.st_uid not in (0, os.getuid()):
+        return "belongs to another user"
+    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
+        return "can be written by another user"
+    return ""
 
 
 class SocketLock:
@@ -99,8 +140,17 @@ class SocketLock:
             return None
 
     def acquire(self) -> bool:
-        """Try to acquire the lock without waiting; return whether this process holds it now."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Try to acquire the lock without waiting; return whether this process holds it now.
+
+        Raise ConfigError if the file cannot be opened, or is not a file of this user alone.
+        """
+        try:
+            descriptor = open_private_file(self._path, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            cause = (error.strerror or str(error)).lower()
+            raise ConfigError(
+                f"cannot lock {self._path}: {cause}", hint="remove this file, and try again"
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

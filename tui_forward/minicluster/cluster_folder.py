@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -35,8 +36,13 @@ class ClusterFolder:
             self.path = Path(tempfile.mkdtemp(prefix="minicluster-"))
             self._created_folders.append(self.path)
         elif not self.path.exists():
-            self.path.mkdir(parents=True, mode=0o700)
+            _make_private_folders(self.path)
             self._created_folders.append(self.path)
+        elif not _is_private(self.path):
+            raise ConfigError(
+                f"cannot use {self.path}: other users can write to the folder",
+                hint="Choose a folder that belongs to you.",
+            )
         elif any(self.path.iterdir()):
             raise ConfigError(
                 f"cannot use {self.path}: the folder is not empty", hint="Choose an empty folder."
@@ -84,6 +90,18 @@ class ClusterFolder:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _make_private_folders(folder: Path) -> None:
+    """Create a folder and the missing ones above it, each with mode 0700."""
+    if not folder.parent.exists():
+        _make_private_folders(folder.parent)
+    folder.mkdir(mode=0o700)
+
+
+def _is_private(folder: Path) -> bool:
+    status = folder.stat()
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
 def write_private_file(path: Path, content: bytes) -> None:

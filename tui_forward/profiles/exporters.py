@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from tui_forward.common.env_file import format_variable
 from tui_forward.model import ForwardSpec, TargetKind
 from tui_forward.profiles.profile import Profile, ProfileForward
 
@@ -56,14 +57,14 @@ def format_shell_script(profile: Profile) -> str:
 
 
 def format_env(profile: Profile) -> Iterator[str]:
-    """Yield NAME=VALUE lines for forwards with a fixed local port."""
+    """Yield NAME=VALUE lines, quoted for a shell, for forwards with a fixed local port."""
     for one in profile.forwards:
         port = _fixed_port(one)
         if port is None:
             continue
         host = next((a for a in one.spec.addresses if a not in ("localhost", "0.0.0.0", "::")), "")
-        yield f"{one.env}_HOST={host or '127.0.0.1'}"
-        yield f"{one.env}_PORT={port}"
+        yield format_variable(f"{one.env}_HOST", host or "127.0.0.1")
+        yield format_variable(f"{one.env}_PORT", str(port))
 
 
 def _fixed_port(one: ProfileForward) -> int | None:

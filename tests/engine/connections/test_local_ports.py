@@ -208,7 +208,7 @@ def test_failed_bind_closes_all_sockets(undo: ExitStack) -> None:
     occupy(undo, "127.0.0.1", port)
 
 
-@pytest.mark.parametrize("address", ["", "example.org", "127.0.0.1:80", "127.0.0"])
+@pytest.mark.parametrize("address", ["", "example.org", "127.0.0.1:80", "127.0.0", "fe80::1%$(id)"])
 def test_invalid_addresses_are_refused(address: str) -> None:
     with pytest.raises(UsageError) as failed:
         check_addresses((address,))

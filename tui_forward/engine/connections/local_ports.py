@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import os
 import socket
 import sys
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 
+from tui_forward.common.arguments import parse_address
 from tui_forward.errors import ForwardError, UsageError
 from tui_forward.model import LocalAddress, Reason, ReasonCode
 
@@ -63,15 +63,7 @@ def check_addresses(addresses: Sequence[str]) -> None:
     if not addresses:
         raise UsageError("a forward needs a local address", hint='the usual one is "localhost"')
     for address in addresses:
-        if address == "localhost":
-            continue
-        try:
-            ipaddress.ip_address(address)
-        except ValueError as error:
-            raise UsageError(
-                f'"{address}" is not a local address',
-                hint='use "localhost" or an IP address of this machine, such as 0.0.0.0',
-            ) from error
+        parse_address(address)
 
 
 def bind_sockets(
@@ -158,7 +150,7 @@ def _inherit(inherited: InheritedSockets | None, host: str, number: int) -> sock
     if not inherited:
         return None
     # As getsockname(2) writes it.
-    return inherited.pop(LocalAddress(str(ipaddress.ip_address(host)), number), None)
+    return inherited.pop(LocalAddress(parse_address(host), number), None)
 
 
 def _bind_one(host: str, number: int) -> socket.socket:
