@@ -117,6 +117,7 @@ class ReasonCode(StrEnum):
 
     # Local port
     LOCAL_PORT_TAKEN = "local.port_taken"
+    LOCAL_ADDRESS_TAKEN = "local.address_taken"
     LOCAL_NO_FREE_PORT = "local.no_free_port"
     LOCAL_PORT_PRIVILEGED = "local.port_privileged"
     LOCAL_ADDRESS_UNAVAILABLE = "local.address_unavailable"
@@ -379,6 +380,17 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
     code: ReasonCode | None = None  # set where the event has a reason
 
 
+class ForwardWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is wrong although the forward works."""
+
+    code: ReasonCode
+    reason: str  # text of `code`
+    hint: str = ""
+    since: float = 0.0  # when it was first seen
+    count: int = 0  # how often it has happened since; 0 for what lasts
+    last_at: float = 0.0  # when it happened last
+
+
 class Forward(msgspec.Struct, frozen=True, kw_only=True):
     """A forward at one instant."""
 
@@ -402,6 +414,8 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     queued: int = 0  # connections that wait for a tunnel
     counters: Counters = Counters()
     last_event: str = ""  # latest timeline text about a failure
+    # The worst first. A ready forward with warnings is amber, and `code` is that of the first.
+    warnings: tuple[ForwardWarning, ...] = ()
 
 
 class TrafficHistory(msgspec.Struct, frozen=True, kw_only=True):

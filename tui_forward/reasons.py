@@ -77,6 +77,12 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         _LOCAL,
         BlockedBy.PORT,
     ),
+    ReasonCode.LOCAL_ADDRESS_TAKEN: _Entry(
+        "[{address}|a local address] is taken[ by {process}], so localhost may lead there",
+        "Connect to [{name}|another address], or stop that process; "
+        "the address is opened as soon as it is free",
+        _LOCAL,
+    ),
     ReasonCode.LOCAL_NO_FREE_PORT: _Entry(
         "no local port is free on all addresses",
         "Choose another local port or address",

@@ -66,6 +66,10 @@ class FakeConnectionOwner:
     async def wait_for_retry(self) -> None:
         await asyncio.Event().wait()
 
+    @property
+    def is_refusing(self) -> bool:
+        return False
+
     def pod_answered(self) -> None: ...
 
     def connection_failed(self, failure: ForwardError) -> None:

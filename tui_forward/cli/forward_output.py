@@ -12,10 +12,11 @@ import msgspec
 
 from tui_forward.cli.event_output import STATE_STYLES
 from tui_forward.cli.output import one_line, style, use_color
-from tui_forward.common.formatting import format_rate, pluralize, short_age
-from tui_forward.model import Forward
+from tui_forward.common.formatting import format_rate, format_warning, pluralize, short_age
+from tui_forward.model import Forward, ForwardState
 
 _MAX_WIDTH = 48
+_AMBER = "33"
 _HEADER = ("ID", "NAME", "LOCAL", "TARGET", "STATE", "CONNS", "RATE", "AGE")
 _STATE = _HEADER.index("STATE")
 
@@ -33,6 +34,7 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
         "code": forward.code.value,
         "reason": forward.reason,
         "hint": forward.hint,
+        "warnings": [msgspec.to_builtins(warning) for warning in forward.warnings],
         "listening": [str(address) for address in forward.listening],
         "pod": forward.pod.name if forward.pod is not None else "",
         "started_at": forward.started_at,
@@ -53,7 +55,7 @@ def json_line(record: dict[str, Any]) -> str:
 
 
 def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
-    """Yield a header, a line for each forward, and the reason of those that are not ready."""
+    """Yield a header, and a line for each forward with its reason, if not ready, and warnings."""
     now = time.time()
     rows = [_HEADER]
     rows += [
@@ -80,11 +82,16 @@ def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
             continue
         forward = forwards[number - 1]
         if not forward.paused:
-            cells[_STATE] = style(cells[_STATE], STATE_STYLES[forward.state], color=color)
+            is_amber = forward.warnings and forward.state is ForwardState.READY
+            code = _AMBER if is_amber else STATE_STYLES[forward.state]
+            cells[_STATE] = style(cells[_STATE], code, color=color)
         yield "  ".join(cells).rstrip()
-        if forward.state.value not in ("ready", "stopped"):
-            hint = f" → {one_line(forward.hint)}" if forward.hint else ""
-            yield style(f"    {one_line(forward.reason)}{hint}", "2", color=color)
+        notes = [(format_warning(one, now), one.hint) for one in forward.warnings]
+        if forward.state not in (ForwardState.READY, ForwardState.STOPPED):
+            notes.insert(0, (forward.reason, forward.hint))
+        for reason, hint in notes:
+            advice = f" → {one_line(hint)}" if hint else ""
+            yield style(f"    {one_line(reason)}{advice}", "2", color=color)
 
 
 def print_forwards(forwards: Sequence[Forward], *, as_json: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tui_forward.model import ForwardWarning
+
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -52,6 +54,18 @@ def milliseconds(seconds: float) -> str:
         return f"{seconds:.1f} s"
     value = seconds * 1000
     return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
+
+
+def format_warning(warning: ForwardWarning, now: float) -> str:
+    """Return the reason of a warning, and how often and when it last happened.
+
+    `nothing listens on port 80 in the pod · 3 times, last 8s ago`
+    """
+    if not warning.count:
+        return warning.reason
+    ago = f"{short_age(now - warning.last_at)} ago"
+    times = f"{warning.count} times, last {ago}" if warning.count > 1 else ago
+    return f"{warning.reason} · {times}"
 
 
 def sparkline(series: Sequence[tuple[int, int]], width: int) -> str:

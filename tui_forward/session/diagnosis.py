@@ -57,6 +57,9 @@ def diagnose(
     if forward.state is ForwardState.STOPPED:
         return HEALTHY
     if forward.state is ForwardState.READY:
+        refused = [one for one in forward.warnings if one.code is ReasonCode.PORT_REFUSED]
+        if refused:
+            refusal = Reason(code=refused[0].code, text=refused[0].reason, hint=refused[0].hint)
         return _fault(refusal, forward, facts) if refusal is not None else HEALTHY
     own = Reason(code=forward.code, text=forward.reason, hint=forward.hint)
     if failed_hop(own) is HopKind.LOCAL and not forward.listening:

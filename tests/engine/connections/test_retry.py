@@ -33,6 +33,10 @@ class RefusalOwner:
     async def wait_for_retry(self) -> None:
         await self.changed.wait()
 
+    @property
+    def is_refusing(self) -> bool:
+        return False
+
     def pod_answered(self) -> None: ...
 
     def connection_failed(self, failure: ForwardError) -> None: ...

@@ -574,7 +574,7 @@ async def test_refusal_is_final_only_from_a_ready_pod(engine: Engine, backend: F
     asked._first_refusal -= 10
     assert asked.refusal_is_final(refused)
     watch.set(pod("web-1", 8080, ready=False))
-    await until(lambda: "not Ready" in only(engine).reason)
+    await until(lambda: len(only(engine).warnings) == 2)
     assert not asked.refusal_is_final(refused)
     watch.set(pod("web-2", 8080))
     await until(lambda: only(engine).reason.startswith("forwarding to web-2"))

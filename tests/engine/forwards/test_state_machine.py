@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from tui_forward.engine.forwards import state_machine
 from tui_forward.engine.forwards.state_machine import (
     TABLE,
+    AddressOpened,
+    AddressTaken,
     DialFailed,
     DialStarted,
     Failed,
@@ -18,6 +21,8 @@ from tui_forward.engine.forwards.state_machine import (
     Paused,
     PodMissing,
     PodMoved,
+    PortAnswered,
+    PortRefused,
     Resumed,
     Status,
     Stopped,
@@ -38,6 +43,8 @@ REFUSED = Reason(code=ReasonCode.NETWORK_REFUSED, server="api:6443", dialed_pod=
 EXPIRED = Reason(code=ReasonCode.AUTH_FAILED, text="credentials expired", hint="Log in")
 CLOSED = Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)
 CRASHED = Reason(code=ReasonCode.FORWARD_FAILED, detail="ValueError: x")
+PORT_REFUSED = Reason(code=ReasonCode.PORT_REFUSED, port="80", pod="a")
+V6_TAKEN = Reason(code=ReasonCode.LOCAL_ADDRESS_TAKEN, address="[::1]:80", process="nginx (812)")
 STOPPED = Reason(code=ReasonCode.FORWARD_STOPPED)
 
 
@@ -61,6 +68,10 @@ INPUTS: dict[type[Input], list[Input]] = {
     DialFailed: [DialFailed(REFUSED, 12.0), DialFailed(EXPIRED, 12.0)],
     TunnelUp: [forwarding("b")],
     TunnelLost: [TunnelLost(CLOSED)],
+    PortRefused: [PortRefused(PORT_REFUSED)],
+    PortAnswered: [PortAnswered()],
+    AddressTaken: [AddressTaken(V6_TAKEN)],
+    AddressOpened: [AddressOpened()],
     Failed: [Failed(CRASHED, 12.0)],
     Paused: [Paused()],
     Resumed: [Resumed()],
@@ -113,6 +124,10 @@ def test_status_is_always_consistent(events: list[Input]) -> None:
             up = False
         if status.state is ForwardState.READY:
             assert up, "ready although the tunnel is gone"
+            codes = [reason.code for reason in status.warnings]
+            assert status.reason.code is (codes[0] if codes else ReasonCode.FORWARD_READY)
+        else:
+            assert status.refused is None, "known only of the pod that a tunnel leads to"
         if status.state is ForwardState.RECONNECTING:
             assert status.was_ready
 
@@ -129,7 +144,7 @@ def test_only_resume_and_stop_leave_a_pause(event: Input) -> None:
         assert after.state is ForwardState.STOPPED
         assert not after.paused
     else:
-        assert after == paused
+        assert replace(after, address_taken=None) == paused
 
 
 @pytest.mark.parametrize("event", ALL, ids=lambda event: type(event).__name__)
@@ -237,3 +252,37 @@ def test_moved_pod_before_ready_is_reported_by_the_dial() -> None:
     lost = run(TunnelLost(CLOSED), status=READY)
     moved = run(PodMoved(REPLACED), status=lost)
     assert moved == replace(lost, reason=REPLACED, lost=REPLACED)
+
+
+def test_refused_port_is_ready_with_a_warning_until_it_answers() -> None:
+    refused = run(PortRefused(PORT_REFUSED), status=READY)
+    assert (refused.state, refused.reason) == (ForwardState.READY, PORT_REFUSED)
+    assert refused.warnings == (PORT_REFUSED,)
+    assert run(forwarding("a"), status=refused) == refused, "the pod was reported again"
+    assert run(PortAnswered(), status=refused) == READY
+
+
+@pytest.mark.parametrize(
+    "event", [TunnelLost(CLOSED), PodMoved(REPLACED), PodMissing(NO_PODS_READY)]
+)
+def test_refusal_is_forgotten_with_the_tunnel(event: Input) -> None:
+    refused = run(PortRefused(PORT_REFUSED), status=READY)
+    assert run(event, forwarding("a"), status=refused).warnings == ()
+
+
+def test_worst_warning_is_the_reason() -> None:
+    not_ready = TunnelUp(Reason(code=ReasonCode.FORWARD_READY_POD_NOT_READY, pod="a"))
+    status = run(AddressTaken(V6_TAKEN))
+    assert status.warnings == (V6_TAKEN,), "also before it is ready"
+    ready = run(connecting("a"), forwarding("a"), status=status)
+    assert ready.reason == replace_previous(V6_TAKEN, forwarding("a").reason)
+    ready = run(not_ready, status=ready)
+    assert ready.reason == not_ready.reason
+    ready = run(PortRefused(PORT_REFUSED), status=ready)
+    assert ready.warnings == (PORT_REFUSED, not_ready.reason, V6_TAKEN)
+    assert ready.reason == PORT_REFUSED
+    assert run(AddressOpened(), PortAnswered(), forwarding("a"), status=ready) == READY
+
+
+def replace_previous(reason: Reason, previous: Reason) -> Reason:
+    return msgspec.structs.replace(reason, previous=previous)

@@ -13,6 +13,7 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
+    ForwardWarning,
     LocalAddress,
     PodRef,
     ReasonCode,
@@ -97,6 +98,21 @@ def test_detail_names_the_hint() -> None:
     assert [c.text for c in rows.detail_text(ready, 0.0)] == [
         "● ready", "pod web-1", "spdy ×2", "2.1 ms", "5 connections", "1 failed", "refused once",
     ]  # fmt: skip
+
+
+def test_warnings_make_a_ready_forward_amber() -> None:
+    refused = ForwardWarning(
+        code=ReasonCode.PORT_REFUSED, reason="nothing listens on port 80", count=3, last_at=92.0
+    )
+    taken = ForwardWarning(code=ReasonCode.LOCAL_ADDRESS_TAKEN, reason="[::1]:80 is taken")
+    ready = forward(
+        warnings=(refused, taken), reason=refused.reason, hint="look", last_event="was down 1 s"
+    )
+    row = rows.forward_row(ready, now=100.0)
+    assert row.cells[1] == rows.Cell("● ready", "warn")
+    assert row.cells[-1].text == "nothing listens on port 80 · 3 times, last 8s ago"
+    detail = [cell.text for cell in rows.detail_text(ready, 100.0)]
+    assert detail[:4] == ["● ready", row.cells[-1].text, "[::1]:80 is taken", "→ look"]
 
 
 def test_connection_rows() -> None:

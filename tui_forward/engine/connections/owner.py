@@ -22,6 +22,10 @@ class ConnectionOwner(Protocol):
         Raises `ForwardError` when the forward is stopping, paused or blocked.
         """
 
+    @property
+    def is_refusing(self) -> bool:
+        """Whether the port has refused connections, and has accepted none since."""
+
     def refusal_is_final(self, failure: ForwardError) -> bool:
         """Return whether "connection refused" should be passed on to the client.
 
@@ -32,7 +36,7 @@ class ConnectionOwner(Protocol):
         """Wait until something changed that makes a retry after a refusal worthwhile."""
 
     def pod_answered(self) -> None:
-        """Record that a connection that was refused before received data."""
+        """Record that the application has accepted a connection. Cheap."""
 
     def connection_failed(self, failure: ForwardError) -> None:
         """Record a failed connection in the timeline. Called once per failed connection."""

@@ -10,8 +10,11 @@ import math
 import time
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from tui_forward.engine.connections.counters import ForwardCounters
-from tui_forward.engine.forwards.status_recorder import StatusRecorder
+from tui_forward.engine.forwards import state_machine
+from tui_forward.engine.forwards.status_recorder import Refusals, StatusRecorder
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ForwardError
 from tui_forward.model import ForwardState, Reason, Resolved, TimelineKind
@@ -44,6 +47,7 @@ class ConnectionQueue:
         self._first_refusal = -math.inf
         self._last_refusal = -math.inf
         self._retry_event = asyncio.Event()
+        self.refusals = Refusals()
         self.queued = 0
 
     # For the forward ------------------------------------------------------------------
@@ -56,6 +60,7 @@ class ConnectionQueue:
     def pause(self) -> None:
         """Queue connections until a pool is up. Idempotent."""
         self._admitted.clear()
+        self.refusals = Refusals()  # the next pod, or tunnel, may find another application
 
     def fail_waiting(self, reason: Reason) -> None:
         """Fail the connections that wait and those that arrive from now on."""
@@ -74,7 +79,7 @@ class ConnectionQueue:
             self._last_refusal = -math.inf  # the containers that refused are gone
             self.pod_answered()
         elif resolved.ready and not self._is_pod_ready:
-            self.pod_answered()
+            self._wake_refused()
         self._is_pod_ready = resolved.ready
 
     def mark_pod_stale(self) -> None:
@@ -119,22 +124,43 @@ class ConnectionQueue:
         self.queued += change
         self._on_queued(self.queued)
 
-    def refusal_is_final(self, failure: ForwardError) -> bool:  # noqa: ARG002 - part of the interface
+    @property
+    def is_refusing(self) -> bool:
+        """Whether the port has refused connections, and has accepted none since."""
+        return self.refusals.count > 0
+
+    def refusal_is_final(self, failure: ForwardError) -> bool:
         """Return whether "connection refused" should be passed on to the client."""
         now = time.monotonic()
         if now - self._last_refusal > 2 * _REFUSAL_GRACE_S:
             self._first_refusal = now
         self._last_refusal = now
-        if not self._is_pod_ready:
-            return False
-        return not self.counters.bytes_from_pod or now - self._first_refusal > _REFUSAL_GRACE_S
+        has_lasted = now - self._first_refusal > _REFUSAL_GRACE_S
+        is_conclusive = has_lasted or (self._is_pod_ready and not self.counters.bytes_from_pod)
+        if is_conclusive:
+            self._record_refusal(failure.reason)
+        return is_conclusive and self._is_pod_ready
+
+    def _record_refusal(self, reason: Reason) -> None:
+        self.refusals.add()
+        pod = self._resolved.pod if self._resolved is not None else None
+        if pod is not None:
+            reason = replace(reason, pod=pod.name, namespace=pod.namespace, node=pod.node)
+        # Without the server's text, which differs from one refusal to the next.
+        self._recorder.advance(state_machine.PortRefused(replace(reason, detail="")))
 
     async def wait_for_retry(self) -> None:
         """Wait until something has changed that makes a retry worthwhile."""
         await self._retry_event.wait()
 
     def pod_answered(self) -> None:
-        """Wake refused connections: a retry may succeed now."""
+        """Record that the port accepts connections, and wake those that were refused."""
+        if self.refusals.count:
+            self.refusals = Refusals()
+            self._recorder.advance(state_machine.PortAnswered())
+        self._wake_refused()
+
+    def _wake_refused(self) -> None:
         self._retry_event.set()
         self._retry_event = asyncio.Event()
 

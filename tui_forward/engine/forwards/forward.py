@@ -233,6 +233,7 @@ class ActiveForward:
             queued=self._queue.queued,
             counters=self._queue.counters.snapshot(),
             last_event=recorder.last_event,
+            warnings=recorder.warnings(self._queue.refusals),
         )
 
     def connections(self, now: float) -> Iterator[Connection]:

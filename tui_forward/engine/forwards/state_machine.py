@@ -40,6 +40,9 @@ class Status:
     was_ready: bool = False
     lost: Reason | None = None  # why it is not ready any more; begins every `RECONNECTING` reason
     dialing: Reason | None = None  # reason of the latest dial
+    tunnel_up: Reason | None = None  # reason of the latest `TunnelUp`
+    refused: Reason | None = None  # why the port refuses connections, while `READY`
+    address_taken: Reason | None = None  # which local address another program holds
 
     @property
     def hint(self) -> str:
@@ -50,6 +53,18 @@ class Status:
     def blocked_by(self) -> BlockedBy | None:
         """Set exactly in `BLOCKED`."""
         return reasons.blocked_by(self.reason) if self.state is BLOCKED else None
+
+    @property
+    def warnings(self) -> tuple[Reason, ...]:
+        """What is wrong although the forward may work, the worst first."""
+        found: list[Reason] = []
+        if self.state is READY:
+            up = self.tunnel_up
+            cautious = up is not None and up.code is not ReasonCode.FORWARD_READY
+            found += filter(None, (self.refused, up if cautious else None))
+        if self.address_taken is not None:
+            found.append(self.address_taken)
+        return tuple(found)
 
 
 INITIAL = Status(STARTING, Reason(code=ReasonCode.FORWARD_STARTING))
@@ -98,6 +113,24 @@ class TunnelLost(_WithReason):
     """The last tunnel is gone, or does not answer."""
 
 
+class PortRefused(_WithReason):
+    """A container that runs refuses connections to the port."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortAnswered:
+    """The port has accepted a connection."""
+
+
+class AddressTaken(_WithReason):
+    """Another program holds one of the local addresses; the others are open."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressOpened:
+    """All local addresses are open."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failed(_WithReason):
     """The program itself failed; the forward restarts at `retry_at`."""
@@ -127,6 +160,10 @@ Input = (
     | DialFailed
     | TunnelUp
     | TunnelLost
+    | PortRefused
+    | PortAnswered
+    | AddressTaken
+    | AddressOpened
     | Failed
     | Paused
     | Resumed
@@ -141,7 +178,18 @@ Rule = Callable[[Status, Any], Status]
 
 
 def _enter(status: Status, state: ForwardState, reason: Reason) -> Status:
-    return replace(status, state=state, reason=reason, retry_at=None, paused=False, dialing=None)
+    entered = replace(status, state=state, reason=reason, retry_at=None, paused=False, dialing=None)
+    return entered if state is READY else replace(entered, tunnel_up=None, refused=None)
+
+
+def _show(status: Status) -> Status:
+    """Return the status with the reason to show: the worst warning while `READY`."""
+    if status.state is not READY or status.tunnel_up is None:
+        return status
+    reason = next(iter(status.warnings), status.tunnel_up)
+    if reason is status.address_taken:
+        reason = reasons.add_previous(reason, status.tunnel_up)
+    return replace(status, reason=reason)
 
 
 def _reconnect(status: Status, reason: Reason) -> Status:
@@ -197,7 +245,24 @@ def _fail_dial(status: Status, event: DialFailed) -> Status:
 
 
 def _become_ready(status: Status, event: TunnelUp) -> Status:
-    return replace(_enter(status, READY, event.reason), was_ready=True, lost=None)
+    ready = _enter(status, READY, event.reason)
+    return _show(replace(ready, was_ready=True, lost=None, tunnel_up=event.reason))
+
+
+def _refuse(status: Status, event: PortRefused) -> Status:
+    return _show(replace(status, refused=event.reason))
+
+
+def _answer(status: Status, _: Input) -> Status:
+    return _show(replace(status, refused=None))
+
+
+def _miss_address(status: Status, event: AddressTaken) -> Status:
+    return _show(replace(status, address_taken=event.reason))
+
+
+def _open_address(status: Status, _: Input) -> Status:
+    return _show(replace(status, address_taken=None))
 
 
 def _fail(status: Status, event: Failed) -> Status:
@@ -233,6 +298,10 @@ _BEFORE_READY: Mapping[type[Input], Rule] = {
     DialFailed: _fail_dial,
     TunnelUp: _become_ready,
     TunnelLost: _keep,  # there was none
+    PortRefused: _keep,
+    PortAnswered: _keep,
+    AddressTaken: _miss_address,
+    AddressOpened: _open_address,
     Failed: _fail,
     Paused: _pause,
     Resumed: _keep,
@@ -250,10 +319,18 @@ TABLE: Mapping[ForwardState, Mapping[type[Input], Rule]] = {
         DialStarted: _keep,  # another tunnel beside the one that is up
         DialFailed: _keep,
         TunnelLost: _lose_tunnel,
+        PortRefused: _refuse,
+        PortAnswered: _answer,
     },
     RECONNECTING: {**_BEFORE_READY, PodMoved: _lose_tunnel},
     BLOCKED: {**_BEFORE_READY, ListenerBlocked: _block_listener},
-    STOPPED: {**dict.fromkeys(_BEFORE_READY, _keep), Resumed: _resume_if_paused, Stopped: _stop},
+    STOPPED: {
+        **dict.fromkeys(_BEFORE_READY, _keep),
+        AddressTaken: _miss_address,
+        AddressOpened: _open_address,
+        Resumed: _resume_if_paused,
+        Stopped: _stop,
+    },
 }
 
 

@@ -21,12 +21,13 @@ from tui_forward.model import (
     EventKind,
     ForwardSpec,
     ForwardState,
+    ForwardWarning,
     LocalAddress,
     ReasonCode,
     TimelineEntry,
     TimelineKind,
 )
-from tui_forward.reasons import reason_text
+from tui_forward.reasons import reason_hint, reason_text
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +103,23 @@ class Outage:
         return f"{text}, served" if self.queued == 1 else f"{text}, all served"
 
 
+class Refusals:
+    """Refused connections since one succeeded."""
+
+    __slots__ = ("count", "first_at", "last_at")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first_at = 0.0  # seconds since the epoch, as `last_at`
+        self.last_at = 0.0
+
+    def add(self) -> None:
+        """Count one more."""
+        self.last_at = time.time()
+        self.first_at = self.first_at if self.count else self.last_at
+        self.count += 1
+
+
 class StatusRecorder:
     """Records what happens to one forward.
 
@@ -125,6 +143,7 @@ class StatusRecorder:
         self.outage: Outage | None = None  # the one that is not settled yet
         self.status = state_machine.INITIAL
         self.since = self.started_at = time.time()
+        self._warned_at: dict[ReasonCode, float] = {}  # when each warning was first seen
         self.last_event = ""
         self.remote_port: int | None = None
 
@@ -147,6 +166,8 @@ class StatusRecorder:
         moved = after.state is not before.state
         if moved:
             self.since = time.time()
+        codes = [reason.code for reason in after.warnings]
+        self._warned_at = {code: self._warned_at.get(code, time.time()) for code in codes}
         if moved or after.reason != before.reason:
             self._log.info("%s: %s", after.state, reason_text(after.reason))
             # The dials of a long outage would push everything else out of the timeline.
@@ -158,6 +179,23 @@ class StatusRecorder:
         if moved:
             self._moved(before.state, after.state)
         self._engine.changed()
+
+    def warnings(self, refusals: Refusals) -> tuple[ForwardWarning, ...]:
+        """Return what is wrong although the forward may work, the worst first."""
+        found = []
+        for reason in self.status.warnings:
+            refused = reason is self.status.refused
+            found.append(
+                ForwardWarning(
+                    code=reason.code,
+                    reason=reason_text(reason),
+                    hint=reason_hint(reason),
+                    since=refusals.first_at if refused else self._warned_at[reason.code],
+                    count=refusals.count if refused else 0,
+                    last_at=refusals.last_at if refused else 0.0,
+                )
+            )
+        return tuple(found)
 
     def _moved(self, before: ForwardState, after: ForwardState) -> None:
         if before is ForwardState.READY and after is not ForwardState.STOPPED:

@@ -12,6 +12,7 @@ from tui_forward.common.formatting import (
     format_age,
     format_bytes,
     format_rate,
+    format_warning,
     milliseconds,
     pluralize,
     short_age,
@@ -62,6 +63,8 @@ def state_cell(forward: Forward) -> Cell:
     if forward.paused:
         return Cell("‖ paused", "dim")
     mark, style = STATE_MARKS[forward.state]
+    if forward.state is ForwardState.READY and forward.warnings:
+        style = "warn"
     return Cell(f"{mark} {forward.state.value}", style)
 
 
@@ -108,8 +111,15 @@ def forward_row(forward: Forward, now: float, *, sparkline: str = "", marked: bo
         Cell(format_bytes(counters.bytes_to_pod) if counters.bytes_to_pod else "", "dim"),
         Cell(forward.pod.name if forward.pod else "", "dim"),
         Cell(short_age(now - forward.since) if forward.since else "", "dim"),
-        Cell(forward.last_event, "dim"),
+        _event_cell(forward, now),
     ))  # fmt: skip
+
+
+def _event_cell(forward: Forward, now: float) -> Cell:
+    """Return the worst warning, else the last event."""
+    if forward.warnings:
+        return Cell(format_warning(forward.warnings[0], now), "warn")
+    return Cell(forward.last_event, "dim")
 
 
 def local_text(forward: Forward) -> str:
@@ -139,7 +149,10 @@ def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
     """Return the status line of the selected forward."""
     if forward is None:
         return (Cell("Select a row, then press the number of a port to forward it", "dim"),)
-    parts = [state_cell(forward), Cell(waiting_text(forward, now))]
+    parts = [state_cell(forward)]
+    if forward.state is not ForwardState.READY or not forward.warnings:
+        parts.append(Cell(waiting_text(forward, now)))
+    parts += (Cell(format_warning(warning, now), "warn") for warning in forward.warnings)
     if forward.hint:
         parts.append(Cell(f"→ {forward.hint}", "strong"))
     if forward.state is ForwardState.READY:

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from tui_forward.cli.forward_output import format_table, forward_to_dict
+from tui_forward.model import (
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    ForwardWarning,
+    LocalAddress,
+    ReasonCode,
+    Target,
+    TargetKind,
+)
+
+WARNING = ForwardWarning(
+    code=ReasonCode.PORT_REFUSED,
+    reason="nothing listens on port 80",
+    hint="Check the port",
+    since=1.0,
+    count=2,
+    last_at=2.0,
+)
+READY = Forward(
+    id="f1",
+    spec=ForwardSpec(
+        target=Target(
+            context="here", namespace="shop", kind=TargetKind.POD, name="web-1", port="80"
+        )
+    ),
+    state=ForwardState.READY,
+    code=ReasonCode.PORT_REFUSED,
+    reason=WARNING.reason,
+    hint=WARNING.hint,
+    listening=(LocalAddress("127.0.0.1", 8080),),
+    warnings=(WARNING,),
+)
+
+
+def test_table_shows_the_warnings_of_a_ready_forward() -> None:
+    recent = msgspec.structs.replace(WARNING, last_at=time.time())
+    lines = list(format_table([msgspec.structs.replace(READY, warnings=(recent,))], color=True))
+    assert "\x1b[33mready" in lines[1]
+    assert "nothing listens on port 80 · 2 times, last 0s ago → Check the port" in lines[2]
+    healthy = msgspec.structs.replace(READY, warnings=())
+    assert len(list(format_table([healthy], color=False))) == 2
+
+
+def test_json_has_the_warnings() -> None:
+    record = forward_to_dict(READY)
+    assert (record["state"], record["code"]) == ("ready", "port.refused")
+    assert record["warnings"] == [
+        {
+            "code": "port.refused", "reason": "nothing listens on port 80",
+            "hint": "Check the port", "since": 1.0, "count": 2, "last_at": 2.0,
+        }
+    ]  # fmt: skip

@@ -1,0 +1,189 @@
+"""Refused connections of a ready forward, over the real data path to a fake cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.engine import fake_cluster
+from tests.engine.fake_cluster import ECHO, REFUSED, RESET, SILENT, FakeCluster, running_cluster
+from tests.support.fake_engine import FakeBackend, FakeWatch, pod
+from tests.support.waiting import until
+from tui_forward.engine.connections import connection as connection_module
+from tui_forward.engine.engine import Engine
+from tui_forward.engine.forwards import connection_queue
+from tui_forward.model import (
+    EventKind,
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    ReasonCode,
+    Target,
+    TargetKind,
+)
+from tui_forward.transport.access import ServerAccess
+
+
+class Scenario:
+    def __init__(self, cluster: FakeCluster, engine: Engine, backend: FakeBackend) -> None:
+        self.cluster = cluster
+        self.engine = engine
+        self._backend = backend
+
+    @property
+    def watch(self) -> FakeWatch:
+        return self._backend.watches["web"]
+
+    @property
+    def forward(self) -> Forward:
+        (forward,) = self.engine.forwards()
+        return forward
+
+    @property
+    def codes(self) -> list[ReasonCode]:
+        return [warning.code for warning in self.forward.warnings]
+
+    async def start(self, port: int) -> None:
+        self._backend.resolutions["web"] = pod("web-1", port)
+        target = Target(
+            context="here", namespace="shop", kind=TargetKind.DEPLOYMENT, name="web", port="80"
+        )
+        self.engine.start(ForwardSpec(target=target, local_port=0, addresses=("127.0.0.1",)))
+        await until(lambda: self.forward.state is ForwardState.READY)
+
+    async def connect(self, data: bytes = b"x") -> bytes:
+        """Return the first byte that comes back; empty at the end of the connection."""
+        address = self.forward.listening[0]
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        try:
+            writer.write(data)
+            with contextlib.suppress(ConnectionError):
+                return await reader.read(1)
+            return b""
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def scenario() -> AsyncIterator[Scenario]:
+    class Backend(FakeBackend):
+        def access(self, context: str) -> ServerAccess:
+            return fake_cluster.FakeAccess(cluster)
+
+    backend = Backend()
+    async with running_cluster() as cluster:
+        engine = Engine(backend, monitor_system=False)
+        try:
+            yield Scenario(cluster, engine, backend)
+        finally:
+            await engine.close()
+
+
+async def test_refusal_marks_the_forward_until_a_connection_succeeds(scenario: Scenario) -> None:
+    await scenario.start(ECHO)
+    scenario.cluster.refused_ports.add(ECHO)
+    assert await scenario.connect() == b""
+    await until(lambda: scenario.forward.warnings)
+    first = scenario.forward
+    assert (first.state, first.code) == (ForwardState.READY, ReasonCode.PORT_REFUSED)
+    assert first.reason.startswith("nothing listens on ")
+    assert first.hint
+    (warning,) = first.warnings
+    assert (warning.code, warning.count) == (ReasonCode.PORT_REFUSED, 1)
+    assert warning.since == warning.last_at > 0
+    await scenario.connect()
+    await until(lambda: scenario.forward.warnings[0].count == 2)
+    assert scenario.forward.warnings[0].last_at > warning.since
+    scenario.cluster.refused_ports.clear()
+    assert await scenario.connect() == b"x"
+    await until(lambda: not scenario.forward.warnings)
+    assert scenario.forward.code is ReasonCode.FORWARD_READY
+    states = [
+        event.code
+        async for event in first_events(scenario.engine)
+        if event.event is EventKind.STATE
+    ]
+    assert states[-3:] == [
+        ReasonCode.FORWARD_READY, ReasonCode.PORT_REFUSED, ReasonCode.FORWARD_READY,
+    ]  # fmt: skip
+
+
+async def first_events(engine: Engine):  # type: ignore[no-untyped-def]
+    reader = engine.events()
+    with contextlib.suppress(TimeoutError, StopAsyncIteration):
+        while True:
+            yield await asyncio.wait_for(anext(reader), 0.05)
+
+
+async def test_silent_connection_that_is_not_refused_succeeds(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "_REFUSAL_TIMEOUT_S", 0.05)
+    await scenario.start(SILENT)
+    scenario.cluster.refused_ports.add(SILENT)
+    await scenario.connect()
+    await until(lambda: scenario.codes == [ReasonCode.PORT_REFUSED])
+    scenario.cluster.refused_ports.clear()
+    waiting = asyncio.create_task(scenario.connect())
+    await until(lambda: not scenario.forward.warnings)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_connection_that_the_client_gives_up_proves_nothing(scenario: Scenario) -> None:
+    await scenario.start(SILENT)
+    scenario.cluster.refused_ports.add(SILENT)
+    await scenario.connect()
+    await until(lambda: scenario.codes)
+    scenario.cluster.refused_ports.clear()
+    address = scenario.forward.listening[0]
+    opened = len(scenario.cluster.opened)
+    _, writer = await asyncio.open_connection(address.host, address.port)
+    await until(lambda: len(scenario.cluster.opened) > opened)
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    writer.transport.abort()
+    await until(lambda: not scenario.forward.counters.connections_open)
+    assert scenario.codes == [ReasonCode.PORT_REFUSED]
+
+
+async def test_reset_by_the_application_is_no_refusal(scenario: Scenario) -> None:
+    await scenario.start(RESET)
+    scenario.cluster.refused_ports.add(RESET)
+    await scenario.connect()
+    await until(lambda: scenario.codes)
+    scenario.cluster.refused_ports.clear()
+    await scenario.connect()
+    await until(lambda: not scenario.forward.warnings)
+
+
+async def test_next_pod_is_not_marked(scenario: Scenario) -> None:
+    await scenario.start(REFUSED)
+    await scenario.connect()
+    await until(lambda: scenario.codes)
+    scenario.watch.set(pod("web-1", REFUSED, incarnation="2"))
+    await until(lambda: not scenario.forward.warnings)
+    await scenario.connect()
+    await until(lambda: scenario.codes)
+    scenario.watch.set(pod("web-2", ECHO))
+    await until(lambda: scenario.forward.code is ReasonCode.FORWARD_READY)
+    assert not scenario.forward.warnings
+
+
+async def test_running_container_that_is_not_ready_is_marked_too(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_queue, "_REFUSAL_GRACE_S", 0.2)
+    await scenario.start(REFUSED)
+    scenario.watch.set(pod("web-1", REFUSED, ready=False))
+    await until(lambda: scenario.codes == [ReasonCode.FORWARD_READY_POD_NOT_READY])
+    waiting = asyncio.create_task(scenario.connect())
+    await until(lambda: ReasonCode.PORT_REFUSED in scenario.codes)
+    assert not waiting.done(), "it waits for the pod to become Ready"
+    assert scenario.forward.code is ReasonCode.PORT_REFUSED
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
