@@ -1,6 +1,9 @@
 # `make demo` and `make test` work on a fresh clone: each creates .venv from the lock file first.
 # All they need is CPython 3.11 or newer with venv.
 
+# Tests start hundreds of processes; without bytecode each of them compiles what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed

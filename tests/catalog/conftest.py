@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,18 +7,10 @@ import pytest
 
 from tests.catalog.harness import Setup
 from tests.kube.api_server import serving
+from tests.support.leaks import no_leaks
 from tui_forward.catalog import reflector
 
-
-@pytest.fixture(autouse=True)
-async def nothing_left() -> AsyncIterator[None]:
-    """A task or a socket that outlives its test is a leak."""
-    before = asyncio.all_tasks()
-    yield
-    mine = asyncio.current_task()
-    left = {t for t in asyncio.all_tasks() - before if not t.done() and t is not mine}
-    assert not left, left
-    gc.collect()  # an unclosed socket warns now, and warnings are errors
+__all__ = ["no_leaks"]
 
 
 @pytest.fixture(autouse=True)

@@ -112,7 +112,7 @@ def dashboards(home: Path) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             command = process.cmdline()
-            if command[1:3] == ["-m", "tui_forward"] and process.environ()["HOME"] == str(home):
+            if command[1:3] == ["-m", "tui_forward"] and process.environ().get("HOME") == str(home):
                 found.append(process)
     return found
 
