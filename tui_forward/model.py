@@ -114,6 +114,7 @@ class ReasonCode(StrEnum):
     FORWARD_STOPPED = "forward.stopped"
     FORWARD_FAILED = "forward.failed"
     ENGINE_STOPPED = "engine.stopped"
+    ENGINE_NOT_RESPONDING = "engine.not_responding"
 
     # Local port
     LOCAL_PORT_TAKEN = "local.port_taken"

@@ -70,6 +70,10 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ReasonCode.FORWARD_STOPPED: _Entry("stopped"),
     ReasonCode.FORWARD_FAILED: _Entry("internal error[: {detail}]; restarting the forward"),
     ReasonCode.ENGINE_STOPPED: _Entry("the engine has stopped"),
+    ReasonCode.ENGINE_NOT_RESPONDING: _Entry(
+        "the engine did not answer[ within {timeout_s} s]",
+        "Try again; if it persists, restart the engine, which keeps all ports: tui-forward restart",
+    ),
     # Local port
     ReasonCode.LOCAL_PORT_TAKEN: _Entry(
         "[local port {port}|the local port] is taken[ by {process}; starts as soon as it is free]",

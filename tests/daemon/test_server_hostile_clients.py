@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,15 +12,15 @@ import pytest
 
 from tests.support.fake_engine import FakeBackend
 from tests.support.waiting import until
-from tui_forward.daemon import rpc, server, unix_socket
+from tui_forward.daemon import rpc, rpc_client, server, unix_socket
 from tui_forward.daemon.framing import read_message
 from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.daemon.server import SessionServer
 from tui_forward.daemon.session_saver import SessionSaver
-from tui_forward.errors import TransportError, TuiForwardError
-from tui_forward.model import Event, EventKind, Snapshot
+from tui_forward.errors import TransportError, TuiForwardError, UsageError
+from tui_forward.model import Event, EventKind, ReasonCode, Snapshot
 from tui_forward.session.local import LocalSession
 
 
@@ -122,6 +122,81 @@ async def test_lost_client_keeps_forwards_running_until_a_client_decides(
     await later.set_keep_running_if_lost(True)
     await harness.server.close()
     assert not saver.keep_running
+
+
+async def _canceled() -> None:
+    task = asyncio.ensure_future(asyncio.Event().wait())
+    asyncio.get_running_loop().call_soon(task.cancel)
+    await task
+
+
+async def _fail(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "text"),
+    [
+        (lambda: _fail(OSError(28, "secret")), "internal.error", "OSError, no space left"),
+        (lambda: _fail(ConnectionResetError(104, "secret")), "internal.error", "reset by peer"),
+        (lambda: _fail(TimeoutError("secret")), "internal.error", "TimeoutError"),
+        (lambda: _fail(RuntimeError("secret")), "internal.error", "RuntimeError"),
+        (lambda: _fail(ExceptionGroup("secret", [OSError()])), "internal.error", "ExceptionGroup"),
+        (lambda: _fail(RecursionError("secret")), "internal.error", "RecursionError"),
+        (_canceled, "internal.error", "CancelledError"),
+        (lambda: asyncio.sleep(0, object()), "internal.error", "TypeError"),
+        (lambda: asyncio.sleep(0, "x" * 2_000_000), "usage.invalid", "more than can be"),
+        (lambda: asyncio.sleep(60), "engine.not_responding", "did not answer within 0.3 s"),
+        (lambda: _fail(UsageError("the text")), "usage.invalid", "the text"),
+    ],
+)
+async def test_every_request_is_answered(
+    harness: ServerHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    run: Callable[[], Awaitable[None]], code: str, text: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(server, "_REQUEST_S", 0.3)
+    monkeypatch.setattr(rpc, "MAX_RESPONSE", 1_000_000)
+    remote = await harness.open()
+    monkeypatch.setattr(harness.session, "contexts", run)
+    async with asyncio.timeout(10):
+        with pytest.raises(TuiForwardError, match=text) as failed:
+            await remote.contexts()
+    assert failed.value.code == code
+    assert "secret" not in f"{failed.value} {failed.value.hint}"
+    is_logged = any(record.exc_info for record in caplog.records)
+    assert is_logged == (code == "internal.error")
+    # The connection is still usable.
+    assert isinstance(await remote.snapshot(), Snapshot)
+
+
+async def test_failing_subscription_is_answered(
+    harness: ServerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = await harness.open()
+
+    async def events(since: int) -> AsyncIterator[Event]:
+        yield Event(event=EventKind.STATE, time=0, forward="f1")
+        raise OSError(5, "secret")
+
+    monkeypatch.setattr(harness.session, "events", events)
+    received = remote.events()
+    async with asyncio.timeout(10):
+        assert (await anext(received)).forward == "f1"
+        with pytest.raises(TuiForwardError, match="internal error: OSError, input/output error"):
+            await anext(received)
+
+
+async def test_engine_that_does_not_answer_is_an_error(
+    harness: ServerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc_client, "_RESPONSE_S", 0.1)
+    remote = await harness.open()
+    monkeypatch.setattr(harness.session, "contexts", lambda: asyncio.sleep(60))
+    with pytest.raises(TransportError, match=r"did not answer within 0\.1 s") as failed:
+        await remote.contexts()
+    assert failed.value.code is ReasonCode.ENGINE_NOT_RESPONDING
+    assert "tui-forward restart" in failed.value.hint
+    assert isinstance(await remote.snapshot(), Snapshot)
 
 
 async def test_other_version_is_rejected(harness: ServerHarness) -> None:
@@ -267,7 +342,7 @@ async def test_bug_in_the_engine_fails_only_its_request(
         raise ZeroDivisionError("bug")
 
     monkeypatch.setattr(harness.session, "snapshot", bug)
-    with pytest.raises(TuiForwardError, match="the engine failed: ZeroDivisionError: bug"):
+    with pytest.raises(TuiForwardError, match="internal error: ZeroDivisionError"):
         await remote.snapshot()
     assert "request GetSnapshot failed" in caplog.text
     assert await remote.contexts()

@@ -17,8 +17,11 @@ from tui_forward.common.tasks import spawn
 from tui_forward.daemon import rpc, unix_socket
 from tui_forward.daemon.framing import read_message
 from tui_forward.errors import ProtocolError, TransportError, TuiForwardError
+from tui_forward.model import Reason, ReasonCode
 
 _HELLO_S = 10.0
+# Longer than the engine takes to answer that a request failed (`server._REQUEST_S`).
+_RESPONSE_S = 40.0
 # Items of a subscription that are kept for a slow reader; then the oldest are dropped, as in the
 # engine's event log. Responses share the socket and must not wait for the reader.
 _MAX_ITEMS = 1024
@@ -112,17 +115,23 @@ class RpcClient:
         """Send a request, made from an id, and return the value of its response.
 
         Safe to cancel: the engine cancels the request, too. Raise its TuiForwardError if it failed
-        in the engine, TransportError if the connection is lost or the response is invalid.
+        in the engine, TransportError if the connection is lost, the response is invalid, or none
+        arrives in time.
         """
         request_id = next(self._ids)
         response: asyncio.Future[rpc.Result] = asyncio.get_running_loop().create_future()
         self._pending[request_id] = response
         try:
-            await self._send(make_request(request_id))
-            result = await response
+            async with asyncio.timeout(_RESPONSE_S):
+                await self._send(make_request(request_id))
+                result = await response
         except asyncio.CancelledError:
             self._cancel(request_id)
             raise
+        except TimeoutError as error:
+            self._cancel(request_id)
+            reason = Reason(code=ReasonCode.ENGINE_NOT_RESPONDING, timeout_s=_RESPONSE_S)
+            raise TransportError(reason) from error
         finally:
             self._pending.pop(request_id, None)
             if response.done() and not response.cancelled():

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from tui_forward.common.formatting import format_bytes
 from tui_forward.common.logging_levels import TRACE
 from tui_forward.common.tasks import spawn
 from tui_forward.daemon import rpc, unix_socket
@@ -26,7 +27,8 @@ from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.profile_apply import start_forward
 from tui_forward.daemon.session_saver import SessionSaver
-from tui_forward.errors import ProtocolError, TuiForwardError, UsageError
+from tui_forward.errors import ProtocolError, TransportError, TuiForwardError, UsageError
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.session import Session
 
 _log = logging.getLogger(__name__)
@@ -36,6 +38,14 @@ _CLOSE_S = 2.0
 _MAX_REQUESTS = 64
 _MAX_SUBSCRIPTIONS = 16
 _HELLO_S = 10.0
+# More than any request takes: the longest waits for a pod's log or the end of a handover.
+_REQUEST_S = 30.0
+# Bytes of a `Result` besides its value.
+_MAX_RESULT_HEADER = 64
+
+
+class _ClientGoneError(Exception):
+    """The connection to the client is broken."""
 
 
 class SessionServer:
@@ -199,29 +209,43 @@ class ClientConnection:
             self._request_slots.release()
 
     async def _respond(self, request: rpc.Request) -> None:
-        _log.log(TRACE, "request %d: %s", request.id, type(request).__name__)
-        # The task that reads from the client detects that the client is gone.
-        with contextlib.suppress(OSError):
-            try:
+        """Answer a request, whatever happens, unless the client cancels it or is gone."""
+        name = type(request).__name__
+        _log.log(TRACE, "request %d: %s", request.id, name)
+        response: rpc.FromEngine
+        limit = asyncio.timeout(None if isinstance(request, rpc.Subscribe) else _REQUEST_S)
+        try:
+            async with limit:
                 if isinstance(request, rpc.Subscribe):
-                    await self._send_events(request)
-                    await self._send(rpc.End(request.id))
+                    response = await self._send_events(request)
                 else:
-                    value = rpc.encode_value(await self._execute(request))
-                    await self._send(rpc.Result(request.id, value))
-            except TuiForwardError as error:
-                _log.debug("request %s failed: %s", type(request).__name__, error)
-                await self._send(rpc.from_exception(request.id, error))
-            except OSError:
+                    response = _encode_result(request, await self._execute(request))
+        except _ClientGoneError:
+            return
+        except TuiForwardError as error:
+            _log.debug("request %s failed: %s", name, error)
+            response = rpc.from_exception(request.id, error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
                 raise
-            except Exception as error:  # noqa: BLE001 - a bug must not leave a request unanswered
-                _log.exception("request %s failed", type(request).__name__)
-                text = f"the engine failed: {type(error).__name__}: {error}"
-                await self._send(rpc.from_exception(request.id, TuiForwardError(text)))
+            # A task that the request waited for was canceled, not the request.
+            response = _internal_error(request, error)
+        except Exception as error:  # noqa: BLE001 - a bug must not leave a request unanswered
+            if limit.expired():
+                _log.warning("request %s was not answered within %g s", name, _REQUEST_S)
+                reason = Reason(code=ReasonCode.ENGINE_NOT_RESPONDING, timeout_s=_REQUEST_S)
+                response = rpc.from_exception(request.id, TransportError(reason))
+            else:
+                response = _internal_error(request, error)
+        # The task that reads from the client detects that the client is gone.
+        with contextlib.suppress(_ClientGoneError):
+            await self._send_response(response)
 
-    async def _send_events(self, request: rpc.Subscribe) -> None:
+    async def _send_events(self, request: rpc.Subscribe) -> rpc.End:
         async for event in self._session.events(request.since):
-            await self._send(rpc.Item(request.id, rpc.encode_value(event)))
+            await self._send_response(rpc.Item(request.id, rpc.encode_value(event)))
+        return rpc.End(request.id)
 
     async def _execute(self, request: rpc.Request) -> object:
         session = self._session
@@ -279,7 +303,33 @@ class ClientConnection:
                 raise UsageError(f"the engine does not support {type(request).__name__}")
         return None
 
+    async def _send_response(self, message: rpc.FromEngine) -> None:
+        try:
+            await self._send(message)
+        except OSError as error:
+            raise _ClientGoneError from error
+
     async def _send(self, message: rpc.FromEngine) -> None:
         async with self._send_lock:
             self._writer.write(rpc.encode_message(message))
             await self._writer.drain()
+
+
+def _encode_result(request: rpc.Request, value: object) -> rpc.Result:
+    result = rpc.encode_value(value)
+    if len(result) > rpc.MAX_RESPONSE - _MAX_RESULT_HEADER:
+        raise UsageError(
+            f"the answer has {format_bytes(len(result))}, more than can be transferred",
+            hint="choose a namespace instead of all",
+        )
+    return rpc.Result(request.id, result)
+
+
+def _internal_error(request: rpc.Request, error: BaseException) -> rpc.Failure:
+    """Log an unexpected exception; return a response without its text, which may have secrets."""
+    _log.error("request %s failed", type(request).__name__, exc_info=error)
+    detail = type(error).__name__
+    if isinstance(error, OSError) and error.errno:
+        detail = f"{detail}, {os.strerror(error.errno).lower()}"
+    reason = Reason(code=ReasonCode.INTERNAL_ERROR, detail=detail)
+    return rpc.from_exception(request.id, TuiForwardError(reason))
