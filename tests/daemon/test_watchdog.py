@@ -12,7 +12,7 @@ _PROGRAM = """
 import os, signal, sys
 from tui_forward.daemon import watchdog
 
-watchdog._PAUSE_S = 0.01
+watchdog._PAUSE_S = watchdog._MAX_PAUSE_S = 0.01
 file, kind = sys.argv[1:]
 process = watchdog.fork_supervised(attempts=3)
 with open(file, "a") as starts:
@@ -20,7 +20,7 @@ with open(file, "a") as starts:
 with open(file) as starts:
     count = len(starts.read().split())
 if kind == "serves":
-    process.notify_ready()
+    process.link.send(b"!\\n")
 if kind == "ends" or count == 10:
     os._exit(7)
 os.kill(os.getpid(), signal.SIGKILL)

@@ -13,26 +13,26 @@ from pathlib import Path
 
 from tui_forward.common.logging_levels import LEVELS
 from tui_forward.daemon import watchdog
-from tui_forward.daemon.readiness import ReadyNotifier
 from tui_forward.errors import TuiForwardError
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the engine process and return its exit code."""
     options = _parser().parse_args(argv)
-    notifier = ReadyNotifier()
+    process: watchdog.SupervisedProcess | None = None
     if options.detach:
         if not _detach():
             return 0
         # Only light modules are imported up to here, so that the watchdog stays small.
         process = watchdog.fork_supervised()
-        notifier = ReadyNotifier(process)
         if process.is_restart:
             options.restore, options.take_over = True, False
     from tui_forward.daemon.engine_process import run
+    from tui_forward.daemon.readiness import ReadyNotifier
 
+    notifier = ReadyNotifier(is_detached=process is not None)
     try:
-        return run(options, notifier)
+        return run(options, notifier, process)
     except TuiForwardError as error:
         notifier.failed(error)
         return 1

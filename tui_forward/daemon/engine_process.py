@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,14 +19,18 @@ from tui_forward.common import paths
 from tui_forward.common.logging_levels import LEVELS
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.daemon import log, rpc, session_store, unix_socket
+from tui_forward.daemon.held_descriptors import LOCK, SERVER
 from tui_forward.daemon.notices import NoticeLog
+from tui_forward.daemon.parent_link import ParentLink
 from tui_forward.daemon.readiness import ReadyNotifier
 from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.errors import TransportError
+from tui_forward.model import LocalAddress
 from tui_forward.settings.parser import load_settings
 
 if TYPE_CHECKING:
     from tui_forward.daemon.handover import HandoverState
+    from tui_forward.daemon.watchdog import SupervisedProcess
     from tui_forward.session.local import LocalSession
 
 _log = logging.getLogger(__name__)
@@ -40,21 +45,55 @@ DRAIN_S = 600.0
 _CHECK_S = 1.0
 
 
-def run(options: argparse.Namespace, notifier: ReadyNotifier) -> int:
-    """Run an engine process and return its exit code; TuiForwardError if it cannot serve."""
+@dataclass
+class _InheritedSockets:
+    """Listening sockets of the engine that this one replaces."""
+
+    server: socket.socket | None = None
+    forwards: dict[LocalAddress, socket.socket] = field(default_factory=dict)
+
+    @classmethod
+    def of_killed_engine(cls, held: dict[str, int]) -> _InheritedSockets:
+        """Return the sockets that the parent held."""
+        inherited = cls()
+        for key, descriptor in held.items():
+            sock = socket.socket(fileno=descriptor)
+            sock.setblocking(False)
+            if key == SERVER:
+                inherited.server = sock
+            else:
+                inherited.forwards[LocalAddress(*sock.getsockname()[:2])] = sock
+        return inherited
+
+
+def run(
+    options: argparse.Namespace, notifier: ReadyNotifier, process: SupervisedProcess | None = None
+) -> int:
+    """Run an engine process and return its exit code; TuiForwardError if it cannot serve.
+
+    `process` is set if this one has a parent that starts another engine if this one is killed.
+    """
     path: Path = options.socket or unix_socket.default_socket_path(options.kubeconfig, os.environ)
     unix_socket.ensure_private_dir(path)
     lock = unix_socket.SocketLock(path)
     handover: HandoverState | None = None
-    if options.take_over:
+    held = process.held.by_key if process is not None else {}
+    if LOCK in held:
+        lock.adopt(held.pop(LOCK))
+    elif options.take_over:
         handover = _take_over(lock, path, options)
     elif not _acquire(lock, path):
         notifier.ready(0)
         return 0
     try:
         _configure_log(options, path)
+        if handover is not None:
+            inherited = _InheritedSockets(handover.server_socket, handover.forward_sockets)
+        else:
+            inherited = _InheritedSockets.of_killed_engine(held)
+        parent = ParentLink(process.link if process is not None else None)
         with asyncio.Runner() as runner:
-            runner.run(_serve(options, path, lock, notifier, handover))
+            runner.run(_serve(options, path, lock, notifier, handover, inherited, parent))
     finally:
         lock.release()
     return 0
@@ -122,12 +161,14 @@ async def _serve(
     lock: unix_socket.SocketLock,
     notifier: ReadyNotifier,
     handover: HandoverState | None,
+    inherited: _InheritedSockets,
+    parent: ParentLink,
 ) -> None:
     from tui_forward.daemon.handover import HandoverSender
     from tui_forward.daemon.server import SessionServer
     from tui_forward.session.local import LocalSession
 
-    session = LocalSession(options.kubeconfig, context=options.context)
+    session = LocalSession(options.kubeconfig, context=options.context, socket_holder=parent)
     session_file = options.session or session_store.session_file(path)
     saver = SessionSaver(session, session_file)
     notices = NoticeLog()
@@ -140,7 +181,9 @@ async def _serve(
         is_needed=lambda: saver.keep_running and saver.has_forwards,
     )
     signaled = _end_on_signals(lifetime)
-    server_socket = handover.server_socket if handover else unix_socket.bind_socket(path)
+    server_socket = _server_socket(path, inherited)
+    parent.hold(lock.fileno())
+    parent.hold(server_socket.fileno())
     sender = HandoverSender(
         session,
         saver,
@@ -160,8 +203,9 @@ async def _serve(
     )  # fmt: skip
     owns_socket = handover is None  # until the handover is confirmed, the old engine does
     try:
+        if inherited.forwards:
+            session.inherit(inherited.forwards)
         if handover is not None:
-            session.inherit(handover.forward_sockets)
             await saver.open(restore=True, handed_over=handover.session)
             # A client of another version cannot reconnect, which must not stop its forwards.
             saver.keep_requested |= handover.offer.version != rpc.VERSION
@@ -173,6 +217,7 @@ async def _serve(
             handover.confirm()
             owns_socket = True
         _log.info("engine %d serves %s", os.getpid(), path)
+        parent.notify_ready()
         notifier.ready(os.getpid(), handover.offer.connections if handover is not None else 0)
         reason = await lifetime.wait()
         _log.info("engine %d ends: %s", os.getpid(), reason)
@@ -184,12 +229,26 @@ async def _serve(
             unix_socket.unlink_socket(path)
         await server.close()
         server_socket.close()
+        if sender.is_done:
+            parent.release_all()
+        else:
+            parent.release_server()
         # Before the forwards stop, because the next engine may restore what is active now.
         await saver.close(write=owns_socket and not sender.is_done)
         if sender.is_done:
             lock.release()
             await _drain(session, signaled)
         await session.close()
+        parent.close()
+
+
+def _server_socket(path: Path, inherited: _InheritedSockets) -> socket.socket:
+    """Return the inherited socket, or a new one if there is none or its path was removed."""
+    if inherited.server is not None:
+        if path.exists():
+            return inherited.server
+        inherited.server.close()
+    return unix_socket.bind_socket(path)
 
 
 def _end_on_signals(lifetime: Lifetime) -> asyncio.Event:

@@ -22,16 +22,15 @@ class ReadyMessage(msgspec.Struct, omit_defaults=True):
 
 
 class ReadyNotifier:
-    """Writes one `ReadyMessage` to stdout; `process` is set in the background."""
+    """Writes one `ReadyMessage` to stdout, which a process in the background then closes."""
 
-    def __init__(self, process: watchdog.SupervisedProcess | None = None) -> None:
-        self._process = process
+    def __init__(self, *, is_detached: bool = False) -> None:
+        self._is_detached = is_detached
 
     def ready(self, pid: int, draining: int = 0) -> None:
         """Report that an engine serves the socket; see `ReadyMessage`."""
         self._write(ReadyMessage(ready=True, pid=pid, draining=draining))
-        if self._process is not None:
-            self._process.notify_ready()
+        if self._is_detached:
             watchdog.close_standard_streams()
 
     def failed(self, error: TuiForwardError) -> None:

@@ -3,6 +3,10 @@
 It is what `--detach` leaves in the background: a copy of a process that has imported little. An
 engine that ends by itself or on a signal to the parent is not restarted; nor is one that is killed
 several times in a row before it serves.
+
+The parent also keeps copies of the engine's lock and listening sockets (see `held_descriptors`).
+After a kill the kernel continues to accept connections, which wait in the backlogs until the next
+engine accepts them, and no other process can take the lock or the ports meanwhile.
 """
 
 from __future__ import annotations
@@ -10,55 +14,93 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
+from tui_forward.daemon.held_descriptors import HeldDescriptors
+
 _ATTEMPTS = 5
+# Pause before the next engine, doubled with each engine in a row that was killed within
+# `_STABLE_S` after it started.
 _PAUSE_S = 0.1
+_MAX_PAUSE_S = 5.0
+_STABLE_S = 1.0
+# A process that is killed closes its link a moment before it can be waited for.
+_END_S = 1.0
+_POLL_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisedProcess:
-    """An engine's connection to its parent."""
+    """An engine's connection to its parent.
 
-    is_restart: bool  # it replaces an engine that was killed
-    _pipe: int
+    Attributes:
+        is_restart: It replaces an engine that was killed.
+        link: Stream socket to the parent, for `parent_link.ParentLink`.
+        held: What the killed engine had given to the parent; open in this process, too.
+    """
 
-    def notify_ready(self) -> None:
-        """Report to the parent that this engine serves."""
-        with contextlib.suppress(OSError):
-            os.write(self._pipe, b"!")
-            os.close(self._pipe)
+    is_restart: bool
+    link: socket.socket
+    held: HeldDescriptors
 
 
 def fork_supervised(*, attempts: int = _ATTEMPTS) -> SupervisedProcess:
     """Fork, and return in each engine; the parent exits once an engine has exited by itself."""
-    is_restart, left = False, attempts
+    is_restart, left, unstable = False, attempts, 0
+    held = HeldDescriptors()
     while True:
-        reader, writer = os.pipe()
+        link, engine_link = socket.socketpair()
+        started = time.monotonic()
         child = os.fork()
         if child == 0:
-            os.close(reader)
-            return SupervisedProcess(is_restart, writer)
-        os.close(writer)
-        status = _wait(child)
-        has_served = bool(os.read(reader, 1))
-        os.close(reader)
+            link.close()
+            return SupervisedProcess(is_restart, engine_link, held)
+        engine_link.close()
+        held.has_served = False
+        with link, _forwarded_signals(child) as received:
+            close_standard_streams()
+            # Everything that the engine has sent is read before the next one is forked.
+            while held.receive(link):
+                pass
+            status = _wait(child, held)
         if not os.WIFSIGNALED(status):
             os._exit(os.waitstatus_to_exitcode(status))
-        left = attempts if has_served else left - 1
+        if received:  # before the engine could handle it
+            os._exit(1)
+        left = attempts if held.has_served else left - 1
         if left <= 0:
             os._exit(1)
-        time.sleep(_PAUSE_S)
+        is_stable = held.has_served and time.monotonic() - started >= _STABLE_S
+        unstable = 0 if is_stable else unstable + 1
+        if unstable:
+            time.sleep(min(_PAUSE_S * 2 ** (unstable - 1), _MAX_PAUSE_S))
         is_restart = True
 
 
-def _wait(child: int) -> int:
-    """Wait for a child and forward signals to it; return its wait status."""
-    close_standard_streams()
+def _wait(child: int, held: HeldDescriptors) -> int:
+    """Wait for the end of a child that has closed its link, and return its wait status."""
+    deadline = time.monotonic() + _END_S
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return status
+        time.sleep(_POLL_S)
+    # It continues alone, and what it closes from now on would stay open here.
+    held.close_all()
+    return os.waitpid(child, 0)[1]
+
+
+@contextlib.contextmanager
+def _forwarded_signals(child: int) -> Iterator[list[int]]:
+    """Forward SIGTERM and SIGINT to a child; yield the signals received so far."""
+    received: list[int] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, number)
 
@@ -66,11 +108,10 @@ def _wait(child: int) -> int:
         number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)
     }
     try:
-        _, status = os.waitpid(child, 0)
+        yield received
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    return status
 
 
 def close_standard_streams() -> None:

@@ -9,7 +9,7 @@ from tui_forward.engine.connections.local_ports import InheritedSockets
 from tui_forward.engine.host.process_lookup import ClientProcessLookup
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.transport_cache import TransportCache
-from tui_forward.model import Event, Pod, PodRef, Resolution, Target
+from tui_forward.model import Event, LocalAddress, Pod, PodRef, Resolution, Target
 from tui_forward.transport.access import ServerAccess
 
 
@@ -59,6 +59,35 @@ class ClusterProvider(Protocol):
         """Read everything again now, over new connections, after a change of the system."""
 
 
+class SocketHolder(Protocol):
+    """Keeps copies of listening sockets for the next engine; implemented by `daemon`.
+
+    Connections wait in the backlog of a socket that is held while no engine runs.
+    """
+
+    def hold(self, descriptor: int) -> None:
+        """Keep a copy of a listening socket."""
+
+    def release(self, address: LocalAddress) -> None:
+        """Close the copy of the socket that listens on an address."""
+
+    async def flush(self) -> None:
+        """Wait until what was released is closed; takes two seconds at most."""
+
+
+class NullSocketHolder:
+    """Keeps nothing: the sockets end with this process."""
+
+    def hold(self, descriptor: int) -> None:
+        """See `SocketHolder.hold`."""
+
+    def release(self, address: LocalAddress) -> None:
+        """See `SocketHolder.release`."""
+
+    async def flush(self) -> None:
+        """See `SocketHolder.flush`."""
+
+
 class EngineContext(Protocol):
     """What the engine provides to each of its forwards."""
 
@@ -67,6 +96,7 @@ class EngineContext(Protocol):
     transport_cache: TransportCache
     process_lookup: ClientProcessLookup
     inherited_sockets: InheritedSockets  # the unclaimed ones of the process before
+    socket_holder: SocketHolder
 
     def next_connection_id(self) -> int:
         """Return a number that no other connection of the session has."""

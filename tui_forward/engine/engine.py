@@ -6,13 +6,13 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.engine.connections.counters import SessionTotals
 from tui_forward.engine.connections.local_ports import InheritedSockets
-from tui_forward.engine.context import ClusterProvider
+from tui_forward.engine.context import ClusterProvider, NullSocketHolder, SocketHolder
 from tui_forward.engine.event_log import EventLog
 from tui_forward.engine.forwards.forward import ActiveForward
 from tui_forward.engine.host.file_limit import raise_file_limit
@@ -30,6 +30,7 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
+    LocalAddress,
     Reason,
     ReasonCode,
     TimelineEntry,
@@ -59,8 +60,10 @@ class Engine:
         *,
         limits: Limits | None = None,
         monitor_system: bool = True,
+        socket_holder: SocketHolder | None = None,
     ) -> None:
         self.clusters = clusters
+        self.socket_holder = socket_holder or NullSocketHolder()
         self.limits = limits if limits is not None else Limits()
         self.transport_cache = TransportCache()
         self.process_lookup = ClientProcessLookup()
@@ -128,7 +131,14 @@ class Engine:
             del self._stopping[forward.id]
             if self._forwards.pop(forward.id, None) is not None:
                 self._totals.add_stopped(forward.snapshot().counters)
+            self._close_unclaimed_of(forward)
             self.changed()
+
+    def _close_unclaimed_of(self, forward: ActiveForward) -> None:
+        """Close the sockets of a stopped forward that it has not claimed."""
+        port = forward.spec.local_port
+        if all(one.spec.local_port != port for one in self._forwards.values()):
+            self._close_inherited([one for one in self.inherited_sockets if one.port == port])
 
     async def pause(self, forward_id: str) -> None:
         """Stop forwarding, keep the port."""
@@ -155,7 +165,7 @@ class Engine:
     async def close(self) -> None:
         """Stop everything. Idempotent."""
         self._closed = True
-        self._close_unclaimed_sockets()
+        self._close_inherited(list(self.inherited_sockets))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -175,13 +185,22 @@ class Engine:
     def adopt_sockets(self, sockets: InheritedSockets) -> None:
         """Take over listening sockets, for forwards that are started soon."""
         self.inherited_sockets.update(sockets)
+        for sock in sockets.values():
+            self.socket_holder.hold(sock.fileno())
         asyncio.get_running_loop().call_later(_CLAIM_TIMEOUT_S, self._close_unclaimed_sockets)
 
     def _close_unclaimed_sockets(self) -> None:
-        """Close what no forward uses: clients must not wait in a backlog that is not accepted."""
-        for sock in self.inherited_sockets.values():
-            sock.close()
-        self.inherited_sockets.clear()
+        """Close what no forward uses: clients must not wait in a backlog that is not accepted.
+
+        A forward whose kubeconfig cannot be read at the moment has not claimed its socket yet.
+        """
+        needed = {forward.spec.local_port for forward in self._forwards.values()}
+        self._close_inherited({one for one in self.inherited_sockets if one.port not in needed})
+
+    def _close_inherited(self, addresses: Iterable[LocalAddress]) -> None:
+        for address in addresses:
+            self.inherited_sockets.pop(address).close()
+            self.socket_holder.release(address)
 
     def pause_accepting(self) -> InheritedSockets:
         """Accept no connections for now; return all listening sockets."""

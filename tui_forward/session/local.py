@@ -34,7 +34,7 @@ from tui_forward.model import (
 
 if TYPE_CHECKING:
     from tui_forward.engine.connections.local_ports import InheritedSockets
-    from tui_forward.engine.context import TargetWatch
+    from tui_forward.engine.context import SocketHolder, TargetWatch
     from tui_forward.engine.engine import Engine
     from tui_forward.engine.limits import Limits
     from tui_forward.session.diagnosis import ClusterFacts
@@ -101,7 +101,8 @@ class LocalSession:
     """`Session` over an engine in this process; created inside a running event loop.
 
     `kubeconfig` is `--kubeconfig`, this file and nothing else, `context` is `--context`. The
-    default backend is made from them. `monitor_system` detects sleep and network changes.
+    default backend is made from them. `monitor_system` detects sleep and network changes,
+    `socket_holder` keeps the listening sockets for the next engine.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class LocalSession:
         limits: Limits | None = None,
         backend: ClusterBackend | None = None,
         monitor_system: bool = True,
+        socket_holder: SocketHolder | None = None,
     ) -> None:
         if backend is None:
             from tui_forward.session.kubernetes_backend import KubernetesBackend
@@ -120,6 +122,7 @@ class LocalSession:
         self._backend = backend
         self._limits = limits
         self._monitor_system = monitor_system
+        self._socket_holder = socket_holder
         self._engine_or_none: Engine | None = None
         self._closed = False
         self._health: tuple[ApiHealth, ...] = ()
@@ -137,7 +140,10 @@ class LocalSession:
             from tui_forward.engine.engine import Engine
 
             self._engine_or_none = Engine(
-                self._backend, limits=self._limits, monitor_system=self._monitor_system
+                self._backend,
+                limits=self._limits,
+                monitor_system=self._monitor_system,
+                socket_holder=self._socket_holder,
             )
         return self._engine_or_none
 

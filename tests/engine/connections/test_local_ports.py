@@ -78,6 +78,19 @@ def test_inherited_sockets_are_used_instead_of_binding(undo: ExitStack) -> None:
         bind_sockets(("localhost",), PortRequest(port, required=True), inherited)
 
 
+def test_inherited_socket_is_kept_if_another_address_fails(undo: ExitStack) -> None:
+    """It could not be bound again while another process holds a copy of it."""
+    (existing,) = bind_sockets(("127.0.0.1",), PortRequest(0, required=True))
+    undo.callback(existing.close)
+    address = LocalAddress(*existing.getsockname())
+    inherited = {address: existing}
+    request = PortRequest(address.port, required=True)
+    with pytest.raises(ForwardError):
+        bind_sockets(("127.0.0.1", "192.0.2.1"), request, inherited)
+    assert inherited == {address: existing}
+    assert bind_sockets(("127.0.0.1",), request, inherited) == [existing]
+
+
 def test_inherited_address_is_found_in_any_notation(undo: ExitStack) -> None:
     try:
         (existing,) = bind_sockets(("::1",), PortRequest(0, required=True))

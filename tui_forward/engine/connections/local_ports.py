@@ -125,7 +125,9 @@ def _bind_all(
                     bound_count += 1
                     continue
                 try:
-                    sock = _inherit(inherited, host, number) or _bind_one(host, number)
+                    sock = _inherit(inherited, host, number)
+                    is_inherited = sock is not None
+                    sock = sock or _bind_one(host, number)
                 except OSError as error:
                     if address == "localhost" and error.errno in _NO_SUCH_ADDRESS:
                         missing = error
@@ -135,7 +137,12 @@ def _bind_all(
                             continue
                         raise PortTakenError(LocalAddress(host, number)) from error
                     raise _bind_error(host, number, error) from error
-                undo.callback(sock.close)
+                if is_inherited:
+                    assert inherited is not None
+                    # Not closed: another process may hold it, so that it could not be bound.
+                    undo.callback(inherited.__setitem__, _address_of(host, number), sock)
+                else:
+                    undo.callback(sock.close)
                 sockets.append(sock)
                 bound_hosts.add(host)
                 bound_count += 1
@@ -149,8 +156,12 @@ def _bind_all(
 def _inherit(inherited: InheritedSockets | None, host: str, number: int) -> socket.socket | None:
     if not inherited:
         return None
-    # As getsockname(2) writes it.
-    return inherited.pop(LocalAddress(parse_address(host), number), None)
+    return inherited.pop(_address_of(host, number), None)
+
+
+def _address_of(host: str, number: int) -> LocalAddress:
+    """Return an address as getsockname(2) writes it."""
+    return LocalAddress(parse_address(host), number)
 
 
 def _bind_one(host: str, number: int) -> socket.socket:

@@ -91,6 +91,9 @@ class ActiveForward:
             # First, so that another program can bind the port at once.
             if self._listener is not None:
                 self._listener.close()
+                for address in self._listener.addresses:
+                    self._engine.socket_holder.release(address)
+                await self._engine.socket_holder.flush()
             stopped = Reason(code=ReasonCode.CONNECTION_FORWARD_STOPPED)
             self._queue.fail_waiting(stopped)
             await self._cancel_task()

@@ -60,6 +60,8 @@ async def open_listener(
             recorder.advance(state_machine.ListenerBlocked(reason))
             await wake.wait(_RETRY_S)
             continue
+        for sock in sockets:
+            engine.socket_holder.hold(sock.fileno())
         listener = Listener(
             sockets,
             on_accept=on_accept,
