@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tui_forward.common.formatting import (
     format_age,
     format_bytes,
+    format_clock,
     format_duration,
     format_rate,
     milliseconds,
@@ -20,15 +21,36 @@ from tui_forward.common.formatting import (
     ("count", "text"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1234, "1.2 kB"), (99_949, "99.9 kB"),
      (99_951, "100 kB"), (999_499, "999 kB"), (999_500, "1.0 MB"), (84_100_000, "84.1 MB"),
-     (1_200_000_000, "1.2 GB"), (5e15, "5.0 PB")],
+     (1_200_000_000, "1.2 GB"), (5e15, "5.0 PB"),
+     (9.994e17, "999 PB"), (1e18, ">999 PB"), (-5, "0 B")],
 )  # fmt: skip
 def test_amounts(count: float, text: str) -> None:
     assert format_bytes(count) == text
 
 
-@given(st.floats(0, 9.9e17))
+any_number = st.floats() | st.integers() | st.sampled_from((2**70, -(2**70), 10**400, -(10**400)))
+
+
+@given(any_number)
 def test_amounts_fit_their_column(count: float) -> None:
     assert len(format_bytes(count)) <= 7
+    assert len(format_rate(count)) <= 9
+
+
+@given(any_number)
+def test_every_number_is_formatted(value: float) -> None:
+    for function in (
+        format_bytes, format_rate, format_age, short_age, milliseconds, format_duration,
+        format_clock,
+    ):  # fmt: skip
+        text = function(value)
+        assert not {"nan", "inf", "-"} & set(text.split()), function
+        assert not text.startswith("-"), function
+
+
+@given(st.lists(st.tuples(st.integers(), st.integers()), max_size=30), st.integers(-1, 30))
+def test_every_series_has_a_sparkline(series: list[tuple[int, int]], width: int) -> None:
+    assert len(sparkline(series, width)) in (0, max(width, len(series)))
 
 
 @given(st.floats(0, 86400 * 99))

@@ -42,6 +42,21 @@ def test_no_byte_is_lost_between_samples(steps: list[tuple[float, int]]) -> None
     assert sum(down for down, _ in histories.series("f1", 600)) == total
 
 
+def test_counters_of_a_new_engine_count_from_zero() -> None:
+    histories = TrafficHistories()
+    for now, down, up in ((0.0, 1000, 9), (1.0, 1500, 9), (2.0, 20, 0), (3.0, 50, 4)):
+        histories.sample([counted(down, up)], now)
+    assert histories.series("f1", 10) == [(500, 0), (20, 0), (30, 4)]
+
+
+@given(st.lists(st.tuples(st.integers(), st.integers()), min_size=1, max_size=20))
+def test_amounts_are_never_negative(totals: list[tuple[int, int]]) -> None:
+    histories = TrafficHistories()
+    for now, (down, up) in enumerate(totals):
+        histories.sample([counted(down, up)], now)
+    assert all(down >= 0 and up >= 0 for down, up in histories.series("f1", 600))
+
+
 def test_ten_minutes_are_kept() -> None:
     histories = TrafficHistories()
     for now in range(1000):

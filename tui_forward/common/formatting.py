@@ -1,23 +1,42 @@
-"""Formatting of bytes, rates and durations. Pure."""
+"""Formatting of bytes, rates, durations and times. Pure.
+
+Defined for every number: what is negative or not a number counts as zero, and what is beyond the
+largest unit is shown as such. A figure can be wrong, but it cannot end the screen that shows it.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from tui_forward.model import ForwardWarning
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+# Above all byte counts and durations that make sense, and exact as a float.
+_MAX = 1e18
+_MAX_TIME = 253402300799.0  # the end of the year 9999
+_MAX_AGE_S = 86400.0 * 99_999
+
+
+def _amount(value: float, maximum: float = _MAX) -> float:
+    """Return a number from 0 to the maximum."""
+    # Compared first, because an integer may be too large for a float.
+    if value >= maximum:
+        return maximum
+    return float(value) if value > 0 else 0.0
 
 
 def format_bytes(count: float) -> str:
-    """`0 B`, `999 B`, `1.2 kB`, `84.1 MB`, `1.20 GB`: at most 7 characters below 1000 PB."""
-    value, unit = float(count), 0
+    """`0 B`, `999 B`, `1.2 kB`, `84.1 MB`, `1.2 GB`, `>999 PB`: at most 7 characters."""
+    value, unit = _amount(count), 0
     while value >= 999.5 and unit < len(_UNITS) - 1:
         value /= 1000
         unit += 1
     if unit == 0:
         return f"{value:.0f} B"
+    if value >= 999.5:
+        return f">999 {_UNITS[unit]}"
     digits = 0 if value >= 99.95 else 1
     return f"{value:.{digits}f} {_UNITS[unit]}"
 
@@ -29,7 +48,7 @@ def format_rate(bytes_per_s: float) -> str:
 
 def format_age(seconds: float) -> str:
     """`8s`, `4m12s`, `3h05m`, `12d`: at most 6 characters below 100 days."""
-    whole = max(0, int(seconds))
+    whole = int(_amount(seconds, _MAX_AGE_S))
     if whole < 60:
         return f"{whole}s"
     if whole < 3600:
@@ -41,7 +60,7 @@ def format_age(seconds: float) -> str:
 
 def short_age(seconds: float) -> str:
     """`8s`, `4m`, `3h`, `12d`: at most 4 characters below 1000 days."""
-    whole = max(0, int(seconds))
+    whole = int(_amount(seconds, _MAX_AGE_S))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if whole >= size:
             return f"{whole // size}{unit}"
@@ -50,6 +69,7 @@ def short_age(seconds: float) -> str:
 
 def milliseconds(seconds: float) -> str:
     """`0.4 ms`, `12 ms`, `1.5 s`."""
+    seconds = _amount(seconds, _MAX_AGE_S)
     if seconds >= 1:
         return f"{seconds:.1f} s"
     value = seconds * 1000
@@ -70,7 +90,7 @@ def format_warning(warning: ForwardWarning, now: float) -> str:
 
 def sparkline(series: Sequence[tuple[int, int]], width: int) -> str:
     """Return the traffic of each second, both directions, as blocks: `▁▂▅█▂`; empty if none."""
-    totals = [down + up for down, up in series]
+    totals = [max(0, down + up) for down, up in series]
     highest = max(totals, default=0)
     if not highest:
         return ""
@@ -85,7 +105,7 @@ def pluralize(count: int, noun: str, many: str = "") -> str:
 
 def format_duration(seconds: float) -> str:
     """Return a duration in at most two units: "350 ms", "1.8 s", "3 min 5 s", "2 h 10 min"."""
-    seconds = max(0.0, seconds)
+    seconds = _amount(seconds, _MAX_AGE_S)
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
@@ -98,3 +118,8 @@ def format_duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, rest = divmod(whole, 3600)
     return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"
+
+
+def format_clock(at: float) -> str:
+    """Return an epoch time as `15:04:05` in the local time zone."""
+    return time.strftime("%H:%M:%S", time.localtime(_amount(at, _MAX_TIME)))

@@ -27,7 +27,8 @@ class TrafficHistories:
     """The last ten minutes of every forward, per second.
 
     Amounts are differences of the exact counters: nothing is smoothed, and nothing is lost
-    between two samples; bytes of a longer gap are spread over it evenly.
+    between two samples; bytes of a longer gap are spread over it evenly. Counters that have gone
+    back belong to a new engine process, which counts from zero.
     """
 
     def __init__(self) -> None:
@@ -48,8 +49,8 @@ class TrafficHistories:
             passed = int(now - history.at)
             if passed < 1:
                 continue
-            down = counters.bytes_from_pod - history.from_pod
-            up = counters.bytes_to_pod - history.to_pod
+            down = _increase(history.from_pod, counters.bytes_from_pod)
+            up = _increase(history.to_pod, counters.bytes_to_pod)
             for second in range(min(passed, _MAX_SECONDS)):
                 history.seconds.append((_part(down, second, passed), _part(up, second, passed)))
             history.at += passed
@@ -79,6 +80,11 @@ class TrafficHistories:
             history = self._histories.get(one.forward_id)
             if history is not None and len(one.seconds) > len(history.seconds):
                 history.seconds = deque(one.seconds, maxlen=_MAX_SECONDS)
+
+
+def _increase(before: int, now: int) -> int:
+    """Return how much a counter has counted since it had another value."""
+    return now - before if now >= before else max(0, now)
 
 
 def _part(amount: int, place: int, count: int) -> int:

@@ -20,6 +20,7 @@ from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.detail_controller import DetailController
 from tui_forward.tui.controllers.form_controller import FormController
 from tui_forward.tui.controllers.forward_controller import ForwardController
+from tui_forward.tui.controllers.limited_session import LimitedSession
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.profile_controller import ProfileController
 from tui_forward.tui.controllers.quit_controller import QuitController
@@ -121,6 +122,7 @@ class TuiForwardApp(ThemedApp[None]):
         self._startup_message = startup_message
         self._restore_offer = restore_offer
         self._favorites = favorites = Favorites(paths.favorites)
+        session = LimitedSession(session, clock)
         histories = histories if histories is not None else TrafficHistories()
         self.dashboard = Dashboard(
             entries_of(CatalogScope(context, namespace), favorites), histories, clock=clock

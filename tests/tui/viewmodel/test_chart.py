@@ -26,13 +26,18 @@ def test_any_traffic_is_visible() -> None:
     assert render_area([1], 1, 1, 10**9) == ["⢀"]
 
 
-amounts = st.lists(st.integers(0, 10**9), max_size=80)
+amounts = st.lists(st.integers(), max_size=80)
 
 
 @given(amounts, st.integers(1, 30), st.integers(1, 6))
 def test_area_has_the_requested_size(values: list[int], width: int, height: int) -> None:
     lines = render_area(values, width, height, axis_maximum(values))
     assert [len(line) for line in lines] == [width] * height
+
+
+@given(amounts, st.integers())
+def test_area_is_drawn_for_any_top(values: list[int], top: int) -> None:
+    assert [len(line) for line in render_area(values, 5, 2, top)] == [5, 5]
 
 
 @given(amounts, st.integers(1, 40))

@@ -16,7 +16,7 @@ from tui_forward.cli.options import kubeconfig_option
 from tui_forward.cli.output import one_line, style, use_color
 from tui_forward.cli.sessions import attached_session
 from tui_forward.cli.signals import call_on_signals
-from tui_forward.common.formatting import format_bytes, short_age
+from tui_forward.common.formatting import format_bytes, format_clock, short_age
 from tui_forward.daemon import RemoteSession
 from tui_forward.errors import UsageError
 from tui_forward.model import Forward, Snapshot
@@ -101,8 +101,9 @@ def _format_status(session: RemoteSession, snapshot: Snapshot) -> Iterator[str]:
         forward_output.format_table(snapshot.forwards, color=color) if snapshot.forwards else ()
     )
     for notice in snapshot.notices[-_MAX_NOTICES:]:
-        at = time.strftime("%H:%M:%S", time.localtime(notice.at))
-        line = f"{at} profile {one_line(notice.profile)}: {one_line(notice.text)}"
+        line = (
+            f"{format_clock(notice.at)} profile {one_line(notice.profile)}: {one_line(notice.text)}"
+        )
         yield style(line, "33" if notice.is_problem else "2", color=color)
 
 

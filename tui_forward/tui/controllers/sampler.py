@@ -51,7 +51,10 @@ class Sampler:
         self._state_changes = StateChangeTracker()
         self._interval_s = REFRESH_S
         self._error: TuiForwardError | None = None
-        self._last_notice_at = clock()  # earlier notices are not shown
+        self._started_at = clock()  # earlier notices are not shown
+        # Numbers, profiles and texts of the last sample's: times are no identity, because those
+        # in the future are limited to now.
+        self._seen_notices: frozenset[tuple[int, str, str]] = frozenset()
         self._sample_requested = asyncio.Event()
         self._first_rows_loaded = asyncio.Event()
         self.poll_fast()
@@ -142,8 +145,13 @@ class Sampler:
 
     def _engine_notices(self) -> list[Notification]:
         """Return what the engine did automatically since the last sample."""
-        fresh = [one for one in self.snapshot.notices if one.at > self._last_notice_at]
-        self._last_notice_at = max([self._last_notice_at, *(one.at for one in fresh)])
+        notices = {(one.number, one.profile, one.text): one for one in self.snapshot.notices}
+        fresh = [
+            one
+            for key, one in notices.items()
+            if one.at > self._started_at and key not in self._seen_notices
+        ]
+        self._seen_notices = frozenset(notices)
         return [
             Notification(
                 f"profile {one.profile}", one.text, "warning" if one.is_problem else "information",

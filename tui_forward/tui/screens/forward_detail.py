@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Static
 
-from tui_forward.common.formatting import format_age, format_bytes, pluralize
+from tui_forward.common.formatting import format_age, format_bytes, format_clock, pluralize
 from tui_forward.common.kubectl_command import format_command
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
@@ -202,8 +202,8 @@ class DetailScreen(Screen[None]):
     def action_container(self) -> None:
         """Show the log of the next container."""
         if self._containers:
-            position = self._containers.index(self._container) if self._container else -1
-            self._container = self._containers[(position + 1) % len(self._containers)]
+            following = dict(zip(self._containers, self._containers[1:], strict=False))
+            self._container = following.get(self._container, self._containers[0])
             self._log.cursor = None
             self._request_log()
 
@@ -260,5 +260,5 @@ def summary_lines(forward: Forward, now: float, defaults: ForwardDefaults) -> li
 def timeline_row(entry: TimelineEntry) -> rows.Row:
     """Return one row of the timeline."""
     mark, style = _MARKS[entry.kind]
-    at = time.strftime("%H:%M:%S", time.localtime(entry.at))
-    return rows.Row((rows.Cell(at, "dim"), rows.Cell(mark, style), rows.Cell(entry.text, style)))
+    at = rows.Cell(format_clock(entry.at), "dim")
+    return rows.Row((at, rows.Cell(mark, style), rows.Cell(entry.text, style)))

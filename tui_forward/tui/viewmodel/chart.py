@@ -27,10 +27,10 @@ def render_area(values: Sequence[int], width: int, height: int, top: int) -> lis
 
     Values are oldest first, two fit into one character; `top` is the value of the full height.
     """
-    steps = 2 * width
+    steps, top = 2 * width, max(1, top)
     shown = [0] * max(0, steps - len(values)) + list(values[-steps:])
     dots = height * _DOTS
-    levels = [min(dots, max(1, round(value * dots / top))) if value > 0 else 0 for value in shown]
+    levels = [max(1, round(min(value, top) * dots / top)) if value > 0 else 0 for value in shown]
     lines = []
     for line in range(height - 1, -1, -1):
         floor = line * _DOTS
