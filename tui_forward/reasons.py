@@ -288,6 +288,23 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         "Wait; it is retried automatically",
         _API,
     ),
+    ReasonCode.API_REDIRECTED: _Entry(
+        "[{server}|the API server] redirects[ to {address}], which is not followed",
+        "Check `server` in the kubeconfig, and whether a login page answers in its place",
+        _API,
+    ),
+    ReasonCode.API_TOO_LARGE: _Entry(
+        "[{server}|the API server] sent more than is accepted[ to {action}][: {detail}]",
+        "Check that `server` in the kubeconfig is a Kubernetes API server, "
+        "or choose a single namespace",
+        _API,
+    ),
+    ReasonCode.API_UNEXPECTED_ENCODING: _Entry(
+        "[{server}|the API server] sent content that is encoded in a way that was not requested"
+        "[: {detail}]",
+        "Check proxies in front of the API server",
+        _API,
+    ),
     ReasonCode.API_UPGRADE_REFUSED: _Entry(
         "the server answered the upgrade request with [{status}|an error][: {detail}]",
         "Check gateways and proxies in front of the API server",

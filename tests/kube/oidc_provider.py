@@ -11,9 +11,12 @@ class IdentityProvider:
     def __init__(self, tls: ssl.SSLContext, tokens: dict[str, str]) -> None:
         self._tls = tls
         self.tokens = tokens
+        self.heads: list[str] = []
         self.forms: list[str] = []
         self.accept_header = True
         self.answer: tuple[int, bytes] | None = None
+        self.discovery: tuple[int, bytes] | None = None
+        self.extra_headers = ""  # lines of each response
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.url = ""
@@ -37,13 +40,15 @@ class IdentityProvider:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                self.heads.append(head)
                 length = 0
                 for line in head.split("\r\n"):
                     if line.startswith("content-length:"):
                         length = int(line.split(":")[1])
                 body = (await reader.readexactly(length)).decode()
                 status, answer = self._answer(head, body)
-                reply = f"HTTP/1.1 {status} X\r\nContent-Length: {len(answer)}\r\n\r\n"
+                reply = f"HTTP/1.1 {status} X\r\nContent-Length: {len(answer)}\r\n"
+                reply += f"{self.extra_headers}\r\n"
                 writer.write(reply.encode() + answer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
@@ -54,7 +59,10 @@ class IdentityProvider:
 
     def _answer(self, head: str, body: str) -> tuple[int, bytes]:
         if "/realm/.well-known/openid-configuration" in head:
-            return 200, json.dumps({"token_endpoint": f"{self.url}/token"}).encode()
+            return self.discovery or (
+                200,
+                json.dumps({"token_endpoint": f"{self.url}/token"}).encode(),
+            )
         self.forms.append(body)
         if self.answer is not None:
             return self.answer

@@ -160,7 +160,9 @@ async def test_redirect_to_another_server_is_not_followed(path: Path, api: ApiSe
     async with serving() as other:
         api.intercept = lambda _: Reply(302, b"", f"text/plain\r\nLocation: {other.url}/version")
         cluster = cluster_for(path)
-        with pytest.raises(TransportError, match=f"redirects to 127.0.0.1:{other.port}"):
+        with pytest.raises(
+            TransportError, match=f"redirects to 127.0.0.1:{other.port}, which is not followed"
+        ):
             await names(cluster)
         assert not other.requests
         await cluster.close()

@@ -21,11 +21,12 @@ from tui_forward.errors import (
     TransportError,
     TuiForwardError,
 )
+from tui_forward.kube.api.limits import MAX_LIST_OBJECTS, Account, measure
 from tui_forward.kube.api.pager import PAGE_LIMIT
 from tui_forward.kube.api.resources import Item, Resource
 from tui_forward.kube.api.watch import WatchEventType
 from tui_forward.kube.client import ClusterClient
-from tui_forward.model import Namespace
+from tui_forward.model import Namespace, ReasonCode
 
 Key = tuple[str, str]
 # Called once per change, in order, with the previous and the new item.
@@ -41,6 +42,8 @@ _POLL_S = 2.0
 _POLL_LARGE_S = 10.0
 # RBAC rules may change.
 _FORBIDDEN_RETRY_S = 60.0
+# A list that is larger than is accepted will hardly have shrunk.
+_TOO_LARGE_RETRY_S = 60.0
 
 
 def key_of(item: Item) -> Key:
@@ -75,6 +78,7 @@ class Reflector(Generic[Item]):
         self._on_change = on_change
         self._on_status = on_status
         self.items: dict[Key, Item] = {}
+        self._account = Account(resource.describe("list", namespace), cluster.server)
         self.synced = False
         self.error: TuiForwardError | None = None
         self._version = ""
@@ -100,6 +104,7 @@ class Reflector(Generic[Item]):
         runner.cancel()
         # The runner raises nothing but CancelledError.
         await asyncio.wait({runner})
+        self._account.close()
 
     def refresh(self, *, relist: bool = True) -> None:
         """Retry now: end a backoff, and replace a watch that may be dead; `relist`: list, too."""
@@ -173,7 +178,9 @@ class Reflector(Generic[Item]):
             return
         self._failed(error)
         self._failures += 1
-        if error.forbidden:
+        if error.code is ReasonCode.API_TOO_LARGE:
+            await asyncio.sleep(self._jittered(_TOO_LARGE_RETRY_S))
+        elif error.forbidden:
             await asyncio.sleep(self._jittered(_FORBIDDEN_RETRY_S))
             self._can_list = True
         else:
@@ -274,6 +281,10 @@ class Reflector(Generic[Item]):
         previous = self.items.get(key)
         if previous is not None and previous.resource_version == item.resource_version:
             return
+        known = [previous] if previous is not None else []
+        if len(self.items) >= MAX_LIST_OBJECTS and not known:
+            raise self._account.error(f"there are more than {MAX_LIST_OBJECTS} objects")
+        self._account.hold(measure([item]) - measure(known))
         self.items[key] = item
         self._on_change(previous, item)
 
@@ -281,6 +292,7 @@ class Reflector(Generic[Item]):
         for key in list(keys):
             previous = self.items.pop(key, None)
             if previous is not None:
+                self._account.hold(-measure([previous]))
                 self._on_change(previous, None)
 
     def _succeeded(self) -> None:

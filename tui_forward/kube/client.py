@@ -10,6 +10,7 @@ import msgspec
 
 from tui_forward.kube.access.cluster_access import ClusterAccess
 from tui_forward.kube.api import details, health, pager, watch
+from tui_forward.kube.api.limits import Account
 from tui_forward.kube.api.resources import PODS, Item, Resource
 from tui_forward.kube.api.rest_client import RestClient
 from tui_forward.kube.errors import unexpected_response_error
@@ -50,6 +51,7 @@ class ClusterClient(ClusterAccess):
 
     async def _get(self, path: str, what: str, decode: Callable[[bytes], Decoded]) -> Decoded:
         body = await self._rest.get(path, what)
+        Account(what, self.server).check_decoded_size(body)
         try:
             return decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -72,12 +74,13 @@ class ClusterClient(ClusterAccess):
                 f"{PODS.path(namespace, name)}/log?{urlencode(query)}",
                 what,
                 read_timeout_s=_LOG_TIMEOUT_S,
+                truncate_at=max_bytes,  # whatever the server makes of `limitBytes`
                 accept="application/json, */*",  # as kubectl: a log is text, an error JSON
             )
             # A kubelet counts `limitBytes` from the first of these lines, so that it cuts off
             # the newest.
             if len(body) < max_bytes or lines <= 1:
-                return body[:max_bytes]
+                return body
             lines = max(1, lines // 4)
 
     def list_pages(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import stat
 import time
@@ -186,9 +187,55 @@ async def test_refresh_token_is_not_sent_to_an_untrusted_server(
     assert provider.forms == []
 
 
+@pytest.mark.parametrize("part", ["discovery", "answer"])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_refresh_token_does_not_follow_redirects(
+    config_path: Path, tmp_path: Path, authority: Authority, part: str, status: int
+) -> None:
+    tls = server_context(authority.issue("idp"), tmp_path)
+    tokens = {"id_token": jwt(3600, "new")}
+    provider, elsewhere = IdentityProvider(tls, tokens), IdentityProvider(tls, tokens)
+    await provider.start()
+    await elsewhere.start()
+    setattr(provider, part, (status, b""))
+    provider.extra_headers = f"Location: {elsewhere.url}/.well-known/openid-configuration\r\n"
+    cluster = cluster_for(config(config_path, provider, authority.pem, jwt(-10)))
+    with pytest.raises(AuthError, match="redirects to 127.0.0.1" if part == "discovery" else "30"):
+        await cluster.headers()
+    assert not elsewhere.heads
+    assert bool(provider.forms) == (part == "answer")
+    await provider.stop()
+    await elsewhere.stop()
+
+
+async def test_compressed_response_is_refused(
+    config_path: Path, provider: IdentityProvider, authority: Authority
+) -> None:
+    provider.discovery = (200, gzip.compress(b" " * 2**28, 9))
+    provider.extra_headers = "Content-Encoding: gzip\r\n"
+    cluster = cluster_for(config(config_path, provider, authority.pem, jwt(-10)))
+    with pytest.raises(AuthError, match="is compressed, which was not requested"):
+        await cluster.headers()
+
+
+@pytest.mark.parametrize("url", ["https://[", "https://x:99999999/", "http://", "x", "https:///"])
+@pytest.mark.parametrize("part", ["issuer", "endpoint"])
+async def test_invalid_address_is_an_error(
+    config_path: Path, provider: IdentityProvider, authority: Authority, url: str, part: str
+) -> None:
+    if part == "endpoint":
+        provider.discovery = (200, json.dumps({"token_endpoint": url}).encode())
+    else:
+        provider.url = f'"{url}"'
+    config(config_path, provider, authority.pem, jwt(-10))
+    with pytest.raises(AuthError):
+        await cluster_for(config_path).headers()
+
+
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
+        (200, b'{"id_token":' + b"[" * 100_000, "not OpenID Connect"),
         (400, b'{"error":"invalid_grant","refresh_token":"old-refresh"}', "refused to refresh"),
         (200, b"{}", "returned no id_token"),
         (200, b"<html>", "not OpenID Connect"),

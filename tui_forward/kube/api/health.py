@@ -31,7 +31,7 @@ async def check_health(client: RestClient) -> ApiHealth:
         slow = f"{access.server} did not answer within {_TIMEOUT_S:.0f} s"
         return _unhealthy(client, TransportError(slow, hint="Check the network and VPN"))
     except TuiForwardError as error:
-        if isinstance(error, ApiError) and error.status < 500:
+        if isinstance(error, ApiError) and 400 <= error.status < 500:
             # It responds; a refusal to tell its version is not a failure.
             return ApiHealth(
                 context=access.context,

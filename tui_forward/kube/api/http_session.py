@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import aiohttp
-from multidict import CIMultiDict
 from yarl import URL
 
-from tui_forward.errors import TransportError
-from tui_forward.kube.http_connector import CONNECT_TIMEOUT_S, HttpConnector
+from tui_forward.kube.http_connector import CONNECT_TIMEOUT_S, create_session, send
 from tui_forward.transport.access import Endpoint
-
-_READ_BYTES = 2**17
 
 
 class HttpSession:
@@ -28,20 +24,7 @@ class HttpSession:
         self.users = 0
         self._root = f"{'https' if endpoint.tls else 'http'}://{endpoint.authority}"
         self._root += endpoint.path_prefix
-        self._session = aiohttp.ClientSession(
-            connector=HttpConnector(self._endpoint_for), trust_env=False, read_bufsize=_READ_BYTES
-        )
-
-    def _endpoint_for(self, url: URL) -> Endpoint:
-        """Return the endpoint; credentials and certificate are meant for no other server."""
-        endpoint = self.endpoint
-        server = (endpoint.tls is not None, endpoint.host.lower(), endpoint.port)
-        if (url.scheme == "https", url.host, url.port) != server:
-            raise TransportError(
-                f"the API server at {endpoint.authority} redirects to {url.host}:{url.port}",
-                hint="Check the server URL in the kubeconfig.",
-            )
-        return endpoint
+        self._session = create_session(lambda _: endpoint)
 
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], *, read_timeout_s: float | None
@@ -49,17 +32,20 @@ class HttpSession:
         """Send a request and return the response once its head has arrived.
 
         The caller must `close()` the response or read it to its end. `target` is percent-encoded
-        and below the endpoint's prefix; `read_timeout_s` is the longest silence. Errors of aiohttp
-        and of the system are mapped by the caller, which has the purpose of the request; without a
-        connection TransportError is raised.
+        and below the endpoint's prefix; `read_timeout_s` is the longest silence. Redirects within
+        the server are followed, as in client-go; credentials and certificate are meant for no
+        other server. Errors of aiohttp and of the system are mapped by the caller, which has the
+        purpose of the request; TransportError: there is no connection, or a redirect to elsewhere.
         """
-        return await self._session.request(
+        return await send(
+            self._session,
             method,
             URL(self._root + target, encoded=True),
-            headers=CIMultiDict(list(headers.items())),
+            headers=headers,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=read_timeout_s
             ),
+            server=self.endpoint.authority,
         )
 
     async def close(self) -> None:

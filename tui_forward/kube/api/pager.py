@@ -14,6 +14,7 @@ import msgspec
 
 from tui_forward.errors import ApiError
 from tui_forward.kube.api.api_types import ListMetadata, RawList
+from tui_forward.kube.api.limits import MAX_UNDECODED_BYTES, ListAccount
 from tui_forward.kube.api.resources import Item, Resource
 from tui_forward.kube.api.rest_client import RestClient
 from tui_forward.kube.errors import unexpected_response_error
@@ -56,8 +57,10 @@ class PageDecoder(Generic[Item]):
     decoded at the end, as a whole.
     """
 
-    def __init__(self, resource: Resource[Item]) -> None:
+    def __init__(self, resource: Resource[Item], account: ListAccount | None = None) -> None:
         self._resource = resource
+        self._account = account or ListAccount()
+        self._held = 0  # bytes of `_buffer` and `items` in the account
         self._buffer = bytearray()
         self._threshold = PIECE_BYTES
         self._head_searched = False
@@ -66,8 +69,14 @@ class PageDecoder(Generic[Item]):
         self.items: list[Item] = []
 
     def receive(self, chunk: bytes) -> None:
-        """Receive bytes of the body, in any chunking; msgspec.DecodeError if it is not a list."""
+        """Receive bytes of the body, in any chunking.
+
+        msgspec.DecodeError: it is not a list. ApiError: it is larger than is accepted.
+        """
+        self._hold(len(chunk))
         self._buffer += chunk
+        if len(self._buffer) > MAX_UNDECODED_BYTES:
+            raise self._account.error(f"one object exceeds {MAX_UNDECODED_BYTES >> 20} MiB")
         if not self._head_searched and len(self._buffer) >= HEAD_BYTES:
             self._find_head()
         if self._in_items and len(self._buffer) >= self._threshold:
@@ -78,9 +87,11 @@ class PageDecoder(Generic[Item]):
         if not self._head_searched:
             self._find_head()
         rest = b"".join((b'{"items":[', self._buffer)) if self._in_items else self._buffer
+        self._account.check_decoded_size(rest)
         listing = _LIST.decode(rest)
+        self._add(list(map(self._resource.decode, listing.items or ())))
+        self._hold(-len(self._buffer))
         self._buffer = bytearray()
-        self.items += map(self._resource.decode, listing.items or ())
         if self.head is None:
             self.head = listing.metadata
         return self.head
@@ -93,6 +104,7 @@ class PageDecoder(Generic[Item]):
             self.head = _METADATA.decode(head.group(1))
             self._in_items = True
             del self._buffer[: head.end()]
+            self._hold(-head.end())
 
     def _decode_piece(self) -> None:
         """Decode the buffer up to the last border between two objects."""
@@ -100,6 +112,7 @@ class PageDecoder(Generic[Item]):
         if cut:
             with memoryview(self._buffer) as view:
                 piece = b"".join((b"[", view[:cut], b"]"))
+            self._account.check_decoded_size(piece)
             try:
                 decoded = self._resource.list_decoder.decode(piece)
             except msgspec.ValidationError:
@@ -107,9 +120,31 @@ class PageDecoder(Generic[Item]):
             except msgspec.DecodeError:
                 self._threshold = 2 * len(self._buffer)
                 return
-            self.items += map(self._resource.convert, decoded)
+            self._add(list(map(self._resource.convert, decoded)))
             del self._buffer[: cut + 1]  # and the comma
-        self._threshold = len(self._buffer) + PIECE_BYTES
+            self._hold(-cut - 1)
+            self._threshold = len(self._buffer) + PIECE_BYTES
+        else:
+            # A search for the border covers the whole buffer: not again for every piece.
+            self._threshold = 2 * len(self._buffer)
+
+    def _add(self, items: list[Item]) -> None:
+        self._held += self._account.add_objects(items)
+        self.items += items
+
+    def _hold(self, change: int) -> None:
+        self._account.hold(change)
+        self._held += change
+
+    def discard(self) -> None:
+        """Free the memory now: the traceback of an error may hold this page for a while."""
+        self._buffer.clear()
+        self.items.clear()
+        self.release()
+
+    def release(self) -> None:
+        """Stop to count this page as memory of the list: its objects have another holder."""
+        self._hold(-self._held)
 
 
 # Fetches the page of a token; reports the head of the page before the rest has arrived.
@@ -180,6 +215,7 @@ async def list_pages(
     """Yield all objects of a resource, page by page; see `ClusterClient.list_pages`."""
     what = resource.describe("list", namespace)
     path = resource.path(namespace)
+    account = ListAccount(what, client.access.server)
 
     async def fetch(token: str, on_head: Callable[[ListMetadata], None]) -> PageDecoder[Item]:
         query: dict[str, str | int] = {}
@@ -191,7 +227,8 @@ async def list_pages(
             query["fieldSelector"] = field_selector
         if token:
             query["continue"] = token
-        page = PageDecoder(resource)
+        account.add_page(token)
+        page = PageDecoder(resource, account)
         # The user sees an empty screen until the first page is complete: no other request
         # shares the network with it.
         reported = not token
@@ -207,7 +244,11 @@ async def list_pages(
             await client.get(f"{path}?{urlencode(query)}" if query else path, what, receive=receive)
             page.finish()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            page.discard()
             raise unexpected_response_error(what, client.access.server, error) from error
+        except BaseException:
+            page.discard()
+            raise
         return page
 
     restarted = False
@@ -225,10 +266,12 @@ async def list_pages(
                 limit = limit * 4 if limit < PAGE_LIMIT * 16 else 0
                 restarted = True
                 await pager.close()
+                account.restart()
                 pager.start()
                 continue
             head = page.head or ListMetadata()
             more = pager.prefetch(head.continue_token)
+            page.release()
             yield Page(
                 items=tuple(page.items),
                 resource_version=head.resource_version,
@@ -240,3 +283,4 @@ async def list_pages(
             restarted = False
     finally:
         await pager.close()
+        account.close()

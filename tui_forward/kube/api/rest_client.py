@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from tui_forward.common.redaction import redact
 from tui_forward.errors import ApiError, AuthError, TransportError
 from tui_forward.kube.access.cluster_access import ClusterAccess
+from tui_forward.kube.api.content_encoding import ContentDecoder
+from tui_forward.kube.api.limits import MAX_ERROR_BYTES, MAX_OBJECT_BYTES, Account
 from tui_forward.kube.auth.credentials import HeaderList
-from tui_forward.kube.errors import to_api_error, to_transport_error
+from tui_forward.kube.errors import to_api_error, to_transport_error, unexpected_response_error
 from tui_forward.kube.http_import import import_in_thread
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.access import Endpoint
 
 if TYPE_CHECKING:
@@ -26,12 +32,16 @@ _log = logging.getLogger(__name__)
 
 USER_AGENT = "tui-forward"
 READ_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 10.0
 JSON = "application/json"
-# 500 objects of the 1.5 MiB that etcd allows would be more; real pages are far smaller.
-MAX_BODY_BYTES = 512 * 2**20
-_MAX_ERROR_BYTES = 64 * 1024
+# Time for one body, however slowly it keeps arriving: a large page over a slow VPN.
+BODY_TIMEOUT_S = 600.0
 # Below this round trip, compression costs more time than it saves.
 _COMPRESS_ABOVE_S = 0.005
+# As in client-go.
+_SUCCESS = range(200, 207)
+# Other tasks run between so many decompressed pieces of one chunk.
+_PIECES_PER_PAUSE = 8
 
 
 class RestClient:
@@ -52,15 +62,17 @@ class RestClient:
         *,
         read_timeout_s: float = READ_TIMEOUT_S,
         receive: Callable[[bytes], None] | None = None,
+        truncate_at: int | None = None,
         accept: str = JSON,
     ) -> bytes:
         """Return the body of a GET; `receive` gets it in pieces instead, and the result is empty.
 
         `what` is the request in words, for errors ("list pods in namespace shop"), `read_timeout_s`
-        the longest silence.
+        the longest silence. A body has at most `MAX_OBJECT_BYTES`, or is cut off at `truncate_at`;
+        `receive` sets its own limit.
 
         Raises:
-            ApiError: The server responded with an error.
+            ApiError: The server responded with an error, or with more than is accepted.
             AuthError: It refused the credentials, twice if they could be refreshed.
             ConfigError: The kubeconfig cannot be used.
             TransportError: There was no response.
@@ -68,7 +80,19 @@ class RestClient:
         async with self.stream(
             target, what, read_timeout_s=read_timeout_s, compress=None, accept=accept
         ) as response:
-            return await self._read_body(response, what, receive=receive)
+            try:
+                async with asyncio.timeout(BODY_TIMEOUT_S):
+                    if receive is not None:
+                        async with aclosing(self._content(response)) as pieces:
+                            async for piece in pieces:
+                                receive(piece)
+                        return b""
+                    limit = MAX_OBJECT_BYTES if truncate_at is None else truncate_at
+                    return await self._read_body(
+                        response, what, limit=limit, truncate=truncate_at is not None
+                    )
+            except zlib.error as error:
+                raise unexpected_response_error(what, self.access.server, error) from error
 
     @asynccontextmanager
     async def stream(
@@ -99,10 +123,15 @@ class RestClient:
                 )
             )
             async with self._response(endpoint, target, headers, read_timeout_s) as response:
-                if response.status < 400:
+                if response.status in _SUCCESS:
+                    self._check_encoding(response, gzip=compress)
                     yield response
                     return
-                body = await self._read_body(response, what, limit=_MAX_ERROR_BYTES)
+                body = b""
+                with contextlib.suppress(zlib.error):
+                    body = await self._read_body(
+                        response, what, limit=MAX_ERROR_BYTES, truncate=True
+                    )
                 if response.status != 401 or refresh:
                     error = to_api_error(
                         response.status, body, what=what, server=self.access.server
@@ -124,7 +153,11 @@ class RestClient:
         session.users += 1
         started = time.monotonic()
         try:
-            response = await session.request("GET", target, headers, read_timeout_s=read_timeout_s)
+            # The longest silence limits the wait for a head; here a limit for endless 1xx heads.
+            async with asyncio.timeout(CONNECT_TIMEOUT_S + read_timeout_s):
+                response = await session.request(
+                    "GET", target, headers, read_timeout_s=read_timeout_s
+                )
             try:
                 duration_s = time.monotonic() - started
                 self._record_latency(duration_s)
@@ -136,7 +169,15 @@ class RestClient:
             _log.warning("GET %s failed: %s", path, error)
             raise
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            failure = to_transport_error(error, server=endpoint.authority)
+            if isinstance(error, aiohttp.ClientResponseError):  # its text quotes the response
+                detail = "the head is too long or not HTTP"
+                failure = TransportError(
+                    Reason(
+                        code=ReasonCode.NETWORK_PROTOCOL, server=endpoint.authority, detail=detail
+                    )
+                )
+            else:
+                failure = to_transport_error(error, server=endpoint.authority)
             _log.warning("GET %s failed: %s", path, failure)
             raise failure from error
         finally:
@@ -152,31 +193,48 @@ class RestClient:
             duration_s if before is None else min(duration_s, 0.8 * before + 0.2 * duration_s)
         )
 
-    async def _read_body(
-        self,
-        response: aiohttp.ClientResponse,
-        what: str,
-        *,
-        limit: int = MAX_BODY_BYTES,
-        receive: Callable[[bytes], None] | None = None,
-    ) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
+    def _check_encoding(self, response: aiohttp.ClientResponse, *, gzip: bool) -> None:
+        """Refuse an encoding that was not requested: what it hides is not known."""
+        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding in {"", "identity"} or (gzip and encoding in {"gzip", "x-gzip"}):
+            return
+        reason = Reason(
+            code=ReasonCode.API_UNEXPECTED_ENCODING,
+            server=self.access.server,
+            detail=redact(encoding, limit=40),
+        )
+        raise ApiError(reason, status=response.status)
+
+    async def _content(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        """Yield a body in pieces of bounded size, decompressed; zlib.error if it is not gzip."""
+        encoding = response.headers.get("Content-Encoding", "").strip().lower()
+        decoder = ContentDecoder(gzip=encoding in {"gzip", "x-gzip"})
         while chunk := await response.content.readany():
-            size += len(chunk)
-            if size > limit:
-                if response.status >= 400:
-                    break  # enough of an error message
-                raise ApiError(
-                    f"the response to {what} is longer than {limit} bytes",
-                    status=response.status,
-                    hint="Check that `server` in the kubeconfig is a Kubernetes API server",
-                )
-            if receive is None:
-                chunks.append(chunk)
-            else:
-                receive(chunk)
-        return b"".join(chunks)
+            for number, piece in enumerate(decoder.decode(chunk), 1):
+                yield piece
+                if number % _PIECES_PER_PAUSE == 0:
+                    await asyncio.sleep(0)
+        decoder.finish()
+
+    async def _read_body(
+        self, response: aiohttp.ClientResponse, what: str, *, limit: int, truncate: bool
+    ) -> bytes:
+        """Return a body; of a longer one its beginning, or ApiError. Raises zlib.error."""
+        account = Account(what, self.access.server)
+        body = bytearray()
+        try:
+            async with aclosing(self._content(response)) as pieces:
+                async for piece in pieces:
+                    account.hold(len(piece))
+                    body += piece
+                    if len(body) > limit:
+                        if truncate:
+                            break
+                        raise account.error(f"it has more than {limit} bytes")
+            return bytes(body[:limit])
+        finally:
+            body.clear()  # the traceback of an error may hold it for a while
+            account.close()
 
     def _should_compress(self, endpoint: Endpoint) -> bool:
         """Whether to request gzip, as kubectl does, unless the network is fast."""

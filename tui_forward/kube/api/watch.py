@@ -11,13 +11,12 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from tui_forward.errors import ApiError
+from tui_forward.kube.api.limits import MAX_OBJECT_BYTES, Account
 from tui_forward.kube.api.resources import Item, Resource
 from tui_forward.kube.api.rest_client import RestClient
 from tui_forward.kube.errors import parse_status, to_api_error, unexpected_response_error
 
-# etcd rejects objects above 1.5 MiB; their JSON can be several times that.
-MAX_LINE_BYTES = 16 * 2**20
+MAX_LINE_BYTES = MAX_OBJECT_BYTES
 # API servers send a bookmark about once a minute; longer silence is a dead connection (or a
 # server without bookmarks, for which a new watch from the same version costs little).
 STALL_S = 90.0
@@ -65,10 +64,9 @@ _BOOKMARK = msgspec.json.Decoder(_Bookmark)
 class LineSplitter:
     """Splitter of a byte stream into lines: bytes in any chunking, lines out. Bounded."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._pending = bytearray()
 
     def receive(self, chunk: bytes) -> list[bytes]:
         """Return the lines that are complete now; ApiError if one is longer than any object."""
@@ -76,24 +74,25 @@ class LineSplitter:
         if not newline:
             self._append(chunk)
             return []
-        first = b"".join((*self._pending, head)) if self._pending else head
+        first = bytes(self._pending + head) if self._pending else head
+        self._account.hold(-len(self._pending))
         self._pending.clear()
-        self._pending_bytes = 0
         *lines, tail = rest.split(b"\n")
         if tail:
             self._append(tail)
         lines.insert(0, first)
         return [line for line in lines if line and not line.isspace()]
 
+    def discard(self) -> None:
+        """Free the memory."""
+        self._pending.clear()
+        self._account.close()
+
     def _append(self, chunk: bytes) -> None:
-        self._pending_bytes += len(chunk)
-        if self._pending_bytes > MAX_LINE_BYTES:
-            raise ApiError(
-                f"the response to {self._what} contains a line of more than {MAX_LINE_BYTES} bytes",
-                status=200,
-                hint="Check that `server` in the kubeconfig is a Kubernetes API server",
-            )
-        self._pending.append(chunk)
+        if len(self._pending) + len(chunk) > MAX_LINE_BYTES:
+            raise self._account.error(f"an event exceeds {MAX_LINE_BYTES} bytes")
+        self._account.hold(len(chunk))
+        self._pending += chunk
 
 
 _CHANGES = frozenset({"ADDED", "MODIFIED", "DELETED"})
@@ -126,12 +125,17 @@ async def watch(
     server = client.access.server
     async with client.stream(target, what, read_timeout_s=stall_s, compress=False) as response:
         yield WatchEvent(WatchEventType.BOOKMARK, None, resource_version)
-        splitter = LineSplitter(what)
-        while chunk := await response.content.readany():
-            for line in splitter.receive(chunk):
-                event = _decode_event(resource, line, what, server)
-                if event is not None:
-                    yield event
+        account = Account(what, server)
+        splitter = LineSplitter(account)
+        try:
+            while chunk := await response.content.readany():
+                for line in splitter.receive(chunk):
+                    account.check_decoded_size(line)
+                    event = _decode_event(resource, line, what, server)
+                    if event is not None:
+                        yield event
+        finally:
+            splitter.discard()
 
 
 def _decode_event(

@@ -10,6 +10,7 @@ unless the kubeconfig pins one, and so would disclose the refresh token to a man
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import logging
@@ -110,12 +111,13 @@ class OidcProvider:
         import aiohttp  # loaded with the connector
 
         tls = await run_in_thread(self._tls_context, name="TLS settings")
-        connector = connector_module.HttpConnector(lambda url: self._endpoint_for(url, tls))
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         try:
-            async with aiohttp.ClientSession(
-                connector=connector, timeout=timeout, trust_env=False
-            ) as session:
+            async with (
+                asyncio.timeout(_TIMEOUT_S),
+                connector_module.create_session(
+                    lambda url: self._endpoint_for(url, tls)
+                ) as session,
+            ):
                 url = issuer.rstrip("/") + "/.well-known/openid-configuration"
                 status, body = await self._request(session, "GET", url)
                 endpoint = _decode(body, _Discovery).token_endpoint if status == 200 else ""
@@ -129,6 +131,12 @@ class OidcProvider:
                 return await self._grant(session, endpoint)
         except TransportError as error:
             raise self._refresh_error(error) from error
+        except ValueError as error:  # a URL of the kubeconfig or of the provider
+            raise AuthError(
+                f"the identity provider {_authority(issuer)} has an invalid address",
+                code=ReasonCode.AUTH_REFRESH_FAILED,
+                hint="Check idp-issuer-url in the kubeconfig",
+            ) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._refresh_error(
                 to_transport_error(error, server=_authority(issuer))
@@ -187,14 +195,32 @@ class OidcProvider:
         form: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
     ) -> tuple[int, bytes]:
-        async with session.request(
+        import aiohttp
+        from yarl import URL
+
+        from tui_forward.kube.http_connector import send
+
+        async with await send(
+            session,
             method,
-            url,
-            data=form,
-            headers={"Accept": "application/json", **(headers or {})},
-            # The refresh token must not follow a redirect.
-            allow_redirects=method == "GET",
+            URL(url),
+            form=form,
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                **(headers or {}),
+            },
+            timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
+            server=_authority(url),
         ) as response:
+            encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+            if encoding not in {"", "identity"}:
+                raise AuthError(
+                    f"the response of the identity provider {_authority(url)} is compressed, which "
+                    "was not requested",
+                    code=ReasonCode.AUTH_REFRESH_FAILED,
+                    hint="Check idp-issuer-url in the kubeconfig, and proxies in between",
+                )
             body = bytearray()
             while chunk := await response.content.readany():
                 body += chunk
@@ -218,7 +244,7 @@ class OidcProvider:
 def _decode(body: bytes, kind: type[Response]) -> Response:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise AuthError(
             "the response of the identity provider is not OpenID Connect",
             code=ReasonCode.AUTH_REFRESH_FAILED,
@@ -232,11 +258,14 @@ def _expires_at(token: str) -> float:
         claims = token.split(".")[1]
         content = base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))
         expires_at = msgspec.json.decode(content, type=_Claims).exp
-    except (IndexError, binascii.Error, ValueError, msgspec.DecodeError):
+    except (IndexError, binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
         return float("inf")
     return float("inf") if expires_at is None else expires_at
 
 
 def _authority(url: str) -> str:
     """Return host and port of a URL: no credentials, no query."""
-    return urlsplit(url).netloc.rpartition("@")[2] or "of the kubeconfig"
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or "of the kubeconfig"
+    except ValueError:
+        return "of the kubeconfig"
