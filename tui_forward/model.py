@@ -241,6 +241,13 @@ class ReasonCode(StrEnum):
     CONNECTION_CLOSED = "connection.closed"
     CONNECTION_CLOSED_BY_CLIENT = "connection.closed_by_client"
     CONNECTION_CLOSED_BY_APPLICATION = "connection.closed_by_application"
+    CONNECTION_CLOSED_WITHOUT_DATA = "connection.closed_without_data"
+    CONNECTION_POD_DELETED = "connection.pod_deleted"
+    CONNECTION_POD_EVICTED = "connection.pod_evicted"
+    CONNECTION_CONTAINER_ENDED = "connection.container_ended"
+    CONNECTION_CONTAINER_RESTARTED = "connection.container_restarted"
+    CONNECTION_SANDBOX_RECREATED = "connection.sandbox_recreated"
+    CONNECTION_NO_ANSWER = "connection.no_answer"
     CONNECTION_CLOSED_BY_USER = "connection.closed_by_user"
     CONNECTION_CLIENT_RESET = "connection.client_reset"
     CONNECTION_CLIENT_LEFT = "connection.client_left"
@@ -293,6 +300,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     total: int | None = None
     restarts: int | None = None
     exit_code: int | None = None
+    at: float | None = None  # epoch seconds: the next start, a deadline, a begin
     timeout_s: float | None = None
     buffered_bytes: int | None = None
     tried: tuple[str, ...] = ()  # transports tried, all in vain
@@ -453,6 +461,11 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     rate_from_pod: float = 0.0
     rate_to_pod: float = 0.0
     first_byte_s: float | None = None  # from accept to the first byte from the pod
+    pod: str = ""  # name of the pod that it leads to, once it has a tunnel
+    # What is worth knowing of an open one, such as `POD_TERMINATING` and `CONNECTION_NO_ANSWER`.
+    code: ReasonCode | None = None
+    reason: str = ""  # text of `code`
+    ends_by: float | None = None  # when a pod that is Terminating is killed
     close_code: ReasonCode | None = None  # None while it is open
     close_reason: str = ""  # text of `close_code`
     failed: bool = False
@@ -732,6 +745,7 @@ class EventKind(StrEnum):
     LISTENING = "listening"
     STATE = "state"
     CONNECTION_OPENED = "connection.opened"
+    CONNECTION_CHANGED = "connection.changed"  # its `code`
     CONNECTION_CLOSED = "connection.closed"
     STOPPED = "stopped"
 

@@ -53,6 +53,7 @@ _PORTS_HINT: Final = (
 _DESCRIBE_HINT: Final = "Check its events: kubectl describe pod[ -n {namespace}] [{pod}|POD]"
 _LOGS_HINT: Final = "Check its logs: kubectl logs[ -n {namespace}] [{pod}|POD] --previous"
 _POD_STATUS: Final = "[pod {pod}|the pod] is [{status}|not ready][: {detail}]"
+_EXIT: Final = "[ (exit code {exit_code}, {status})| (exit code {exit_code})]"
 _THE_KUBELET: Final = "[the kubelet of {node}|the node's kubelet]"
 _VIA: Final = "[ through the proxy {proxy}]"
 
@@ -510,6 +511,28 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ReasonCode.CONNECTION_CLOSED: _Entry("closed"),
     ReasonCode.CONNECTION_CLOSED_BY_CLIENT: _Entry("closed by the client"),
     ReasonCode.CONNECTION_CLOSED_BY_APPLICATION: _Entry("closed by the application"),
+    ReasonCode.CONNECTION_CLOSED_WITHOUT_DATA: _Entry(
+        "closed by the application without a byte",
+        "Check that the protocol is the one of this port, and the log of the container",
+    ),
+    ReasonCode.CONNECTION_POD_DELETED: _Entry("closed: [pod {pod}|its pod] was deleted", "", _POD),
+    ReasonCode.CONNECTION_POD_EVICTED: _Entry(
+        "closed: [pod {pod}|its pod] was evicted[ ({detail})]", "", _POD
+    ),
+    ReasonCode.CONNECTION_CONTAINER_ENDED: _Entry(
+        "closed: [container {container}|the container] ended" + _EXIT, _LOGS_HINT, _POD
+    ),
+    ReasonCode.CONNECTION_CONTAINER_RESTARTED: _Entry(
+        "closed: [container {container}|the container] was restarted" + _EXIT, _LOGS_HINT, _POD
+    ),
+    ReasonCode.CONNECTION_SANDBOX_RECREATED: _Entry(
+        "closed: the sandbox of [pod {pod}|the pod] was lost and is recreated", "", _RUNTIME
+    ),
+    ReasonCode.CONNECTION_NO_ANSWER: _Entry(
+        "no answer[ for {timeout_s} s]",
+        "Check the log of the container: it may not accept connections, or wait for more data",
+        _PORT,
+    ),
     ReasonCode.CONNECTION_CLOSED_BY_USER: _Entry("closed by the user"),
     ReasonCode.CONNECTION_CLIENT_RESET: _Entry("the client reset the connection"),
     ReasonCode.CONNECTION_CLIENT_LEFT: _Entry("the client closed before it received everything"),

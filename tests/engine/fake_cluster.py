@@ -89,6 +89,7 @@ class App:
         self.pair = pair
         self.left = SOURCE_BYTES
         cluster.opened.append(pair.port)
+        connection.apps.append(self)
 
     def send(self, data: bytes) -> None:
         self.pair.send(data)
@@ -151,6 +152,7 @@ class ServerConnection(asyncio.Protocol):
         self.tunnel: TunnelServer | ChannelsServer | None = None
         self.websocket: WebSocketConnection | None = None
         self.sources: list[App] = []
+        self.apps: list[App] = []
         self.writable = True
         self.muted = False
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from tests.engine.fake_cluster import FakeAccess, FakeCluster, running_cluster
 from tui_forward.engine.connections.connection import LocalConnection
 from tui_forward.engine.connections.counters import ForwardCounters
+from tui_forward.engine.connections.pod_history import PodHistory
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.engine.tunnels.transport_cache import TransportCache
@@ -53,6 +54,7 @@ class FakeConnectionOwner:
         self.failures: list[ForwardError] = []
         self.gone: list[ForwardError] = []
         self.ready = True
+        self.histories: dict[PodRef, PodHistory] = {}
         self.open = asyncio.Event()
         self.open.set()
 
@@ -65,6 +67,9 @@ class FakeConnectionOwner:
 
     async def wait_for_retry(self) -> None:
         await asyncio.Event().wait()
+
+    def follow_pod(self, pod: PodRef) -> PodHistory:
+        return self.histories.setdefault(pod, PodHistory(pod, 0))
 
     @property
     def is_refusing(self) -> bool:

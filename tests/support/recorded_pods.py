@@ -16,8 +16,8 @@ _METADATA = ("name", "deletionTimestamp", "deletionGracePeriodSeconds", "labels"
 def recorded_pods(fault: str) -> Iterator[Pod | None]:
     """Yield the answers to GET of the fault's pod, in order; None for a 404."""
     for request in load_fault(fault)["requests"]:
-        if request["what"].startswith("GET ") and "pod" in request:
-            yield decode_recorded(request["pod"])
+        if request["what"].startswith("GET ") and "/pods/" in request["what"]:
+            yield decode_recorded(request["pod"]) if "pod" in request else None
 
 
 def decode_recorded(recorded: dict[str, Any]) -> Pod | None:

@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 
 from tui_forward.engine.connections.counters import ForwardCounters
+from tui_forward.engine.connections.pod_history import PodHistory
 from tui_forward.engine.connections.retry import RetryPolicy
 from tui_forward.engine.connections.upload import ReplayBuffer
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.errors import ForwardError
-from tui_forward.model import ReasonCode
+from tui_forward.model import PodRef, ReasonCode
 from tui_forward.protocol.error_stream import PortForwardFailure
 
 
@@ -32,6 +33,9 @@ class RefusalOwner:
 
     async def wait_for_retry(self) -> None:
         await self.changed.wait()
+
+    def follow_pod(self, pod: PodRef) -> PodHistory:
+        raise NotImplementedError
 
     @property
     def is_refusing(self) -> bool:

@@ -3,84 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.engine import fake_cluster
-from tests.engine.fake_cluster import ECHO, REFUSED, RESET, SILENT, FakeCluster, running_cluster
-from tests.support.fake_engine import FakeBackend, FakeWatch, pod
+from tests.engine.fake_cluster import ECHO, REFUSED, RESET, SILENT
+from tests.engine.scenario import Scenario
+from tests.support.fake_engine import pod
 from tests.support.waiting import until
 from tui_forward.engine.connections import connection as connection_module
-from tui_forward.engine.engine import Engine
 from tui_forward.engine.forwards import connection_queue
-from tui_forward.model import (
-    EventKind,
-    Forward,
-    ForwardSpec,
-    ForwardState,
-    ReasonCode,
-    Target,
-    TargetKind,
-)
-from tui_forward.transport.access import ServerAccess
-
-
-class Scenario:
-    def __init__(self, cluster: FakeCluster, engine: Engine, backend: FakeBackend) -> None:
-        self.cluster = cluster
-        self.engine = engine
-        self._backend = backend
-
-    @property
-    def watch(self) -> FakeWatch:
-        return self._backend.watches["web"]
-
-    @property
-    def forward(self) -> Forward:
-        (forward,) = self.engine.forwards()
-        return forward
-
-    @property
-    def codes(self) -> list[ReasonCode]:
-        return [warning.code for warning in self.forward.warnings]
-
-    async def start(self, port: int) -> None:
-        self._backend.resolutions["web"] = pod("web-1", port)
-        target = Target(
-            context="here", namespace="shop", kind=TargetKind.DEPLOYMENT, name="web", port="80"
-        )
-        self.engine.start(ForwardSpec(target=target, local_port=0, addresses=("127.0.0.1",)))
-        await until(lambda: self.forward.state is ForwardState.READY)
-
-    async def connect(self, data: bytes = b"x") -> bytes:
-        """Return the first byte that comes back; empty at the end of the connection."""
-        address = self.forward.listening[0]
-        reader, writer = await asyncio.open_connection(address.host, address.port)
-        try:
-            writer.write(data)
-            with contextlib.suppress(ConnectionError):
-                return await reader.read(1)
-            return b""
-        finally:
-            writer.close()
-
-
-@pytest.fixture
-async def scenario() -> AsyncIterator[Scenario]:
-    class Backend(FakeBackend):
-        def access(self, context: str) -> ServerAccess:
-            return fake_cluster.FakeAccess(cluster)
-
-    backend = Backend()
-    async with running_cluster() as cluster:
-        engine = Engine(backend, monitor_system=False)
-        try:
-            yield Scenario(cluster, engine, backend)
-        finally:
-            await engine.close()
+from tui_forward.model import EventKind, ForwardState, ReasonCode
 
 
 async def test_refusal_marks_the_forward_until_a_connection_succeeds(scenario: Scenario) -> None:
@@ -102,21 +35,10 @@ async def test_refusal_marks_the_forward_until_a_connection_succeeds(scenario: S
     assert await scenario.connect() == b"x"
     await until(lambda: not scenario.forward.warnings)
     assert scenario.forward.code is ReasonCode.FORWARD_READY
-    states = [
-        event.code
-        async for event in first_events(scenario.engine)
-        if event.event is EventKind.STATE
-    ]
+    states = [e.code for e in await scenario.events() if e.event is EventKind.STATE]
     assert states[-3:] == [
         ReasonCode.FORWARD_READY, ReasonCode.PORT_REFUSED, ReasonCode.FORWARD_READY,
     ]  # fmt: skip
-
-
-async def first_events(engine: Engine):  # type: ignore[no-untyped-def]
-    reader = engine.events()
-    with contextlib.suppress(TimeoutError, StopAsyncIteration):
-        while True:
-            yield await asyncio.wait_for(anext(reader), 0.05)
 
 
 async def test_silent_connection_that_is_not_refused_succeeds(

@@ -131,6 +131,23 @@ def test_connection_rows() -> None:
     assert row.cells[-1] == rows.Cell("connection refused by the pod", "bad")
 
 
+def test_connection_of_a_pod_that_goes_is_draining() -> None:
+    going = msgspec.structs.replace(
+        connection(1), code=ReasonCode.POD_TERMINATING, reason="pod web-1 is Terminating"
+    )
+    cell = rows.connection_row(going, now=73.0).cells[-1]
+    assert cell == rows.Cell("draining: pod web-1 is Terminating", "warn")
+    silent = msgspec.structs.replace(
+        going, code=ReasonCode.CONNECTION_NO_ANSWER, reason="no answer for 7 s"
+    )
+    assert rows.connection_state_cell(silent) == rows.Cell("open: no answer for 7 s", "warn")
+    ended = msgspec.structs.replace(
+        connection(1), state=ConnectionState.CLOSED, closed_at=11.0,
+        close_code=ReasonCode.CONNECTION_POD_EVICTED, close_reason="closed: pod was evicted",
+    )  # fmt: skip
+    assert rows.connection_state_cell(ended) == rows.Cell("closed: pod was evicted", "warn")
+
+
 def test_header() -> None:
     cluster = ClusterState(CatalogScope("here", ""))
     cluster.health = ApiHealth(context="here", ok=True, latency_s=0.012)

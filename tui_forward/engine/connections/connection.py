@@ -184,6 +184,8 @@ class LocalConnection:
                 await asyncio.sleep(_POOL_DOWN_PAUSE_S)
             else:
                 self._hold_s = pool.upload_delay_s
+                assert pool.pod is not None
+                self.record.connected(self._owner.follow_pod(pool.pod))
                 return channel
 
     async def _wait_channel_ended(self) -> None:
@@ -343,11 +345,11 @@ class LocalConnection:
             self._advance(Input.DELIVERED)
 
     def _finish(self) -> None:
-        code = (
-            ReasonCode.CONNECTION_CLOSED_BY_CLIENT
-            if self._upload.client_ended
-            else ReasonCode.CONNECTION_CLOSED_BY_APPLICATION
-        )
+        code = ReasonCode.CONNECTION_CLOSED_BY_APPLICATION
+        if self._upload.client_ended:
+            code = ReasonCode.CONNECTION_CLOSED_BY_CLIENT
+        elif self._download.first_byte_s is None:
+            code = ReasonCode.CONNECTION_CLOSED_WITHOUT_DATA
         self._release(Reason(code=code), reset=False)
 
     def _wake_run(self) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from tui_forward.engine.connections.counters import ForwardCounters
+from tui_forward.engine.connections.pod_history import PodHistory
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ForwardError
+from tui_forward.model import PodRef
 
 
 class ConnectionOwner(Protocol):
@@ -21,6 +23,9 @@ class ConnectionOwner(Protocol):
 
         Raises `ForwardError` when the forward is stopping, paused or blocked.
         """
+
+    def follow_pod(self, pod: PodRef) -> PodHistory:
+        """Return the history of the pod that a channel leads to, kept while referenced."""
 
     @property
     def is_refusing(self) -> bool:

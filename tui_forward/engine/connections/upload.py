@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -74,6 +75,7 @@ class Upload:
         self._on_eof = on_eof
         self._on_reset = on_reset
         self.replay = ReplayBuffer(limits.replay)  # what was sent, kept for another channel
+        self.first_sent_at: float | None = None  # monotonic seconds
         self.bytes_to_pod = 0  # bytes read from the client, each once, however often they are sent
         self.client_ended = False  # the client's FIN was read
         self.is_reading = False  # the socket is read whenever it has data
@@ -140,6 +142,8 @@ class Upload:
         self.bytes_to_pod += count
         self._counters.bytes_to_pod += count
         if self.replay.possible:
+            if self.first_sent_at is None:
+                self.first_sent_at = time.monotonic()
             self.replay.append(data, channel.budget)
         channel.send(data)
 

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from tui_forward.engine.connections.counters import ForwardCounters
+from tui_forward.engine.connections.pod_history import PodHistory
 from tui_forward.engine.forwards import state_machine
+from tui_forward.engine.forwards.pod_monitor import PodMonitor
 from tui_forward.engine.forwards.status_recorder import Refusals, StatusRecorder
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ForwardError
-from tui_forward.model import ForwardState, Reason, Resolved, TimelineKind
+from tui_forward.model import ForwardState, PodRef, Reason, Resolved, TimelineKind
 
 # Endpoints lag behind: a pod stays Ready briefly after its container exits, and without a
 # readiness probe it is Ready before the next container listens. Retry refused connections for
@@ -32,10 +34,12 @@ class ConnectionQueue:
         self,
         recorder: StatusRecorder,
         *,
+        pods: PodMonitor,
         on_queued: Callable[[int], None],
         on_sandbox_gone: Callable[[ForwardError], None],
     ) -> None:
         self._recorder = recorder
+        self._pods = pods
         self._on_queued = on_queued
         self._on_sandbox_gone = on_sandbox_gone
         self.counters = ForwardCounters()
@@ -123,6 +127,11 @@ class ConnectionQueue:
     def _change_queued(self, change: int) -> None:
         self.queued += change
         self._on_queued(self.queued)
+
+    def follow_pod(self, pod: PodRef) -> PodHistory:
+        """Return the history of a pod."""
+        port = self._resolved.port if self._resolved is not None else 0
+        return self._pods.follow(pod, port)
 
     @property
     def is_refusing(self) -> bool:

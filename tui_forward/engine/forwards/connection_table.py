@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from tui_forward.common.tasks import spawn
 from tui_forward.engine.connections.connection import LocalConnection
 from tui_forward.engine.connections.owner import ConnectionOwner
+from tui_forward.engine.connections.pod_history import REPORT_LAG_S
 from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.engine.host.socket_owners import SocketPair
-from tui_forward.model import Connection, EventKind, ForwardSpec, LocalAddress, Reason
+from tui_forward.model import Connection, EventKind, ForwardSpec, LocalAddress, Reason, ReasonCode
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ _log = logging.getLogger(__name__)
 _RECENT_S = 30.0
 _RECENT_MAX = 200
 _END_TIMEOUT_S = 2.0
+_UNEXPLAINED_MAX = 200
 
 
 class ConnectionTable:
@@ -44,6 +46,10 @@ class ConnectionTable:
         self._engine = engine
         self._live: dict[int, tuple[LocalConnection, asyncio.Task[None], SocketPair]] = {}
         self._recent: deque[Connection] = deque(maxlen=_RECENT_MAX)
+        # Closed ones whose cause the pod may still tell, with when to stop waiting for it.
+        self._unexplained: dict[int, tuple[LocalConnection, float]] = {}
+        self._explain_timer: asyncio.TimerHandle | None = None
+        self._codes: dict[int, ReasonCode] = {}  # of open ones, as published
 
     def __len__(self) -> int:
         return len(self._live)
@@ -76,9 +82,43 @@ class ConnectionTable:
         connection, _, _ = self._live.pop(number)
         self._owner.counters.connections_open -= 1
         self._engine.process_lookup.forget(number)
+        self._codes.pop(number, None)
+        if connection.record.explain_end():
+            self._unexplained[number] = (connection, time.monotonic() + REPORT_LAG_S)
+            self._explain()
+        else:
+            self._publish_end(connection)
+
+    def _publish_end(self, connection: LocalConnection) -> None:
         last = connection.snapshot(time.time())
         self._recent.append(last)
         self._recorder.emit(EventKind.CONNECTION_CLOSED, connection=last)
+
+    def _explain(self, *, wait: bool = True) -> None:
+        """Publish the ends whose cause is known, or waited for long enough."""
+        now = time.monotonic()
+        excess = len(self._unexplained) - _UNEXPLAINED_MAX
+        for index, (number, (connection, until)) in enumerate(list(self._unexplained.items())):
+            if not (connection.record.explain_end() and wait and now < until and index >= excess):
+                del self._unexplained[number]
+                self._publish_end(connection)
+        if self._explain_timer is not None:
+            self._explain_timer.cancel()
+            self._explain_timer = None
+        if self._unexplained:
+            _, until = next(iter(self._unexplained.values()))
+            loop = asyncio.get_running_loop()
+            self._explain_timer = loop.call_later(max(0.01, until - now), self._explain)
+
+    def pods_changed(self) -> None:
+        """Process a report about the pods of connections."""
+        self._explain()
+        for number, (connection, _, _) in self._live.items():
+            going = connection.record.pod_condition
+            if going is not None and self._codes.get(number) is not going.code:
+                self._codes[number] = going.code
+                changed = connection.snapshot(time.time())
+                self._recorder.emit(EventKind.CONNECTION_CHANGED, connection=changed)
 
     def close(self, number: int, reason: Reason) -> bool:
         """Close one connection; return False if it is not in the table, or has ended."""
@@ -94,6 +134,7 @@ class ConnectionTable:
         for connection, _, _ in entries:
             connection.abort(reason)
         tasks = [task for _, task, _ in entries]
+        self._explain(wait=False)
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=_END_TIMEOUT_S)
@@ -109,6 +150,8 @@ class ConnectionTable:
         while recent and (recent[0].closed_at or 0.0) < now - _RECENT_S:
             recent.popleft()
         yield from recent
+        for connection, _ in self._unexplained.values():
+            yield connection.snapshot(now)
         for connection, _, ends in self._live.values():
             if not connection.record.process:
                 self._engine.process_lookup.request(connection.id, ends, connection.record)

@@ -20,6 +20,7 @@ from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
 from tui_forward.engine.forwards.connection_queue import ConnectionQueue
 from tui_forward.engine.forwards.connection_table import ConnectionTable
 from tui_forward.engine.forwards.open_listener import open_listener
+from tui_forward.engine.forwards.pod_monitor import PodMonitor
 from tui_forward.engine.forwards.reconciler import Reconciler
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.model import (
@@ -50,14 +51,17 @@ class ActiveForward:
         self._engine = engine
         self._wake = AutoResetEvent()
         self._recorder = StatusRecorder(forward_id, spec, engine, on_state=self._state_changed)
+        pods = PodMonitor(lambda: self._table.pods_changed())
         self._queue = ConnectionQueue(
             self._recorder,
+            pods=pods,
             on_queued=self._queued_changed,
             on_sandbox_gone=lambda failure: self._reconciler.invalidate_pod(failure),
         )
         self._reconciler = Reconciler(
             spec,
             queue=self._queue,
+            pods=pods,
             recorder=self._recorder,
             wake=self._wake,
             engine=engine,

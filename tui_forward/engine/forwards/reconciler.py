@@ -17,6 +17,7 @@ from tui_forward.engine.forwards import reasons, state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
 from tui_forward.engine.forwards.backoff import Backoff
 from tui_forward.engine.forwards.connection_queue import ConnectionQueue
+from tui_forward.engine.forwards.pod_monitor import PodMonitor
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ApiError, ForwardError, TuiForwardError
@@ -58,6 +59,7 @@ class Reconciler:
         spec: ForwardSpec,
         *,
         queue: ConnectionQueue,
+        pods: PodMonitor,
         recorder: StatusRecorder,
         wake: AutoResetEvent,
         engine: EngineContext,
@@ -65,6 +67,7 @@ class Reconciler:
     ) -> None:
         self._spec = spec
         self._queue = queue
+        self._pods = pods
         self._recorder = recorder
         self._wake = wake
         self._engine = engine
@@ -114,6 +117,7 @@ class Reconciler:
         """Start to follow the target; raise `ConfigError` if the context cannot be used."""
         self._watch = self._engine.clusters.watch(self._spec.target)
         self._failure = None
+        self._pods.observe(self._watch)
         self._update_resolution(self._watch.current)
         return self._watch
 

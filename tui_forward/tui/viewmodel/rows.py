@@ -24,6 +24,7 @@ from tui_forward.model import (
     ConnectionState,
     Forward,
     ForwardState,
+    ReasonCode,
     Snapshot,
     TargetKind,
 )
@@ -169,15 +170,34 @@ def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
     return tuple(parts)
 
 
+_GOING = frozenset({ReasonCode.POD_TERMINATING, ReasonCode.POD_DELETED})
+_ENDED_BY_CLUSTER = frozenset(
+    {
+        ReasonCode.CONNECTION_POD_DELETED,
+        ReasonCode.CONNECTION_POD_EVICTED,
+        ReasonCode.CONNECTION_CONTAINER_ENDED,
+        ReasonCode.CONNECTION_CONTAINER_RESTARTED,
+        ReasonCode.CONNECTION_SANDBOX_RECREATED,
+    }
+)
+
+
+def connection_state_cell(connection: Connection) -> Cell:
+    """Return the state of an open connection, or why it was closed."""
+    if connection.state is ConnectionState.CLOSED:
+        style = "warn" if connection.close_code in _ENDED_BY_CLUSTER else "dim"
+        return Cell(connection.close_reason or "closed", "bad" if connection.failed else style)
+    if connection.code is not None:
+        word = "draining" if connection.code in _GOING else connection.state.value
+        return Cell(f"{word}: {connection.reason}", "warn")
+    style = "warn" if connection.state is ConnectionState.QUEUED else "ok"
+    return Cell(connection.state.value, style)
+
+
 def connection_row(connection: Connection, now: float, *, target: str | None = None) -> Row:
     """Return the row of a connection, with its forward's target for tables with that column."""
     end = connection.closed_at if connection.closed_at is not None else now
-    if connection.state is ConnectionState.CLOSED:
-        text = connection.close_reason or "closed"
-        last = Cell(text, "bad" if connection.failed else "dim")
-    else:
-        style = "warn" if connection.state is ConnectionState.QUEUED else "ok"
-        last = Cell(connection.state.value, style)
+    last = connection_state_cell(connection)
     first_byte_s = connection.first_byte_s
     return Row((
         Cell(connection.client), *((Cell(target),) if target is not None else ()),
