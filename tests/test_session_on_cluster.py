@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,12 +15,12 @@ import msgspec
 import psutil
 import pytest
 
+from tests.support.cluster_process import ClusterProcess, running_cluster
 from tests.support.fake_engine import echo
 from tests.support.waiting import until
 from tui_forward.daemon import connect
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.errors import ApiError, ForwardError
-from tui_forward.minicluster.control_socket import ControlClient
 from tui_forward.model import (
     BlockedBy,
     CatalogScope,
@@ -42,48 +40,16 @@ from tui_forward.session.local import LocalSession
 pytestmark = pytest.mark.timeout(120)
 
 
-@dataclass(frozen=True)
-class Cluster:
-    kubeconfig: str
-    control: ControlClient
-    port: int
-
-    def is_disconnected(self) -> bool:
-        """Return whether this process has no connection to the API server."""
-        connections = psutil.Process().net_connections("tcp")
-        return not any(len(one.raddr) and one.raddr[1] == self.port for one in connections)
-
-
-class _Ready(msgspec.Struct):
-    kubeconfig: str
-    control: str
-    server: str
-
-
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    talk = tmp_path_factory.mktemp("cluster") / "stderr"
-    command = [sys.executable, "-m", "tui_forward.minicluster", "--json"]
-    command += ["--parent-pid", str(os.getpid())]
-    with (
-        talk.open("w") as stderr,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as process,
-    ):
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            assert line, talk.read_text()
-            ready = msgspec.json.decode(line, type=_Ready)
-            port = int(ready.server.rpartition(":")[2])
-            yield Cluster(ready.kubeconfig, ControlClient(ready.control), port)
-        finally:
-            process.terminate()
+def cluster() -> Iterator[ClusterProcess]:
+    with running_cluster() as running:
+        yield running
 
 
 @dataclass
 class Scenario:
     session: Session
-    cluster: Cluster
+    cluster: ClusterProcess
 
     async def start(self, name: str, port: str, **more: object) -> str:
         target = Target(
@@ -159,6 +125,13 @@ class Load:
         await until(lambda: self.served >= goal, 60)
 
 
+def _connections_to(cluster: ClusterProcess) -> list[object]:
+    """Return the connections of this process to the API server."""
+    port = int(cluster.server.rpartition(":")[2])
+    connections = psutil.Process().net_connections("tcp")
+    return [one for one in connections if len(one.raddr) and one.raddr[1] == port]
+
+
 async def _ends(engine: psutil.Process) -> None:
     """Assert that the engine ends after its last client has disconnected."""
     try:
@@ -170,18 +143,18 @@ async def _ends(engine: psutil.Process) -> None:
 
 @pytest.fixture(params=["local", "remote"])
 async def scenario(
-    request: pytest.FixtureRequest, tmp_path: Path, cluster: Cluster
+    request: pytest.FixtureRequest, tmp_path: Path, cluster: ClusterProcess
 ) -> AsyncIterator[Scenario]:
     async with AsyncExitStack() as undo:
         session: Session
         if request.param == "local":
             # A TLS connection of the HTTP client closes in its own time, a moment later.
-            undo.push_async_callback(until, cluster.is_disconnected)
+            undo.push_async_callback(until, lambda: not _connections_to(cluster))
             session = LocalSession(cluster.kubeconfig)
         else:
             folder = tmp_path / "e"
             session = await connect(
-                cluster.kubeconfig,
+                str(cluster.kubeconfig),
                 socket_path=folder / "s",
                 arguments=["--log", str(folder / "log")],
             )
@@ -417,7 +390,7 @@ async def test_all_hops_of_a_working_forward(scenario: Scenario) -> None:
     forward = await scenario.forward(forward_id)
     assert forward.pod is not None
     assert hops[HopKind.LOCAL].name == f"127.0.0.1:{port}"
-    assert hops[HopKind.API].name.endswith(f":{scenario.cluster.port}")
+    assert hops[HopKind.API].name.endswith(scenario.cluster.server.removeprefix("https://"))
     assert hops[HopKind.API].facts[0].startswith("v1.")
     assert hops[HopKind.API].latency_s is not None
     assert hops[HopKind.KUBELET].name == forward.pod.node

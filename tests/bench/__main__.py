@@ -212,7 +212,7 @@ def main() -> int:
                 bench.each_alone("stalled neighbours", bench.stalled)
             if "replaced" in wanted:
                 bench.replacement()
-            spent = cpu_by_component(cluster.pid)
+            spent = cpu_by_component(cluster.process.pid)
         names = [forwarder.name for forwarder in chosen]
         sys.stdout.write(table(ROWS, names, bench.figures, (KUBECTL_WEBSOCKET, KUBECTL_SPDY)))
         hops = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in sorted(spent.items()))

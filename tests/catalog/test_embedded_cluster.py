@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import msgspec
 import pytest
 
 from tests.catalog.harness import reason, resolution
+from tests.support.cluster_process import ClusterProcess, running_cluster
 from tui_forward.catalog import Catalog, CatalogTargetResolver, CatalogTargetWatch
 from tui_forward.kube import ClusterClients, KubeconfigSource
 from tui_forward.minicluster.control_socket import ControlClient
@@ -32,27 +28,10 @@ pytestmark = pytest.mark.timeout(120)
 ADMIN = "minicluster"
 
 
-class _Ready(msgspec.Struct):
-    kubeconfig: str
-    control: str
-
-
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Ready]:
-    talk = tmp_path_factory.mktemp("cluster") / "stderr"
-    command = [sys.executable, "-m", "tui_forward.minicluster", "--json"]
-    command += ["--parent-pid", str(os.getpid())]
-    with (
-        talk.open("w") as stderr,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as process,
-    ):
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            assert line, talk.read_text()
-            yield msgspec.json.decode(line, type=_Ready)
-        finally:
-            process.terminate()
+def embedded() -> Iterator[ClusterProcess]:
+    with running_cluster() as running:
+        yield running
 
 
 @dataclass
@@ -77,10 +56,10 @@ class Scenario:
 
 
 @pytest.fixture
-async def scenario(embedded: _Ready) -> AsyncIterator[Scenario]:
-    clusters = ClusterClients(KubeconfigSource(Path(embedded.kubeconfig)))
+async def scenario(embedded: ClusterProcess) -> AsyncIterator[Scenario]:
+    clusters = ClusterClients(KubeconfigSource(embedded.kubeconfig))
     made = Scenario(
-        ControlClient(embedded.control),
+        embedded.control,
         clusters,
         CatalogTargetResolver(clusters.get),
         Catalog(clusters.get),

@@ -13,7 +13,7 @@ from tests.support.cluster_process import ClusterProcess, running_cluster
 from tests.support.engine_processes import engine_processes
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator[ClusterProcess]:
     """Return a running cluster that all tests of a worker share."""
     with running_cluster() as running:

@@ -11,7 +11,7 @@ from tests.support.cluster_process import ClusterProcess, running_cluster
 from tui_forward.daemon.remote_session import RemoteSession
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_cluster() -> Iterator[ClusterProcess]:
     """Return a running cluster that all tests of a worker share."""
     with running_cluster() as running:

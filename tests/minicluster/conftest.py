@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.minicluster.cluster import RunningCluster, running_cluster
 from tests.minicluster.control_plane import ControlPlane, run_control_plane
+from tests.support.cluster_process import ClusterProcess, running_cluster
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ async def control_plane(tmp_path: Path) -> AsyncIterator[ControlPlane]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[RunningCluster]:
+@pytest.fixture(scope="package")
+def cluster() -> Iterator[ClusterProcess]:
     """Run a whole cluster for all tests; each test uses its own objects."""
     with running_cluster("--seed", "5") as running:
         yield running

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.minicluster.cluster import Kubectl, RunningCluster, kubectls, read_exactly, wait_for
+from tests.minicluster.kubectl import Kubectl, kubectls, read_exactly, wait_for
+from tests.support.cluster_process import ClusterProcess
 
 pytestmark = pytest.mark.kubectl
 
@@ -30,7 +31,7 @@ spec:
 
 
 @pytest.fixture(params=kubectls())
-def kubectl(request: pytest.FixtureRequest, cluster: RunningCluster, tmp_path: Path) -> Kubectl:
+def kubectl(request: pytest.FixtureRequest, cluster: ClusterProcess, tmp_path: Path) -> Kubectl:
     return Kubectl(request.param, cluster, tmp_path)
 
 
@@ -197,7 +198,7 @@ def test_closed_port_in_pod_is_reported(kubectl: Kubectl) -> None:
         )
 
 
-def test_disabled_websockets_fall_back_to_spdy(kubectl: Kubectl, cluster: RunningCluster) -> None:
+def test_disabled_websockets_fall_back_to_spdy(kubectl: Kubectl, cluster: ClusterProcess) -> None:
     cluster.control.send("transports", disable=["websocket"], status=403)
     try:
         with kubectl.port_forward("-n", "ops", "deploy/toolbox", ":7000") as forward:

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from tests.minicluster import official_client
-from tests.minicluster.cluster import RunningCluster
+from tests.support.cluster_process import ClusterProcess
 
 RunCase = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module", params=["minicluster", "admin-token"])
-def run_case(request: pytest.FixtureRequest, cluster: RunningCluster) -> Iterator[RunCase]:
+def run_case(request: pytest.FixtureRequest, cluster: ClusterProcess) -> Iterator[RunCase]:
     """Return a function that runs a case of `official_client`, by certificate and by token.
 
     One process runs all cases, since importing the client takes seconds.
@@ -67,7 +67,7 @@ def test_watch_reports_all_events(run_case: RunCase) -> None:
     ]
 
 
-def test_watch_of_compacted_version_raises(run_case: RunCase, cluster: RunningCluster) -> None:
+def test_watch_of_compacted_version_raises(run_case: RunCase, cluster: ClusterProcess) -> None:
     cluster.control.send("compact")
     assert run_case("watch_compacted") == 410
 

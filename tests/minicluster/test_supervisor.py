@@ -18,13 +18,12 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.minicluster.cluster import (
-    TIMEOUT_S,
-    RunningCluster,
+from tests.minicluster.kubectl import TIMEOUT_S, wait_for
+from tests.support.cluster_process import (
+    ClusterProcess,
     running_cluster,
     start_cluster,
     stop_cluster,
-    wait_for,
 )
 from tui_forward.errors import ApiError, TransportError
 
@@ -46,7 +45,7 @@ DEPLOYMENT = {
 }
 
 
-def request(running: RunningCluster, method: str, path: str, body: Any = None) -> Any:
+def request(running: ClusterProcess, method: str, path: str, body: Any = None) -> Any:
     """Send a request to the API server as the administrator."""
     pki = running.folder / "pki"
     host, port = running.server.partition("//")[2].split(":")
@@ -69,7 +68,7 @@ def request(running: RunningCluster, method: str, path: str, body: Any = None) -
     return result
 
 
-def ready_pods(running: RunningCluster) -> dict[str, str]:
+def ready_pods(running: ClusterProcess) -> dict[str, str]:
     """Return names and UIDs of the ready pods of namespace `default`."""
     items = request(running, "GET", "/api/v1/namespaces/default/pods")["items"]
     return {
@@ -83,7 +82,7 @@ def ready_pods(running: RunningCluster) -> dict[str, str]:
     }
 
 
-def create_echo(running: RunningCluster) -> dict[str, str]:
+def create_echo(running: ClusterProcess) -> dict[str, str]:
     request(running, "POST", "/apis/apps/v1/namespaces/default/deployments", DEPLOYMENT)
     pods: dict[str, str] = wait_for(lambda: ready_pods(running), "the pod")
     return pods
@@ -95,7 +94,7 @@ def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 @pytest.fixture(scope="module")
-def small_cluster() -> Iterator[RunningCluster]:
+def small_cluster() -> Iterator[ClusterProcess]:
     """Run a cluster with one node and one echo pod."""
     with running_cluster(*SMALL) as running:
         create_echo(running)
@@ -150,7 +149,7 @@ def test_cluster_stops_with_parent_process() -> None:
         process.stdout.close()  # type: ignore[union-attr]
 
 
-def test_secrets_are_readable_by_this_user_only(small_cluster: RunningCluster) -> None:
+def test_secrets_are_readable_by_this_user_only(small_cluster: ClusterProcess) -> None:
     for path in (
         small_cluster.kubeconfig,
         small_cluster.folder / "pki" / "admin.key",
@@ -163,7 +162,7 @@ def test_secrets_are_readable_by_this_user_only(small_cluster: RunningCluster) -
 @pytest.mark.parametrize("component", ["apiserver", "kubelet", "runtime"])
 @pytest.mark.parametrize("kill", [False, True], ids=["in-order", "killed"])
 def test_component_restart_keeps_pods(
-    small_cluster: RunningCluster, component: str, *, kill: bool
+    small_cluster: ClusterProcess, component: str, *, kill: bool
 ) -> None:
     name = component if component == "apiserver" else f"{component}-node-a"
     before = small_cluster.control.send("status")["components"][name]
@@ -180,7 +179,7 @@ def test_component_restart_keeps_pods(
     check_crash_and_restart(small_cluster)
 
 
-def check_crash_and_restart(running: RunningCluster) -> None:
+def check_crash_and_restart(running: ClusterProcess) -> None:
     """Crash the pod's container and wait for its restart, which involves all components."""
     (name,) = ready_pods(running)
 
@@ -194,7 +193,7 @@ def check_crash_and_restart(running: RunningCluster) -> None:
     wait_for(lambda: restarts() > before and name in ready_pods(running), "the restart")
 
 
-def crash_pod(running: RunningCluster, name: str) -> bool:
+def crash_pod(running: ClusterProcess, name: str) -> bool:
     try:
         running.control.send("crash-pod", namespace="default", pod=name)
     except ApiError:
@@ -202,7 +201,7 @@ def crash_pod(running: RunningCluster, name: str) -> bool:
     return True
 
 
-def test_crashed_component_is_restarted(small_cluster: RunningCluster) -> None:
+def test_crashed_component_is_restarted(small_cluster: ClusterProcess) -> None:
     before = small_cluster.control.send("status")["components"]["apiserver"]
     os.kill(before["pid"], signal.SIGKILL)
 
@@ -218,7 +217,7 @@ def test_crashed_component_is_restarted(small_cluster: RunningCluster) -> None:
     assert ready_pods(small_cluster)
 
 
-def test_connections_are_refused_while_api_server_is_stopped(small_cluster: RunningCluster) -> None:
+def test_connections_are_refused_while_api_server_is_stopped(small_cluster: ClusterProcess) -> None:
     small_cluster.control.send("stop-component", component="apiserver")
     port = int(small_cluster.server.rpartition(":")[2])
     with pytest.raises(ConnectionRefusedError):
@@ -227,7 +226,7 @@ def test_connections_are_refused_while_api_server_is_stopped(small_cluster: Runn
     assert ready_pods(small_cluster)
 
 
-def test_deleted_pod_is_replaced(small_cluster: RunningCluster) -> None:
+def test_deleted_pod_is_replaced(small_cluster: ClusterProcess) -> None:
     (old,) = ready_pods(small_cluster)
     small_cluster.control.send("delete-pod", namespace="default", pod=old)
     wait_for(lambda: [name for name in ready_pods(small_cluster) if name != old], "the replacement")
@@ -237,7 +236,7 @@ def test_deleted_pod_is_replaced(small_cluster: RunningCluster) -> None:
     )
 
 
-def test_not_ready_fault(small_cluster: RunningCluster) -> None:
+def test_not_ready_fault(small_cluster: ClusterProcess) -> None:
     (name,) = ready_pods(small_cluster)
     small_cluster.control.send("not-ready", namespace="default", pod=name, ready=False)
     wait_for(lambda: not ready_pods(small_cluster), "the pod to be unready")
@@ -246,7 +245,7 @@ def test_not_ready_fault(small_cluster: RunningCluster) -> None:
     wait_for(lambda: ready_pods(small_cluster), "the pod to be ready")
 
 
-def test_token_rotation_updates_file_and_kubeconfig(small_cluster: RunningCluster) -> None:
+def test_token_rotation_updates_file_and_kubeconfig(small_cluster: ClusterProcess) -> None:
     token = small_cluster.folder / "tokens" / "admin-tokenfile.token"
     before, config = token.read_text(), small_cluster.kubeconfig.read_text()
     reply = small_cluster.control.send("rotate-token", user="kubernetes-admin")
@@ -257,7 +256,7 @@ def test_token_rotation_updates_file_and_kubeconfig(small_cluster: RunningCluste
         small_cluster.control.send("rotate-token", user="unknown")
 
 
-def test_faults_of_all_components(small_cluster: RunningCluster) -> None:
+def test_faults_of_all_components(small_cluster: ClusterProcess) -> None:
     for component in ("apiserver", "kubelet", "runtime"):
         small_cluster.control.send("stall", component=component, for_s=0.05)
         small_cluster.control.send("cut", component=component)
@@ -273,7 +272,7 @@ def test_faults_of_all_components(small_cluster: RunningCluster) -> None:
         small_cluster.control.send("bogus")
 
 
-def test_fault_command(small_cluster: RunningCluster) -> None:
+def test_fault_command(small_cluster: ClusterProcess) -> None:
     command = [sys.executable, "-m", "tui_forward.minicluster", "fault", "--control"]
     command += [small_cluster.control.path]
 

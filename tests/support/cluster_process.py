@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tui_forward.minicluster.control_socket import ControlClient
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-_STOP_TIMEOUT_S = 20.0
+_STOP_TIMEOUT_S = 30.0
 _FAULT_TIMEOUT_S = 60.0
 
 
@@ -29,14 +30,14 @@ class ClusterProcess:
         server: URL of the API server.
         folder: State, certificates and sockets of the cluster.
         control: Client of its control socket.
-        pid: Process of its supervisor.
+        process: Its supervisor.
     """
 
     kubeconfig: Path
     server: str
     folder: Path
     control: ControlClient
-    pid: int
+    process: subprocess.Popen[bytes]
 
     async def fault(self, name: str, **fields: Any) -> dict[str, Any]:
         """Inject a fault; return once it is in effect."""
@@ -47,46 +48,59 @@ class ClusterProcess:
         found: dict[str, Any] = (await self.control.request("status"))["components"]
         return found
 
+    def child_processes(self) -> list[psutil.Process]:
+        """Return all processes of the cluster but the supervisor."""
+        return psutil.Process(self.process.pid).children(recursive=True)
 
-@contextlib.contextmanager
-def running_cluster(*arguments: str) -> Iterator[ClusterProcess]:
-    """Start a cluster with further command-line arguments; stop it at the end.
+
+def start_cluster(*options: str) -> ClusterProcess:
+    """Start a cluster with command-line options and wait until it is ready.
 
     Raises:
         RuntimeError: It did not start.
     """
-    # A short path: the cluster's Unix sockets are below it.
-    with tempfile.TemporaryDirectory(prefix="tfe-", dir="/tmp") as name:
-        folder, log = Path(name) / "c", Path(name) / "log"
-        with log.open("wb") as stderr:
-            process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "tui_forward.minicluster", "--json"),
-                    *("--dir", str(folder), "--parent-pid", str(os.getpid()), *arguments),
-                ],
-                cwd=REPOSITORY,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-            )
+    command = [sys.executable, "-P", "-m", "tui_forward.minicluster", "--json", *options]
+    command += ["--parent-pid", str(os.getpid())]
+    with tempfile.TemporaryFile() as stderr:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr
+        )
         assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            if not line:
-                raise RuntimeError(f"embedded cluster did not start: {log.read_text()[-2000:]}")
-            ready = json.loads(line)
-            yield ClusterProcess(
-                Path(ready["kubeconfig"]),
-                ready["server"],
-                Path(ready["dir"]),
-                ControlClient(ready["control"], timeout_s=_FAULT_TIMEOUT_S),
-                process.pid,
-            )
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        line = process.stdout.readline()
+        if not line:
+            code = process.wait()
             process.stdout.close()
+            stderr.seek(0)
+            text = stderr.read().decode()[-2000:]
+            raise RuntimeError(f"the embedded cluster exited with {code}: {text}")
+    ready = json.loads(line)
+    return ClusterProcess(
+        Path(ready["kubeconfig"]),
+        ready["server"],
+        Path(ready["dir"]),
+        ControlClient(ready["control"], timeout_s=_FAULT_TIMEOUT_S),
+        process,
+    )
+
+
+def stop_cluster(running: ClusterProcess) -> None:
+    """Stop a cluster gracefully."""
+    running.process.terminate()
+    try:
+        running.process.wait(_STOP_TIMEOUT_S)
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.wait()
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+
+
+@contextlib.contextmanager
+def running_cluster(*options: str) -> Iterator[ClusterProcess]:
+    """Start a cluster with command-line options; stop it at the end."""
+    running = start_cluster(*options)
+    try:
+        yield running
+    finally:
+        stop_cluster(running)

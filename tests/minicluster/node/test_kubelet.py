@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.minicluster.cluster import RunningCluster, running_cluster
 from tests.minicluster.node.harness import SPDY_HEADERS, WEBSOCKET_HEADERS
+from tests.support.cluster_process import ClusterProcess, running_cluster
 from tui_forward.errors import ApiError
 from tui_forward.minicluster.kubelet.api_client import ApiClient
 from tui_forward.minicluster.kubelet.objects import Object
@@ -25,7 +25,7 @@ CAPTURES = Path(__file__).parents[2] / "captures" / "api"
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[RunningCluster]:
+def nodes() -> Iterator[ClusterProcess]:
     """A cluster with one empty node, whose API server does not authenticate."""
     with running_cluster("--no-workloads", "--plain-http", "--nodes", "one") as running:
         yield running
@@ -35,7 +35,7 @@ def nodes() -> Iterator[RunningCluster]:
 class Cluster:
     """Client of the API server for pods of the default namespace."""
 
-    running: RunningCluster
+    running: ClusterProcess
     api: ApiClient
 
     def pod_path(self, name: str) -> str:
@@ -86,7 +86,7 @@ class Cluster:
 
 
 @pytest.fixture
-async def cluster(nodes: RunningCluster) -> AsyncIterator[Cluster]:
+async def cluster(nodes: ClusterProcess) -> AsyncIterator[Cluster]:
     api = ApiClient(nodes.server, ca="", cert="", key="", agent="test")
     cluster = Cluster(nodes, api)
     yield cluster
@@ -301,7 +301,7 @@ async def test_pod_deleted_while_kubelet_was_down_is_removed(cluster: Cluster) -
 class KubeletApi:
     """Client of the kubelet, with or without a certificate."""
 
-    def __init__(self, running: RunningCluster, port: int) -> None:
+    def __init__(self, running: ClusterProcess, port: int) -> None:
         self._folder = running.folder
         self._port = port
 

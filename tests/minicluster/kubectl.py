@@ -1,26 +1,22 @@
-"""An embedded cluster in processes of its own, and kubectl."""
+"""kubectl as a process, for each version on this machine."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from tui_forward.minicluster.control_socket import ControlClient
+from tests.support.cluster_process import ClusterProcess
 
 TIMEOUT_S = 30.0
 # Debian's kubernetes-client, unpacked because it conflicts with another kubectl.
@@ -34,65 +30,6 @@ def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT
         assert time.monotonic() < deadline, f"timeout while waiting for {what}"
         time.sleep(0.02)
     return found
-
-
-@dataclass
-class RunningCluster:
-    """A cluster in processes of its own."""
-
-    kubeconfig: Path
-    control: ControlClient
-    folder: Path
-    server: str
-    process: subprocess.Popen[bytes]
-
-    def child_processes(self) -> list[psutil.Process]:
-        """Return all processes of the cluster but the supervisor."""
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-
-def start_cluster(*options: str) -> RunningCluster:
-    """Start a cluster and wait until it is ready."""
-    command = [sys.executable, "-m", "tui_forward.minicluster", "--json", *options]
-    command += ["--parent-pid", str(os.getpid())]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, f"the cluster exited with {process.wait()}"
-    ready = json.loads(line)
-    return RunningCluster(
-        Path(ready["kubeconfig"]),
-        ControlClient(ready["control"]),
-        Path(ready["dir"]),
-        ready["server"],
-        process,
-    )
-
-
-def stop_cluster(running: RunningCluster) -> None:
-    """Stop a cluster gracefully."""
-    running.process.terminate()
-    try:
-        running.process.wait(TIMEOUT_S)
-    finally:
-        if running.process.poll() is None:
-            running.process.kill()
-            running.process.wait()
-        assert running.process.stdout is not None
-        running.process.stdout.close()
-
-
-@contextlib.contextmanager
-def running_cluster(*options: str) -> Iterator[RunningCluster]:
-    """Run a cluster."""
-    running = start_cluster(*options)
-    try:
-        yield running
-    finally:
-        stop_cluster(running)
-
-
-# -- kubectl -----------------------------------------------------------------------------------
 
 
 def kubectls() -> list[Any]:
@@ -114,7 +51,7 @@ def kubectls() -> list[Any]:
 class Kubectl:
     """A kubectl with its own cache and home."""
 
-    def __init__(self, path: Path, running: RunningCluster, home: Path) -> None:
+    def __init__(self, path: Path, running: ClusterProcess, home: Path) -> None:
         self.path = path
         self.running = running
         self._environment = {
