@@ -167,7 +167,7 @@ class ReasonCode(StrEnum):
     API_EXPIRED = "api.expired"
     API_THROTTLED = "api.throttled"
     API_REDIRECTED = "api.redirected"
-    API_TOO_LARGE = "api.response_too_large"
+    API_RESPONSE_TOO_LARGE = "api.response_too_large"
     API_UNEXPECTED_ENCODING = "api.unexpected_encoding"
     API_UPGRADE_REFUSED = "api.upgrade_refused"
     API_UPGRADE_UNANSWERED = "api.upgrade_unanswered"

@@ -294,7 +294,7 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         "Check `server` in the kubeconfig, and whether a login page answers in its place",
         _API,
     ),
-    ReasonCode.API_TOO_LARGE: _Entry(
+    ReasonCode.API_RESPONSE_TOO_LARGE: _Entry(
         "[{server}|the API server] sent more than is accepted[ to {action}][: {detail}]",
         "Check that `server` in the kubeconfig is a Kubernetes API server, "
         "or choose a single namespace",

@@ -215,7 +215,7 @@ async def test_endless_pages_end(
     async with hostile_server(lambda _: answer(200, page(token(next(numbers))))) as (port, seen):
         cluster = cluster_for(write(config_path, kubeconfig(f"http://127.0.0.1:{port}")))
         error = await failure(collect(cluster.list_pages(PODS)))
-        assert error.code is ReasonCode.API_TOO_LARGE
+        assert error.code is ReasonCode.API_RESPONSE_TOO_LARGE
         assert expected in error.message
         assert len(seen) <= 52
         await cluster.close()

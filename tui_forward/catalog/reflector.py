@@ -178,7 +178,7 @@ class Reflector(Generic[Item]):
             return
         self._failed(error)
         self._failures += 1
-        if error.code is ReasonCode.API_TOO_LARGE:
+        if error.code is ReasonCode.API_RESPONSE_TOO_LARGE:
             await asyncio.sleep(self._jittered(_TOO_LARGE_RETRY_S))
         elif error.forbidden:
             await asyncio.sleep(self._jittered(_FORBIDDEN_RETRY_S))
