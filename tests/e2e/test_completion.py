@@ -16,12 +16,11 @@ __all__ = ["shell"]
 
 def complete(shell: Shell, line: str) -> list[str]:
     """Return the completions of a command line in bash."""
-    words = line.split(" ")
     done = subprocess.run(
         PROGRAM, cwd=shell.folder, capture_output=True, text=True, timeout=30, check=False,
         env={
             **os.environ, "_TUI_FORWARD_COMPLETE": "bash_complete", "COMP_WORDS": line,
-            "COMP_CWORD": str(len(words) - 1),
+            "COMP_CWORD": line.rpartition(" ")[2],
         },
     )  # fmt: skip
     assert done.stderr == ""

@@ -169,4 +169,9 @@ def _option(ctx: click.Context | None, name: str) -> str | None:
 
 
 def _matching(words: Iterable[str], incomplete: str) -> list[str]:
-    return sorted(word for word in dict.fromkeys(words) if word.startswith(incomplete))
+    """Return the words that fit; a name with a dash in front would be an option."""
+    return sorted(
+        word
+        for word in dict.fromkeys(words)
+        if word.startswith(incomplete) and not word.startswith("-")
+    )

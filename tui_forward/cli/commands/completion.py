@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
 
 from tui_forward.cli.exit_codes import ExitCode
+from tui_forward.cli.shell_completion import (
+    SafeBashComplete,
+    SafeFishComplete,
+    SafeZshComplete,
+)
 
-_SHELLS = ("bash", "zsh", "fish")
-_VARIABLE = "_TUI_FORWARD_COMPLETE"
+_VARIABLE = "_TUI_FORWARD_COMPLETE"  # see `cli.main`
+_CLASSES = {one.name: one for one in (SafeBashComplete, SafeZshComplete, SafeFishComplete)}
 
 EPILOG = """\
 \b
@@ -20,15 +24,13 @@ Put one of these into your shell's start-up file:
 
 
 @click.command(epilog=EPILOG, short_help="Print the shell completion script.")
-@click.argument("shell", type=click.Choice(_SHELLS))
+@click.argument("shell", type=click.Choice(list(_CLASSES)))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> int:
     """Print the shell completion script.
 
     It also completes profiles, forwards, contexts, namespaces, targets and ports.
     """
-    completion_class = get_completion_class(shell)
-    assert completion_class is not None
     root = ctx.find_root().command
-    click.echo(completion_class(root, {}, "tui-forward", _VARIABLE).source())
+    click.echo(_CLASSES[shell](root, {}, "tui-forward", _VARIABLE).source())
     return ExitCode.DONE

@@ -1,0 +1,167 @@
+"""Hostile candidates in real shells: TAB and Enter pass them on as they are, or not at all."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tui_forward.cli.main import cli
+from tui_forward.cli.shell_completion import SafeBashComplete, SafeFishComplete, SafeZshComplete
+
+pytestmark = pytest.mark.timeout(180)
+
+ATTACK = "touch PWNED"
+# Typed text, and the name that completes it.
+COMPLETED = {
+    "c0": f"c0;{ATTACK};",
+    "c1": f"c1$({ATTACK})`{ATTACK}`",
+    "c2": f"c2 a & {ATTACK} | 'b' \"c\" \\ # ~ ! *",
+    "arn:aws:e": "arn:aws:eks:eu-1:12:cluster/prod",
+    "c3": "c3-ü,漢",
+}
+DROPPED = {
+    "d0": f"d0\n{ATTACK}\n", "d1": "d1\x1b[2J", "d2": "d2\u202egnp", "d3": "d3\x9b31m",
+    "d4": "d4\u200b", "d5": f"d5\r{ATTACK}\r", "d6": "d6\x00", "d7": "d7\udcff",
+    "-": "--kubeconfig=/evil",
+}  # fmt: skip
+# The program: it completes by the real code, with these names, and else records its arguments.
+PROGRAM = f"""\
+#!/bin/sh
+if [ -z "$_TUI_FORWARD_COMPLETE" ]; then
+    printf '%s\\0' "$@" >> "$HOME/log"
+    printf '\\n' >> "$HOME/log"
+else
+    exec {sys.executable} "$HOME/program.py"
+fi
+"""
+CODE = f"""\
+from tui_forward.cli import completers, main
+names = {[*COMPLETED.values(), *DROPPED.values()]!r}
+completers._query_session = lambda *_: names
+raise SystemExit(main.main())
+"""
+SHELLS = {
+    "bash": ["bash", "--norc", "--noprofile", "-i"],
+    "zsh": ["zsh", "-f", "-i"],
+    "fish": ["fish", "--no-config", "-i"],
+}
+
+
+class Shell:
+    """An interactive shell on a terminal."""
+
+    def __init__(self, home: Path, command: list[str]) -> None:
+        self._log = home / "log"
+        master, follower = pty.openpty()
+        self.master = master
+        # The shell opens the terminal by its name, so that it controls the session.
+        start = 'tty=$1; shift; exec "$@" <"$tty" >"$tty" 2>&1'
+        self.process = subprocess.Popen(
+            ["sh", "-c", start, "sh", os.ttyname(follower), *command], cwd=home,
+            start_new_session=True, stdin=subprocess.DEVNULL,
+            env={
+                "HOME": str(home), "PATH": f"{home}/bin:{os.environ['PATH']}", "TERM": "dumb",
+                "LANG": "C.UTF-8", "PYTHONPATH": os.getcwd(),  # noqa: PTH109 - of the project
+                "XDG_CONFIG_HOME": str(home), "XDG_DATA_HOME": str(home),
+            },
+        )  # fmt: skip
+        self.follower = follower  # open until the shell has it, too
+        self.output = b""
+
+    def send(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def wait_for_file(self, path: Path, lines: int) -> list[str]:
+        """Read what the shell prints until a file has a number of lines; return them."""
+        deadline = time.monotonic() + 60
+        while True:
+            readable, _, _ = select.select([self.master], [], [], 0.05)
+            if readable:
+                self.output += os.read(self.master, 65536)
+            found = path.read_text().split("\n")[:-1] if path.exists() else []
+            if len(found) >= lines:
+                return found
+            assert time.monotonic() < deadline, self.output.decode(errors="replace")
+
+    def arguments(self, typed: str) -> list[str]:
+        """Type text, and return the arguments that the program gets."""
+        count = len(self._log.read_text().split("\n")) if self._log.exists() else 1
+        self.send(typed)
+        return self.wait_for_file(self._log, count)[-1].split("\0")[:-1]
+
+
+@contextmanager
+def running_shell(name: str, home: Path) -> Iterator[Shell]:
+    program = shutil.which(name)
+    if program is None:
+        pytest.skip(f"{name} is not installed")
+    (home / "bin").mkdir()
+    (home / "bin" / "tui-forward").write_text(PROGRAM)
+    (home / "bin" / "tui-forward").chmod(0o755)
+    (home / "program.py").write_text(CODE)
+    done = CliRunner().invoke(cli, ["completion", name])
+    (home / "completion").write_text(done.stdout)
+    shell = Shell(home, [program, *SHELLS[name][1:]])
+    try:
+        load = ". ./completion"
+        if name == "zsh":
+            load = f"autoload -U compinit; compinit -D; {load}"
+        shell.send(f"{load}; echo > ready\r")
+        shell.wait_for_file(home / "ready", 1)
+        yield shell
+    finally:
+        shell.process.kill()
+        shell.process.wait()
+        os.close(shell.master)
+        os.close(shell.follower)
+
+
+@pytest.mark.parametrize("name", list(SHELLS))
+def test_tab_and_enter_run_nothing_but_the_program(name: str, tmp_path: Path) -> None:
+    with running_shell(name, tmp_path) as shell:
+        for typed, expected in COMPLETED.items():
+            assert shell.arguments(f"tui-forward --context {typed}\t\r") == ["--context", expected]
+        for typed in ("d0", "d1"):
+            assert shell.arguments(f"tui-forward --context {typed}\t\r") == ["--context", typed]
+        assert shell.arguments("tui-forward --context=c1\t\r") == [f"--context={COMPLETED['c1']}"]
+        if name == "bash":
+            # A quotation mark is typed: only a name that needs none is inserted.
+            assert shell.arguments("tui-forward --context 'c0\t'\r") == ["--context", "c0"]
+            name = COMPLETED["arn:aws:e"]  # bash adds the closing quotation mark
+            assert shell.arguments('tui-forward --context "arn:aws:e\t\r')[-1] == name
+            assert shell.arguments("tui-forward --context c2\\ a\t\r")[-1] == COMPLETED["c2"]
+    assert not (tmp_path / "PWNED").exists()
+
+
+@pytest.mark.parametrize("cls", [SafeBashComplete, SafeZshComplete, SafeFishComplete])
+def test_only_printable_names_are_offered(
+    cls: type[SafeBashComplete | SafeZshComplete | SafeFishComplete],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [*COMPLETED.values(), *DROPPED.values()]
+    monkeypatch.setattr("tui_forward.cli.completers._query_session", lambda *_: names)
+    for typed in ("", *COMPLETED, *DROPPED):
+        # The command line as each shell passes it.
+        line = f"tui-forward --context {typed}"
+        words = {"bash": typed, "zsh": "2", "fish": typed}
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", words[cls.name])
+        lines = cls(cli, {}, "tui-forward", "X").complete().split("\n")
+        assert all(line.replace("\t", "").isprintable() for line in lines)
+        assert not any("/evil" in line for line in lines)
+        offered = [line.partition(",")[2] or line for line in lines if line not in ("plain", "_")]
+        if typed in COMPLETED:
+            assert len(offered) == 1
+        elif typed and typed != "-":
+            assert offered in ([""], [])
