@@ -273,11 +273,13 @@ def test_shells_complete_commands_and_options(shell: str) -> None:
     run_it = "import sys; from tui_forward.cli.main import main; sys.exit(main())"
     source = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_source")
     assert "tui_forward" in source.stdout.lower()
-    words = {"COMP_WORDS": "tui-forward forward --tr", "COMP_CWORD": "2"}
+    # zsh passes the number of the word, bash and fish the word itself.
+    words = {
+        "COMP_WORDS": "tui-forward forward --tr", "COMP_CWORD": "2" if shell == "zsh" else "--tr",
+    }  # fmt: skip
     done = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_complete", **words)
-    if shell != "fish":  # fish passes the word itself in COMP_CWORD
-        assert "--transport" in done.stdout
-    words = {"COMP_WORDS": "tui-forward ", "COMP_CWORD": "1" if shell != "fish" else ""}
+    assert "--transport" in done.stdout
+    words = {"COMP_WORDS": "tui-forward ", "COMP_CWORD": "1" if shell == "zsh" else ""}
     done = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_complete", **words)
     assert {"forward", "demo", "cluster"} <= set(re.findall(r"\w+", done.stdout))
 

@@ -13,6 +13,8 @@ from tests.e2e.test_profiles import Shell, shell
 
 __all__ = ["shell"]
 
+pytestmark = pytest.mark.timeout(180)
+
 
 def complete(shell: Shell, line: str) -> list[str]:
     """Return the completions of a command line in bash."""
@@ -72,7 +74,7 @@ users: [{name: me, user: {}}]
 """
     )
     monkeypatch.setenv("KUBECONFIG", str(no_current_context))
-    assert complete(shell, lines[0]) == ["here"]
+    wait_for_completions(shell, lines[0], "here")
     for line in (*lines[1:], "tui-forward --context nope forward svc/"):
         assert complete(shell, line) == []
 
