@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,7 +20,7 @@ from tui_forward.daemon import session_store, unix_socket
 from tui_forward.daemon.reconnecting_session import ReconnectingSession
 from tui_forward.model import ForwardSpec, LocalAddress
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 
 def kill(pid: int) -> None:
@@ -64,7 +66,7 @@ async def test_clients_wait_while_no_engine_runs(sandbox: EngineSandbox) -> None
         reopening = asyncio.ensure_future(session.snapshot())
         while not reopening.done():
             clients.append(stack.enter_context(closing(connection(before["f1"]))))
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.02)
         assert ports(await listening(session)) == before
         assert session.engine_pid != pid
         # The one that was opened last, before any engine served.
@@ -74,7 +76,7 @@ async def test_clients_wait_while_no_engine_runs(sandbox: EngineSandbox) -> None
 
 async def accepted(session: ReconnectingSession, client: socket.socket) -> None:
     address = str(LocalAddress(*client.getsockname()))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         while True:
             if address in {one.client for one in await session.connections()}:
                 break
@@ -184,3 +186,27 @@ async def test_forward_keeps_its_port_while_the_kubeconfig_is_broken(
         sandbox.kubeconfig.write_text(content)
         assert ports(await listening(session)) == {"f1": port}
     await session.close()
+
+
+async def test_engine_is_found_after_its_folder_was_removed(
+    sandbox: EngineSandbox, tmp_path: Path
+) -> None:
+    """The system removes it when the user logs out."""
+    run = tmp_path / "run"
+    sandbox.socket = run / "e.sock"
+    session = await started(sandbox, spec())
+    shutil.rmtree(run)
+    await until(lambda: unix_socket.is_served(sandbox.socket))
+    other = await sandbox.open()
+    assert other.engine_pid == session.engine_pid
+    await other.close()
+    await killed(session)
+    assert ports(await session.snapshot())
+    assert len(sandbox.engines()) == 2
+    await session.close()
+
+
+async def test_clients_that_start_at_once_share_one_engine(sandbox: EngineSandbox) -> None:
+    sessions = await asyncio.gather(*(sandbox.open() for _ in range(20)))
+    assert len({session.engine_pid for session in sessions}) == 1
+    await asyncio.gather(*(session.close() for session in sessions))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from tests.support.fake_engine import FakeBackend
 from tests.support.waiting import until
-from tui_forward.daemon import rpc, rpc_client, server, unix_socket
+from tui_forward.daemon import handover, rpc, rpc_client, server, unix_socket
 from tui_forward.daemon.framing import read_message
 from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog
@@ -71,11 +72,11 @@ async def harness(tmp_path: Path) -> AsyncIterator[ServerHarness]:
         lock, listening = unix_socket.SocketLock(path), unix_socket.bind_socket(path)
         assert lock.acquire()
         undo.callback(lock.release)
-        handover = HandoverSender(
+        sender = HandoverSender(
             session, saver, lock, listening, rpc.HandoverOffer(), on_handed_over=lambda _: None
         )
         served = SessionServer(
-            session, saver, NoticeLog(), handover,
+            session, saver, NoticeLog(), sender,
             kubeconfig="/some/config", on_client_count=counts.append,
         )  # fmt: skip
         await served.start(listening)
@@ -422,3 +423,30 @@ async def test_other_program_on_the_socket_is_a_transport_error(
 async def test_server_can_be_closed_twice(harness: ServerHarness) -> None:
     await harness.server.close()
     await harness.server.close()
+
+
+async def test_late_engine_does_not_replace_the_running_one(
+    harness: ServerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "_TIMEOUT_S", 0.2)
+    holder = unix_socket.SocketLock(harness.path).holder
+    for _ in range(2):
+        state = await asyncio.to_thread(handover.request_handover, harness.path)
+        await until(lambda: harness.server._handover.idle.is_set())  # it has waited long enough
+        with pytest.raises(TransportError, match="was not replaced"):
+            await asyncio.to_thread(state.confirm)
+        state.server_socket.close()
+        os.close(state.lock_fd)
+        # The running engine has its place, and no other can get it.
+        assert isinstance(await (await harness.open()).snapshot(), Snapshot)
+        assert unix_socket.SocketLock(harness.path).holder == holder
+        assert not unix_socket.SocketLock(harness.path).acquire()
+    assert not harness.server._handover.is_done
+
+
+async def test_engine_in_time_replaces_the_running_one(harness: ServerHarness) -> None:
+    state = await asyncio.to_thread(handover.request_handover, harness.path)
+    await asyncio.to_thread(state.confirm)
+    assert harness.server._handover.is_done
+    state.server_socket.close()
+    os.close(state.lock_fd)

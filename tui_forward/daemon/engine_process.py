@@ -24,6 +24,7 @@ from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.parent_link import ParentLink
 from tui_forward.daemon.readiness import ReadyNotifier
 from tui_forward.daemon.session_saver import SessionSaver
+from tui_forward.daemon.socket_guard import SocketGuard
 from tui_forward.errors import TransportError
 from tui_forward.model import LocalAddress
 from tui_forward.settings.parser import load_settings
@@ -80,6 +81,7 @@ def run(
     held = process.held.by_key if process is not None else {}
     if LOCK in held:
         lock.adopt(held.pop(LOCK))
+        lock.record_holder()
     elif options.take_over:
         handover = _take_over(lock, path, options)
     elif not _acquire(lock, path):
@@ -137,21 +139,11 @@ def _acquire(lock: unix_socket.SocketLock, path: Path) -> bool:
     """
     deadline = time.monotonic() + _LOCK_S
     while not lock.acquire():
-        if _is_served(path):
+        if unix_socket.is_served(path):
             return False
         if time.monotonic() > deadline:
             raise TransportError(f"another engine holds {path} and is not responding")
         time.sleep(0.02)
-    return True
-
-
-def _is_served(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(os.fspath(path))
-        except OSError:
-            return False
     return True
 
 
@@ -181,9 +173,16 @@ async def _serve(
         is_needed=lambda: saver.keep_running and saver.has_forwards,
     )
     signaled = _end_on_signals(lifetime)
-    server_socket = _server_socket(path, inherited)
-    parent.hold(lock.fileno())
-    parent.hold(server_socket.fileno())
+
+    def on_replaced(reason: str) -> None:
+        # At once, because the other engine may close a port at any time.
+        parent.release_all()
+        lifetime.end(reason)
+
+    server_socket = _server_socket(path, inherited, is_served=handover is not None)
+    if handover is None:
+        parent.hold(lock.fileno())
+        parent.hold(server_socket.fileno())
     sender = HandoverSender(
         session,
         saver,
@@ -195,13 +194,22 @@ async def _serve(
             session_file=str(session_file),
             log_file=str(options.log or ""),
         ),
-        on_handed_over=lifetime.end,
+        on_handed_over=on_replaced,
     )
     server = SessionServer(
         session, saver, notices, sender, kubeconfig=options.kubeconfig or "",
         on_client_count=lifetime.set_client_count,
     )  # fmt: skip
+
+    async def on_rebound(listening: socket.socket) -> None:
+        parent.hold(listening.fileno())
+        parent.hold(lock.fileno())
+        sender.server_socket = listening
+        await server.start(listening)
+
+    guard = SocketGuard(path, lock, on_rebound=on_rebound, on_overtaken=sender.give_up)
     owns_socket = handover is None  # until the handover is confirmed, the old engine does
+    guarding: asyncio.Task[None] | None = None
     try:
         if inherited.forwards:
             session.inherit(inherited.forwards)
@@ -212,10 +220,15 @@ async def _serve(
             notices.profile_started.set()
         elif await saver.open(restore=options.restore):
             notices.profile_started.set()
-        await server.start(server_socket)
         if handover is not None:
-            handover.confirm()
+            await asyncio.to_thread(handover.confirm)
+            lock.record_holder()
             owns_socket = True
+            # Not before: the parent must not start a second engine if this one is killed.
+            parent.hold(lock.fileno())
+            parent.hold(server_socket.fileno())
+        await server.start(server_socket)
+        guarding = spawn_restarting(guard.run, name="socket guard")
         _log.info("engine %d serves %s", os.getpid(), path)
         parent.notify_ready()
         notifier.ready(os.getpid(), handover.offer.connections if handover is not None else 0)
@@ -225,16 +238,17 @@ async def _serve(
         watching.cancel()
         # Removed before anything is closed: a client that comes now starts a new engine, which
         # waits for the lock.
-        if owns_socket and not sender.is_done:
+        if guarding is not None:
+            guarding.cancel()
+        owns_socket = owns_socket and not sender.is_done
+        if owns_socket and guard.is_in_place:
             unix_socket.unlink_socket(path)
         await server.close()
-        server_socket.close()
-        if sender.is_done:
-            parent.release_all()
-        else:
+        sender.server_socket.close()
+        if not sender.is_done:
             parent.release_server()
         # Before the forwards stop, because the next engine may restore what is active now.
-        await saver.close(write=owns_socket and not sender.is_done)
+        await saver.close(write=owns_socket)
         if sender.is_done:
             lock.release()
             await _drain(session, signaled)
@@ -242,10 +256,13 @@ async def _serve(
         parent.close()
 
 
-def _server_socket(path: Path, inherited: _InheritedSockets) -> socket.socket:
-    """Return the inherited socket, or a new one if there is none or its path was removed."""
+def _server_socket(path: Path, inherited: _InheritedSockets, *, is_served: bool) -> socket.socket:
+    """Return the inherited socket, or a new one if there is none or its path was removed.
+
+    If another engine serves it still, that one is responsible for its path.
+    """
     if inherited.server is not None:
-        if path.exists():
+        if is_served or path.exists():
             return inherited.server
         inherited.server.close()
     return unix_socket.bind_socket(path)

@@ -3,9 +3,11 @@
 The new engine sends a request over the socket of the running one (`rpc.HandoverRequest`). From then
 on, the running engine accepts nothing and hands over what only one process can create: its lock,
 the socket it serves, and the sockets its forwards listen on (SCM_RIGHTS, see unix(7)). New
-connections wait in the backlogs of these. When the new engine serves, it confirms
-(`rpc.HandoverDone`), and only then the old one gives up its place; it continues for the connections
-it has until they end. If anything fails before that, the old engine continues as before.
+connections wait in the backlogs of these. When the new engine is able to serve, it confirms
+(`rpc.HandoverDone`). Then the old one gives up its place, answers (`rpc.HandoverAccepted`), and
+continues for the connections it has until they end. If anything fails before that, or the new
+engine is too late, the old engine continues as before; and a new engine without that answer ends.
+So exactly one of the two serves.
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ _log = logging.getLogger(__name__)
 
 # The other engine has imported everything before it sends its request.
 _TIMEOUT_S = 10.0
+# The old engine answers at once, or has closed the connection. If it was suspended for so long, it
+# has noticed since that it was too late.
+_ANSWER_TIMEOUT_S = 30.0
 # Linux transfers at most 253 descriptors at once (SCM_MAX_FD), other systems fewer.
 _MAX_DESCRIPTORS = 100
 # Connections in other states only wait for the pod's last bytes.
@@ -58,13 +63,18 @@ class HandoverSender:
         self._session = session
         self._saver = saver
         self._lock = lock
-        self._server_socket = server_socket
+        self.server_socket = server_socket
         self._offer = offer
         self.is_done = False  # another engine has replaced this one
         # Set unless a handover is in progress, during which the active forwards must not change.
         # Set again if it fails.
         self.idle = asyncio.Event()
         self.idle.set()
+
+    def give_up(self) -> None:
+        """Give up the place to another engine, which has it already."""
+        self.is_done = True
+        self._on_handed_over("another engine has replaced it")
 
     async def send(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Hand everything over to the engine that sent the request.
@@ -87,18 +97,18 @@ class HandoverSender:
                 addresses=tuple(forward_sockets),
                 connections=sum(one.state in _OPEN_STATES for one in connections),
             )
-            descriptors = [self._lock.fileno(), self._server_socket.fileno()]
+            descriptors = [self._lock.fileno(), self.server_socket.fileno()]
             descriptors += [sock.fileno() for sock in forward_sockets.values()]
             # asyncio has sent nothing on this connection, so its buffer is empty.
             with contextlib.closing(writer.get_extra_info("socket").dup()) as raw_socket:
                 await asyncio.to_thread(_send, raw_socket, offer, descriptors)
             async with asyncio.timeout(_TIMEOUT_S):
                 body = await read_message(reader, rpc.MAX_REQUEST)
-            self.is_done = body is not None and isinstance(
-                rpc.decode_request(body), rpc.HandoverDone
-            )
-            if self.is_done:
-                self._on_handed_over("another engine has replaced it")
+            if body is not None and isinstance(rpc.decode_request(body), rpc.HandoverDone):
+                # Fails if the new engine is gone.
+                writer.write(rpc.encode_message(rpc.HandoverAccepted()))
+                await writer.drain()
+                self.give_up()
         finally:
             if not self.is_done:
                 _log.info("another engine requested a handover and did not complete it")
@@ -125,9 +135,23 @@ class HandoverState:
     _connection: socket.socket
 
     def confirm(self) -> None:
-        """Report to the old engine that this one has replaced it."""
-        with self._connection, contextlib.suppress(OSError):  # the old engine may be gone
-            self._connection.sendall(rpc.encode_message(rpc.HandoverDone()))
+        """Replace the old engine. Blocks.
+
+        Raise TransportError if the old engine continues, or was killed; another one may replace it.
+        """
+        error: Exception | None = None
+        with self._connection as connection:
+            try:
+                connection.settimeout(_ANSWER_TIMEOUT_S)
+                connection.sendall(rpc.encode_message(rpc.HandoverDone()))
+                if isinstance(_receive_message(connection), rpc.HandoverAccepted):
+                    return
+            except (OSError, ProtocolError) as failed:
+                error = failed
+        raise TransportError(
+            "the running engine was not replaced: the new one was not ready in time",
+            hint="Try again; the running engine continues",
+        ) from error
 
 
 def request_handover(path: Path) -> HandoverState:
@@ -163,10 +187,7 @@ def request_handover(path: Path) -> HandoverState:
 
 
 def _receive_state(connection: socket.socket) -> HandoverState:
-    size = int.from_bytes(_receive_exactly(connection, rpc.HEADER_SIZE), "big")
-    if size > rpc.MAX_RESPONSE:
-        raise ProtocolError("its message is too long")
-    offer = rpc.decode_response(_receive_exactly(connection, size))
+    offer = _receive_message(connection)
     if not isinstance(offer, rpc.HandoverOffer):
         raise ProtocolError("it does not support a handover")
     session = msgspec.json.decode(offer.session, type=SavedSession)
@@ -182,6 +203,13 @@ def _receive_state(connection: socket.socket) -> HandoverState:
         forward_sockets=dict(zip(offer.addresses, sockets[1:], strict=True)),
         _connection=connection,
     )
+
+
+def _receive_message(connection: socket.socket) -> rpc.FromEngine:
+    size = int.from_bytes(_receive_exactly(connection, rpc.HEADER_SIZE), "big")
+    if size > rpc.MAX_RESPONSE:
+        raise ProtocolError("its message is too long")
+    return rpc.decode_response(_receive_exactly(connection, size))
 
 
 def _receive_exactly(connection: socket.socket, size: int) -> bytes:

@@ -7,7 +7,7 @@ inherits them.
 Messages are lines: `+` (a descriptor is attached), `- KEY` (closed by the engine), `*` (all are
 closed: another engine has them), `!` (the engine serves), `? N` (answered with `N`). What a
 descriptor is follows from the descriptor itself, so that one that was lost on the way, because the
-parent had too many, cannot be mistaken for another. Imports little, as the parent stays small.
+parent had too many, cannot be mistaken for another.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ client sends any number of requests with ids that it chooses, and the engine res
 one `Result` or `Failure`, in any order; to a subscription with `Item`s until `End`, or until the
 client sends `Cancel`.
 
-`HandoverRequest`, `HandoverOffer` and `HandoverDone` are messages between two engine processes
-(see `handover`). They are compatible between versions: fields are only ever added at their ends.
+`HandoverRequest`, `HandoverOffer`, `HandoverDone` and `HandoverAccepted` are messages between two
+engine processes (see `handover`). They are compatible between versions: fields are only ever added
+at their ends.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class HandoverRequest(_Message, frozen=True):
 
 
 class HandoverDone(_Message, frozen=True):
-    """The other engine has received everything and serves clients."""
+    """The other engine has received everything and is able to serve clients."""
 
 
 class Start(_Numbered, frozen=True):
@@ -198,6 +199,13 @@ class HandoverOffer(_Message, frozen=True):
     log_file: str = ""  # its log file; empty for standard error
 
 
+class HandoverAccepted(_Message, frozen=True):
+    """Response to `HandoverDone`: this engine has been replaced.
+
+    Without it, because `HandoverDone` came too late, this engine continues.
+    """
+
+
 class Result(_Numbered, frozen=True):
     """Response to a request; the type of `value` depends on the request."""
 
@@ -223,7 +231,9 @@ class Failure(_Numbered, frozen=True):
     status_reason: str = ""
 
 
-FromEngine = Welcome | VersionMismatch | HandoverOffer | Result | Item | End | Failure
+FromEngine = (
+    Welcome | VersionMismatch | HandoverOffer | HandoverAccepted | Result | Item | End | Failure
+)
 
 # --------------------------------------------------------------------------------------
 

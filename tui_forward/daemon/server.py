@@ -68,10 +68,13 @@ class SessionServer:
         self._clients: set[asyncio.Task[None]] = set()
 
     async def start(self, listening: socket.socket) -> None:
-        """Start to serve; the server owns the socket from now on."""
+        """Start to serve a socket, instead of any other; the server owns it from now on."""
         # After a handover another process serves the path, which this one must not unlink.
         keep_path: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-        self._server = await asyncio.start_unix_server(self._accept, sock=listening, **keep_path)
+        server = await asyncio.start_unix_server(self._accept, sock=listening, **keep_path)
+        previous, self._server = self._server, server
+        if previous is not None:
+            previous.close()
 
     async def close(self) -> None:
         """Stop to serve and disconnect all clients. Idempotent."""

@@ -159,17 +159,46 @@ class SocketLock:
         except BaseException:
             os.close(descriptor)
             raise
-        # Never unlinked: a process that waits for this file would lock a deleted one.
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-        self._descriptor = descriptor
+        previous, self._descriptor = self._descriptor, descriptor
+        # Never unlinked by an engine, but something may have removed it between the two calls.
+        if not self.is_in_place:
+            self._descriptor = previous
+            os.close(descriptor)
+            return False
+        if previous is not None:
+            os.close(previous)
+        self.record_holder()
         return True
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the path leads to the file that this process has locked."""
+        return self._descriptor is not None and (
+            path_identity(self._path) == _identity(os.fstat(self._descriptor))
+        )
+
+    def is_held(self) -> bool:
+        """Return whether any process holds the lock, without creating its file."""
+        try:
+            descriptor = open_private_file(self._path, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def adopt(self, descriptor: int) -> None:
         """Hold a lock that another process handed over; both hold it until that one releases."""
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
+
+    def record_holder(self) -> None:
+        """Write the id of this process to the file. Only while the lock is held."""
+        os.ftruncate(self.fileno(), 0)
+        os.pwrite(self.fileno(), f"{os.getpid()}\n".encode(), 0)
 
     def fileno(self) -> int:
         """Return the descriptor of the lock file. Only while the lock is held."""
@@ -200,6 +229,29 @@ def bind_socket(path: Path) -> socket.socket:
         listening.close()
         raise
     return listening
+
+
+def path_identity(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of what is at a path; None if there is nothing."""
+    try:
+        return _identity(path.lstat())
+    except OSError:
+        return None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def is_served(path: Path) -> bool:
+    """Return whether a process accepts connections at a socket. Blocks for a second at most."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:
+            return False
+    return True
 
 
 def unlink_socket(path: Path) -> None:
