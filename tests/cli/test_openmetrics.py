@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tui_forward.cli.openmetrics import format_openmetrics
 from tui_forward.model import (
     ApiHealth,
@@ -15,7 +17,7 @@ from tui_forward.model import (
     TargetKind,
 )
 
-_LINE = re.compile(r'[a-z_]+\{(?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)*\} [0-9.e+-]+')
+_LINE = re.compile(r'[a-z_]+(?:\{(?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)*\})? [0-9.e+-]+')
 
 
 def forward() -> Forward:
@@ -40,7 +42,7 @@ def test_document_has_valid_lines_and_an_end_mark() -> None:
     assert lines[-2:] == ["# EOF", ""]
     for line in lines[:-2]:
         assert line.startswith(("# TYPE ", "# HELP ")) or _LINE.fullmatch(line), line
-    assert lines[0] == "# TYPE tui_forward_state stateset"
+    assert "# TYPE tui_forward_state stateset" in lines
     states = [line for line in lines if "tui_forward_state=" in line]
     assert sum(line.endswith(" 1") for line in states) == 1
     assert len(states) == len(ForwardState)
@@ -49,5 +51,9 @@ def test_document_has_valid_lines_and_an_end_mark() -> None:
     assert 'tui_forward_api_latency_seconds{context="here"} 0.012' in lines
 
 
-def test_empty_snapshot_gives_only_the_end_mark() -> None:
-    assert format_openmetrics(Snapshot(version=0, at=0.0)) == "# EOF\n"
+@pytest.mark.parametrize(("snapshot", "up"), [(Snapshot(version=0, at=0.0), 1), (None, 0)])
+def test_document_says_whether_the_engine_is_running(snapshot: Snapshot | None, up: int) -> None:
+    assert format_openmetrics(snapshot) == (
+        "# TYPE tui_forward_up gauge\n# HELP tui_forward_up Whether the engine is running.\n"
+        f"tui_forward_up {up}\n# EOF\n"
+    )

@@ -44,10 +44,10 @@ def complete_forwards(ctx: click.Context, _param: click.Parameter, incomplete: s
     """Return ids and names of active forwards."""
 
     async def query() -> list[str]:
-        from tui_forward.cli.sessions import attached_session
+        from tui_forward.cli.sessions import running_session
 
         kubeconfig = _option(ctx, "kubeconfig")
-        async with attached_session(kubeconfig, interactive=False) as session:
+        async with running_session(kubeconfig) as session:
             active = (await session.snapshot()).forwards if session is not None else ()
         return [word for one in active for word in (one.id, one.spec.name) if word]
 

@@ -12,10 +12,14 @@ Labels = dict[str, str]
 Sample = tuple[str, Labels, float]  # suffix of the name, labels, value
 
 
-def format_openmetrics(snapshot: Snapshot) -> str:
-    """Return all metrics of a session as an OpenMetrics document."""
+def format_openmetrics(snapshot: Snapshot | None) -> str:
+    """Return all metrics of a session as an OpenMetrics document; None if no engine is running."""
     lines: list[str] = []
-    for name, kind, help_text, samples in _families(snapshot):
+    up: tuple[Sample, ...] = (("", {}, float(snapshot is not None)),)
+    for name, kind, help_text, samples in (
+        ("tui_forward_up", "gauge", "Whether the engine is running.", up),
+        *(_families(snapshot) if snapshot is not None else ()),
+    ):
         rows = list(samples)
         if rows:
             lines += [f"# TYPE {name} {kind}", f"# HELP {name} {help_text}"]
@@ -89,6 +93,8 @@ def _forward_labels(forward: Forward) -> Labels:
 
 
 def _labels(labels: Labels) -> str:
+    if not labels:
+        return ""
     pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items())
     return f"{{{pairs}}}"
 

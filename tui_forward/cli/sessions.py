@@ -64,18 +64,32 @@ async def remote_session(
 
 
 @contextlib.asynccontextmanager
-async def attached_session(
-    kubeconfig: str | None, *, interactive: bool = True
-) -> AsyncIterator[RemoteSession | None]:
-    """Open a session in the running engine process; None if none is running.
+async def attached_session(kubeconfig: str | None) -> AsyncIterator[RemoteSession | None]:
+    """Open a session in the engine process; None if none is running or should be.
 
-    If `interactive`, offer to replace an engine of an older version. TuiForwardError if the engine
-    does not respond, or its version differs.
+    Offer to replace an engine of an older version. TuiForwardError if the engine does not respond,
+    or its version differs.
     """
     from tui_forward.daemon import connect_if_running
 
-    connect = partial(connect_if_running, kubeconfig)
-    session = await (_replace_if_older(kubeconfig, connect) if interactive else connect())
+    session = await _replace_if_older(kubeconfig, partial(connect_if_running, kubeconfig))
+    try:
+        yield session
+    finally:
+        if session is not None:
+            await session.close()
+
+
+@contextlib.asynccontextmanager
+async def running_session(kubeconfig: str | None) -> AsyncIterator[RemoteSession | None]:
+    """Open a session in the running engine process; None if none is running. Starts nothing.
+
+    TuiForwardError if the engine does not respond, or its version differs.
+    """
+    from tui_forward.daemon import unix_socket
+    from tui_forward.daemon.launcher import connect_to_running
+
+    session = await connect_to_running(unix_socket.default_socket_path(kubeconfig, os.environ))
     try:
         yield session
     finally:

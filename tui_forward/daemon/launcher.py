@@ -77,6 +77,23 @@ async def connect(
     raise AssertionError("the last attempt returns or raises")
 
 
+async def connect_to_running(path: Path) -> RemoteSession | None:
+    """Open a session in the engine process that serves a socket; None if none does.
+
+    Starts nothing. Raise EngineRefusedError as `connect` does, and TransportError if an engine
+    holds the socket but does not respond.
+    """
+    try:
+        return await RemoteSession.open(path)
+    except EngineRefusedError:
+        raise
+    except TransportError as error:
+        if isinstance(error.__cause__, TimeoutError):
+            raise
+        # Otherwise there is no socket, or it is stale, or its engine is ending.
+    return None
+
+
 async def connect_if_running(
     kubeconfig: str | None = None,
     *,
@@ -91,15 +108,9 @@ async def connect_if_running(
     path = socket_path or unix_socket.default_socket_path(
         kubeconfig, os.environ if environ is None else environ
     )
-    try:
-        if path.exists():
-            return await RemoteSession.open(path)
-    except EngineRefusedError:
-        raise
-    except TransportError as error:
-        if isinstance(error.__cause__, TimeoutError):
-            raise  # an engine holds the socket, but does not respond
-        # Otherwise the socket is stale, or its engine is ending.
+    session = await connect_to_running(path)
+    if session is not None:
+        return session
     saved = session_store.load_session(session_store.session_file(path))
     if not (saved.keep_running and saved.forwards):
         return None
