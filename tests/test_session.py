@@ -521,7 +521,8 @@ async def test_credentials_break_the_api_and_a_taken_port_the_local_hop(scenario
     assert (hops[1].error, hops[1].hint) == ("the token has expired", "log in again")
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        other = await scenario.session.start(msgspec.structs.replace(spec(), local_port=port))
+        wanted = msgspec.structs.replace(spec(), local_port=port, addresses=("127.0.0.1",))
+        other = await scenario.session.start(wanted)
         await scenario.reached(other, ForwardState.BLOCKED)
         hops = await scenario.session.hops(other)
         assert _marks(hops) == "!?????"

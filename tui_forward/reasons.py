@@ -83,7 +83,7 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         BlockedBy.PORT,
     ),
     ReasonCode.LOCAL_ADDRESS_TAKEN: _Entry(
-        "[{address}|a local address] is taken[ by {process}], so localhost may lead there",
+        "[{address}|a local address] is taken[ by {process}], and localhost may lead there",
         "Connect to [{name}|another address], or stop that process; "
         "the address is opened as soon as it is free",
         _LOCAL,

@@ -150,13 +150,35 @@ def test_port_of_another_protocol(cluster: ClusterProcess) -> None:
 
 
 def test_used_local_port_names_its_process(cluster: ClusterProcess) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with contextlib.ExitStack() as stack:
+        taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         port = taken.getsockname()[1]
+        with contextlib.suppress(OSError):  # no ::1 here
+            stack.enter_context(socket.create_server(("::1", port), family=socket.AF_INET6))
         outcome = run_failing(
             "svc/web", f"{port}:http", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig)
         )
     assert str(port) in outcome.error
     assert str(os.getpid()) in outcome.error + outcome.hint
+
+
+@pytest.mark.parametrize(("held", "other"), [("::1", "127.0.0.1"), ("127.0.0.1", "[::1]")])
+def test_port_used_on_one_address_of_localhost_is_a_warning(
+    cluster: ClusterProcess, held: str, other: str
+) -> None:
+    family = socket.AF_INET6 if ":" in held else socket.AF_INET
+    try:
+        taken = socket.create_server((held, 0), family=family)
+    except OSError:
+        pytest.skip("this machine has no ::1")
+    with taken:
+        port = taken.getsockname()[1]
+        with program(
+            "forward", "svc/web", f"{port}:http", "-n", "shop",
+            "--kubeconfig", str(cluster.kubeconfig),
+        ) as process:  # fmt: skip
+            process.wait_for_output(f"Forwarding from {other}:{port}", f":{port} is taken by ")
+            assert any(f"({os.getpid()})" in line for line in process.err)
 
 
 def test_default_local_port_in_use_is_replaced_with_a_note(cluster: ClusterProcess) -> None:

@@ -113,5 +113,5 @@ class EngineContext(Protocol):
     def count_connecting(self, context: str) -> int:
         """Return how many forwards of a context try to connect."""
 
-    def own_forward_on(self, port: int) -> str:
-        """Return a description of the forward that listens on a local port, or ""."""
+    def own_forward_on(self, address: LocalAddress) -> str:
+        """Return a description of the forward that holds a local address, or ""."""

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.engine.connections.counters import SessionTotals
-from tui_forward.engine.connections.local_ports import InheritedSockets
+from tui_forward.engine.connections.local_ports import InheritedSockets, conflict
 from tui_forward.engine.context import ClusterProvider, NullSocketHolder, SocketHolder
 from tui_forward.engine.event_log import EventLog
 from tui_forward.engine.forwards.forward import ActiveForward
@@ -320,9 +320,9 @@ class Engine:
             for forward in self._forwards.values()
         )
 
-    def own_forward_on(self, port: int) -> str:
+    def own_forward_on(self, address: LocalAddress) -> str:
         """See `EngineContext`."""
         for forward in self._forwards.values():
-            if any(address.port == port for address in forward.addresses):
+            if any(conflict(address, one) for one in forward.addresses):
                 return f"the forward {forward.id} to {forward.spec.target}"
         return ""

@@ -11,8 +11,10 @@ from tui_forward.engine.connections import local_ports
 from tui_forward.engine.connections.local_ports import (
     PortRequest,
     PortTakenError,
+    bind_missing,
     bind_sockets,
     check_addresses,
+    conflict,
 )
 from tui_forward.errors import ForwardError, UsageError
 from tui_forward.model import LocalAddress, ReasonCode
@@ -108,6 +110,8 @@ def test_inherited_address_is_found_in_any_notation(undo: ExitStack) -> None:
 
 def test_required_port_in_use_is_an_error(undo: ExitStack) -> None:
     port = occupy(undo)
+    if HAS_IPV6:
+        occupy(undo, "::1", port)
     with pytest.raises(PortTakenError) as failed:
         bound(undo, PortRequest(port, required=True))
     assert failed.value.code is ReasonCode.LOCAL_PORT_TAKEN
@@ -115,16 +119,59 @@ def test_required_port_in_use_is_an_error(undo: ExitStack) -> None:
     assert failed.value.hint
 
 
-def test_port_taken_on_the_wildcard_address_is_taken(undo: ExitStack) -> None:
+@pytest.mark.parametrize("addresses", [("127.0.0.1",), ("0.0.0.0",)])
+def test_port_taken_on_the_wildcard_address_is_taken(
+    undo: ExitStack, addresses: tuple[str, ...]
+) -> None:
     port = occupy(undo, "0.0.0.0")
     with pytest.raises(PortTakenError):
-        bound(undo, PortRequest(port, required=True))
+        bound(undo, PortRequest(port, required=True), *addresses)
 
 
 @ipv6
 def test_required_port_taken_on_ipv6_is_used_on_ipv4(undo: ExitStack) -> None:
     port = occupy(undo, "::1")
     assert bound(undo, PortRequest(port, required=True)) == [LocalAddress("127.0.0.1", port)]
+
+
+@ipv6
+def test_required_port_taken_on_ipv4_is_used_on_ipv6(undo: ExitStack) -> None:
+    port = occupy(undo, "127.0.0.1")
+    assert bound(undo, PortRequest(port, required=True)) == [LocalAddress("::1", port)]
+
+
+@ipv6
+@pytest.mark.parametrize("held", ["127.0.0.1", "::1"])
+def test_missing_address_is_bound_when_it_is_free(undo: ExitStack, held: str) -> None:
+    with ExitStack() as holder:
+        port = occupy(holder, held)
+        listening = bound(undo, PortRequest(port, required=True))
+        assert bind_missing(("localhost",), listening) == ([], [LocalAddress(held, port)])
+    (sock,), taken = bind_missing(("localhost",), listening)
+    undo.callback(sock.close)
+    assert (sock.getsockname()[:2], taken) == ((held, port), [])
+    both = [*listening, LocalAddress(held, port)]
+    assert bind_missing(("localhost",), both) == ([], [])
+    assert bind_missing(("127.0.0.1",), listening) == ([], []), "only localhost has two"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (("127.0.0.1", 80), ("127.0.0.1", 80), True),
+        (("127.0.0.1", 80), ("127.0.0.1", 81), False),
+        (("127.0.0.1", 80), ("127.0.0.2", 80), False),
+        (("127.0.0.1", 80), ("::1", 80), False),
+        (("127.0.0.1", 80), ("0.0.0.0", 80), True),
+        (("0.0.0.0", 80), ("::1", 80), False),
+        (("::", 80), ("::1", 80), True),
+    ],
+)
+def test_sockets_conflict_by_address_and_port(
+    one: tuple[str, int], other: tuple[str, int], expected: bool
+) -> None:
+    assert conflict(LocalAddress(*one), LocalAddress(*other)) is expected
+    assert conflict(LocalAddress(*other), LocalAddress(*one)) is expected
 
 
 @ipv6

@@ -914,3 +914,63 @@ async def test_unclaimed_sockets_are_closed(
     await until(lambda: not engine.inherited_sockets)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(address.host, address.port)
+
+
+# One of two local addresses -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("held", "open_"), [("::1", "127.0.0.1"), ("127.0.0.1", "::1")])
+async def test_held_address_of_localhost_is_a_warning_until_it_is_free(
+    engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch, held: str, open_: str
+) -> None:
+    monkeypatch.setattr(open_listener, "_RETRY_S", 0.02)
+    family = socket.AF_INET6 if ":" in held else socket.AF_INET
+    try:
+        holder = socket.create_server((held, 0), family=family)
+    except OSError:
+        pytest.skip("this machine has no ::1")
+    with closing(holder):
+        port = holder.getsockname()[1]
+        forward_id, _, _ = await started(
+            engine, backend, spec(local_port=port, addresses=("localhost",))
+        )
+        await until(lambda: only(engine).warnings)
+        forward = only(engine)
+        address = str(LocalAddress(held, port))
+        assert (forward.state, forward.code) == (
+            ForwardState.READY,
+            ReasonCode.LOCAL_ADDRESS_TAKEN,
+        )
+        assert forward.listening == (LocalAddress(open_, port),)
+        (warning,) = forward.warnings
+        assert f"{address} is taken by " in warning.reason
+        assert f"({os.getpid()})" in warning.reason
+        assert str(LocalAddress(open_, port)) in warning.hint
+        assert forward.reason == f"forwarding to web-1:8080 by SPDY; {warning.reason}"
+        assert await echo(port, host=open_) == b"hello"
+    await until(lambda: not only(engine).warnings)
+    assert only(engine).code is ReasonCode.FORWARD_READY
+    assert [address.host for address in only(engine).listening] == ["127.0.0.1", "::1"]
+    assert await echo(port, host=held) == b"hello"
+    events = [event.listening for event in await events_of(engine) if event.listening]
+    assert [len(addresses) for addresses in events] == [1, 2]
+    await engine.pause(forward_id)
+    await engine.resume(forward_id)
+    await until(state_is(engine, ForwardState.READY))
+    await engine.stop(forward_id)
+    for host in (held, open_):
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(host, port)
+
+
+async def test_forwards_share_a_port_on_different_addresses(
+    engine: Engine, backend: FakeBackend
+) -> None:
+    _, port, _ = await started(engine, backend)
+    engine.start(spec("db", local_port=port, addresses=("127.0.0.2",)))
+    await until(lambda: engine.forwards()[1].listening)
+    engine.start(spec("cache", local_port=port, addresses=("localhost",)))
+    await until(lambda: engine.forwards()[2].warnings)
+    third = engine.forwards()[2]
+    assert third.listening == (LocalAddress("::1", port),)
+    assert "is taken by the forward f1 to shop/deploy/web:8080" in third.warnings[0].reason

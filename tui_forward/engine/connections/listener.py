@@ -59,6 +59,22 @@ class Listener:
         """The port, the same on all addresses."""
         return next(iter(self._addresses.values())).port
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def add(self, sock: socket.socket) -> None:
+        """Accept on another bound socket too; close it if the listener is closed."""
+        if self._closed:
+            sock.close()
+            return
+        self._unwatch()
+        self._sockets.append(sock)
+        self._sockets.sort(key=lambda one: one.family == socket.AF_INET6)
+        self._addresses = {one: _address(one.getsockname()) for one in self._sockets}
+        self._watch()
+
     def pause(self) -> None:
         """Leave new connections in the kernel's backlog. Idempotent."""
         self._paused = True

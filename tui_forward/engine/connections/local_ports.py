@@ -1,7 +1,8 @@
 """Binding of a forward's local addresses to one port.
 
-* "localhost" is 127.0.0.1 and ::1 with the same port on both; one of them is enough where
-  the machine has no other. Any other address must be bound.
+* "localhost" is 127.0.0.1 and ::1 with the same port on both. One of them is enough where the
+  machine has no other, or where another program holds a required port on the other. Any other
+  address must be bound.
 * A required port that is taken is an error; a preferred one gives way to the next free one.
 * Ports below 1024 are only taken when required.
 
@@ -107,8 +108,8 @@ def _bind_all(
 ) -> list[socket.socket]:
     """Bind every address to `number` (0: one random number for all), or none.
 
-    With `everywhere` both addresses of localhost must have the port free; without it, a port that
-    is taken on ::1 alone is still used on 127.0.0.1. Only a required port can be inherited.
+    With `everywhere` both addresses of localhost must have the port free; without it, one of them
+    is enough. Only a required port can be inherited.
     """
     sockets: list[socket.socket] = []
     bound_hosts: set[str] = set()
@@ -116,6 +117,7 @@ def _bind_all(
         for address in addresses:
             hosts = LOCALHOST if address == "localhost" else (address,)
             missing: OSError | None = None
+            taken: PortTakenError | None = None
             bound_count = 0
             for host in hosts:
                 # A wildcard socket listens on each address of its family; a second socket
@@ -133,9 +135,10 @@ def _bind_all(
                         missing = error
                         continue
                     if error.errno == errno.EADDRINUSE:
-                        if bound_count and not everywhere:
+                        taken = taken or PortTakenError(LocalAddress(host, number))
+                        if address == "localhost" and not everywhere:
                             continue
-                        raise PortTakenError(LocalAddress(host, number)) from error
+                        raise taken from error
                     raise _bind_error(host, number, error) from error
                 if is_inherited:
                     assert inherited is not None
@@ -147,10 +150,42 @@ def _bind_all(
                 bound_hosts.add(host)
                 bound_count += 1
                 number = number or sock.getsockname()[1]
+            if not bound_count and taken is not None:
+                raise taken
             if not bound_count:
                 raise ForwardError(Reason(code=ReasonCode.LOCAL_NO_LOOPBACK)) from missing
         undo.pop_all()
     return sockets
+
+
+def conflict(one: LocalAddress, other: LocalAddress) -> bool:
+    """Return whether two sockets cannot listen on these addresses at the same time."""
+    same_family = (":" in one.host) == (":" in other.host)
+    anywhere = {one.host, other.host} & {"0.0.0.0", "::"}
+    return one.port == other.port and (one.host == other.host or (same_family and bool(anywhere)))
+
+
+def bind_missing(
+    addresses: Sequence[str], listening: Sequence[LocalAddress]
+) -> tuple[list[socket.socket], list[LocalAddress]]:
+    """Bind the addresses of localhost that another program held when the others were bound.
+
+    Does not block. Returns the sockets, as `bind_sockets`, and the addresses that are still held.
+    """
+    sockets: list[socket.socket] = []
+    taken: list[LocalAddress] = []
+    open_hosts = {address.host for address in listening}
+    for host in LOCALHOST if "localhost" in addresses else ():
+        wildcard = "::" if ":" in host else "0.0.0.0"
+        if host in open_hosts or wildcard in open_hosts:
+            continue
+        address = LocalAddress(host, listening[0].port)
+        try:
+            sockets.append(_bind_one(host, address.port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                taken.append(address)
+    return sockets, taken
 
 
 def _inherit(inherited: InheritedSockets | None, host: str, number: int) -> socket.socket | None:

@@ -19,7 +19,7 @@ from tui_forward.engine.forwards import state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
 from tui_forward.engine.forwards.connection_queue import ConnectionQueue
 from tui_forward.engine.forwards.connection_table import ConnectionTable
-from tui_forward.engine.forwards.open_listener import open_listener
+from tui_forward.engine.forwards.open_listener import open_listener, open_missing_addresses
 from tui_forward.engine.forwards.pod_monitor import PodMonitor
 from tui_forward.engine.forwards.reconciler import Reconciler
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
@@ -284,7 +284,14 @@ class ActiveForward:
                 engine=self._engine,
                 on_accept=self._accepted,
             )
-        await self._reconciler.follow()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(
+                open_missing_addresses(
+                    self._listener, self.spec, recorder=self._recorder, engine=self._engine
+                ),
+                name=f"forward {self.id}: other local addresses",
+            )
+            await self._reconciler.follow()
 
     # ------------------------------------------------------------- Callbacks of its parts
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from tui_forward.engine.connections.listener import Listener
-from tui_forward.engine.connections.local_ports import PortRequest, bind_sockets
+from tui_forward.engine.connections.local_ports import PortRequest, bind_missing, bind_sockets
 from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards import state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
@@ -30,6 +30,8 @@ from tui_forward.model import (
 
 # Retry interval for a taken port: one attempt costs one bind(2).
 _RETRY_S = 1.0
+# For an address that is not needed, it grows to this.
+_MAX_RETRY_S = 30.0
 
 
 async def open_listener(
@@ -73,6 +75,46 @@ async def open_listener(
         return listener
 
 
+async def open_missing_addresses(
+    listener: Listener, spec: ForwardSpec, *, recorder: StatusRecorder, engine: EngineContext
+) -> None:
+    """Open the addresses of localhost that other programs hold as soon as they are free.
+
+    Until then the forward has a warning: a client that connects to localhost may reach the other
+    program. Returns when all are open.
+    """
+    delay_s = _RETRY_S
+    while not listener.is_closed:
+        sockets, taken = bind_missing(spec.addresses, listener.addresses)
+        for sock in sockets:
+            engine.socket_holder.hold(sock.fileno())
+            listener.add(sock)
+        if sockets:
+            addresses = ", ".join(str(address) for address in listener.addresses)
+            recorder.record(TimelineKind.STATE, f"listening on {addresses}")
+            recorder.emit(EventKind.LISTENING, listening=listener.addresses)
+        if not taken:
+            recorder.advance(state_machine.AddressOpened())
+            return
+        reason = Reason(
+            code=ReasonCode.LOCAL_ADDRESS_TAKEN,
+            address=str(taken[0]),
+            name=str(listener.addresses[0]),
+            process=await _find_owner(taken[0], engine),
+        )
+        recorder.advance(state_machine.AddressTaken(reason))
+        await asyncio.sleep(delay_s)
+        delay_s = min(2 * delay_s, _MAX_RETRY_S)
+
+
+async def _find_owner(address: LocalAddress, engine: EngineContext) -> str:
+    owner = engine.own_forward_on(address)
+    if not owner:
+        found = await asyncio.to_thread(find_port_owner, address.host, address.port)
+        owner = str(found) if found is not None else "another process"
+    return owner
+
+
 def _port_request(spec: ForwardSpec, resolution: Resolution) -> PortRequest | None:
     """Return the local port to bind; None until a port name is resolved."""
     if spec.local_port is not None:
@@ -88,10 +130,8 @@ async def _name_port_owner(reason: Reason, engine: EngineContext) -> Reason:
     """Add the forward or process that holds a taken port."""
     if reason.code is not ReasonCode.LOCAL_PORT_TAKEN:
         return reason
-    port = int(reason.port)
-    forward = engine.own_forward_on(port)
-    if forward:
+    address = LocalAddress(reason.address, int(reason.port))
+    if engine.own_forward_on(address):
         hint = "Stop that forward, or choose another local port"
-        return replace(reason, process=forward, hint=hint)
-    owner = await asyncio.to_thread(find_port_owner, reason.address, port)
-    return replace(reason, process=str(owner) if owner is not None else "another process")
+        reason = replace(reason, hint=hint)
+    return replace(reason, process=await _find_owner(address, engine))
