@@ -723,11 +723,20 @@ class EngineNotice(msgspec.Struct, frozen=True, kw_only=True):
     is_problem: bool = False  # needs the user
 
 
+class OtherEngine(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine of the same user for another kubeconfig."""
+
+    pid: int | None  # process id; None if unknown
+    kubeconfig: str  # files as in KUBECONFIG; empty for kubectl's default
+    forwards: int  # number of active forwards, at least one
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The whole session at one instant, without the catalog.
 
     `version` grows with every change other than counters and rates. `keep_running`: the forwards
-    keep running when no front end is left. `notices` are the latest few.
+    keep running when no front end is left. `notices` are the latest few. `other_engines` run for
+    other kubeconfigs; their forwards are not part of this session.
     """
 
     version: int
@@ -737,6 +746,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     totals: Counters = Counters()
     health: tuple[ApiHealth, ...] = ()
     notices: tuple[EngineNotice, ...] = ()
+    other_engines: tuple[OtherEngine, ...] = ()
 
 
 class EventKind(StrEnum):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_forward.common.formatting import (
+    describe_other_engine,
     format_age,
     format_bytes,
     format_clock,
@@ -15,6 +16,7 @@ from tui_forward.common.formatting import (
     short_age,
     sparkline,
 )
+from tui_forward.model import OtherEngine
 
 
 @pytest.mark.parametrize(
@@ -97,3 +99,20 @@ def test_sparkline() -> None:
 )
 def test_format_duration_uses_two_units_at_most(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("engine", "text"),
+    [
+        (
+            OtherEngine(pid=1, kubeconfig="", forwards=1),
+            "1 forward runs with the default kubeconfig. List: env -u KUBECONFIG tui-forward ls",
+        ),
+        (
+            OtherEngine(pid=1, kubeconfig="/a b:/c", forwards=14),
+            "14 forwards run with KUBECONFIG=/a b:/c. List: KUBECONFIG='/a b:/c' tui-forward ls",
+        ),
+    ],
+)
+def test_other_engine_is_described(engine: OtherEngine, text: str) -> None:
+    assert describe_other_engine(engine) == text

@@ -6,10 +6,11 @@ largest unit is shown as such. A figure can be wrong, but it cannot end the scre
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 
-from tui_forward.model import ForwardWarning
+from tui_forward.model import ForwardWarning, OtherEngine
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -86,6 +87,17 @@ def format_warning(warning: ForwardWarning, now: float) -> str:
     ago = f"{short_age(now - warning.last_at)} ago"
     times = f"{warning.count} times, last {ago}" if warning.count > 1 else ago
     return f"{warning.reason} · {times}"
+
+
+def describe_other_engine(engine: OtherEngine) -> str:
+    """Return what runs in another engine, and how to list it."""
+    count = pluralize(engine.forwards, "forward")
+    verb = "runs" if engine.forwards == 1 else "run"
+    kubeconfig, command = "the default kubeconfig", "env -u KUBECONFIG"
+    if engine.kubeconfig:
+        kubeconfig = f"KUBECONFIG={engine.kubeconfig}"
+        command = f"KUBECONFIG={shlex.quote(engine.kubeconfig)}"
+    return f"{count} {verb} with {kubeconfig}. List: {command} tui-forward ls"
 
 
 def sparkline(series: Sequence[tuple[int, int]], width: int) -> str:

@@ -21,6 +21,7 @@ from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.daemon import log, rpc, session_store, unix_socket
 from tui_forward.daemon.held_descriptors import LOCK, SERVER
 from tui_forward.daemon.notices import NoticeLog
+from tui_forward.daemon.other_engines import OtherEngines
 from tui_forward.daemon.parent_link import ParentLink
 from tui_forward.daemon.readiness import ReadyNotifier
 from tui_forward.daemon.session_saver import SessionSaver
@@ -162,7 +163,10 @@ async def _serve(
 
     session = LocalSession(options.kubeconfig, context=options.context, socket_holder=parent)
     session_file = options.session or session_store.session_file(path)
-    saver = SessionSaver(session, session_file)
+    kubeconfig = os.pathsep.join(
+        map(str, unix_socket.kubeconfig_files(options.kubeconfig, os.environ))
+    )
+    saver = SessionSaver(session, session_file, socket=str(path), kubeconfig=kubeconfig)
     notices = NoticeLog()
     watching = spawn_restarting(lambda: _watch_profiles(session, notices, saver), name="profiles")
     lifetime = Lifetime(
@@ -197,7 +201,7 @@ async def _serve(
         on_handed_over=on_replaced,
     )
     server = SessionServer(
-        session, saver, notices, sender, kubeconfig=options.kubeconfig or "",
+        session, saver, notices, sender, kubeconfig=kubeconfig, other_engines=OtherEngines(path),
         on_client_count=lifetime.set_client_count,
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ from tui_forward.common.child_process import (
     without_relative_python_path,
 )
 from tui_forward.daemon import session_store, unix_socket
+from tui_forward.daemon.other_engines import running_socket
 from tui_forward.daemon.readiness import ReadyMessage
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.daemon.rpc_client import EngineRefusedError
@@ -51,7 +52,7 @@ async def connect(
     TransportError, which quotes the engine's error, if none could be started.
     """
     environment = dict(os.environ if environ is None else environ)
-    path = socket_path or unix_socket.default_socket_path(kubeconfig, environment)
+    path = socket_path or engine_socket(kubeconfig, environment)
     unix_socket.ensure_private_dir(path)
     deadline = time.monotonic() + _READY_S
     for attempt in range(1, _ATTEMPTS + 1):
@@ -105,9 +106,7 @@ async def connect_if_running(
     An engine that was set to keep running and is gone (it was killed a moment ago, or the machine
     was rebooted) is started again. Errors are those of `connect`.
     """
-    path = socket_path or unix_socket.default_socket_path(
-        kubeconfig, os.environ if environ is None else environ
-    )
+    path = socket_path or engine_socket(kubeconfig, os.environ if environ is None else environ)
     session = await connect_to_running(path)
     if session is not None:
         return session
@@ -130,12 +129,17 @@ async def replace_engine(
     continues.
     """
     environment = dict(os.environ if environ is None else environ)
-    path = socket_path or unix_socket.default_socket_path(kubeconfig, environment)
+    path = socket_path or engine_socket(kubeconfig, environment)
     if not path.exists():
         raise UsageError("no engine is running", hint="there is nothing to restart")
     command = _engine_command(path, kubeconfig, "", 0.0, environment)
     command += [*arguments, "--take-over"]
     return await _start(command, environment, time.monotonic() + _READY_S)
+
+
+def engine_socket(kubeconfig: str | None, environ: Mapping[str, str]) -> Path:
+    """Return the socket of the engine process of a kubeconfig."""
+    return running_socket(unix_socket.default_socket_path(kubeconfig, environ))
 
 
 def _engine_command(

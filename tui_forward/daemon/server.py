@@ -25,6 +25,7 @@ from tui_forward.daemon import rpc, unix_socket
 from tui_forward.daemon.framing import read_message
 from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog
+from tui_forward.daemon.other_engines import OtherEngines
 from tui_forward.daemon.profile_apply import start_forward
 from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.errors import ProtocolError, TransportError, TuiForwardError, UsageError
@@ -56,8 +57,10 @@ class SessionServer:
 
     def __init__(
         self, session: Session, saver: SessionSaver, notices: NoticeLog, handover: HandoverSender,
-        *, kubeconfig: str = "", on_client_count: Callable[[int], None] = lambda _: None,
+        *, kubeconfig: str = "", other_engines: OtherEngines | None = None,
+        on_client_count: Callable[[int], None] = lambda _: None,
     ) -> None:  # fmt: skip
+        self._other_engines = other_engines
         self._session = session
         self._saver = saver
         self._notices = notices
@@ -103,7 +106,7 @@ class SessionServer:
         try:
             client = ClientConnection(
                 self._session, self._saver, self._notices, self._handover, reader, writer,
-                self._kubeconfig,
+                self._kubeconfig, self._other_engines,
             )  # fmt: skip
             await client.serve()
         except (ProtocolError, OSError, TimeoutError) as error:
@@ -125,7 +128,9 @@ class ClientConnection:
     def __init__(
         self, session: Session, saver: SessionSaver, notices: NoticeLog, handover: HandoverSender,
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kubeconfig: str,
+        other_engines: OtherEngines | None,
     ) -> None:  # fmt: skip
+        self._other_engines = other_engines
         self._session = session
         self._saver = saver
         self._notices = notices
@@ -255,8 +260,12 @@ class ClientConnection:
         match request:
             case rpc.GetSnapshot():
                 snapshot = await session.snapshot()
+                others = self._other_engines
                 return msgspec.structs.replace(
-                    snapshot, keep_running=self._saver.keep_running, notices=self._notices.latest
+                    snapshot,
+                    keep_running=self._saver.keep_running,
+                    notices=self._notices.latest,
+                    other_engines=others.current if others is not None else (),
                 )
             case rpc.GetConnections(forward=forward):
                 return await session.connections(forward)

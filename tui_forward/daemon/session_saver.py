@@ -43,11 +43,18 @@ class RestorableSession(Session, Protocol):
 
 
 class SessionSaver:
-    """Saves the active forwards of a session to a file."""
+    """Saves the active forwards of a session to a file.
 
-    def __init__(self, session: RestorableSession, path: Path) -> None:
+    `socket` and `kubeconfig` identify the engine, see `SavedSession`.
+    """
+
+    def __init__(
+        self, session: RestorableSession, path: Path, *, socket: str = "", kubeconfig: str = ""
+    ) -> None:
         self._session = session
         self._path = path
+        self._socket = socket
+        self._kubeconfig = kubeconfig
         self._dirty = asyncio.Event()
         self._changed = asyncio.Event()  # for the first time
         self._written = EMPTY_SESSION
@@ -141,7 +148,11 @@ class SessionSaver:
         forwards = (await self._session.snapshot()).forwards
         if not self._in_transition:
             profiles = {**self.previous_profiles, **self.profiles}.values()
-            self._latest = to_saved(forwards, profiles, keep_running=self.keep_requested)
+            self._latest = msgspec.structs.replace(
+                to_saved(forwards, profiles, keep_running=self.keep_requested),
+                socket=self._socket,
+                kubeconfig=self._kubeconfig,
+            )
         return self._latest
 
     async def close(self, *, write: bool = True) -> None:

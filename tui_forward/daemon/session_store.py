@@ -24,6 +24,8 @@ from tui_forward.session import Session
 
 _log = logging.getLogger(__name__)
 
+_PREVIOUS = ".previous.json"
+
 
 class SavedForward(msgspec.Struct, frozen=True):
     """A forward that was active."""
@@ -53,6 +55,8 @@ class SavedSession(msgspec.Struct, frozen=True):
     keep_running: bool = False  # forwards keep running without clients
     forwards: tuple[SavedForward, ...] = ()  # in the order in which they were started
     profiles: tuple[SavedProfile, ...] = ()
+    socket: str = ""  # socket of the engine that wrote the file
+    kubeconfig: str = ""  # its files as in KUBECONFIG; empty for kubectl's default
 
 
 EMPTY_SESSION = SavedSession()
@@ -65,7 +69,12 @@ def session_file(socket: Path) -> Path:
 
 def previous_session_file(path: Path) -> Path:
     """Return the file of the previous session, beside that of the current one."""
-    return path.with_name(f"{path.stem}.previous.json")
+    return path.with_name(f"{path.stem}{_PREVIOUS}")
+
+
+def is_previous(name: str) -> bool:
+    """Return whether a file is that of a previous session."""
+    return name.endswith(_PREVIOUS)
 
 
 def load_session(path: Path) -> SavedSession:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-from tui_forward.transport.blocking_call import run_in_thread, start_in_thread
+from tui_forward.common.blocking_call import run_in_thread, start_in_thread
 
 _HTTP_SESSION = "tui_forward.kube.api.http_session"
 _imported: dict[str, ModuleType] = {}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.errors import ApiError, TransportError
-from tui_forward.transport.blocking_call import run_in_thread
 
 
 async def list_pod_names(kubeconfig: Path, context: str) -> set[tuple[str, str]]:

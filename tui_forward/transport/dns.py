@@ -13,9 +13,9 @@ from concurrent.futures import Future
 
 from aiohappyeyeballs import AddrInfoType
 
+from tui_forward.common.blocking_call import start_in_thread
 from tui_forward.errors import TransportError
 from tui_forward.model import Reason, ReasonCode
-from tui_forward.transport.blocking_call import start_in_thread
 
 _Name = tuple[str, int]
 _lookups: dict[_Name, Future[Sequence[AddrInfoType]]] = {}

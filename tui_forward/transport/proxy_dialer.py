@@ -18,10 +18,10 @@ import h11
 from python_socks import ProxyError, ProxyType
 from python_socks.async_.asyncio import Proxy
 
+from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.errors import TransportError
 from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.access import join_host_port
-from tui_forward.transport.blocking_call import run_in_thread
 from tui_forward.transport.handshake import perform_handshake
 from tui_forward.transport.proxy_address import ProxyAddress
 from tui_forward.transport.socket_stream import SocketStream

@@ -15,8 +15,10 @@ from tui_forward.model import (
     Counters,
     DeclaredPort,
     ForwardState,
+    OtherEngine,
     ResourceStatus,
     Service,
+    Snapshot,
     TargetKind,
 )
 from tui_forward.tui.screens.forward_detail import DetailScreen
@@ -260,6 +262,26 @@ async def test_mouse_reaches_rows_header_and_palette() -> None:
             await pilot.click("#header", offset=(screen_text(app).index(column) + 1, 0))
             await until(lambda screen=screen: isinstance(app.screen, screen))  # type: ignore[misc]
             await pilot.press("escape")
+
+
+async def test_forwards_of_another_engine_are_mentioned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = shop()
+    snapshot = session.snapshot
+    others = (OtherEngine(pid=7, kubeconfig="/work/b\x1b.yaml", forwards=14),)
+
+    async def with_others() -> Snapshot:
+        return msgspec.structs.replace(await snapshot(), other_engines=others)
+
+    monkeypatch.setattr(session, "snapshot", with_others)
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(
+            app, "forwards · 14 more with another kubeconfig", "No active forwards",
+            "14 forwards run with KUBECONFIG=/work/b .yaml.",
+        )  # fmt: skip
+        await pilot.press("1")
+        await shows(app, "● ready", "forwards · 14 more with another kubeconfig")
 
 
 async def test_zoom_shows_one_pane_and_back_restores_all() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,10 +17,15 @@ from tui_forward.cli.options import kubeconfig_option
 from tui_forward.cli.output import one_line, style, use_color
 from tui_forward.cli.sessions import attached_session
 from tui_forward.cli.signals import call_on_signals
-from tui_forward.common.formatting import format_bytes, format_clock, short_age
+from tui_forward.common.formatting import (
+    describe_other_engine,
+    format_bytes,
+    format_clock,
+    short_age,
+)
 from tui_forward.daemon import RemoteSession
 from tui_forward.errors import UsageError
-from tui_forward.model import Forward, Snapshot
+from tui_forward.model import Forward, OtherEngine, Snapshot
 
 _WATCH_S = 0.5
 _MAX_NOTICES = 5
@@ -37,6 +43,8 @@ async def _ls(kubeconfig: str | None, *, as_json: bool) -> int:
     async with attached_session(kubeconfig) as session:
         forwards = (await session.snapshot()).forwards if session is not None else ()
     forward_output.print_forwards(forwards, as_json=as_json)
+    for other in _other_engines(kubeconfig):
+        click.echo(one_line(describe_other_engine(other)), err=True)
     return ExitCode.DONE
 
 
@@ -53,6 +61,13 @@ def status(kubeconfig: str | None, as_json: bool, watch: bool) -> int:
     return asyncio.run(_watch(kubeconfig) if watch else _status(kubeconfig, as_json=as_json))
 
 
+def _other_engines(kubeconfig: str | None) -> tuple[OtherEngine, ...]:
+    from tui_forward.daemon.launcher import engine_socket
+    from tui_forward.daemon.other_engines import find_other_engines
+
+    return find_other_engines(engine_socket(kubeconfig, os.environ))
+
+
 async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
     async with attached_session(kubeconfig) as session:
         if session is None:
@@ -60,6 +75,8 @@ async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
                 click.echo('{"engine":null}')
             else:
                 click.echo("no engine is running", err=True)
+                for other in _other_engines(kubeconfig):
+                    click.echo(one_line(describe_other_engine(other)), err=True)
             return ExitCode.DONE
         snapshot = await session.snapshot()
     if as_json:
@@ -74,6 +91,10 @@ async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
                 }
                 for one in snapshot.notices
             ],
+            "other_engines": [
+                {"pid": one.pid, "kubeconfig": one.kubeconfig, "forwards": one.forwards}
+                for one in _other_engines(kubeconfig)
+            ],
         }  # fmt: skip
         for line in forward_output.json_lines(
             [engine, *map(forward_output.forward_to_dict, snapshot.forwards)]
@@ -82,6 +103,8 @@ async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
         return ExitCode.DONE
     for line in _format_status(session, snapshot):
         click.echo(line)
+    for other in _other_engines(kubeconfig):
+        click.echo(one_line(describe_other_engine(other)))
     return ExitCode.DONE
 
 
@@ -160,6 +183,8 @@ async def _stop(ids: tuple[str, ...], kubeconfig: str | None, *, as_json: bool) 
             found = [one for one in forwards if name in (one.id, one.spec.name)]
             if len(found) != 1:
                 available = ", ".join(one.id for one in forwards) or "none"
+                others = map(describe_other_engine, _other_engines(kubeconfig))
+                available = one_line("; ".join([available, *others]))
                 raise UsageError(
                     f'"{name}" matches several forwards'
                     if found

@@ -21,6 +21,8 @@ from pathlib import Path
 import psutil
 
 _PROC = Path("/proc")
+# Argument of the command that runs an engine (`daemon.launcher`): `python -m` and this.
+_ENGINE_MODULE = "tui_forward.daemon"
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp, see Documentation/networking/proc_net_tcp
 
 
@@ -221,7 +223,10 @@ def _psutil_client_processes(pairs: Sequence[SocketPair]) -> dict[SocketPair, st
 
 def _process_name(pid: int) -> str:
     try:
-        return psutil.Process(pid).name()
+        process = psutil.Process(pid)
+        if _ENGINE_MODULE in process.cmdline():
+            return "another tui-forward engine"
+        return process.name()
     except (psutil.Error, OSError):
         return ""
 

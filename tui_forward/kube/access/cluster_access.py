@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.access.tls import create_client_context
 from tui_forward.kube.auth.credentials import (
@@ -21,7 +22,6 @@ from tui_forward.kube.kubeconfig.source import KubeconfigSource, Signature, file
 from tui_forward.kube.proxy_selection import select_proxy
 from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.access import Endpoint
-from tui_forward.transport.blocking_call import run_in_thread
 
 _SUCCESSORS = {
     "azure": "kubelogin (`kubelogin convert-kubeconfig`)",

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.redaction import redact
 from tui_forward.errors import AuthError, TransportError
 from tui_forward.kube.auth.credentials import Credentials, load_pem
@@ -32,7 +33,6 @@ from tui_forward.kube.kubeconfig.token_writeback import write_back_tokens
 from tui_forward.kube.proxy_selection import select_proxy
 from tui_forward.model import ReasonCode
 from tui_forward.transport.access import Endpoint
-from tui_forward.transport.blocking_call import run_in_thread
 from tui_forward.transport.tls_context import create_verifying_context
 
 if TYPE_CHECKING:

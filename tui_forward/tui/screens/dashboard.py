@@ -119,7 +119,7 @@ class Dashboard(StaticFocusScreen[None]):
         forwards, context = sample.snapshot.forwards, cluster.scope.context
         self.entry_table.set_forwards(ForwardsByEntry(forwards, context, cluster))
         self._port_table.set_forwards(context, forwards)
-        self.forward_table.set_forwards(forwards)
+        self.forward_table.set_forwards(forwards, sample.snapshot.other_engines)
         self._connection_table.set_connections(sample.connections)
         self._header.show(rows.status_cells(cluster, sample.snapshot, sample.error))
         self.entry_table.draw()

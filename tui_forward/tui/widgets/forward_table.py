@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tui_forward.common.formatting import sparkline
+from tui_forward.common.formatting import describe_other_engine, sparkline
 from tui_forward.common.traffic_history import TrafficHistories
-from tui_forward.model import DeclaredPort, Forward
+from tui_forward.model import DeclaredPort, Forward, OtherEngine
 from tui_forward.tui.storage.view_state import ViewState, enum_or_default
 from tui_forward.tui.viewmodel import columns, rows
 from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
@@ -18,6 +18,7 @@ from tui_forward.tui.viewmodel.forward_list import (
     GroupedForwards,
     group_forwards,
 )
+from tui_forward.tui.viewmodel.log_tail import sanitize_terminal_text
 from tui_forward.tui.widgets.row_table import RowTable
 
 _EMPTY = "No active forwards. Select a row and press 1."
@@ -93,6 +94,7 @@ class ForwardTable(RowTable):
         self._forwards: dict[str, Forward] = {}
         self._grouped = GroupedForwards((), {})
         self._folded: set[str] = set()
+        self._other_engines: Sequence[OtherEngine] = ()
 
     @property
     def current(self) -> Forward | None:
@@ -121,9 +123,12 @@ class ForwardTable(RowTable):
         if same_scope:
             self.filter_query = parse_query(state.forward_query)
 
-    def set_forwards(self, forwards: Sequence[Forward]) -> None:
-        """Set the forwards; `draw` shows them."""
+    def set_forwards(
+        self, forwards: Sequence[Forward], other_engines: Sequence[OtherEngine] = ()
+    ) -> None:
+        """Set the forwards, and the engines that have others; `draw` shows them."""
         self._forwards = {forward.id: forward for forward in forwards}
+        self._other_engines = other_engines
 
     def draw(self) -> None:
         """Show the forwards as they are now."""
@@ -133,7 +138,7 @@ class ForwardTable(RowTable):
             matches=lambda forward: query.score(FilterableForward(forward)) is not None,
         )  # fmt: skip
         self.title = self._title_text()
-        self.empty = _NO_MATCH if query and self._forwards else _EMPTY
+        self.empty = _NO_MATCH if query and self._forwards else self._empty_text()
 
         def row(key: str) -> rows.Row:
             heading = self._grouped.headings.get(key)
@@ -147,6 +152,10 @@ class ForwardTable(RowTable):
 
         self.show(self._grouped.keys, row)
 
+    def _empty_text(self) -> str:
+        others = map(describe_other_engine, self._other_engines)
+        return "\n".join([_EMPTY, *map(sanitize_terminal_text, others)])
+
     def _title_text(self) -> str:
         parts = ["forwards"]
         if self.filter_query:
@@ -159,6 +168,9 @@ class ForwardTable(RowTable):
             parts.append(f"grouped by {self.group.value}")
         if self.marked:
             parts.append(f"{len(self.marked)} selected")
+        elsewhere = sum(one.forwards for one in self._other_engines)
+        if elsewhere:
+            parts.append(f"{elsewhere} more with another kubeconfig")
         return " · ".join(parts)
 
     def filter(self, text: str) -> None:
