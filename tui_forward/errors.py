@@ -84,7 +84,8 @@ class AuthError(TuiForwardError):
 class ApiError(TuiForwardError):
     """Error status of the API server.
 
-    `status_reason` is the `reason` of the Kubernetes Status body ("NotFound"), or empty.
+    `status_reason` is the `reason` of the Kubernetes Status body ("NotFound"), or empty;
+    `retry_after_s` is what the server asks to wait, if it does.
     """
 
     default_code = "api.error"
@@ -97,15 +98,17 @@ class ApiError(TuiForwardError):
         status_reason: str = "",
         hint: str = "",
         code: ReasonCode | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(reason, hint=hint, code=code)
         self.status = status
         self.status_reason = status_reason
+        self.retry_after_s = retry_after_s
 
     @property
     def forbidden(self) -> bool:
-        """Whether RBAC refused the request."""
-        return self.status == 403
+        """Whether the request is refused until someone changes a role or a rule."""
+        return self.status == 403 and self.code != "api.starting"
 
     @property
     def not_found(self) -> bool:

@@ -133,6 +133,13 @@ class ReasonCode(StrEnum):
     # Credentials and permissions
     AUTH_FAILED = "auth.failed"
     AUTH_UNAUTHORIZED = "auth.unauthorized"
+    AUTH_NO_CREDENTIALS = "auth.no_credentials"
+    AUTH_TOKEN_EXPIRED = "auth.token_expired"
+    AUTH_TOKEN_NOT_YET_VALID = "auth.token_not_yet_valid"
+    AUTH_TOKEN_REFUSED = "auth.token_refused"
+    AUTH_CERTIFICATE_EXPIRED = "auth.certificate_expired"
+    AUTH_CERTIFICATE_NOT_YET_VALID = "auth.certificate_not_yet_valid"
+    AUTH_CERTIFICATE_REFUSED = "auth.certificate_refused"
     AUTH_PLUGIN_FAILED = "auth.plugin_failed"
     AUTH_REFRESH_FAILED = "auth.refresh_failed"
     RBAC_FORBIDDEN = "rbac.forbidden"
@@ -149,12 +156,17 @@ class ReasonCode(StrEnum):
     NETWORK_TLS_CLOSED = "network.tls_closed"
     NETWORK_CLOSED = "network.closed"
     NETWORK_NOT_TLS = "network.not_tls"
+    NETWORK_NOT_HTTP = "network.not_http"
     NETWORK_CERTIFICATE = "network.certificate"
     NETWORK_CERTIFICATE_NAME = "network.certificate_name"
     NETWORK_CERTIFICATE_EXPIRED = "network.certificate_expired"
     NETWORK_CERTIFICATE_NOT_YET_VALID = "network.certificate_not_yet_valid"
     NETWORK_CLIENT_CERTIFICATE = "network.client_certificate"
+    NETWORK_PROXY_UNREACHABLE = "network.proxy_unreachable"
+    NETWORK_PROXY_TIMEOUT = "network.proxy_timeout"
+    NETWORK_PROXY_CLOSED = "network.proxy_closed"
     NETWORK_PROXY_REFUSED = "network.proxy_refused"
+    NETWORK_PROXY_FAILED = "network.proxy_failed"
     NETWORK_PROXY_NOT_HTTP = "network.proxy_not_http"
     NETWORK_PROXY_AUTH = "network.proxy_auth"
     NETWORK_PROTOCOL = "network.protocol"
@@ -162,6 +174,8 @@ class ReasonCode(StrEnum):
     # API server
     API_ERROR = "api.error"
     API_FORBIDDEN = "api.forbidden"
+    API_STARTING = "api.starting"
+    API_GATEWAY = "api.gateway"
     API_NOT_FOUND = "api.not_found"
     API_UNKNOWN_PATH = "api.unknown_path"
     API_EXPIRED = "api.expired"
@@ -170,15 +184,18 @@ class ReasonCode(StrEnum):
     API_RESPONSE_TOO_LARGE = "api.response_too_large"
     API_UNEXPECTED_ENCODING = "api.unexpected_encoding"
     API_UPGRADE_REFUSED = "api.upgrade_refused"
+    API_UPGRADE_STRIPPED = "api.upgrade_stripped"
     API_UPGRADE_UNANSWERED = "api.upgrade_unanswered"
     API_UPGRADE_TIMEOUT = "api.upgrade_timeout"
 
     # Node: kubelet and container runtime
     NODE_NOT_READY = "node.not_ready"
+    NODE_MISSING = "node.missing"
     KUBELET_UNREACHABLE = "kubelet.unreachable"
     KUBELET_NO_ANSWER = "kubelet.no_answer"
     KUBELET_NO_ADDRESS = "kubelet.no_address"
     KUBELET_CERTIFICATE = "kubelet.certificate"
+    KUBELET_UNAUTHORIZED = "kubelet.unauthorized"
     KUBELET_FORBIDDEN = "kubelet.forbidden"
     KUBELET_ERROR = "kubelet.error"
     RUNTIME_UNREACHABLE = "runtime.unreachable"
@@ -233,6 +250,7 @@ class ReasonCode(StrEnum):
     TUNNEL_CLOSED_BY_SERVER = "tunnel.closed_by_server"
     TUNNEL_CLOSED = "tunnel.closed"
     TUNNEL_NOT_OPEN = "tunnel.not_open"
+    TUNNEL_TIME_LIMIT = "tunnel.time_limit"
     TUNNEL_SILENT = "tunnel.silent"
     TUNNEL_NO_PONG = "tunnel.no_pong"
     TUNNEL_STREAM_ABANDONED = "tunnel.stream_abandoned"
@@ -293,7 +311,10 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user: str = ""
     server: str = ""
     proxy: str = ""
+    gateway: str = ""  # program in front of the API server, as it calls itself ("nginx")
     address: str = ""
+    network: str = ""  # "host" for a port in the network namespace of the node
+    time: str = ""  # when a credential or certificate begins or ends to be valid, in UTC
     process: str = ""
     transport: TransportChoice | None = None
     ready: int | None = None

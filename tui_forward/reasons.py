@@ -41,7 +41,11 @@ class _Entry:
 
 
 _NETWORK_HINT: Final = "Check the network and VPN, and `server` in the kubeconfig"
-_CLOCK_HINT: Final = "Check the clock of this machine, and renew the server's certificate"
+_CLOCK_HINT: Final = "Check the clock of this machine, then renew the server's certificate"
+_OWN_CLOCK_HINT: Final = "Check the clock of this machine and of the server"
+_RENEW_HINT: Final = (
+    "Renew it: log in again, or replace it in the kubeconfig; waiting forwards resume automatically"
+)
 _LOG_IN_HINT: Final = (
     "Log in again (for example with `kubectl get ns` or your cloud's login command); "
     "waiting forwards resume automatically"
@@ -56,6 +60,9 @@ _POD_STATUS: Final = "[pod {pod}|the pod] is [{status}|not ready][: {detail}]"
 _EXIT: Final = "[ (exit code {exit_code}, {status})| (exit code {exit_code})]"
 _THE_KUBELET: Final = "[the kubelet of {node}|the node's kubelet]"
 _VIA: Final = "[ through the proxy {proxy}]"
+_GATEWAY: Final = "a gateway in front of the API server[ ({gateway})]"
+_PROXY: Final = "[the proxy {proxy}|the proxy]"
+_OF_USER: Final = "[ of user {user}]"
 
 _TABLE: Final[dict[ReasonCode, _Entry]] = {
     # States of a forward
@@ -139,8 +146,53 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ReasonCode.AUTH_FAILED: _Entry(
         "no valid credentials[: {detail}]", _LOG_IN_HINT, _API, BlockedBy.CREDENTIALS
     ),
+    ReasonCode.AUTH_NO_CREDENTIALS: _Entry(
+        "[user {user} of the kubeconfig has|the kubeconfig has] no credentials, "
+        "so [{server}|the API server] treats the request as anonymous",
+        "Add a token, a client certificate or an exec plugin to the user in the kubeconfig",
+        _API,
+        BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_TOKEN_EXPIRED: _Entry(
+        "the token" + _OF_USER + " expired[ at {time}]", _RENEW_HINT, _API, BlockedBy.CREDENTIALS
+    ),
+    ReasonCode.AUTH_TOKEN_NOT_YET_VALID: _Entry(
+        "the token" + _OF_USER + " is not valid[ before {time}| yet]",
+        _OWN_CLOCK_HINT,
+        _API,
+        BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_TOKEN_REFUSED: _Entry(
+        "[{server}|the API server] does not accept the token" + _OF_USER + "[ (valid until {time})]"
+        "[: {detail}]",
+        "Check that it is of this cluster and not revoked; replace it in the kubeconfig, "
+        "or log in again",
+        _API,
+        BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_CERTIFICATE_EXPIRED: _Entry(
+        "the client certificate" + _OF_USER + " expired[ at {time}]",
+        _RENEW_HINT,
+        _API,
+        BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_CERTIFICATE_NOT_YET_VALID: _Entry(
+        "the client certificate" + _OF_USER + " is not valid[ before {time}| yet]",
+        _OWN_CLOCK_HINT,
+        _API,
+        BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_CERTIFICATE_REFUSED: _Entry(
+        "[{server}|the API server] does not accept the client certificate"
+        + _OF_USER
+        + "[ (valid until {time})][: {detail}]",
+        "Check that it is signed by this cluster's authority for clients; log in again or renew it",
+        _API,
+        BlockedBy.CREDENTIALS,
+    ),
     ReasonCode.AUTH_UNAUTHORIZED: _Entry(
-        "[{server}|the API server] refused the credentials (401)[ to {action}][: {detail}]",
+        "[a gateway in front of the API server ({gateway})|{server}|the API server] "
+        "refused the credentials (401)[ to {action}][: {detail}]",
         _LOG_IN_HINT,
         _API,
         BlockedBy.CREDENTIALS,
@@ -176,13 +228,15 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         _API,
     ),
     ReasonCode.NETWORK_TIMEOUT: _Entry(
-        "[{server}|the API server] does not answer" + _VIA,
+        "[{server}|the API server] does not answer" + _VIA + "[ within {timeout_s} s]",
         "Check the network (VPN, firewall?) and `server` in the kubeconfig",
         _API,
     ),
     ReasonCode.NETWORK_TLS_TIMEOUT: _Entry(
-        "[{server}|the API server] does not answer" + _VIA + " in the TLS handshake",
-        "Check the network (VPN, firewall?) and `server` in the kubeconfig",
+        "[{server}|the API server] accepts connections"
+        + _VIA
+        + ", but does not answer the TLS handshake[ within {timeout_s} s]",
+        "Check that it is not overloaded or stopped, and `server` in the kubeconfig",
         _API,
     ),
     ReasonCode.NETWORK_UNREACHABLE: _Entry(
@@ -202,7 +256,8 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ),
     ReasonCode.NETWORK_TLS_CLOSED: _Entry(
         "[{server}|the server] closed the connection during the TLS handshake",
-        "Check that the address and the port are those of a TLS server",
+        "Check that the address and the port are those of a TLS server, "
+        "and whether `server` in the kubeconfig should begin with http://",
         _API,
     ),
     ReasonCode.NETWORK_CLOSED: _Entry(
@@ -213,6 +268,11 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ReasonCode.NETWORK_NOT_TLS: _Entry(
         "[{server}|the API server] does not support TLS on this port",
         "Check whether `server` in the kubeconfig should begin with http://",
+        _API,
+    ),
+    ReasonCode.NETWORK_NOT_HTTP: _Entry(
+        "[{server}|the API server] expects TLS, but `server` in the kubeconfig begins with http://",
+        "Begin `server` in the kubeconfig with https://",
         _API,
     ),
     ReasonCode.NETWORK_CERTIFICATE: _Entry(
@@ -244,13 +304,34 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         "Check the scheme and the port of the proxy URL",
         _API,
     ),
+    ReasonCode.NETWORK_PROXY_UNREACHABLE: _Entry(
+        _PROXY + " cannot be reached[: {detail}]",
+        "Check that the proxy runs, and proxy-url in the kubeconfig or HTTPS_PROXY",
+        _API,
+    ),
+    ReasonCode.NETWORK_PROXY_TIMEOUT: _Entry(
+        _PROXY + " does not answer the request to connect to [{server}|the API server]"
+        "[ within {timeout_s} s]",
+        "Check the proxy, and whether it can reach that address",
+        _API,
+    ),
+    ReasonCode.NETWORK_PROXY_CLOSED: _Entry(
+        _PROXY + " closed the connection without an answer",
+        "Check that proxy-url names a proxy, and its port",
+        _API,
+    ),
     ReasonCode.NETWORK_PROXY_REFUSED: _Entry(
-        "the proxy[ {proxy}] does not connect to [{server}|the API server][: {detail}]",
-        "Check its rules, and the user and password in the proxy URL",
+        _PROXY + " does not allow connections to [{server}|the API server][: {detail}]",
+        "Ask its operator to allow them, or except the address: NO_PROXY, or no proxy-url",
+        _API,
+    ),
+    ReasonCode.NETWORK_PROXY_FAILED: _Entry(
+        _PROXY + " cannot reach [{server}|the API server][: {detail}]",
+        "Check `server` in the kubeconfig, and the network behind the proxy",
         _API,
     ),
     ReasonCode.NETWORK_PROXY_AUTH: _Entry(
-        "the proxy[ {proxy}] requires a user and a password, or does not accept them",
+        _PROXY + " requires a user and a password, or does not accept them (407)",
         "Put them into the proxy URL: http://user:password@host:port",
         _API,
     ),
@@ -266,10 +347,21 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         _API,
     ),
     ReasonCode.API_FORBIDDEN: _Entry(
-        "[{server}|a gateway in front of the API server] forbids the request (403)[: {detail}]",
-        "Ask for the verbs create and get on pods/portforward, and for upgrades on the gateway",
+        _GATEWAY + " forbids the request (403)[: {detail}]",
+        "Ask the gateway's operator to allow upgrades of pods/portforward; "
+        "no role in the cluster is the cause",
         _API,
         BlockedBy.FORBIDDEN,
+    ),
+    ReasonCode.API_STARTING: _Entry(
+        "[{server}|the API server] has just started and does not know its roles yet[: {detail}]",
+        "Wait; it is retried automatically",
+        _API,
+    ),
+    ReasonCode.API_GATEWAY: _Entry(
+        _GATEWAY + " answered[ {status}| with an error][ to {action}][: {detail}]",
+        "Check the gateway, and whether the API server behind it runs",
+        _API,
     ),
     ReasonCode.API_NOT_FOUND: _Entry(
         "[{detail}|the object does not exist]",
@@ -285,13 +377,15 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         "[{server}|the API server] no longer has that version[ ({detail})]", "", _API
     ),
     ReasonCode.API_THROTTLED: _Entry(
-        "[{server}|the API server] is busy (429)[: cannot {action}][: {detail}]",
+        "[{server}|the API server] is busy (429)[: cannot {action}][: {detail}]"
+        "[; it asks to wait {timeout_s} s]",
         "Wait; it is retried automatically",
         _API,
     ),
     ReasonCode.API_REDIRECTED: _Entry(
-        "[{server}|the API server] redirects[ to {address}], which is not followed",
-        "Check `server` in the kubeconfig, and whether a login page answers in its place",
+        "[{server}|a gateway in front of the API server] redirects[ to {address}], "
+        "which is not followed: it may be a login page",
+        "Log in there, or check `server` in the kubeconfig",
         _API,
     ),
     ReasonCode.API_RESPONSE_TOO_LARGE: _Entry(
@@ -311,6 +405,11 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         "Check gateways and proxies in front of the API server",
         _API,
     ),
+    ReasonCode.API_UPGRADE_STRIPPED: _Entry(
+        "something between here and the API server removes the Upgrade header of requests",
+        "Check gateways and proxies in front of the API server: they must pass upgrades on",
+        _API,
+    ),
     ReasonCode.API_UPGRADE_UNANSWERED: _Entry(
         "the server closed the connection without answering the upgrade request",
         "Check proxies and firewalls in front of the API server: they may block upgrades",
@@ -327,31 +426,44 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         "Check the node: kubectl describe node [{node}|NODE]",
         _KUBELET,
     ),
+    ReasonCode.NODE_MISSING: _Entry(
+        "[node {node}|the node of the pod] does not exist any more",
+        "Delete the pod so that it is created on another node: "
+        "kubectl delete pod[ -n {namespace}] [{pod}|POD]",
+        _KUBELET,
+    ),
     ReasonCode.KUBELET_UNREACHABLE: _Entry(
-        f"the API server cannot reach {_THE_KUBELET}[: {{detail}}]", "", _KUBELET
+        f"the API server cannot reach {_THE_KUBELET}[ at {{address}}][: {{detail}}]", "", _KUBELET
     ),
     ReasonCode.KUBELET_NO_ANSWER: _Entry(
-        f"the API server answers, but nothing comes from {_THE_KUBELET}[: {{detail}}]", "", _KUBELET
+        f"the API server answers, but {_THE_KUBELET} does not[ within {{timeout_s}} s]",
+        "Check the node: kubectl describe node [{node}|NODE]; "
+        "otherwise proxies in between, which may not pass upgrades on",
+        _KUBELET,
     ),
     ReasonCode.KUBELET_NO_ADDRESS: _Entry(
-        f"the API server has no address of {_THE_KUBELET}[: {{detail}}]", "", _KUBELET
+        "[node {node}|the node] has no address yet", "", _KUBELET
     ),
     ReasonCode.KUBELET_CERTIFICATE: _Entry(
         f"the API server does not trust {_THE_KUBELET}[: {{detail}}]",
         "Renew the kubelet's certificate; your kubeconfig is not the cause",
         _KUBELET,
     ),
+    ReasonCode.KUBELET_UNAUTHORIZED: _Entry(
+        f"{_THE_KUBELET} refuses the API server's credentials (401)",
+        "Check the API server's client certificate for kubelets; yours is not the cause",
+        _KUBELET,
+    ),
     ReasonCode.KUBELET_FORBIDDEN: _Entry(
-        f"{_THE_KUBELET} does not allow it to the API server[: {{detail}}]",
+        f"{_THE_KUBELET} does not allow it to the API server[, which it knows as {{user}}] (403)",
         "Allow nodes/proxy to the API server's user; no role of yours is the cause",
         _KUBELET,
-        BlockedBy.FORBIDDEN,
     ),
     ReasonCode.KUBELET_ERROR: _Entry(
         f"{_THE_KUBELET} answered[: {{detail}}| with an error]", "", _KUBELET
     ),
     ReasonCode.RUNTIME_UNREACHABLE: _Entry(
-        "the kubelet cannot reach the container runtime[: {detail}]", "", _RUNTIME
+        "the container runtime[ of {node}] is down[: {detail}]", "", _RUNTIME
     ),
     ReasonCode.RUNTIME_BUSY: _Entry(
         "the container runtime is busy (429)[: {detail}]",
@@ -360,7 +472,7 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ),
     ReasonCode.RUNTIME_SANDBOX_GONE: _Entry(
         "the pod's sandbox no longer exists",
-        "Delete the pod to get a new sandbox: kubectl delete pod[ -n {namespace}] [{pod}|POD]",
+        "Wait for a new sandbox; if none comes: kubectl delete pod[ -n {namespace}] [{pod}|POD]",
         _RUNTIME,
     ),
     ReasonCode.RUNTIME_ERROR: _Entry("the container runtime failed[: {detail}]", "", _RUNTIME),
@@ -450,7 +562,8 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ReasonCode.POD_PORT_CHANGED: _Entry("the port of the container has changed[ to {port}]"),
     # Port in the pod or service
     ReasonCode.PORT_REFUSED: _Entry(
-        "nothing listens on [port {port}|the port] in the pod",
+        "nothing listens on [{address}|port {port}|the port] "
+        "[of the node ({network} network)|in the pod]",
         "Check which port the container listens on, "
         "and that it listens on localhost or all addresses",
         _PORT,
@@ -491,9 +604,17 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ),
     # Tunnel
     ReasonCode.TUNNEL_LOST: _Entry("the tunnel was lost[: {cause}][: {detail}]", "", _API),
-    ReasonCode.TUNNEL_CLOSED_BY_SERVER: _Entry("the server closed the tunnel", "", _API),
+    ReasonCode.TUNNEL_CLOSED_BY_SERVER: _Entry(
+        "the server closed the tunnel[ (WebSocket code {status})][: {detail}]", "", _API
+    ),
     ReasonCode.TUNNEL_CLOSED: _Entry("the tunnel is closed", "", _API),
     ReasonCode.TUNNEL_NOT_OPEN: _Entry("the tunnel was never open", "", _API),
+    ReasonCode.TUNNEL_TIME_LIMIT: _Entry(
+        "tunnels end after [{timeout_s} s|the same time] each: "
+        "something in between has a time limit",
+        "Raise the idle or connection timeout of gateways and proxies in front of the API server",
+        _API,
+    ),
     ReasonCode.TUNNEL_SILENT: _Entry(
         "nothing has come through the tunnel[ for {timeout_s} s]",
         "Check the network (VPN, sleep?); the tunnel is being replaced",

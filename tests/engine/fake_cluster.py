@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
+from tui_forward.errors import AuthError
 from tui_forward.protocol.channels_server import ChannelsServer, ServerChannel
 from tui_forward.protocol.error_stream import (
     containerd_dial_error,
@@ -304,6 +305,7 @@ class FakeAccess:
         self._tokens = list(tokens)
         self.refreshes = 0
         self.context = "test"
+        self.pod_answers = False
 
     async def endpoint(self) -> Endpoint:
         return self._chain.endpoint
@@ -314,3 +316,9 @@ class FakeAccess:
             if len(self._tokens) > 1:
                 self._tokens.pop(0)
         return {"Authorization": f"Bearer {self._tokens[0]}"} if self._tokens else {}
+
+    def explain(self, error: AuthError) -> AuthError:
+        return error
+
+    async def check_pod(self, namespace: str, pod: str) -> bool:
+        return self.pod_answers

@@ -18,7 +18,7 @@ from tui_forward.errors import ApiError, AuthError, ConfigError, TransportError
 from tui_forward.kube import PODS, ClusterClient, ClusterClients, KubeconfigSource, WatchEventType
 from tui_forward.kube.api import watch as watch_module
 from tui_forward.kube.api.pager import Page
-from tui_forward.model import BlockedBy, Pod
+from tui_forward.model import BlockedBy, Pod, ReasonCode
 
 
 @pytest.fixture
@@ -162,8 +162,9 @@ async def test_redirect_to_another_server_is_not_followed(path: Path, api: ApiSe
         cluster = cluster_for(path)
         with pytest.raises(
             TransportError, match=f"redirects to 127.0.0.1:{other.port}, which is not followed"
-        ):
+        ) as caught:
             await names(cluster)
+        assert caught.value.code is ReasonCode.API_REDIRECTED
         assert not other.requests
         await cluster.close()
 

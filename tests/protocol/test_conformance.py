@@ -90,14 +90,14 @@ def test_client_01_sends_nothing_before_the_101() -> None:
     ("raw", "status", "message"),
     [
         (
-            encode_status_response(404, 'pods "x" not found', reason="NotFound"),
+            encode_status_response(404, 'pods "web" not found', reason="NotFound"),
             404,
-            "pod x does not exist",
+            "pod web does not exist",
         ),
         (
             encode_response(404, "pod does not exist\n"),
             404,
-            "the pod does not run: pod does not exist",
+            "pod web does not run: pod does not exist",
         ),
     ],
 )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.protocol.recording_receivers import chunk_sizes, chunked, codec_settings
 from tui_forward.errors import ProtocolError, TransportError, UpgradeError
 from tui_forward.model import ReasonCode
+from tui_forward.protocol.http_answer import read_answer
 from tui_forward.protocol.upgrade import (
     CHANNEL_BASE64_PROTOCOL,
     MAX_BODY_BYTES,
@@ -177,17 +178,11 @@ def test_recorded_refusals(case: str, size: int) -> None:
         feed(upgrade, chunked(raw, [size] * len(raw)))
     error = caught.value
     assert error.status == recorded["status"]
+    answer = read_answer(error.status, recorded["headers"].items(), body, "Whatever")
+    assert error.reason == parse_rejection(answer, pod="web")
+    assert error.status_reason == answer.status_reason
     if body.startswith(b"{"):
-        status = json.loads(body)
-        assert error.reason == parse_rejection(
-            error.status, status["message"][:500], status["reason"]
-        )
-        assert error.status_reason == status["reason"]
-    elif body:
-        assert error.reason == parse_rejection(error.status, body.decode().strip(), "")
-        assert error.status_reason == ""
-    else:
-        assert error.reason == parse_rejection(error.status, "Whatever", "")
+        assert error.status_reason == json.loads(body)["reason"]
     assert not upgrade.done
 
 

@@ -15,6 +15,7 @@ from tests.protocol.recording_receivers import (
     wire,
 )
 from tests.protocol.recordings import WEBSOCKET, Recording
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.protocol.spdy import Side
 from tui_forward.protocol.spdy.connection import MAX_QUEUED_REPLIES
 from tui_forward.protocol.spdy.fields import split_fields
@@ -193,21 +194,36 @@ def test_normal_close_is_confirmed() -> None:
     assert to_client.messages == []
 
 
-@pytest.mark.parametrize(
-    ("payload", "code", "message"),
-    [
-        (b"", 1005, "WebSocket closed with code 1005"),
-        (b"\x03\xea", 1002, "WebSocket closed with code 1002"),
-        (b"\x03\xf3oops", 1011, "WebSocket closed with code 1011: oops"),
-        (b"\x03\xf3\xff", 1011, "WebSocket closed with code 1011: \ufffd"),
-    ],
-)
-def test_other_codes_are_errors(payload: bytes, code: int, message: str) -> None:
+LOSSES = (1000, 1001, 1008, 1011, 1012, 1013, 1014, 3000, 4000, 4999)
+VIOLATIONS = (0, 999, 1002, 1003, 1004, 1006, 1007, 1009, 1010, 1015, 1016, 2999, 5000, 65535)
+
+
+@pytest.mark.parametrize("code", [*LOSSES, *VIOLATIONS])
+@pytest.mark.parametrize("reason", [b"", b"oops", b"\xff"])
+def test_every_close_code_is_a_loss_or_a_violation(code: int, reason: bytes) -> None:
     client, to_client, _, _ = connected()
-    client.receive_data(frame(payload, Opcode.CLOSE))
-    assert client.close_code == code
-    assert str(client.error) == message
+    client.receive_data(frame(code.to_bytes(2, "big") + reason, Opcode.CLOSE))
+    text = reason.decode("utf-8", "replace")
+    assert (client.close_code, client.close_reason) == (code, text)
     assert to_client.ends == [client.error]
+    if code in VIOLATIONS:
+        suffix = f": {text}" if text else ""
+        assert str(client.error) == f"WebSocket closed with code {code}{suffix}"
+        return
+    assert client.error is None
+    if code == 1000:
+        assert client.loss is None
+    else:
+        assert client.loss == Reason(
+            code=ReasonCode.TUNNEL_CLOSED_BY_SERVER, status=str(code), detail=text
+        )
+
+
+def test_empty_close_frame_is_a_loss() -> None:
+    client, to_client, _, _ = connected()
+    client.receive_data(frame(b"", Opcode.CLOSE))
+    assert to_client.ends == [None]
+    assert client.loss == Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER, status="1005")
 
 
 def test_close_reasons_are_bounded() -> None:

@@ -48,6 +48,7 @@ from tui_forward.protocol.error_stream import (
     containerd_sandbox_missing,
     forwarding_error,
 )
+from tui_forward.protocol.http_answer import HttpAnswer
 from tui_forward.protocol.upgrade_rejection import FINAL_CODES, parse_rejection
 from tui_forward.reasons import blocked_by
 from tui_forward.session.diagnosis import HEALTHY, ClusterFacts, diagnose, latest_refusal
@@ -108,6 +109,17 @@ REJECTIONS: list[tuple[int, str, str, HopKind]] = [
 ]
 
 
+def rejection(status: int, message: str, status_reason: str = "") -> Reason:
+    return parse_rejection(
+        HttpAnswer(
+            status=status,
+            message=message,
+            status_reason=status_reason,
+            is_status=bool(status_reason),
+        )
+    )
+
+
 @pytest.mark.parametrize(("cause", "hop"), DIALS, ids=[cause.code for cause, _ in DIALS])
 @pytest.mark.parametrize("facts", [KNOWN, UNREPORTED], ids=["facts", "no facts"])
 def test_hop_of_a_failed_dial(cause: Reason, hop: HopKind, facts: ClusterFacts) -> None:
@@ -122,7 +134,7 @@ def test_hop_of_a_failed_dial(cause: Reason, hop: HopKind, facts: ClusterFacts) 
 def test_hop_of_a_refused_upgrade(
     status: int, status_reason: str, message: str, hop: HopKind, facts: ClusterFacts
 ) -> None:
-    cause = parse_rejection(status, message, status_reason)
+    cause = rejection(status, message, status_reason)
     found = diagnose(forward(RECONNECTING), cause, facts)
     assert found.hop is hop
     assert found.error
@@ -142,20 +154,20 @@ def test_hop_of_a_refused_upgrade(
     ],
 )
 def test_refusal_by_the_cluster_is_final(message: str) -> None:
-    assert parse_rejection(500, message, "").code in FINAL_CODES
+    assert rejection(500, message).code in FINAL_CODES
 
 
 def test_upgrade_timeout_is_the_nodes_if_the_api_server_is_healthy() -> None:
     cause = Reason(code=ReasonCode.API_UPGRADE_TIMEOUT, timeout_s=5)
     found = diagnose(forward(RECONNECTING), cause, KNOWN)
     assert (found.hop, found.code) == (KUBELET, ReasonCode.KUBELET_NO_ANSWER)
-    assert "nothing comes from the kubelet of node-a" in found.error
+    assert found.error == "the API server answers, but the kubelet of node-a does not within 5 s"
     assert diagnose(forward(RECONNECTING), cause, UNREPORTED).hop is API
 
 
 def test_kubelet_port_distinguishes_kubelet_from_runtime() -> None:
     text = "error dialing backend: dial tcp 127.0.0.1:43493: connect: connection refused"
-    cause = parse_rejection(500, text, "")
+    cause = rejection(500, text)
     here = ClusterFacts(node=NodeDetails(name="node-a", address="127.0.0.1", port=43493))
     assert diagnose(forward(RECONNECTING), cause, here).hop is KUBELET
     there = ClusterFacts(node=NodeDetails(name="node-a", address="127.0.0.1", port=10250))
@@ -269,16 +281,14 @@ def test_no_hop_has_failed_without_a_cause() -> None:
 
 def test_texts_name_node_and_pod() -> None:
     of = forward(RECONNECTING)
-    kubelet = diagnose(of, parse_rejection(500, KUBELET_GONE, ""), KNOWN)
+    kubelet = diagnose(of, rejection(500, KUBELET_GONE), KNOWN)
     assert kubelet.error == (
-        "the API server cannot reach the kubelet of node-a: "
-        "dial tcp 192.168.0.7:10250: connect: connection refused"
+        "the API server cannot reach the kubelet of node-a at 192.168.0.7:10250: "
+        "it refuses connections"
     )
     assert "kubectl describe node node-a" in kubelet.hint
-    runtime = diagnose(
-        of, parse_rejection(500, "rpc error: code = Unavailable desc = x", ""), KNOWN
-    )
-    assert runtime.error.startswith("the kubelet cannot reach the container runtime: rpc error")
+    runtime = diagnose(of, rejection(500, "rpc error: code = Unavailable desc = x"), KNOWN)
+    assert runtime.error.startswith("the container runtime of node-a is down: rpc error")
     assert NODE.name in runtime.hint
     failure = PortForwardFailure(ReasonCode.RUNTIME_SANDBOX_GONE, 80)
     sandbox = diagnose(of, failure.reason, KNOWN)
@@ -288,7 +298,7 @@ def test_texts_name_node_and_pod() -> None:
     assert "kubectl describe pod -n shop web-1" in pending.hint
     node = ClusterFacts(node=NodeDetails(name="node-a", ready=False, trouble="it is silent"))
     assert diagnose(of, RUNNING, node).error == "node node-a is NotReady: it is silent"
-    forbidden = parse_rejection(403, 'User "x" cannot create resource "pods/portforward"', "")
+    forbidden = rejection(403, 'User "x" cannot create resource "pods/portforward"')
     found = diagnose(blocked(forbidden), forbidden, KNOWN)
     assert found.error == "not allowed to create pods/portforward in namespace shop as x"
     assert "pods/portforward" in found.hint

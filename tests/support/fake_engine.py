@@ -18,8 +18,10 @@ from tui_forward.engine.connections.owner import ConnectionOwner
 from tui_forward.engine.connections.record import ConnectionRecord
 from tui_forward.engine.forwards import connection_table, reconciler
 from tui_forward.engine.limits import Limits
+from tui_forward.engine.tunnels.late_answers import LateAnswers
 from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import (
+    AuthError,
     ConfigError,
     ForwardError,
     TransportError,
@@ -115,6 +117,12 @@ class FakeAccess:
     async def headers(self, *, refresh: bool = False) -> dict[str, str]:
         return {}
 
+    def explain(self, error: AuthError) -> AuthError:
+        return error
+
+    async def check_pod(self, namespace: str, pod: str) -> bool:
+        return False
+
 
 class FakeBackend:
     """Clusters in memory. Implements `session.local.Backend`."""
@@ -203,8 +211,10 @@ class FakePool:
         transport_cache: TransportCache,
         limits: Limits,
         on_change: Callable[[], None],
+        on_late_answer: Callable[[Reason | None], None],
     ) -> None:
         self.data_path = data_path
+        self.on_late_answer = on_late_answer
         self.access = access
         self.transport: TransportChoice | None = TransportChoice.SPDY
         self.up = False
@@ -372,7 +382,10 @@ class FakeDataPath:
             limits: Limits,
             on_change: Callable[[], None],
             forward_id: str,
+            late_answers: LateAnswers,
+            on_late_answer: Callable[[Reason | None], None],
         ) -> FakePool:
+            del forward_id, late_answers
             return FakePool(
                 self,
                 access,
@@ -380,6 +393,7 @@ class FakeDataPath:
                 transport_cache=transport_cache,
                 limits=limits,
                 on_change=on_change,
+                on_late_answer=on_late_answer,
             )
 
         monkeypatch.setattr(reconciler, "TunnelPool", make_pool)

@@ -10,6 +10,7 @@ from tests.support.faulty_stream import FaultyStream
 from tests.support.memory_stream import MemoryStream, memory_pair
 from tests.support.waiting import until
 from tests.transport.handlers import Listener
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.protocol.spdy import Side
 from tui_forward.protocol.websocket import Opcode, WebSocketConnection
 from tui_forward.transport.websocket_stream import WebSocketStream
@@ -122,7 +123,7 @@ async def test_abnormal_close_is_an_error(how: str) -> None:
     stream, server, _ = rig()
     listener = Listener(stream)
     if how == "code":
-        server.websocket.close(1011, "on fire")
+        server.websocket.close(1002, "on fire")
         server.flush()
     elif how == "text":
         server.websocket.send(b"text", opcode=Opcode.TEXT)
@@ -162,3 +163,15 @@ async def test_messages_may_arrive_in_any_chunking(pieces: list[bytes], size: in
     server.flush()
     await listener.expect(b"".join(pieces))
     stream.abort()
+
+
+async def test_close_by_a_server_that_leaves_is_a_loss() -> None:
+    stream, server, _ = rig()
+    listener = Listener(stream)
+    server.websocket.close(1001, "shutting down")
+    server.flush()
+    error = await listener.end()
+    assert error is not None
+    assert error.reason == Reason(
+        code=ReasonCode.TUNNEL_CLOSED_BY_SERVER, status="1001", detail="shutting down"
+    )

@@ -8,6 +8,7 @@ from typing import Protocol
 from tui_forward.engine.connections.local_ports import InheritedSockets
 from tui_forward.engine.host.process_lookup import ClientProcessLookup
 from tui_forward.engine.limits import Limits
+from tui_forward.engine.tunnels.late_answers import LateAnswers
 from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.model import Event, LocalAddress, Pod, PodRef, Resolution, Target
 from tui_forward.transport.access import ServerAccess
@@ -94,6 +95,7 @@ class EngineContext(Protocol):
     clusters: ClusterProvider
     limits: Limits
     transport_cache: TransportCache
+    late_answers: LateAnswers
     process_lookup: ClientProcessLookup
     inherited_sockets: InheritedSockets  # the unclaimed ones of the process before
     socket_holder: SocketHolder

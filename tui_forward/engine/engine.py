@@ -21,6 +21,7 @@ from tui_forward.engine.host.process_lookup import ClientProcessLookup
 from tui_forward.engine.host.system_monitor import SystemMonitor
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.spec_validation import validate_spec
+from tui_forward.engine.tunnels.late_answers import LateAnswers
 from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import UsageError
 from tui_forward.model import (
@@ -66,6 +67,7 @@ class Engine:
         self.socket_holder = socket_holder or NullSocketHolder()
         self.limits = limits if limits is not None else Limits()
         self.transport_cache = TransportCache()
+        self.late_answers = LateAnswers()
         self.process_lookup = ClientProcessLookup()
         self._events = EventLog()
         self._forwards: dict[str, ActiveForward] = {}

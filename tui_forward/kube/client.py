@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
+from tui_forward.errors import ApiError, TuiForwardError
 from tui_forward.kube.access.cluster_access import ClusterAccess
 from tui_forward.kube.api import details, health, pager, watch
 from tui_forward.kube.api.limits import Account
@@ -19,6 +21,7 @@ from tui_forward.kube.kubeconfig.source import KubeconfigSource
 from tui_forward.model import ApiHealth
 
 _LOG_TIMEOUT_S = 10.0
+_CHECK_TIMEOUT_S = 3.0
 
 Decoded = TypeVar("Decoded")
 
@@ -38,6 +41,18 @@ class ClusterClient(ClusterAccess):
         """Return one object."""
         what = resource.describe("get", namespace, name)
         return await self._get(resource.path(namespace, name), what, resource.decode)
+
+    async def check_pod(self, namespace: str, pod: str) -> bool:
+        """See `ServerAccess.check_pod`."""
+        what = PODS.describe("get", namespace, pod)
+        try:
+            async with asyncio.timeout(_CHECK_TIMEOUT_S):
+                await self._rest.get(PODS.path(namespace, pod), what)
+        except ApiError as error:
+            return error.status < 500
+        except (TuiForwardError, TimeoutError):
+            return False
+        return True
 
     async def pod_details(self, namespace: str, name: str) -> details.PodDetails:
         """Return one pod and its containers."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import msgspec
 from msgspec.structs import replace
 
 from tui_forward.common.redaction import redact
 from tui_forward.errors import ApiError, AuthError, TransportError, TuiForwardError
-from tui_forward.model import Reason, ReasonCode
+from tui_forward.model import BlockedBy, Reason, ReasonCode
+from tui_forward.protocol.http_answer import HttpAnswer, read_answer
+from tui_forward.protocol.upgrade_rejection import parse_forbidden, parse_gateway_answer
+from tui_forward.reasons import blocked_by
+from tui_forward.transport.access import Endpoint
 
 
 class Status(msgspec.Struct):
@@ -38,45 +43,83 @@ def parse_status(body: bytes) -> Status:
     return status if status.kind == "Status" else Status()
 
 
-def to_api_error(status_code: int, body: bytes, *, what: str, server: str) -> TuiForwardError:
-    """Return the error for an HTTP response that is not a success.
+def to_api_error(
+    status_code: int,
+    body: bytes,
+    *,
+    what: str,
+    server: str,
+    headers: Iterable[tuple[str, str]] = (),
+) -> TuiForwardError:
+    """Return the error for an HTTP response that is not a success, or that is a redirection.
 
-    The body is a Status in JSON, or plain text of a proxy or load balancer; `what` is verb,
-    resource and namespace ("list pods in namespace shop"); `server` is without credentials.
+    The body is a Status in JSON, or plain text or a page of a proxy or load balancer; `what` is
+    verb, resource and namespace ("list pods in namespace shop"); `server` is without credentials.
     """
     status = parse_status(body)
-    message = redact(status.message or body[:2000].decode("utf-8", "replace"), limit=300)
-    code = status_code if status_code >= 400 else status.code or status_code
-    if code == 401:
-        return AuthError(Reason(code=ReasonCode.AUTH_UNAUTHORIZED, server=server, action=what))
-    if code == 403:
-        # Authorizers other than RBAC, and admission, give a reason of their own.
-        by_role = _BY_ROLE.search(message)
-        reason = Reason(
-            code=ReasonCode.RBAC_FORBIDDEN,
-            action=what,
-            user=by_role["user"] if by_role else "",
-            detail="" if by_role else message,
-        )
-        return ApiError(reason, status=403, status_reason=status.reason or "Forbidden")
-    if code == 404:
-        reason = Reason(
-            code=ReasonCode.API_NOT_FOUND if status.message else ReasonCode.API_UNKNOWN_PATH,
-            server=server,
-            action=what,
-            detail=message if status.message else "",
-        )
-        return ApiError(reason, status=404, status_reason=status.reason or "NotFound")
-    if code == 410:
-        reason = Reason(code=ReasonCode.API_EXPIRED, server=server, detail=message or "Expired")
-        return ApiError(reason, status=410, status_reason=status.reason or "Expired")
-    if code == 429:
-        reason = Reason(code=ReasonCode.API_THROTTLED, server=server, action=what)
-        return ApiError(reason, status=429, status_reason=status.reason or "TooManyRequests")
-    reason = Reason(
-        code=ReasonCode.API_ERROR, server=server, status=str(code), action=what, detail=message
+    code = status_code if status_code >= 300 else status.code or status_code
+    answer = read_answer(code, headers, body)
+    if reason := parse_gateway_answer(answer):
+        detail = redact(reason.detail, limit=300)
+        return _with_status(replace(reason, server=server, action=what, detail=detail), answer)
+    message = redact(status.message or answer.message, limit=300)
+    return _with_status(_api_reason(answer, message, what=what, server=server), answer)
+
+
+def _api_reason(answer: HttpAnswer, message: str, *, what: str, server: str) -> Reason:
+    match answer.status:
+        case 401:
+            return Reason(code=ReasonCode.AUTH_UNAUTHORIZED, server=server, action=what)
+        case 403:
+            if parse_forbidden(answer).code is ReasonCode.AUTH_NO_CREDENTIALS:
+                return Reason(code=ReasonCode.AUTH_NO_CREDENTIALS, server=server)
+            # Authorizers other than RBAC, and admission, give a reason of their own.
+            by_role = _BY_ROLE.search(message)
+            return Reason(
+                code=ReasonCode.RBAC_FORBIDDEN,
+                action=what,
+                user=by_role["user"] if by_role else "",
+                detail="" if by_role else message,
+            )
+        case 404:
+            return Reason(
+                code=ReasonCode.API_NOT_FOUND if answer.is_status else ReasonCode.API_UNKNOWN_PATH,
+                server=server,
+                action=what,
+                detail=message if answer.is_status else "",
+            )
+        case 410:
+            return Reason(code=ReasonCode.API_EXPIRED, server=server, detail=message or "Expired")
+        case 429:
+            return Reason(
+                code=ReasonCode.API_THROTTLED,
+                server=server,
+                action=what,
+                timeout_s=answer.retry_after_s,
+            )
+        case status:
+            return Reason(
+                code=ReasonCode.API_ERROR,
+                server=server,
+                status=str(status),
+                action=what,
+                detail=message,
+            )
+
+
+_STATUS_REASONS = {403: "Forbidden", 404: "NotFound", 410: "Expired", 429: "TooManyRequests"}
+
+
+def _with_status(reason: Reason, answer: HttpAnswer) -> TuiForwardError:
+    if blocked_by(reason) is BlockedBy.CREDENTIALS:
+        return AuthError(reason)
+    status_reason = answer.status_reason or _STATUS_REASONS.get(answer.status, "")
+    return ApiError(
+        reason,
+        status=answer.status,
+        status_reason=status_reason,
+        retry_after_s=answer.retry_after_s,
     )
-    return ApiError(reason, status=code, status_reason=status.reason)
 
 
 def to_transport_error(error: BaseException, *, server: str) -> TransportError:
@@ -90,6 +133,14 @@ def to_transport_error(error: BaseException, *, server: str) -> TransportError:
             return TransportError(replace(cause.reason, text=text, hint=hint))
     detail = redact(str(error), limit=160) or type(error).__name__
     return TransportError(Reason(code=ReasonCode.NETWORK_RESET, server=server, detail=detail))
+
+
+def doubt_refusal(error: ApiError, endpoint: Endpoint) -> ApiError:
+    """Return another error for a 403 of a server that may have just started."""
+    if error.code is not ReasonCode.RBAC_FORBIDDEN or not endpoint.outage.may_be_starting():
+        return error
+    reason = Reason(code=ReasonCode.API_STARTING, server=endpoint.authority)
+    return ApiError(reason, status=error.status, status_reason=error.status_reason)
 
 
 def unexpected_response_error(what: str, server: str, error: Exception) -> ApiError:

@@ -252,17 +252,17 @@ class ChannelsClient(ChannelsConnection):
     def websocket_ended(self, error: ProtocolError | None) -> None:
         """Close the connection and pass the end to the handler."""
         if not self.closed:
-            if error is None and self.accepted:
+            loss = error.reason if error is not None else self.websocket.loss
+            if loss is None and self.accepted:
                 self.writable = False
                 self._receiver.eof_received()
                 self._close(None)
             else:
-                cause = Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)
                 self._close(
                     PortForwardFailure(
                         code=ReasonCode.TUNNEL_LOST,
                         port=self.port,
-                        cause=error.reason if error is not None else cause,
+                        cause=loss or Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER),
                     )
                 )
         self._handler.tunnel_ended(error)

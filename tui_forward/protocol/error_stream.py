@@ -23,6 +23,15 @@ _PREFIX: Final = re.compile(
 )
 
 
+# The resolver of the node has no ::1 for localhost, so that nothing was tried there.
+_ONLY_IPV4: Final = re.compile(
+    r"IPv4: dial tcp4 (?P<address>[0-9.]+:\d+): .*"
+    r"IPv6:? dial tcp6: address localhost: no suitable address found",
+    re.DOTALL,
+)
+_HOST_NETWORK: Final = 'in network namespace "host"'
+
+
 @dataclass(frozen=True, slots=True)
 class PortForwardFailure:
     """Why one forwarded connection failed."""
@@ -33,6 +42,8 @@ class PortForwardFailure:
     undelivered: bool = False  # the application has certainly received nothing
     cause: Reason | None = None  # why the tunnel was lost, if it was
     status: str = ""  # of an RST_STREAM, if there was one
+    address: str = ""  # the only address that was dialed, where that is known
+    network: str = ""  # "host" if the pod uses the network of its node
 
     @property
     def tunnel_lost(self) -> bool:
@@ -48,6 +59,8 @@ class PortForwardFailure:
             detail=self.text,
             cause=self.cause,
             status=self.status,
+            address=self.address,
+            network=self.network,
         )
 
     @property
@@ -103,8 +116,13 @@ def parse_failure(text: bytes | str, port: int) -> PortForwardFailure:
     match = _PREFIX.match(text)
     if match is not None:
         port = int(match["port"][:6])
+    only_ipv4 = _ONLY_IPV4.search(text)
     return PortForwardFailure(
-        code=find_code(text) or ReasonCode.CONNECTION_FAILED, port=port, text=text
+        code=find_code(text) or ReasonCode.CONNECTION_FAILED,
+        port=port,
+        text=text,
+        address=only_ipv4["address"] if only_ipv4 is not None else "",
+        network="host" if _HOST_NETWORK in text else "",
     )
 
 

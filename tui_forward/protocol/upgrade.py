@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -22,6 +21,7 @@ import h11
 from tui_forward.errors import ProtocolError, TransportError, UpgradeError
 from tui_forward.model import Reason, ReasonCode
 from tui_forward.protocol.buffers import Buffer
+from tui_forward.protocol.http_answer import join_headers, read_answer
 from tui_forward.protocol.upgrade_rejection import parse_rejection
 
 STREAM_PROTOCOL: Final = "portforward.k8s.io"
@@ -35,7 +35,6 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 64 * 1024
 
 _WEBSOCKET_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_MAX_TEXT: Final = 500
 
 
 class UpgradeKind(StrEnum):
@@ -61,8 +60,9 @@ class UpgradeRejected(UpgradeError):  # noqa: N818  # a server response, not a l
         status_reason: str = "",
         retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(reason, status=status, status_reason=status_reason)
-        self.retry_after_s = retry_after_s
+        super().__init__(
+            reason, status=status, status_reason=status_reason, retry_after_s=retry_after_s
+        )
 
 
 def accept_key(key: str) -> str:
@@ -98,6 +98,7 @@ class ClientUpgrade:
         if kind is not UpgradeKind.SPDY:
             self._protocol = TUNNEL_PROTOCOL if kind is UpgradeKind.WEBSOCKET else channel_protocol
         self._target = path
+        self._pod = path.rstrip("/").rpartition("/")[0].rpartition("/")[2]
         if kind is UpgradeKind.CHANNELS:
             self._target += "?ports=" + ",".join(str(port) for port in ports)
         self._headers = [("Host", authority), *headers, *self._upgrade_headers()]
@@ -189,7 +190,7 @@ class ClientUpgrade:
             ) from error
 
     def _switched(self, response: h11.InformationalResponse) -> None:
-        headers = _texts(response.headers)
+        headers = join_headers(_decoded(response.headers))
         upgrade = "spdy/3.1" if self.kind is UpgradeKind.SPDY else "websocket"
         if not _contains(headers, "connection", "upgrade") or not _contains(
             headers, "upgrade", upgrade
@@ -219,48 +220,22 @@ class ClientUpgrade:
 
     def _rejection(self, response: h11.Response) -> UpgradeRejected:
         status = response.status_code
-        headers = _texts(response.headers)
-        message, status_reason = _read_body(self._body[:MAX_BODY_BYTES])
-        message = message or response.reason.decode("latin-1")
-        retry_after = headers.get("retry-after", "")
+        answer = read_answer(
+            status,
+            _decoded(response.headers),
+            self._body[:MAX_BODY_BYTES],
+            response.reason.decode("latin-1"),
+        )
         return UpgradeRejected(
-            parse_rejection(status, message, status_reason),
+            parse_rejection(answer, pod=self._pod),
             status=status,
-            status_reason=status_reason,
-            retry_after_s=float(retry_after) if _is_seconds(retry_after) else None,
+            status_reason=answer.status_reason,
+            retry_after_s=answer.retry_after_s,
         )
 
 
-def _read_body(body: bytes) -> tuple[str, str]:
-    """Return message and reason of a Status body, or plain text and an empty reason."""
-    text = body.decode("utf-8", "replace").strip()
-    if text.startswith("{"):
-        try:
-            status = json.loads(text)
-        except (ValueError, RecursionError):
-            status = None
-        if isinstance(status, dict) and status.get("kind") == "Status":
-            message, reason = status.get("message"), status.get("reason")
-            return (
-                message[:_MAX_TEXT] if isinstance(message, str) else "",
-                reason[:100] if isinstance(reason, str) else "",
-            )
-    if text.startswith("<"):  # the HTML page of a proxy is no message
-        return "", ""
-    return " ".join(text[:_MAX_TEXT].split()), ""
-
-
-def _is_seconds(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 6
-
-
-def _texts(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers as text, names in lower case, repeated ones joined by commas."""
-    joined: dict[str, str] = {}
-    for name, value in headers:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        joined[key] = f"{joined[key]}, {text}" if key in joined else text
-    return joined
+def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
 
 def _contains(headers: Mapping[str, str], name: str, word: str) -> bool:

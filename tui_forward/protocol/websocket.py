@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Final, Protocol
 
 from tui_forward.errors import ProtocolError
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.protocol.buffers import Buffer
 from tui_forward.protocol.masking import Masker, apply_mask, rotate_key
 from tui_forward.protocol.spdy.connection import MAX_QUEUED_REPLIES, Side
@@ -28,6 +29,11 @@ CLOSE_PROTOCOL_ERROR: Final = 1002
 CLOSE_UNSUPPORTED: Final = 1003
 CLOSE_TOO_BIG: Final = 1009
 _CLOSE_NO_STATUS: Final = 1005
+# Codes by which a server or a gateway ends a connection that was in order (RFC 6455, section
+# 7.4.1, and the IANA registry of close codes): it leaves, restarts, is overloaded, has failed, or
+# gives no reason. The others say that this side has broken the protocol.
+LOSS_CODES: Final = frozenset({CLOSE_NORMAL, 1001, _CLOSE_NO_STATUS, 1008, 1011, 1012, 1013, 1014})
+_PRIVATE_CODES: Final = range(3000, 5000)  # of applications, which have their own meanings
 
 
 class Opcode(IntEnum):
@@ -65,7 +71,7 @@ class WebSocketReceiver(Protocol):
         """Handle the reply to a `ping`, or an unsolicited pong."""
 
     def websocket_ended(self, error: ProtocolError | None) -> None:
-        """Handle the end; `error` is None after close code 1000 or a plain end of file.
+        """Handle the end; `error` is None after an end of file, or a close code of `LOSS_CODES`.
 
         Send the queued frames (the replying close frame), then close the transport.
         """
@@ -137,10 +143,21 @@ class WebSocketConnection:
         self._control = bytearray()
         self._open_message = 0  # opcode of the incomplete message, 0 for none
         self.ended = False
-        # a violation by the peer, or its close code other than 1000
+        # a violation by the peer, or a close code of it that reports one of ours
         self.error: ProtocolError | None = None
         self.close_code: int | None = None  # of the peer's close frame; 1005 if it had none
         self.close_reason = ""
+
+    @property
+    def loss(self) -> Reason | None:
+        """Why the peer closed, if it did by another code than 1000."""
+        if self.close_code is None or self.close_code == CLOSE_NORMAL:
+            return None
+        return Reason(
+            code=ReasonCode.TUNNEL_CLOSED_BY_SERVER,
+            status=str(self.close_code),
+            detail=self.close_reason,
+        )
 
     # ----------------------------------------------------------------- sending
 
@@ -380,7 +397,7 @@ class WebSocketConnection:
         if not self._close_sent:
             self._queue_close(CLOSE_NORMAL, "")
         error = None
-        if self.close_code != CLOSE_NORMAL:
+        if self.close_code not in LOSS_CODES and self.close_code not in _PRIVATE_CODES:
             suffix = f": {self.close_reason}" if self.close_reason else ""
             error = ProtocolError(f"WebSocket closed with code {self.close_code}{suffix}")
         self._end(error)

@@ -118,7 +118,7 @@ def _refine(cause: Reason, facts: ClusterFacts) -> Reason:
     healthy = facts.health is not None and facts.health.ok is True
     if cause.code is ReasonCode.API_UPGRADE_TIMEOUT and healthy:
         # The API server answers other requests: what it waits for itself is the node.
-        return Reason(code=ReasonCode.KUBELET_NO_ANSWER, detail=reason_text(cause))
+        return Reason(code=ReasonCode.KUBELET_NO_ANSWER, timeout_s=cause.timeout_s)
     if cause.code is ReasonCode.RUNTIME_UNREACHABLE and cause.address:
         port = (facts.node.port if facts.node is not None else 0) or _KUBELET_PORT
         if cause.address.endswith(f":{port}"):

@@ -3,11 +3,47 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from tui_forward.errors import AuthError
 from tui_forward.transport.proxy_address import ProxyAddress
+
+# An API server that starts refuses everything for a fraction of a second, until it has its roles.
+_OUTAGE_S = 30.0
+_DOUBT_S = 3.0
+
+
+class OutageClock:
+    """When a server could not be reached, to tell what its first refusals (403) are worth.
+
+    `clock` returns seconds of a monotonic clock.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failed_at: float | None = None
+        self._refused_at: float | None = None
+
+    def record_failure(self) -> None:
+        """Record that no connection could be opened."""
+        self._failed_at = self._clock()
+        self._refused_at = None
+
+    def record_success(self) -> None:
+        """Record a request that was granted: the server knows its roles."""
+        self._failed_at = None
+
+    def may_be_starting(self) -> bool:
+        """Return whether a refusal received now may be that of a server that has just started."""
+        now = self._clock()
+        if self._failed_at is None or now - self._failed_at > _OUTAGE_S:
+            return False
+        if self._refused_at is None:
+            self._refused_at = now
+        return now - self._refused_at < _DOUBT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +59,8 @@ class Endpoint:
     path_prefix: str = ""  # without a trailing slash ("/k8s/clusters/c-1")
     proxy: ProxyAddress | None = None
     label: str = "the API server"  # the server in error texts
+    has_own_ca: bool = True  # False: the kubeconfig names no authority, the system's are used
+    outage: OutageClock = field(default_factory=OutageClock, compare=False, repr=False)
 
     @property
     def authority(self) -> str:
@@ -50,4 +88,14 @@ class ServerAccess(Protocol):
 
         With `refresh` the server refused the last headers with 401: get new credentials even if the
         current ones look valid. At most one refresh per response; then `AuthError`.
+        """
+
+    def explain(self, error: AuthError) -> AuthError:
+        """Return the error with what the refused credentials say about themselves (expired …)."""
+
+    async def check_pod(self, namespace: str, pod: str) -> bool:
+        """Return whether the API server answers a GET of a pod now, and knows who asks.
+
+        It tells a failure of the API server from one of what is behind it. Takes a few seconds at
+        most; never raises.
         """

@@ -9,14 +9,19 @@ import time
 from msgspec.structs import replace
 
 from tui_forward.errors import TransportError
-from tui_forward.model import ReasonCode
+from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.access import Endpoint
 from tui_forward.transport.socket_stream import SocketStream
 from tui_forward.transport.stream import ByteStream
-from tui_forward.transport.tcp import connect_timeout_error, dial_tcp
+from tui_forward.transport.tcp import dial_tcp
 from tui_forward.transport.tls_stream import TlsStream
 
 _log = logging.getLogger(__name__)
+
+_NO_CA_HINT = (
+    "Add certificate-authority to the cluster in the kubeconfig: it names none, so only the "
+    "authorities of this system are trusted"
+)
 
 
 async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
@@ -29,6 +34,7 @@ async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
     try:
         stream = await _connect(endpoint, timeout_s)
     except TransportError as error:
+        endpoint.outage.record_failure()
         duration_s = time.monotonic() - started
         _log.debug("dial %s%s failed, %.3f s: %s", endpoint.authority, via, duration_s, error)
         raise
@@ -38,14 +44,17 @@ async def connect(endpoint: Endpoint, *, timeout_s: float) -> ByteStream:
 
 async def _connect(endpoint: Endpoint, timeout_s: float) -> ByteStream:
     stream: ByteStream | None = None
-    code, proxy = ReasonCode.NETWORK_TIMEOUT, ""
+    proxy = str(endpoint.proxy) if endpoint.proxy is not None else ""
+    timed_out = Reason(code=ReasonCode.NETWORK_TIMEOUT, server=_name(endpoint))
     try:
         async with asyncio.timeout(timeout_s):
             if endpoint.proxy is not None:
                 # Imports h11 and python-socks, which most users do not need.
                 from tui_forward.transport.proxy_dialer import dial_via_proxy
 
-                proxy = str(endpoint.proxy)
+                timed_out = Reason(
+                    code=ReasonCode.NETWORK_PROXY_TIMEOUT, proxy=proxy, server=endpoint.authority
+                )
                 stream = await dial_via_proxy(
                     endpoint.proxy, endpoint.host, endpoint.port, trust=endpoint.tls
                 )
@@ -54,16 +63,35 @@ async def _connect(endpoint: Endpoint, timeout_s: float) -> ByteStream:
                     await dial_tcp(endpoint.host, endpoint.port, label=endpoint.label)
                 )
             if endpoint.tls is not None:
-                code = ReasonCode.NETWORK_TLS_TIMEOUT
+                timed_out = Reason(
+                    code=ReasonCode.NETWORK_TLS_TIMEOUT, server=_name(endpoint), proxy=proxy
+                )
                 name = endpoint.server_hostname or endpoint.host
                 secure = TlsStream(stream, endpoint.tls, name)
                 stream = secure
-                await secure.handshake()
+                await _handshake(secure, endpoint)
             connected, stream = stream, None
             return connected
     except TimeoutError:
-        failure = connect_timeout_error(endpoint.authority, endpoint.label)
-        raise TransportError(replace(failure.reason, code=code, proxy=proxy)) from None
+        raise TransportError(replace(timed_out, timeout_s=timeout_s)) from None
     finally:
         if stream is not None:
             stream.abort()
+
+
+async def _handshake(stream: TlsStream, endpoint: Endpoint) -> None:
+    try:
+        await stream.handshake()
+    except TransportError as error:
+        if error.code is ReasonCode.NETWORK_CERTIFICATE and not endpoint.has_own_ca:
+            reason = replace(error.reason, hint=_NO_CA_HINT)
+            raise TransportError(reason) from error
+        if error.code is ReasonCode.NETWORK_RESET:
+            # A plain http server may cut the connection instead of closing it.
+            reason = Reason(code=ReasonCode.NETWORK_TLS_CLOSED, server=_name(endpoint))
+            raise TransportError(reason) from error
+        raise
+
+
+def _name(endpoint: Endpoint) -> str:
+    return f"{endpoint.label} at {endpoint.authority}"

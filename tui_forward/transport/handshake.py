@@ -62,6 +62,25 @@ class _HandshakeHandler(Generic[T]):
         )
 
 
+def start_handshake(
+    stream: ByteStream,
+    request: Buffer,
+    feed: Callable[[bytes], T | None],
+    *,
+    label: str,
+    eof: Callable[[], None] | None = None,
+) -> asyncio.Future[T]:
+    """Send a request and return the future of its response; see `perform_handshake`.
+
+    Cancel the future when the response is not needed any more.
+    """
+    handler: _HandshakeHandler[T] = _HandshakeHandler(stream, feed, eof, label)
+    stream.set_handler(handler)
+    stream.write(request)
+    stream.resume_reading()
+    return handler.response
+
+
 async def perform_handshake(
     stream: ByteStream,
     request: Buffer,
@@ -77,8 +96,4 @@ async def perform_handshake(
     parser keeps what it did not use of its last piece; everything later is still in the stream,
     whose handler is replaced. `label` is the server in error texts.
     """
-    handler: _HandshakeHandler[T] = _HandshakeHandler(stream, feed, eof, label)
-    stream.set_handler(handler)
-    stream.write(request)
-    stream.resume_reading()
-    return await handler.response
+    return await start_handshake(stream, request, feed, label=label, eof=eof)

@@ -21,6 +21,7 @@ from python_socks.async_.asyncio import Proxy
 from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.errors import TransportError
 from tui_forward.model import Reason, ReasonCode
+from tui_forward.protocol.http_answer import read_answer
 from tui_forward.transport.access import join_host_port
 from tui_forward.transport.handshake import perform_handshake
 from tui_forward.transport.proxy_address import ProxyAddress
@@ -31,6 +32,11 @@ from tui_forward.transport.tls_context import create_verifying_context
 from tui_forward.transport.tls_stream import TlsStream
 
 _LABEL = "the proxy"
+_DIAL_DETAILS = {
+    ReasonCode.NETWORK_REFUSED: "it refuses connections",
+    ReasonCode.NETWORK_TIMEOUT: "no answer",
+}
+_MAX_PAGE_BYTES = 16 * 1024
 # The caller has a time limit of its own; python-socks requires one, too.
 _NO_TIMEOUT_S = 3600.0
 
@@ -45,7 +51,7 @@ async def dial_via_proxy(
     """
     if proxy.is_socks:
         return SocketStream(await _dial_socks(proxy, host, port))
-    stream: ByteStream = SocketStream(await dial_tcp(proxy.host, proxy.port, label=_LABEL))
+    stream: ByteStream = SocketStream(await _dial_proxy(proxy))
     try:
         if proxy.scheme == "https":
             # Loads the system's authorities, which takes tens of milliseconds.
@@ -58,6 +64,20 @@ async def dial_via_proxy(
         stream.abort()
         raise
     return stream
+
+
+async def _dial_proxy(proxy: ProxyAddress) -> socket.socket:
+    try:
+        return await dial_tcp(proxy.host, proxy.port, label=_LABEL)
+    except TransportError as error:
+        raise _unreachable(proxy, error) from error
+
+
+def _unreachable(proxy: ProxyAddress, error: TransportError) -> TransportError:
+    detail = error.reason.detail or _DIAL_DETAILS.get(error.code, "")
+    return TransportError(
+        Reason(code=ReasonCode.NETWORK_PROXY_UNREACHABLE, proxy=str(proxy), detail=detail)
+    )
 
 
 def _proxy_context(trust: ssl.SSLContext | None) -> ssl.SSLContext:
@@ -100,6 +120,8 @@ async def _dial_socks(proxy: ProxyAddress, host: str, port: int) -> socket.socke
     )
     try:
         return await client.connect(host, port, timeout=_NO_TIMEOUT_S)
+    except TransportError as error:
+        raise _unreachable(proxy, error) from error
     except (ProxyError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise TransportError(
@@ -135,18 +157,26 @@ async def _send_connect(stream: ByteStream, proxy: ProxyAddress, host: str, port
             ) from error
         return event if isinstance(event, h11.Response) else None
 
-    response = await perform_handshake(stream, request, feed, label=f"the proxy {proxy}")
-    if response.status_code == 407:
+    try:
+        response = await perform_handshake(stream, request, feed, label=f"the proxy {proxy}")
+    except TransportError as error:
+        if error.code in (ReasonCode.NETWORK_CLOSED, ReasonCode.NETWORK_RESET):
+            reason = Reason(code=ReasonCode.NETWORK_PROXY_CLOSED, proxy=str(proxy))
+            raise TransportError(reason) from error
+        raise
+    status = response.status_code
+    if status == 407:
         raise TransportError(Reason(code=ReasonCode.NETWORK_PROXY_AUTH, proxy=str(proxy)))
-    if not 200 <= response.status_code < 300:
-        reason = response.reason.decode("latin-1")
+    if not 200 <= status < 300:
+        code = ReasonCode.NETWORK_PROXY_REFUSED
+        if status >= 500:
+            code = ReasonCode.NETWORK_PROXY_FAILED
+        detail = f"{status} {response.reason.decode('latin-1')}"
+        title = _page_title(http)
+        if title and title not in detail:
+            detail += f", {title}"
         raise TransportError(
-            Reason(
-                code=ReasonCode.NETWORK_PROXY_REFUSED,
-                proxy=str(proxy),
-                server=target,
-                detail=f"{response.status_code} {reason}",
-            )
+            Reason(code=code, proxy=str(proxy), server=target, status=str(status), detail=detail)
         )
     if http.trailing_data[0]:
         # The server behind sends nothing before our first byte.
@@ -157,3 +187,14 @@ async def _send_connect(stream: ByteStream, proxy: ProxyAddress, host: str, port
                 detail="data of its own in the tunnel",
             )
         )
+
+
+def _page_title(http: h11.Connection) -> str:
+    """Return the title of the page that came with a refusal, as far as it has arrived."""
+    body = b""
+    try:
+        while isinstance(event := http.next_event(), h11.Data) and len(body) < _MAX_PAGE_BYTES:
+            body += bytes(event.data)
+    except h11.RemoteProtocolError:
+        return ""
+    return read_answer(500, [("Content-Type", "text/html")], body).message

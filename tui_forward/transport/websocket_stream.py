@@ -166,7 +166,9 @@ class WebSocketStream(ByteStream):
             return
         self._ended = True
         self._reading = False
-        if error is not None and self._error is None:
+        if self._error is None and error is not None:
             self._error = TransportError(Reason(code=ReasonCode.TUNNEL_LOST, cause=error.reason))
+        elif self._error is None and (loss := self._websocket.loss) is not None:
+            self._error = TransportError(loss)
         self._flush()
         self._inner.close()

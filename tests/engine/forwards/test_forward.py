@@ -42,6 +42,7 @@ from tui_forward.model import (
     Target,
     TargetKind,
 )
+from tui_forward.protocol.http_answer import HttpAnswer
 from tui_forward.protocol.upgrade_rejection import parse_rejection
 
 
@@ -500,7 +501,9 @@ async def test_forbidden_names_verb_and_resource(
         'pods "web-1" is forbidden: User "eve" cannot create resource "pods/portforward" '
         'in API group "" in the namespace "shop"'
     )
-    reason = parse_rejection(403, message, "Forbidden")
+    reason = parse_rejection(
+        HttpAnswer(status=403, message=message, status_reason="Forbidden", is_status=True)
+    )
     data_path.dial_error = ApiError(reason, status=403, status_reason="Forbidden")
     backend.resolutions["web"] = pod("web-1")
     engine.start(spec())
@@ -540,9 +543,10 @@ async def test_exception_becomes_a_state_and_a_retry(
     engine.start(spec())
     await until(lambda: engine.forwards()[1].retry_at is not None)
     forward = engine.forwards()[1]
-    assert forward.state is ForwardState.STARTING
-    assert forward.reason == "internal error: ZeroDivisionError: bug; restarting the forward"
-    assert "failed and restarts" in caplog.text
+    assert forward.state is ForwardState.CONNECTING
+    assert forward.code is ReasonCode.INTERNAL_ERROR
+    assert forward.reason == "cannot reach pod web-1: internal error: ZeroDivisionError: bug"
+    assert "a dial failed unexpectedly" in caplog.text
     assert await echo(other) == b"hello"
     await until(lambda: engine.forwards()[1].state is ForwardState.READY)
 

@@ -19,7 +19,7 @@ from tui_forward.errors import (
     TuiForwardError,
     UpgradeError,
 )
-from tui_forward.model import TransportChoice
+from tui_forward.model import ReasonCode, TransportChoice
 
 FORBIDDEN = '{"kind":"Status","reason":"Forbidden","message":"pods \\"web-1\\" is forbidden"}'
 NOT_FOUND = '{"kind":"Status","reason":"NotFound","message":"pods \\"web-1\\" not found"}'
@@ -94,7 +94,7 @@ async def test_error_of_the_cluster_is_reported_when_no_transport_works() -> Non
         error = await dial_error(cluster)
         assert isinstance(error, UpgradeError)
         assert error.reason.tried == ("spdy", "websocket", "channels")
-        assert "400: Upgrade request required (tried spdy, websocket" in error.message
+        assert error.code is ReasonCode.API_UPGRADE_STRIPPED
         assert error.status == 400
         assert cache.get("test") is None
 

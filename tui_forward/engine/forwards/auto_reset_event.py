@@ -17,6 +17,10 @@ class AutoResetEvent:
         """Wake the waiter. Idempotent until it waits again."""
         self._event.set()
 
+    def clear(self) -> None:
+        """Forget a `set` that nothing has waited for."""
+        self._event.clear()
+
     async def wait(self, delay_s: float | None = None) -> None:
         """Wait for `set`, at most `delay_s` seconds; a `set` before the call counts too."""
         timer = None

@@ -1,12 +1,15 @@
 """Delay before the next attempt: in proportion to the outage, with full jitter.
 
-Pure: the caller has the clock and does the waiting. Full jitter (a uniform draw between
-zero and the growing bound) keeps fifty forwards that lost the same API server from coming
-back in step.
+Pure: the caller has the clock and does the waiting. Jitter (a uniform draw below the growing
+bound) keeps fifty forwards that lost the same API server from coming back in step.
+
+However an attempt ends, and whatever hurries the next one, `earliest_s` keeps a pause between
+them.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 
@@ -15,6 +18,11 @@ from collections.abc import Callable
 _OUTAGE_FRACTION = 0.15
 # So many forwards may dial at full speed; more of them share it.
 _FULL_SPEED_DIALS = 4
+# Attempts that begin within so many seconds of each other are rare but for retries; after a few
+# of them the pause doubles, up to this time.
+_QUICK_ATTEMPT_S = 1.0
+_FREE_QUICK_ATTEMPTS = 8
+_MAX_DOUBLINGS = 10
 
 
 class Backoff:
@@ -30,15 +38,33 @@ class Backoff:
         first_s: float = 0.1,  # bound of the first delay
         longest_s: float = 15.0,  # bound that no delay exceeds
         stable_s: float = 2.0,  # how long a success must hold to count
+        shortest_s: float = 0.05,  # between the beginnings of two attempts
         draw: Callable[[], float] = random.random,  # from [0, 1)
     ) -> None:
         self._first_s = first_s
         self._longest_s = longest_s
         self._stable_s = stable_s
+        self._shortest_s = shortest_s
+        self._attempted_at = -math.inf
+        self._quick_attempts = 0  # in a row
         self._draw = draw
         self.failures = 0  # since the last success that lasted
         self._started_at: float | None = None
         self._succeeded_at: float | None = None
+
+    def attempted(self, now: float) -> None:
+        """Record the beginning of an attempt at `now`."""
+        is_quick = now - self._attempted_at < _QUICK_ATTEMPT_S
+        self._quick_attempts = self._quick_attempts + 1 if is_quick else 0
+        self._attempted_at = now
+
+    def earliest_s(self, now: float) -> float:
+        """Return how long the next attempt must wait at least, whatever the reason for it."""
+        pause = self._shortest_s
+        if self._quick_attempts > _FREE_QUICK_ATTEMPTS:
+            excess = min(self._quick_attempts - _FREE_QUICK_ATTEMPTS, _MAX_DOUBLINGS)
+            pause = min(_QUICK_ATTEMPT_S, pause * 2**excess)
+        return max(0.0, self._attempted_at + pause - now)
 
     def succeeded(self, now: float) -> None:
         """Record a success at `now` (monotonic seconds)."""
@@ -59,7 +85,8 @@ class Backoff:
         if self._started_at is None:
             self._started_at = now
         self.failures += 1
-        return self._draw() * self.bound_s(now, competitors=competitors)
+        bound = self.bound_s(now, competitors=competitors)
+        return max(self._shortest_s, self._draw() * bound)
 
     def bound_s(self, now: float, *, competitors: int = 1) -> float:
         """Return the upper bound of a delay that begins now."""

@@ -260,7 +260,6 @@ class ActiveForward:
 
     async def _run(self) -> None:
         while True:
-            delay = 0.0
             try:
                 watch = self._reconciler.watch()
                 async with asyncio.TaskGroup() as tasks:
@@ -272,6 +271,8 @@ class ActiveForward:
                 delay = self._reconciler.record_crash(error)
             finally:
                 await self._reconciler.release()
+            # What has set it until now belongs to the attempt that failed.
+            self._wake.clear()
             await self._wake.wait(delay)
 
     async def _listen_and_follow(self) -> None:

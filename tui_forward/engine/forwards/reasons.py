@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
+    HopKind,
     PodRef,
     Reason,
     ReasonCode,
@@ -18,7 +18,7 @@ from tui_forward.model import (
     TransportChoice,
     Unresolved,
 )
-from tui_forward.reasons import blocked_by, mentions_pod, one_line
+from tui_forward.reasons import blocked_by, failed_hop, mentions_pod, one_line
 
 # Failures that all forwards of a context share, whatever their pods.
 _OF_CONTEXT = ("auth.", "config.", "network.", "tunnel.", "api.upgrade_timeout")
@@ -29,15 +29,16 @@ def affects_all_pods(reason: Reason) -> bool:
     return reason.code.startswith(_OF_CONTEXT)
 
 
-def dial_failed(error: TuiForwardError, target: Target, pod: PodRef) -> Reason:
+def dial_failed(failure: Reason, target: Target, pod: PodRef) -> Reason:
     """Return why no tunnel to a pod could be opened."""
     reason = replace(
-        error.reason,
-        text=one_line(error.reason.text),
-        namespace=error.reason.namespace or target.namespace,
-        node=error.reason.node or pod.node,
+        failure,
+        text=one_line(failure.text),
+        namespace=failure.namespace or target.namespace,
+        node=failure.node or pod.node,
     )
-    if blocked_by(reason) is None and not mentions_pod(reason, pod.name):
+    of_node = failed_hop(reason) in (HopKind.KUBELET, HopKind.RUNTIME)
+    if blocked_by(reason) is None and not of_node and not mentions_pod(reason, pod.name):
         reason = replace(reason, dialed_pod=pod.name)
     return reason
 

@@ -20,7 +20,7 @@ from tui_forward.engine.forwards.connection_queue import ConnectionQueue
 from tui_forward.engine.forwards.pod_monitor import PodMonitor
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.engine.tunnels.pool import TunnelPool
-from tui_forward.errors import ApiError, ForwardError, TuiForwardError
+from tui_forward.errors import ApiError, ForwardError, TransportError, TuiForwardError
 from tui_forward.model import (
     ForwardSpec,
     PodRef,
@@ -44,8 +44,13 @@ _STALE_REPORT_S = 0.25
 _CLOSE_TIMEOUT_S = 5.0
 # A gone sandbox counts as the cause of a missing pod for this long.
 _SANDBOX_CAUSE_S = 3.0
+# An API server that has just started knows its roles within a fraction of a second.
+_STARTING_RETRY_S = 0.5
+# Longest pause that a server can ask for (`Retry-After`).
+_MAX_RETRY_AFTER_S = 60.0
 # How long a tunnel may take to answer a probe.
 _PROBE_TIMEOUT_S = 3.0
+_UNANSWERED = frozenset({ReasonCode.API_UPGRADE_TIMEOUT, ReasonCode.KUBELET_NO_ANSWER})
 
 
 class Reconciler:
@@ -179,9 +184,12 @@ class Reconciler:
     def _count_dialing(self) -> int:
         return self._engine.count_connecting(self._spec.target.context)
 
-    def _delay_after(self, reason: Reason, now: float) -> float:
+    def _delay_after(self, reason: Reason, now: float, at_least_s: float = 0.0) -> float:
+        if reason.code is ReasonCode.API_STARTING:
+            return _STARTING_RETRY_S
         if blocked_by(reason) is None:
-            return self._backoff.failed(now, competitors=self._count_dialing())
+            delay = self._backoff.failed(now, competitors=self._count_dialing())
+            return max(delay, min(at_least_s, _MAX_RETRY_AFTER_S))
         delay = _BLOCKED_RETRY_S[min(self._blocked_attempts, len(_BLOCKED_RETRY_S) - 1)]
         self._blocked_attempts += 1
         return delay
@@ -227,10 +235,12 @@ class Reconciler:
         if isinstance(cause, TuiForwardError):
             self._failure = cause.reason
             delay = self._delay_after(cause.reason, now)
+            self._retry_at = now + delay
             self._recorder.advance(state_machine.DialFailed(cause.reason, time.time() + delay))
             return delay
         _log.error("%s failed and restarts", self._name, exc_info=error)
         delay = max(1.0, self._backoff.failed(now, competitors=self._count_dialing()))
+        self._retry_at = now + delay
         detail = f"{type(cause).__name__}: {error_text(cause)}"
         self._failure = Reason(code=ReasonCode.INTERNAL_ERROR, detail=detail)
         failed = Reason(code=ReasonCode.FORWARD_FAILED, detail=detail)
@@ -239,10 +249,11 @@ class Reconciler:
 
     async def _reconcile(self) -> float | None:
         """Act on the difference between target and pool; return the seconds until the next run."""
-        if self.pool is not None and self._was_up and not self.pool.up:
-            await self._process_loss(self.pool)
         if self._dial is not None and self._dial.done():
             self._process_dial(self._dial)
+        # After the dial: a tunnel may be up and gone before this task runs.
+        if self.pool is not None and self._was_up and not self.pool.up:
+            await self._process_loss(self.pool)
         resolution = self.resolution
         if isinstance(resolution, Unresolved):
             await self._stop_dial()
@@ -266,8 +277,11 @@ class Reconciler:
                 state_machine.PodMoved(reasons.pod_moved(self._connected, resolution))
             )
         now = time.monotonic()
-        if now < self._retry_at:
-            return self._retry_at - now
+        # The only place that dials. Not even an event that ends a delay makes it spin.
+        pause = max(self._retry_at - now, self._backoff.earliest_s(now))
+        if pause > 0:
+            return pause
+        self._backoff.attempted(now)
         self._start_dial(resolution)
         return None
 
@@ -287,6 +301,8 @@ class Reconciler:
                 limits=self._engine.limits,
                 on_change=self._pool_changed,
                 forward_id=self._forward_id,
+                late_answers=self._engine.late_answers,
+                on_late_answer=self._process_late_answer,
             )
         await self.pool.connect(resolved.pod, resolved.port)
 
@@ -300,22 +316,12 @@ class Reconciler:
         """Process the end of a dial."""
         resolved, pool, self._dial = self._dial_target, self.pool, None
         assert resolved is not None
-        if dial.cancelled():
+        if dial.cancelled() and self._was_aborted:
             return  # by `restart`
         now = time.monotonic()
-        try:
-            dial.result()
-        except TuiForwardError as error:
-            self._failure = error.reason
-            delay = self._delay_after(error.reason, now)
-            self._failed_at = now
-            self._retry_at = now + delay
-            if isinstance(error, ApiError) and error.not_found and self._watch is not None:
-                self._watch.invalidate(resolved.pod.uid)
-            self.waits_for_cluster = reasons.affects_all_pods(error.reason)
-            reason = reasons.dial_failed(error, self._spec.target, resolved.pod)
-            self._recorder.last_event = reason_text(reason)
-            self._recorder.advance(state_machine.DialFailed(reason, time.time() + delay))
+        failure = _dial_failure(dial)
+        if failure is not None:
+            self._process_dial_failure(failure, resolved, now)
             return
         assert pool is not None
         before, self._connected = self._connected, resolved
@@ -328,6 +334,35 @@ class Reconciler:
             self._moved_at = now
             self._recorder.record(TimelineKind.POD, f"{before.pod.name} → {resolved.pod.name}")
         self._was_up = True
+
+    def _process_dial_failure(self, error: TuiForwardError, resolved: Resolved, now: float) -> None:
+        self._failure = error.reason
+        asked_s = (error.retry_after_s or 0.0) if isinstance(error, ApiError) else 0.0
+        delay = self._delay_after(error.reason, now, asked_s)
+        self._failed_at = now
+        self._retry_at = now + delay
+        gone = isinstance(error, ApiError) and error.not_found
+        if gone and error.code is not ReasonCode.NODE_MISSING and self._watch is not None:
+            self._watch.invalidate(resolved.pod.uid)
+        self.waits_for_cluster = reasons.affects_all_pods(error.reason)
+        reason = reasons.dial_failed(error.reason, self._spec.target, resolved.pod)
+        self._recorder.last_event = reason_text(reason)
+        self._recorder.advance(state_machine.DialFailed(reason, time.time() + delay))
+
+    def _process_late_answer(self, reason: Reason | None) -> None:
+        """Replace "no answer" by what the API server says about it at last; see `LateAnswers`."""
+        failure, resolved = self._failure, self._dial_target
+        if resolved is None or failure is None or failure.code not in _UNANSWERED:
+            return
+        if reason is None:  # the node answers again
+            self._retry_by(0.0)
+            return
+        self._failure = reason
+        shown = reasons.dial_failed(reason, self._spec.target, resolved.pod)
+        self._recorder.last_event = reason_text(shown)
+        remaining_s = self._retry_at - time.monotonic()
+        retry_at = time.time() + remaining_s if self._dial is None and remaining_s > 0 else None
+        self._recorder.advance(state_machine.DialFailed(shown, retry_at))
 
     def _keep_pod(self, before: Resolved, now: Resolved, pool: TunnelPool) -> None:
         """Publish that the pool is connected to the resolved pod."""
@@ -359,6 +394,18 @@ class Reconciler:
         if self.pool is None or self.pool.up != self._was_up:
             self._wake.set()
         self._engine.changed()
+
+
+def _dial_failure(dial: asyncio.Task[None]) -> TuiForwardError | None:
+    """Return why a dial has failed, whatever ended it; None if it has not."""
+    if dial.cancelled():
+        return TransportError(Reason(code=ReasonCode.TUNNEL_NOT_OPEN))
+    error = dial.exception()
+    if error is None or isinstance(error, TuiForwardError):
+        return error
+    _log.error("a dial failed unexpectedly", exc_info=error)
+    detail = f"{type(error).__name__}: {error_text(error)}"
+    return ForwardError(Reason(code=ReasonCode.INTERNAL_ERROR, detail=detail))
 
 
 def _same_tunnels(one: Resolved, other: Resolution) -> bool:

@@ -28,6 +28,7 @@ from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel
 from tui_forward.engine.tunnels.dialer import Connect, Dialer
 from tui_forward.engine.tunnels.draining_tunnels import DrainingTunnels
+from tui_forward.engine.tunnels.late_answers import LateAnswers, OnAnswer
 from tui_forward.engine.tunnels.pool_growth import PoolGrowth
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.engine.tunnels.transport_cache import TransportCache
@@ -52,7 +53,7 @@ class TunnelPool:
     """Tunnels to one pod. Belongs to one event loop; not thread-safe.
 
     `on_change` is called (synchronously, must not raise) whenever `up`, `tunnels`, `transport` or
-    `round_trip_s` changed. Tests bring their own `connect`.
+    `round_trip_s` changed; `on_late_answer` as in `Dialer`. Tests bring their own `connect`.
     """
 
     def __init__(
@@ -65,6 +66,8 @@ class TunnelPool:
         on_change: Callable[[], None],
         forward_id: str = "",
         connect: Connect = connect,
+        late_answers: LateAnswers | None = None,
+        on_late_answer: OnAnswer = lambda _: None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._log = ForwardLogger(_log, forward_id, access.context)
@@ -75,6 +78,8 @@ class TunnelPool:
             limits=limits,
             forward_id=forward_id,
             connect=connect,
+            late_answers=late_answers,
+            on_late_answer=on_late_answer,
         )
         self._limits = limits
         self._on_change = on_change
@@ -196,6 +201,7 @@ class TunnelPool:
     async def close(self) -> None:
         """Cut everything and wait for it. Idempotent; the pool cannot be used afterwards."""
         self._closed = True
+        self._dialer.close()
         for tunnel in [*self._tunnels, *self._draining]:
             self._tunnels.remove(tunnel)
             self._draining.discard(tunnel)
@@ -273,6 +279,7 @@ class TunnelPool:
         self._draining.discard(tunnel)
         if not self._tunnels.remove(tunnel) or self._is_legacy:
             return
+        self._growth.record_loss()
         self._log.warning("lost a tunnel, %d left: %s", len(self._tunnels), error.message)
         if not self._tunnels:
             self._go_down(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -14,6 +15,7 @@ from tui_forward.errors import TuiForwardError
 
 _MIN_RETRY_S: Final = 0.5
 _MAX_RETRY_S: Final = 30.0
+_STABLE_S: Final = 2.0  # how long a tunnel must last to count as a success
 
 
 class PoolGrowth:
@@ -43,6 +45,7 @@ class PoolGrowth:
         self._dials: set[asyncio.Task[None]] = set()
         self._retry_at = 0.0
         self._retry_delay_s = _MIN_RETRY_S
+        self._dialed_at = -math.inf
         self.spare = limits.spare  # how many idle tunnels to keep
 
     @property
@@ -91,26 +94,38 @@ class PoolGrowth:
             and len(self._dials) < self._limits.parallel_dials
             and len(self._tunnels) + len(self._dials) < self._limits.max_tunnels
         ):
-            dial = spawn(self._dial_one(), name="tunnel dial", on_error=self._back_off)
+            dial = spawn(self._dial_one(), name="tunnel dial")
             self._dials.add(dial)
             dial.add_done_callback(self._settled)
 
     async def _dial_one(self) -> None:
         generation = self._generation
+        is_kept = False
         try:
             tunnel = await self._dial()
-        except TuiForwardError as error:
+            is_kept = tunnel.up
+        except TuiForwardError:
             # The forward continues with the tunnels it has; if those end, its next `connect`
             # fails with the reason.
-            self._back_off(error)
             return
-        self._retry_delay_s = _MIN_RETRY_S
+        finally:
+            # However the dial has ended, canceled included.
+            if not is_kept:
+                self._back_off()
         if generation != self._generation or not tunnel.up:
             self._on_unneeded(tunnel)
         else:
+            self._dialed_at = self._loop.time()
             self._on_dialed(tunnel)
 
-    def _back_off(self, _: BaseException) -> None:
+    def record_loss(self) -> None:
+        """Record that a tunnel has ended: if soon after a dial, the next dial waits."""
+        if self._loop.time() - self._dialed_at < _STABLE_S:
+            self._back_off()
+        else:
+            self._retry_delay_s = _MIN_RETRY_S
+
+    def _back_off(self) -> None:
         self._retry_at = self._loop.time() + self._retry_delay_s
         self._retry_delay_s = min(2 * self._retry_delay_s, _MAX_RETRY_S)
 

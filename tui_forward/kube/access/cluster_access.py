@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.errors import AuthError, ConfigError
@@ -17,6 +20,7 @@ from tui_forward.kube.auth.credentials import (
     CredentialSource,
     HeaderList,
 )
+from tui_forward.kube.auth.validity import explain_refusal
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext
 from tui_forward.kube.kubeconfig.source import KubeconfigSource, Signature, file_signatures
 from tui_forward.kube.proxy_selection import select_proxy
@@ -29,12 +33,19 @@ _SUCCESSORS = {
 }
 
 
+# Another credential would not be valid earlier: the clock is the first suspect.
+_WRONG_CLOCK = (ReasonCode.AUTH_TOKEN_NOT_YET_VALID, ReasonCode.AUTH_CERTIFICATE_NOT_YET_VALID)
+_HIDDEN_CERTIFICATE = (
+    "Use a token, or connect to the API server itself: what terminates TLS in between hides the "
+    "client certificate of the kubeconfig"
+)
+
+
 class RequestAuth(NamedTuple):
     """Endpoint and credentials of one request."""
 
     endpoint: Endpoint
     headers: HeaderList  # a name may repeat
-    hint: str  # for the user, if the server refuses them
 
 
 class ClusterAccess:
@@ -98,8 +109,27 @@ class ClusterAccess:
         source = self._current_source()
         credentials = await self._credentials(source, refresh=refresh)
         return RequestAuth(
-            await self._endpoint_for(source, credentials), source.headers(credentials), source.hint
+            await self._endpoint_for(source, credentials), source.headers(credentials)
         )
+
+    def explain(self, error: AuthError) -> AuthError:
+        """See `ServerAccess.explain`."""
+        source, credentials = self._credential_source, self._last_credentials
+        code, reason = error.reason.code, error.reason
+        if source is None or credentials is None or reason.gateway:
+            return error
+        if code is ReasonCode.AUTH_NO_CREDENTIALS:
+            if not credentials.authorization and credentials.certificate is not None:
+                return AuthError(replace(reason, user=source.user_name, hint=_HIDDEN_CERTIFICATE))
+            return AuthError(replace(reason, user=source.user_name))
+        if code is not ReasonCode.AUTH_UNAUTHORIZED:
+            return error
+        reason = explain_refusal(
+            credentials, user=source.user_name, server=self.server, now=time.time()
+        )
+        if reason.code in _WRONG_CLOCK:
+            return AuthError(reason)
+        return AuthError(replace(reason, hint=source.hint))
 
     async def credentials_changed(self, since: Signature | None = None) -> None:
         """Wait until a file that credentials come from changes. Safe to cancel.
@@ -117,8 +147,8 @@ class ClusterAccess:
         refused = self._last_credentials
         credentials = await source.credentials(refresh=refresh)
         if refresh and credentials == refused and not source.can_refresh:
-            reason = Reason(code=ReasonCode.AUTH_UNAUTHORIZED, server=self.server, hint=source.hint)
-            raise AuthError(reason)
+            reason = Reason(code=ReasonCode.AUTH_UNAUTHORIZED, server=self.server)
+            raise self.explain(AuthError(reason))
         self._last_credentials = credentials
         return credentials
 
@@ -182,6 +212,7 @@ def _make_endpoint(
         tls=create_client_context(cluster, certificate) if secure else None,
         server_hostname=cluster.tls_server_name or None if secure else None,
         path_prefix=parts.path.rstrip("/"),
+        has_own_ca=bool(cluster.ca_data or cluster.ca_file),
         proxy=select_proxy(
             host, port, tls=secure, proxy_url=cluster.proxy_url, environ=environ, origin=origin
         ),

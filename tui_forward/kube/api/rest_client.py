@@ -18,7 +18,12 @@ from tui_forward.kube.access.cluster_access import ClusterAccess
 from tui_forward.kube.api.content_encoding import ContentDecoder
 from tui_forward.kube.api.limits import MAX_ERROR_BYTES, MAX_OBJECT_BYTES, Account
 from tui_forward.kube.auth.credentials import HeaderList
-from tui_forward.kube.errors import to_api_error, to_transport_error, unexpected_response_error
+from tui_forward.kube.errors import (
+    doubt_refusal,
+    to_api_error,
+    to_transport_error,
+    unexpected_response_error,
+)
 from tui_forward.kube.http_import import import_in_thread
 from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.access import Endpoint
@@ -111,7 +116,7 @@ class RestClient:
         """
         refresh = False
         while True:
-            endpoint, credentials, hint = await self.access.request_auth(refresh=refresh)
+            endpoint, credentials = await self.access.request_auth(refresh=refresh)
             if compress is None:
                 compress = self._should_compress(endpoint)
             headers = HeaderList(
@@ -124,6 +129,7 @@ class RestClient:
             )
             async with self._response(endpoint, target, headers, read_timeout_s) as response:
                 if response.status in _SUCCESS:
+                    endpoint.outage.record_success()
                     self._check_encoding(response, gzip=compress)
                     yield response
                     return
@@ -134,10 +140,16 @@ class RestClient:
                     )
                 if response.status != 401 or refresh:
                     error = to_api_error(
-                        response.status, body, what=what, server=self.access.server
+                        response.status,
+                        body,
+                        what=what,
+                        server=self.access.server,
+                        headers=response.headers.items(),
                     )
                     if isinstance(error, AuthError):
-                        error = AuthError(error.reason, hint=hint)
+                        error = self.access.explain(error)
+                    elif isinstance(error, ApiError) and error.forbidden:
+                        error = doubt_refusal(error, endpoint)
                     _log.warning("%s", error)
                     raise error
             refresh = True

@@ -141,13 +141,18 @@ class CredentialSource:
         return self._provider is not None and not self._user.token and not self._user.username
 
     @property
+    def user_name(self) -> str:
+        """Name of the user in the kubeconfig; empty if the context names none."""
+        return self._user.name
+
+    @property
     def hint(self) -> str:
         """Advice for the user when the server refuses these credentials."""
         user, where = self._user, self._user.source or "the kubeconfig"
         if user.token_file:
             return f"Check the token in {user.token_file}; forwards that wait for it resume"
         if user.token:
-            return f'The token of user "{user.name}" may have expired: replace it in {where}'
+            return f'Replace the token of user "{user.name}" in {where}, or log in again'
         if user.username:
             return f'Check name and password of user "{user.name}" in {where}'
         if user.exec is not None:
@@ -156,11 +161,11 @@ class CredentialSource:
         if user.auth_provider is not None:
             return f'Log in again with the tool that made user "{user.name}"'
         if user.certificate_data or user.certificate_file:
-            return f'The client certificate of user "{user.name}" may have expired: renew it'
+            return f'Renew the client certificate of user "{user.name}" in {where}'
         return (
-            f'User "{user.name}" has no credentials: add some to {where}'
+            f'Add credentials to user "{user.name}" in {where}'
             if user.name
-            else (f"The context has no user: add one to {where}")
+            else f"Add a user with credentials to the context in {where}"
         )
 
     def headers(self, credentials: Credentials) -> HeaderList:
