@@ -77,10 +77,15 @@ class Engine:
         self._connection_ids = itertools.count(1)
         self._totals = SessionTotals()
         self._histories = TrafficHistories()
+        self._blocked = asyncio.Event()
+        self._connected = asyncio.Event()  # set by each new connection
         self.version = 0  # grows with every change, except for counters and rates
         self._closed = False
         self._tasks = [
-            spawn_restarting(HeapTrimmer(self._heap_activity).run, name="heap trimmer"),
+            spawn_restarting(
+                HeapTrimmer(self._heap_activity, wait_for_activity=self._wait_for_connections).run,
+                name="heap trimmer",
+            ),
             spawn_restarting(self._record_histories, name="traffic histories"),
         ]
         if monitor_system:
@@ -234,6 +239,10 @@ class Engine:
         """Whether a forward needs action by the user."""
         return any(forward.state is ForwardState.BLOCKED for forward in self._forwards.values())
 
+    async def wait_blocked(self) -> None:
+        """Wait until `blocked` is true. Safe to cancel."""
+        await self._blocked.wait()
+
     def forwards(self) -> tuple[Forward, ...]:
         """Return all forwards, oldest first."""
         return tuple(forward.snapshot() for forward in self._forwards.values())
@@ -267,6 +276,7 @@ class Engine:
 
     def histories(self) -> tuple[TrafficHistory, ...]:
         """Return the traffic history of each forward."""
+        self._histories.sample(self.forwards(), time.monotonic())
         return self._histories.export()
 
     def events(self, since: int = 0) -> AsyncIterator[Event]:
@@ -286,7 +296,16 @@ class Engine:
     async def _record_histories(self) -> None:
         while True:
             self._histories.sample(self.forwards(), time.monotonic())
+            await self._wait_for_connections()
+            # The seconds without a connection are without traffic.
+            self._histories.sample(self.forwards(), time.monotonic())
             await asyncio.sleep(_HISTORY_INTERVAL_S)
+
+    async def _wait_for_connections(self) -> None:
+        """Wait until a connection is open: without one nothing moves."""
+        while all(forward.is_idle for forward in self._forwards.values()):
+            self._connected.clear()
+            await self._connected.wait()
 
     def _heap_activity(self) -> int:
         totals = self.totals(self.forwards())
@@ -299,6 +318,7 @@ class Engine:
 
     def next_connection_id(self) -> int:
         """See `EngineContext`."""
+        self._connected.set()
         return next(self._connection_ids)
 
     def emit(self, event: Event) -> None:
@@ -308,6 +328,10 @@ class Engine:
     def changed(self) -> None:
         """See `EngineContext`."""
         self.version += 1
+        if self.blocked:
+            self._blocked.set()
+        else:
+            self._blocked.clear()
 
     def became_ready(self, context: str) -> None:
         """See `EngineContext`."""

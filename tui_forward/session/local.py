@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -42,8 +43,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Interval of kubeconfig checks (a few stat(2)). Shorter while a forward waits for a login.
-_CHECK_INTERVAL_S = 1.0
+# Intervals of kubeconfig checks (a few stat(2)): while all is well, while an API server cannot be
+# used, and while a forward waits for a login.
+_CHECK_INTERVAL_S = 5.0
+_UNHEALTHY_CHECK_INTERVAL_S = 1.0
 _BLOCKED_CHECK_INTERVAL_S = 0.1
 # The engine's modules take 0.1 s to load. The cluster is shown first; the modules are loaded
 # before the first forward is started.
@@ -301,15 +304,24 @@ class LocalSession:
             await self._engine_or_none.close()
         await self._backend.close()
 
+    async def _wait_for_next_check(self) -> None:
+        engine = self._engine_or_none
+        if engine is not None and engine.blocked:
+            await asyncio.sleep(_BLOCKED_CHECK_INTERVAL_S)
+            return
+        is_healthy = all(health.ok is not False for health in self._backend.health())
+        if engine is None or not is_healthy:
+            await asyncio.sleep(_UNHEALTHY_CHECK_INTERVAL_S)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CHECK_INTERVAL_S):
+                await engine.wait_blocked()
+
     async def _watch_kubeconfig(self) -> None:
         """Retry everything that waits for credentials after a login in another terminal."""
-        revision, checked_at = self._backend.revision(), time.monotonic()
+        revision = self._backend.revision()
         while True:
-            await asyncio.sleep(_BLOCKED_CHECK_INTERVAL_S)
-            blocked = self._engine_or_none is not None and self._engine_or_none.blocked
-            if not blocked and time.monotonic() - checked_at < _CHECK_INTERVAL_S:
-                continue
-            checked_at = time.monotonic()
+            await self._wait_for_next_check()
             latest = self._backend.revision()
             changed = self._backend.has_changed(revision, latest)
             revision = latest

@@ -81,3 +81,37 @@ async def test_trimmed_memory_is_returned_to_the_system() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert len(kept) == 10
+
+
+async def test_idle_heap_is_not_checked() -> None:
+    count = 0
+    active = asyncio.Event()
+
+    trims = 0
+
+    def read() -> int:
+        nonlocal count
+        count += 1
+        return 10 * MIB if active.is_set() else 0
+
+    def trim(_pad: int) -> int:
+        nonlocal trims
+        trims += 1
+        if trims == 2:  # nothing is left to trim
+            active.clear()
+        return 1
+
+    async def wait() -> None:
+        await active.wait()
+
+    trimmer = HeapTrimmer(read, wait_for_activity=wait, trim=trim, every_s=0.001)
+    task = asyncio.create_task(trimmer.run())
+    for _ in range(2):
+        before = count
+        for _ in range(50):
+            await asyncio.sleep(0.0001)
+        assert count <= before + 1
+        active.set()
+        await until(lambda: trims == 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

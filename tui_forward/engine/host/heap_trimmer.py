@@ -12,7 +12,7 @@ import ctypes
 import gc
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 _log = logging.getLogger(__name__)
 
@@ -39,17 +39,20 @@ def _find_malloc_trim() -> Callable[[int], int] | None:
 class HeapTrimmer:
     """Trims the heap after traffic.
 
-    `activity` returns how many bytes were moved so far; it only ever grows.
+    `activity` returns how many bytes were moved so far; it only ever grows. While that cannot grow,
+    `wait_for_activity` waits; it is used when nothing is left to trim.
     """
 
     def __init__(
         self,
         activity: Callable[[], int],
         *,
+        wait_for_activity: Callable[[], Awaitable[None]] | None = None,
         trim: Callable[[int], int] | None = None,
         every_s: float = _CHECK_INTERVAL_S,
     ) -> None:
         self._activity = activity
+        self._wait_for_activity = wait_for_activity
         self._trim = trim if trim is not None else _find_malloc_trim()
         self._every_s = every_s
 
@@ -60,6 +63,8 @@ class HeapTrimmer:
         trimmed_at = latest = self._activity()
         quiet_checks = 0
         while True:
+            if latest - trimmed_at < _MIN_ACTIVITY and self._wait_for_activity is not None:
+                await self._wait_for_activity()
             await asyncio.sleep(self._every_s)
             now = self._activity()
             quiet_checks = quiet_checks + 1 if now - latest <= _QUIET * self._every_s else 0
