@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tui_forward.cli.event_output import EventPrinter
 from tui_forward.common.arguments import is_loopback
-from tui_forward.errors import ConfigError, ForwardError, TransportError, TuiForwardError
+from tui_forward.errors import ConfigError, ForwardError, TransportError
 from tui_forward.model import (
     BlockedBy,
     EventKind,
@@ -22,6 +22,7 @@ from tui_forward.model import (
     LocalAddress,
 )
 from tui_forward.session import Session
+from tui_forward.session.batch import run_batch
 
 # Interval of health checks while a forward was never ready.
 _HEALTH_S = 0.2
@@ -145,9 +146,7 @@ class HeadlessRunner:
         """Stop every forward and print its last events, within `_STOP_S`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_S):
-                for forward_id in list(self._active):
-                    with contextlib.suppress(TuiForwardError):
-                        await self._session.stop(forward_id)
+                await run_batch(self._session.stop, list(self._active), timeout_s=_STOP_S)
                 while self._active and not printing.done():
                     self._event_seen.clear()
                     await self._event_seen.wait()

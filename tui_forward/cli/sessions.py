@@ -86,10 +86,9 @@ async def running_session(kubeconfig: str | None) -> AsyncIterator[RemoteSession
 
     TuiForwardError if the engine does not respond, or its version differs.
     """
-    from tui_forward.daemon import unix_socket
-    from tui_forward.daemon.launcher import connect_to_running
+    from tui_forward.daemon.launcher import connect_to_running, engine_socket
 
-    session = await connect_to_running(unix_socket.default_socket_path(kubeconfig, os.environ))
+    session = await connect_to_running(engine_socket(kubeconfig, os.environ))
     try:
         yield session
     finally:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tui_forward.errors import ConfigError, UsageError
+from tui_forward.errors import ConfigError
 from tui_forward.model import Context, Forward, ForwardSpec, ForwardState
 from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, qualified_name
 from tui_forward.profiles.profile import Profile, ProfileForward
 from tui_forward.session import Session
+from tui_forward.session.batch import stop_forwards
 
 _POLL_S = 0.03
 # States that waiting does not change.
@@ -99,9 +99,10 @@ async def apply_plan(
     All of it may take `wait_s` to become ready; None does not wait, not even for forwards that
     others depend on.
     """
-    for forward in plan.to_stop:
-        with contextlib.suppress(UsageError):  # another client has stopped it
-            await session.stop(forward.id)
+    # One that another client has stopped is no failure.
+    failure = (await stop_forwards(session, plan.to_stop)).failure("stop", "forward")
+    if failure is not None:
+        raise failure
     starting = {one.name for one in plan.to_start}
     deadline = asyncio.get_running_loop().time() + (wait_s or 0.0)
     for one in profile.in_order():

@@ -45,6 +45,8 @@ _HEAP_BYTES_PER_CONNECTION = 16 * 1024
 # Inherited forwards are started with the process, so they claim their sockets at once.
 _CLAIM_TIMEOUT_S = 10.0
 _DRAIN_CHECK_INTERVAL_S = 0.1
+# More than a forward needs to end its connections.
+_STOP_TIMEOUT_S = 8.0
 _HISTORY_INTERVAL_S = 1.0
 _CONNECTING_STATES = frozenset({ForwardState.CONNECTING, ForwardState.RECONNECTING})
 
@@ -131,11 +133,17 @@ class Engine:
         # When the caller is canceled, the forward must not stay half stopped.
         await asyncio.shield(stopping)
 
-    async def _stop(self, forward: ActiveForward) -> None:
+    async def _stop(
+        self, forward: ActiveForward, code: ReasonCode = ReasonCode.FORWARD_STOPPED
+    ) -> None:
         try:
-            await forward.stop()
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await forward.stop(code)
+        except TimeoutError:
+            # Its port is closed already. What hangs is left to end by itself.
+            _log.error("forward %s has not stopped within %g s", forward.id, _STOP_TIMEOUT_S)
         finally:
-            del self._stopping[forward.id]
+            self._stopping.pop(forward.id, None)
             if self._forwards.pop(forward.id, None) is not None:
                 self._totals.add_stopped(forward.snapshot().counters)
             self._close_unclaimed_of(forward)
@@ -178,7 +186,7 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         forwards = list(self._forwards.values())
-        stops = (forward.stop(ReasonCode.ENGINE_STOPPED) for forward in forwards)
+        stops = (self._stop(forward, ReasonCode.ENGINE_STOPPED) for forward in forwards)
         for result in await asyncio.gather(*stops, return_exceptions=True):
             if isinstance(result, Exception):
                 _log.error("a forward did not stop in order", exc_info=result)

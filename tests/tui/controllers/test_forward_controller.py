@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from tests.cli.fake_session import until
-from tests.tui.app_harness import running, shows
+from tests.tui.app_harness import notifications, running, shows
 from tests.tui.samples import shop
 from tui_forward.errors import ForwardError
-from tui_forward.model import (
-    TargetKind,
-)
+from tui_forward.model import ForwardSpec, Target, TargetKind
+from tui_forward.session import batch
+from tui_forward.tui.controllers import session_timeout
+
+
+def spec() -> ForwardSpec:
+    target = Target(context="here", namespace="shop", kind=TargetKind.POD, name="web-1", port="80")
+    return ForwardSpec(target=target)
 
 
 async def test_digit_starts_and_stops_a_port() -> None:
@@ -66,3 +75,52 @@ async def test_undo_restores_a_forward_on_its_port() -> None:
         await pilot.press("u")  # no more to restore
         await shows(app, "● ready")
         assert len(session.forwards) == 1
+
+
+async def test_stop_of_many_reports_and_restores_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow ones are not lost because of a limit for all, and those stopped can be restored."""
+    monkeypatch.setattr(session_timeout, "ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(batch, "STOP_TIMEOUT_S", 0.6)
+    session = shop()
+    stop = session.stop
+
+    async def slow_stop(forward_id: str) -> None:
+        await asyncio.sleep(60 if forward_id == "f2" else 0.2)
+        await stop(forward_id)
+
+    monkeypatch.setattr(session, "stop", slow_stop)
+    async with running(session, (120, 40)) as (app, pilot):
+        await shows(app, "web-1")
+        for _ in range(5):
+            await session.start(spec())
+        await shows(app, "5 forwards")
+        app._forwards.stop(list(session.forwards))
+        await until(lambda: len(notifications(app)) == 2)
+        failed, stopped = notifications(app)
+        assert failed.startswith("cannot stop 1 forward: the engine did not answer within 0.6 s\n")
+        assert stopped == "Stopped 4 forwards. Press u to restore them."
+        assert list(session.forwards) == ["f2"]
+        await pilot.press("u")
+        await until(lambda: "4 forwards restored" in notifications(app))
+        assert len(session.forwards) == 5
+
+
+async def test_forward_that_cannot_be_restored_can_be_later() -> None:
+    session = shop()
+    async with running(session, (120, 40)) as (app, pilot):
+        await shows(app, "web-1")
+        await session.start(spec())
+        await shows(app, "1 forward")
+        app._forwards.stop(["f1"])
+        await until(lambda: app._forwards.can_undo)
+
+        def refuse(*_: object) -> None:
+            session.forwards.clear()
+            raise ForwardError("no port", hint="stop it")
+
+        session.on_start, on_start = refuse, session.on_start
+        await pilot.press("u")
+        await shows(app, "no port")
+        session.on_start = on_start
+        await pilot.press("u")
+        await shows(app, "restored", "1 forward")

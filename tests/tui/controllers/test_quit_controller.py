@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from tests.cli.fake_session import until
 from tests.tui.app_harness import running, screen_text, shows
+from tests.tui.controllers.test_forward_controller import spec
 from tests.tui.samples import shop
+from tui_forward.session import batch
 from tui_forward.tui.app import TuiForwardApp
+from tui_forward.tui.controllers import session_timeout
 from tui_forward.tui.screens.dialogs import QuitScreen
 from tui_forward.tui.storage.paths import DashboardPaths
 
@@ -101,3 +105,31 @@ async def test_quit_without_forwards_does_not_ask() -> None:
         await shows(app, "web-1")
         await pilot.press("q")
         await until(lambda: app._exit)
+
+
+async def test_quit_names_forwards_that_do_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_timeout, "ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(batch, "STOP_TIMEOUT_S", 0.6)
+    session = shop()
+    stop = session.stop
+
+    async def slow_stop(forward_id: str) -> None:
+        await asyncio.sleep(60 if forward_id == "f2" else 0.4)
+        await stop(forward_id)
+
+    monkeypatch.setattr(session, "stop", slow_stop)
+    session.keep_running = True
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        for _ in range(3):
+            await session.start(spec())
+        await shows(app, "3 forwards")
+        await pilot.press("q")
+        await until(lambda: isinstance(app.screen, QuitScreen))
+        await pilot.press("y")
+        await until(lambda: app._exit)
+    assert list(session.forwards) == ["f2"]
+    assert not session.keep_running, "it ends with the last client"
+    assert app.quitting.farewell == (
+        "cannot stop 1 forward: the engine did not answer within 0.6 s; see `tui-forward ls`"
+    )

@@ -22,6 +22,7 @@ from tui_forward.errors import ForwardError, TransportError, TuiForwardError, Us
 from tui_forward.profiles.plan import Plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.session import Session
+from tui_forward.session.batch import stop_forwards
 
 # Exit codes of shells: command not found, not executable, and 128 + the number of a signal.
 _NOT_FOUND, _NOT_EXECUTABLE, _SIGNALED = 127, 126, 128
@@ -94,9 +95,11 @@ async def _run(
 async def _stop_started(session: Session, profile: Profile, plan: Plan) -> None:
     """Stop the profile's forwards that were not active before."""
     before = {one.id for one in plan.same}
-    for one in (await session.snapshot()).forwards:
-        if one.spec.profile == profile.id and one.id not in before:
-            await session.stop(one.id)
+    forwards = (await session.snapshot()).forwards
+    started = [one for one in forwards if one.spec.profile == profile.id and one.id not in before]
+    failure = (await stop_forwards(session, started)).failure("stop", "forward")
+    if failure is not None:
+        click.echo(f"note: {one_line(failure.message)}", err=True)
 
 
 class SignalForwarder:

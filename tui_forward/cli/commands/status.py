@@ -26,6 +26,7 @@ from tui_forward.common.formatting import (
 from tui_forward.daemon import RemoteSession
 from tui_forward.errors import UsageError
 from tui_forward.model import Forward, OtherEngine, Snapshot
+from tui_forward.session.batch import stop_forwards
 
 _WATCH_S = 0.5
 _MAX_NOTICES = 5
@@ -192,14 +193,19 @@ async def _stop(ids: tuple[str, ...], kubeconfig: str | None, *, as_json: bool) 
                     hint=f"available: {available}",
                 )
             selected[found[0].id] = found[0]
-        if session is not None:
-            # At the same time, because each waits a moment for its connections to end.
-            await asyncio.gather(*map(session.stop, selected))
+        if session is None or not selected:
+            click.echo("no active forwards", err=True)
+            return ExitCode.DONE
+        result = await stop_forwards(session, list(selected.values()))
+    failed = {one.id for one, _ in result.failed}
     for one in selected.values():
+        if one.id in failed:
+            continue
         if as_json:
             click.echo(forward_output.json_line(forward_output.forward_to_dict(one)))
         else:
             click.echo(f"stopped {one.id}: {one_line(str(one.spec.target))}", err=True)
-    if not selected:
-        click.echo("no active forwards", err=True)
-    return ExitCode.DONE
+    for one, error in result.failed:
+        text = f"cannot stop {one.id}: {one.spec.target}: {error.message}"
+        click.echo(one_line(text), err=True)
+    return ExitCode.FAILED if failed else ExitCode.DONE

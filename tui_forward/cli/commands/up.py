@@ -21,6 +21,7 @@ from tui_forward.errors import UsageError
 from tui_forward.profiles.parser import ProfileError
 from tui_forward.profiles.plan import ApplyMode, forwards_of, make_plan, qualified_name
 from tui_forward.profiles.profile import Profile
+from tui_forward.session.batch import stop_forwards
 
 
 @click.command(short_help="Start a profile's forwards in the background.")
@@ -127,14 +128,19 @@ async def _down(name: str, kubeconfig: str | None, *, as_json: bool) -> int:
         except (UsageError, ProfileError):
             if not members:
                 raise
+        failure = None
         if session is not None:
-            for one in members:
-                await session.stop(one.id)
+            result = await stop_forwards(session, members)
+            failure = result.failure("stop", "forward")
+            failed = {one.id for one, _ in result.failed}
+            members = [one for one in members if one.id not in failed]
     if as_json:
         for line in forward_output.json_lines(map(forward_output.forward_to_dict, members)):
             click.echo(line)
     elif members:
         click.echo(f"{name}: stopped {pluralize(len(members), 'forward')}", err=True)
-    else:
+    elif failure is None:
         click.echo(f"{name}: no active forwards", err=True)
+    if failure is not None:
+        raise failure
     return ExitCode.DONE

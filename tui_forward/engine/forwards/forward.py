@@ -88,23 +88,30 @@ class ActiveForward:
         await self._run_to_completion(self._stop(Reason(code=code)))
 
     async def _stop(self, reason: Reason) -> None:
+        # First, so that another program can bind the port at once.
+        await self._close_listener()
         async with self._lifecycle:
             if self._is_stopped:
                 return
             self._is_stopped = True
-            # First, so that another program can bind the port at once.
-            if self._listener is not None:
-                self._listener.close()
-                for address in self._listener.addresses:
-                    self._engine.socket_holder.release(address)
-                await self._engine.socket_holder.flush()
             stopped = Reason(code=ReasonCode.CONNECTION_FORWARD_STOPPED)
             self._queue.fail_waiting(stopped)
             await self._cancel_task()
+            await self._close_listener()  # opened meanwhile
             await self._table.end_all(stopped)
             await self._reconciler.close()
             self._recorder.advance(state_machine.Stopped(reason))
             self._recorder.emit(EventKind.STOPPED)
+
+    async def _close_listener(self) -> None:
+        """Close the port in this process and for the next engine. Idempotent."""
+        listener = self._listener
+        if listener is None or listener.is_closed:
+            return
+        listener.close()
+        for address in listener.addresses:
+            self._engine.socket_holder.release(address)
+        await self._engine.socket_holder.flush()
 
     async def pause(self) -> None:
         """Stop forwarding; keep the forward and its port. Idempotent."""

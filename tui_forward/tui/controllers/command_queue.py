@@ -23,22 +23,29 @@ class CommandQueue:
         self._session = session
         self._sampler = sampler
         self._notifier = notifier
-        self._commands: asyncio.Queue[Command] = asyncio.Queue(_MAX_COMMANDS)
+        self._commands: asyncio.Queue[tuple[Command, bool]] = asyncio.Queue(_MAX_COMMANDS)
 
-    def enqueue(self, command: Command) -> None:
-        """Run a command after those enqueued before; beep if there are too many."""
+    def enqueue(self, command: Command, *, is_batch: bool = False) -> None:
+        """Run a command after those enqueued before; beep if there are too many.
+
+        A batch limits the time of each of its steps (`session.batch`), any other command is
+        canceled when it takes too long.
+        """
         try:
-            self._commands.put_nowait(command)
+            self._commands.put_nowait((command, is_batch))
         except asyncio.QueueFull:
             self._notifier.bell()
 
     async def run(self) -> None:
         """Run commands until canceled; a command that fails is reported."""
         while True:
-            command = await self._commands.get()
+            command, is_batch = await self._commands.get()
             try:
-                async with session_timeout():
+                if is_batch:
                     await command()
+                async with session_timeout():
+                    if not is_batch:
+                        await command()
                     self._sampler.snapshot = await self._session.snapshot()
             except TuiForwardError as error:
                 self._notifier.error(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ from textual.app import App
 from tui_forward.common.formatting import pluralize
 from tui_forward.errors import TuiForwardError
 from tui_forward.session import Session
+from tui_forward.session.batch import stop_forwards
 from tui_forward.settings.parser import AskPolicy
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
@@ -77,14 +77,16 @@ class QuitController:
         keep = choice is QuitChoice.KEEP_RUNNING
         try:
             async with session_timeout():
-                forwards = (await self._session.snapshot()).forwards
-                if not keep:
-                    await asyncio.gather(*(self._session.stop(one.id) for one in forwards))
+                # First, so that no forward stays if one does not stop.
                 await self._session.set_keep_running(keep)
+                forwards = (await self._session.snapshot()).forwards
         except TuiForwardError as error:
             if keep:
                 self._notifier.error(error)
                 return
         else:
             self.farewell = still_running_message(len(forwards)) if keep else ""
+            if not keep:
+                failure = (await stop_forwards(self._session, forwards)).failure("stop", "forward")
+                self.farewell = f"{failure.message}; see `tui-forward ls`" if failure else ""
         self._app.exit()

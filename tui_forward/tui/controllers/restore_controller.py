@@ -44,7 +44,7 @@ class RestoreController:
 
         def answer(restore: bool | None) -> None:
             if restore:
-                self._queue.enqueue(lambda: self._restore(offer))
+                self._queue.enqueue(lambda: self._restore(offer), is_batch=True)
             elif restore is not None:
                 offer.discard()
 
