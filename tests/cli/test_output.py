@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from tui_forward.cli.output import Output, error_lines, fd_writer, one_line
+from tui_forward.cli.output import Output, error_lines, fd_writer
+from tui_forward.common.printable import one_line
 from tui_forward.errors import ConfigError
 
 

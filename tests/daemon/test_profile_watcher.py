@@ -176,6 +176,20 @@ async def test_edit_of_an_untrusted_profile_is_not_applied(engine: Engine) -> No
         await running.wait_notice("+ more")
 
 
+async def test_edit_behind_a_link_in_the_own_folder_is_not_applied(engine: Engine) -> None:
+    """`git pull` in a repository that a profile of the user is a link into."""
+    engine.team.write_text(SHOP)
+    link = engine.profile.with_name("linked.yaml")
+    link.symlink_to(engine.team)
+    engine.trust.trust(link, SHOP)
+    async with engine.running() as running:
+        await running.start_profile(link)
+        await until(lambda: engine.saved() == {"linked": 2})
+        engine.team.write_text(MORE)
+        await running.wait_notice("has changed; review and trust it")
+        assert running.ids().keys() == {"web", "db"}
+
+
 async def test_profile_that_is_not_saved_changes_nothing(shop: Engine) -> None:
     known = session_store.load_session(shop.path)
     shop.path.write_bytes(msgspec.json.encode(msgspec.structs.replace(known, profiles=())))

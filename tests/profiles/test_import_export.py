@@ -438,3 +438,20 @@ def test_exports_of_a_hostile_profile_run_nothing_but_kubectl(name: str, tmp_pat
     assert arguments.count(hostile) == 3
     assert arguments.count(f"app={hostile}") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "log"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kubectl port-forward --address 0.0.0.0 svc/a 5432\n",
+        json.dumps([{"service": "a", "namespace": "x", "remote_port": 80, "local_address": "::"}]),
+    ],
+    ids=["kubectl", "kftray"],
+)
+def test_imported_address_that_other_machines_can_reach_is_marked(text: str) -> None:
+    specs = import_forwards(text).specs
+    profile = serialize_profile(specs, FILE)
+    (marked,) = (line for line in profile.splitlines() if "address:" in line)
+    assert marked.endswith("# OPEN TO OTHER MACHINES")
+    again = serialize_profile(specs, FILE, profile)
+    assert again == profile, "the mark is written once"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.other_user import give_away, needs_other_user
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.profiles.parser import MAX_FILE_BYTES, ProfileError
 from tui_forward.profiles.store import ProfileFile, ProfileStore
@@ -140,3 +141,91 @@ def test_changed_profile_is_untrusted(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot write"):
         TrustStore(tmp_path / "file" / "x").trust(file, GOOD)
+
+
+# Files that others may have written -----------------------------------------------------------
+
+
+def foreign(store: ProfileStore) -> str:
+    (file,) = store.files()
+    return file.content().foreign
+
+
+def test_own_file_is_not_foreign(store: ProfileStore) -> None:
+    put(store, "a.yaml")
+    assert foreign(store) == ""
+
+
+def test_working_tree_is_foreign(store: ProfileStore) -> None:
+    team(store)
+    assert "outside your profile folder" in foreign(store)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_link_into_a_repository_is_foreign(store: ProfileStore, relative: bool) -> None:
+    store.folder.mkdir()
+    target = team(store)
+    (store.folder / "a.yaml").symlink_to(
+        Path("..") / target.relative_to(store.folder.parent) if relative else target
+    )
+    assert foreign_of(store, "a.yaml") == "it is a link to a file outside your profile folder"
+
+
+def foreign_of(store: ProfileStore, name: str) -> str:
+    return ProfileFile(store.folder / name).content().foreign
+
+
+def test_chain_of_links_is_foreign(store: ProfileStore) -> None:
+    store.folder.mkdir()
+    (store.folder / "b").symlink_to(team(store))
+    (store.folder / "a.yaml").symlink_to(store.folder / "b")
+    assert "outside" in foreign_of(store, "a.yaml")
+
+
+def test_link_inside_the_folder_is_not_foreign(store: ProfileStore) -> None:
+    put(store, "a.yaml")
+    (store.folder / "b.yaml").symlink_to("a.yaml")
+    assert foreign_of(store, "b.yaml") == ""
+
+
+def test_folder_that_is_a_link_into_a_repository_is_foreign(store: ProfileStore) -> None:
+    root = team(store).parent
+    (root / "profiles").mkdir()
+    (root / "profiles" / "a.yaml").write_text(GOOD)
+    store.folder.symlink_to(root / "profiles")
+    assert "link into a working tree" in foreign_of(store, "a.yaml")
+
+
+def test_home_in_a_working_tree_of_its_own_is_not_foreign(
+    store: ProfileStore, own_home: Path
+) -> None:
+    (own_home / ".git").mkdir()
+    real = own_home / "dotfiles"
+    real.mkdir()
+    (real / "a.yaml").write_text(GOOD)
+    store.folder.symlink_to(real)
+    assert foreign_of(store, "a.yaml") == ""
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666, 0o664])
+def test_file_that_others_can_write_is_foreign(store: ProfileStore, mode: int) -> None:
+    put(store, "a.yaml").chmod(mode)
+    assert foreign(store) == "other users can write it"
+
+
+@needs_other_user
+def test_file_of_another_user_is_foreign(store: ProfileStore) -> None:
+    give_away(put(store, "a.yaml"))
+    assert foreign(store) == "it belongs to another user"
+
+
+@needs_other_user
+def test_trust_that_another_user_wrote_counts_nothing(tmp_path: Path) -> None:
+    path, file = tmp_path / "trusted.json", tmp_path / "a.yaml"
+    TrustStore(path).trust(file, GOOD)
+    assert TrustStore(path).is_trusted(file, GOOD)
+    path.chmod(0o666)
+    assert not TrustStore(path).is_trusted(file, GOOD)
+    path.chmod(0o600)
+    give_away(path)
+    assert not TrustStore(path).is_trusted(file, GOOD)

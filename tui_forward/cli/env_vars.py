@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tui_forward.common import atomic_file
 from tui_forward.common.env_file import format_variable
 from tui_forward.common.links import Scheme, local_endpoint, scheme_of, url
-from tui_forward.errors import ConfigError
+from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import Forward
+from tui_forward.profiles.env_names import variable_names
 from tui_forward.profiles.profile import Profile
 
 
@@ -26,14 +27,26 @@ def env_vars(forwards: Iterable[Forward], profile: Profile) -> dict[str, str]:
             continue
         host, port = local
         scheme = scheme_of(forward)
-        variables[f"{prefix}_HOST"] = host
-        variables[f"{prefix}_PORT"] = str(port)
-        variables[f"{prefix}_URL"] = (
+        address = (
             url(scheme, host, port)
             if isinstance(scheme, Scheme)
             else f"tcp://{f'[{host}]' if ':' in host else host}:{port}"
         )
+        values = (host, str(port), address)
+        variables.update(zip(variable_names(prefix), values, strict=True))
     return variables
+
+
+def check_env(profile: Profile, environ: Mapping[str, str]) -> None:
+    """Raise UsageError if a variable of the profile would replace one of an environment."""
+    names = [name for one in profile.forwards for name in variable_names(one.env)]
+    if taken := [name for name in names if name in environ]:
+        what = f"{taken[0]} is" if len(taken) == 1 else f"{', '.join(taken)} are"
+        raise UsageError(
+            f"{what} set in your environment, and {profile.name} would replace "
+            f"{'it' if len(taken) == 1 else 'them'}",
+            hint="unset it, change `env` in the profile, or add --override-env",
+        )
 
 
 def write_env_file(path: Path, variables: dict[str, str]) -> None:

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import msgspec
 
-from tui_forward.cli.output import Output, one_line, style
+from tui_forward.cli.output import Output, style
+from tui_forward.common.printable import escape_json, one_line
 from tui_forward.model import (
     Event,
     EventKind,
@@ -52,7 +53,7 @@ class JsonEventPrinter:
 
     def event(self, event: Event) -> None:
         """Print one object on one line."""
-        self._output.out(self._encoder.encode(event))
+        self._output.out(escape_json(self._encoder.encode(event)))
 
     def ready(self, forward: Forward) -> None:
         """Do nothing: the events contain the addresses."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,8 +12,9 @@ import click
 import msgspec
 
 from tui_forward.cli.event_output import STATE_STYLES
-from tui_forward.cli.output import one_line, style, use_color
+from tui_forward.cli.output import style, use_color
 from tui_forward.common.formatting import format_rate, format_warning, pluralize, short_age
+from tui_forward.common.printable import escape_json, one_line
 from tui_forward.model import Forward, ForwardState
 
 _MAX_WIDTH = 48
@@ -51,7 +53,10 @@ def json_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 def json_line(record: dict[str, Any]) -> str:
     """Return an object as one JSON line."""
-    return msgspec.json.encode(record).decode()
+    try:
+        return escape_json(msgspec.json.encode(record)).decode()
+    except UnicodeEncodeError:  # a path that is not UTF-8
+        return json.dumps(record)
 
 
 def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:

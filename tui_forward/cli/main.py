@@ -142,7 +142,9 @@ def cli(
     if profile is not None:
         from tui_forward.cli import profile_lookup
 
-        start_profile = profile_lookup.find_trusted_profile(profile, yes=False)
+        start_profile = profile_lookup.find_trusted_profile(
+            profile, yes=False, kubeconfig=kubeconfig
+        )
     dashboard(
         kubeconfig,
         context=context,

@@ -19,8 +19,8 @@ import click
 import h11
 
 from tui_forward.cli import openmetrics
-from tui_forward.cli.output import one_line
 from tui_forward.common.arguments import is_loopback
+from tui_forward.common.printable import one_line
 from tui_forward.errors import ForwardError, TransportError, TuiForwardError
 from tui_forward.model import Snapshot
 

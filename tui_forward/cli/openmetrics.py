@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from tui_forward.common.printable import escape_unprintable
 from tui_forward.model import Forward, ForwardState, Snapshot
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -100,4 +101,6 @@ def _labels(labels: Labels) -> str:
 
 
 def _escape(value: str) -> str:
+    """Return a label's value; the format itself has escapes for line breaks and quotes only."""
+    value = "\n".join(map(escape_unprintable, value.split("\n")))
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TextIO
 
+from tui_forward.common.printable import one_line
 from tui_forward.errors import TuiForwardError
 
 _MAX_LINES = 10_000
@@ -56,14 +57,6 @@ def error_lines(error: TuiForwardError, *, color: bool = False) -> list[str]:
     if error.hint:
         lines.append(f"{style('hint:', '1', color=color)}  {one_line(error.hint)}")
     return lines
-
-
-def one_line(text: str) -> str:
-    """Return text of any origin (a server's message, a file name) as one printable line.
-
-    Control characters could move the cursor or change the terminal's title.
-    """
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def print_error(error: TuiForwardError) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import click
 
-from tui_forward.cli.output import one_line
+from tui_forward.cli.output import style, use_color
 from tui_forward.cli.questions import ask, can_ask
 from tui_forward.common import paths
-from tui_forward.common.arguments import is_loopback
+from tui_forward.common.printable import escape_unprintable
 from tui_forward.errors import TuiForwardError, UsageError
+from tui_forward.profiles.description import describe_exposure, describe_forwards
 from tui_forward.profiles.parser import parse_profile
 from tui_forward.profiles.profile import Profile
-from tui_forward.profiles.store import ProfileFile, ProfileStore
+from tui_forward.profiles.store import ProfileContent, ProfileFile, ProfileStore
 from tui_forward.profiles.trust import TrustStore
 
 
@@ -27,48 +30,38 @@ def trust() -> TrustStore:
     return TrustStore(paths.trusted_profiles_file())
 
 
-def find_trusted_profile(name: str, *, yes: bool) -> Profile:
+def find_trusted_profile(name: str, *, yes: bool, kubeconfig: str | None = None) -> Profile:
     """Return the profile of a name or path; UsageError if there is none, or it is not trusted.
 
-    Ask whether to trust it unless it is the user's own, or `yes` is set.
+    Ask whether to trust it unless it is the user's own, or `yes` is set. The file is read once:
+    what the question shows is what is returned.
     """
     file = store().find(name)
-    text = file.text()
-    profile = parse_profile(text, file.path, team=file.team)
-    if file.team:
-        _require_trust(file, text, profile, yes=yes)
+    content = file.content()
+    profile = parse_profile(content.text, file.path, team=file.team)
+    if trust().needs_question(file.path, content):
+        if not yes:
+            _require_trust(file, content, profile, kubeconfig)
+        trust().trust(file.path, content.text)
     return profile
 
 
-def _require_trust(file: ProfileFile, text: str, profile: Profile, *, yes: bool) -> None:
-    if trust().is_trusted(file.path, text):
-        return
-    if not yes:
-        if not can_ask():
-            raise UsageError(
-                f"{file.path} is not trusted, or has changed since",
-                hint="inspect it with tui-forward profile show, then add --yes",
-            )
-        click.echo(f"{file.path} is not one of your own profiles, or has changed:", err=True)
-        for line in describe_forwards(profile):
-            click.echo(f"  {one_line(line)}", err=True)
-        if not ask("Trust it?", default=False):
-            raise TuiForwardError("profile not trusted", hint="nothing was changed")
-    trust().trust(file.path, text)
-
-
-def describe_forwards(profile: Profile) -> list[str]:
-    """Return a line for each forward: its local port, its target and who can reach it."""
-    lines = []
-    for one in profile.forwards:
-        spec = one.spec
-        local = {None: "the same port, or the next free one", 0: "any free port"}.get(
-            spec.local_port, f"port {spec.local_port}"
+def _require_trust(
+    file: ProfileFile, content: ProfileContent, profile: Profile, kubeconfig: str | None
+) -> None:
+    """Show everything that a profile can change, and ask whether to trust it."""
+    path = escape_unprintable(str(file.path))
+    if not can_ask():
+        raise UsageError(
+            f"{path} is not trusted, or has changed since: {content.foreign}",
+            hint="inspect it with tui-forward profile show, then add --yes",
         )
-        line = f"{one.name}: {local} → {spec.target}"
-        if spec.target.context:
-            line += f" in {spec.target.context}"
-        if exposed := [address for address in spec.addresses if not is_loopback(address)]:
-            line += f", OPEN TO OTHER MACHINES on {', '.join(exposed)}"
-        lines.append(line)
-    return lines
+    click.echo(f"{path} is not trusted, or has changed: {content.foreign}.", err=True)
+    clusters = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    click.echo(f"It would use the kubeconfig {escape_unprintable(clusters)} to forward:", err=True)
+    for line in describe_forwards(profile):
+        click.echo(f"  {line}", err=True)
+    for line in describe_exposure(profile):
+        click.echo(style(line, "1;31", color=use_color(sys.stderr)), err=True)
+    if not ask("Trust it?", default=False):
+        raise TuiForwardError("profile not trusted", hint="nothing was changed")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from tui_forward.common.printable import escape_json
+
 
 class LogEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One log record; a line of JSON in the file."""
@@ -21,7 +23,7 @@ _decoder = msgspec.json.Decoder(LogEntry)
 
 def encode_entry(entry: LogEntry) -> str:
     """Return the line of an entry, without its line end."""
-    return msgspec.json.encode(entry).decode()
+    return escape_json(msgspec.json.encode(entry)).decode()
 
 
 def decode_entry(data: bytes) -> LogEntry | None:

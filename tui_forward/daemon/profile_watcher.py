@@ -26,7 +26,7 @@ from tui_forward.model import Forward
 from tui_forward.profiles.parser import ProfileError, parse_profile
 from tui_forward.profiles.plan import plan_edit
 from tui_forward.profiles.profile import Profile
-from tui_forward.profiles.store import ProfileFile, ProfileStore
+from tui_forward.profiles.store import ProfileContent, ProfileFile, ProfileStore
 from tui_forward.profiles.trust import TrustStore
 from tui_forward.session import Session
 
@@ -40,9 +40,9 @@ _MAX_CHANGES = 5  # listed in a notice
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """Content of a file."""
+    """Content of a file, or why it cannot be read."""
 
-    text: str  # the text, or why it cannot be read
+    profile: ProfileContent
     problem: str = ""  # why it cannot be read, or ""
 
 
@@ -147,7 +147,7 @@ class ProfileWatcher:
         again = await asyncio.to_thread(self._changed, {one: files[one] for one in changed})
         for profile, content in changed.items():
             if again.get(profile) == content:
-                self._texts[profile] = content.text
+                self._texts[profile] = content.profile.text
                 await self._handle_edit(profile, files[profile], content)
 
     def _changed(self, files: Mapping[str, ProfileFile]) -> dict[str, _Content]:
@@ -156,7 +156,7 @@ class ProfileWatcher:
         return {
             profile: content
             for profile, content in contents.items()
-            if content.text != self._texts.get(profile)
+            if content.profile.text != self._texts.get(profile)
         }
 
     async def _handle_edit(self, profile: str, file: ProfileFile, content: _Content) -> None:
@@ -166,8 +166,9 @@ class ProfileWatcher:
         try:
             # Parse this very text, because the trust check is about it. In a thread, because a
             # large file takes a while and this loop forwards bytes.
-            after = await asyncio.to_thread(parse_profile, content.text, file.path, team=file.team)
-            await self._apply_edit(profile, file, content.text, after)
+            text = content.profile.text
+            after = await asyncio.to_thread(parse_profile, text, file.path, team=file.team)
+            await self._apply_edit(profile, file, content.profile, after)
         except ProfileError as error:
             hint = f" → {error.hint}" if error.hint else ""
             self._report_problem(profile, f"{_brief(error)}{hint}; its forwards are unchanged")
@@ -175,7 +176,9 @@ class ProfileWatcher:
             hint = f" → {error.hint}" if error.hint else ""
             self._report_problem(profile, f"the edit was not applied: {error}{hint}")
 
-    async def _apply_edit(self, profile: str, file: ProfileFile, text: str, after: Profile) -> None:
+    async def _apply_edit(
+        self, profile: str, file: ProfileFile, content: ProfileContent, after: Profile
+    ) -> None:
         before = self._applied.get(profile)
         if before is None:  # the profile has just been started
             self._set_applied(profile, after)
@@ -187,7 +190,7 @@ class ProfileWatcher:
                 profile, f"was renamed to {after.name}; its forwards are unchanged"
             )
             return
-        if plan and file.team and not self._trust.is_trusted(file.path, text):
+        if plan and self._trust.needs_question(file.path, content):
             self._report_problem(
                 profile,
                 f"has changed; review and trust it: tui-forward up {shlex.quote(str(file.path))}",
@@ -227,9 +230,9 @@ def _folders(files: Iterable[ProfileFile]) -> set[Path]:
 
 def _read(file: ProfileFile) -> _Content:
     try:
-        return _Content(file.text())
+        return _Content(file.content())
     except ProfileError as error:
-        return _Content(str(error), _brief(error))
+        return _Content(ProfileContent(str(error), foreign=""), _brief(error))
 
 
 def _brief(error: ProfileError) -> str:

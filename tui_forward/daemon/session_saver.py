@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from tui_forward.common import atomic_file
+from tui_forward.common.printable import escape_json
 from tui_forward.common.tasks import spawn_restarting
 from tui_forward.daemon.session_store import (
     EMPTY_SESSION,
@@ -186,7 +187,7 @@ class SessionSaver:
         self.has_forwards = bool(current.forwards)
         if current == self._written:
             return
-        data = msgspec.json.format(msgspec.json.encode(current), indent=1)
+        data = escape_json(msgspec.json.format(msgspec.json.encode(current), indent=1))
         try:
             await asyncio.to_thread(atomic_file.write_atomically, self._path, data)
         except OSError as error:

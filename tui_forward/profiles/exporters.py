@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tui_forward.common.env_file import format_variable
 from tui_forward.model import ForwardSpec, TargetKind
+from tui_forward.profiles.env_names import variable_names
 from tui_forward.profiles.profile import Profile, ProfileForward
 
 _KINDS = {
@@ -63,8 +64,9 @@ def format_env(profile: Profile) -> Iterator[str]:
         if port is None:
             continue
         host = next((a for a in one.spec.addresses if a not in ("localhost", "0.0.0.0", "::")), "")
-        yield format_variable(f"{one.env}_HOST", host or "127.0.0.1")
-        yield format_variable(f"{one.env}_PORT", str(port))
+        host_name, port_name, _ = variable_names(one.env)
+        yield format_variable(host_name, host or "127.0.0.1")
+        yield format_variable(port_name, str(port))
 
 
 def _fixed_port(one: ProfileForward) -> int | None:

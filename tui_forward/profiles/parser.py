@@ -27,6 +27,7 @@ from tui_forward.common.arguments import (
 )
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
+from tui_forward.profiles.env_names import is_protected, variable_names
 from tui_forward.profiles.profile import Profile, ProfileForward, env_prefix, profile_id
 
 VERSION: Final = 1
@@ -271,6 +272,12 @@ class _Parser:
             **settings,
         )
         needs, env = values.get("needs", ()), values.get("env", env_prefix(name))
+        for variable in filter(is_protected, variable_names(env)):
+            self._add_problem(
+                position,
+                f"{name} would set {variable}, which other programs rely on",
+                "set `env` to another prefix",
+            )
         return ProfileForward(spec=spec, env=env, needs=needs)
 
     # Checks across forwards -----------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from tui_forward.common.arguments import format_duration_arg
+from tui_forward.common.arguments import format_duration_arg, is_loopback
 from tui_forward.model import ForwardSpec, TargetKind
 from tui_forward.profiles.parser import VERSION, load_roundtrip
 
@@ -62,6 +62,8 @@ def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = ""
         if not isinstance(entry, CommentedMap):
             entry = found[name] = CommentedMap()
         _update_entry(entry, _entry(spec, common))
+        if not all(map(is_loopback, spec.addresses)) and "address" not in entry.ca.items:
+            entry.yaml_add_eol_comment("OPEN TO OTHER MACHINES", "address")
     out = StringIO()
     YAML(typ="rt").dump(top, out)
     return out.getvalue()

@@ -20,6 +20,14 @@ _SUFFIXES: Final = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileContent:
+    """Content of a profile file at one instant."""
+
+    text: str
+    foreign: str  # why others may have written it, as a phrase; empty for a file of the user
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileFile:
     """A profile file, possibly invalid."""
 
@@ -27,17 +35,26 @@ class ProfileFile:
     team: bool = False  # whether it belongs to a working tree
 
     def text(self) -> str:
-        """Return the content; ProfileError if it cannot be read."""
+        """Return the text; ProfileError if it cannot be read."""
+        return self.content().text
+
+    def content(self) -> ProfileContent:
+        """Return the content; ProfileError if it cannot be read.
+
+        Who may have written it is asked about the open file, so that it is about this very text.
+        """
         data = b""
         try:
             # Opening or reading a FIFO may block forever; the file may become one after stat().
             _check_regular(self.path, self.path.stat())
             with open(self.path, "rb", opener=_open_nonblocking) as stream:
-                _check_regular(self.path, os.fstat(stream.fileno()))
+                status = os.fstat(stream.fileno())
+                _check_regular(self.path, status)
+                foreign = self._why_foreign(status)
                 data = stream.read(MAX_FILE_BYTES + 1)
             if len(data) > MAX_FILE_BYTES:
                 raise ProfileError([ProfileProblem(self.path, 1, 1, "the file is too large")])
-            return data.decode("utf-8-sig")
+            return ProfileContent(data.decode("utf-8-sig"), foreign)
         except FileNotFoundError as error:
             raise ProfileError([ProfileProblem(self.path, 1, 1, "no such file")]) from error
         except OSError as error:
@@ -52,6 +69,23 @@ class ProfileFile:
             )
             raise ProfileError([problem]) from error
 
+    def _why_foreign(self, status: os.stat_result) -> str:
+        if self.team:
+            return "it is outside your profile folder"
+        if status.st_uid not in (0, os.geteuid()):
+            return "it belongs to another user"
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return "other users can write it"
+        path = self.path.absolute()
+        real = path.resolve()
+        if real.parent != path.parent.resolve():
+            return "it is a link to a file outside your profile folder"
+        tree = _working_tree(real.parent)
+        # Users may keep their home folder in a working tree of their own.
+        if real != path and tree is not None and not Path.home().resolve().is_relative_to(tree):
+            return "your profile folder is a link into a working tree"
+        return ""
+
     def read(self) -> Profile:
         """Return the parsed profile; ProfileError if it cannot be read, or is invalid."""
         return parse_profile(self.text(), self.path, team=self.team)
@@ -64,6 +98,11 @@ def _open_nonblocking(path: str, flags: int) -> int:
 def _check_regular(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ProfileError([ProfileProblem(path, 1, 1, "this is not a regular file")])
+
+
+def _working_tree(folder: Path) -> Path | None:
+    """Return the root of the working tree around a folder; PermissionError if it is unreadable."""
+    return next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
 
 
 class ProfileStore:
@@ -93,10 +132,9 @@ class ProfileStore:
     def team_file(self) -> ProfileFile | None:
         """Return the profile file of the current working tree, if it has one."""
         with contextlib.suppress(PermissionError):  # the folders may be unreadable
-            for folder in (self.working, *self.working.parents):
-                if (folder / ".git").exists():
-                    path = folder / TEAM_FILE
-                    return ProfileFile(path, team=True) if path.is_file() else None
+            root = _working_tree(self.working)
+            if root is not None and (root / TEAM_FILE).is_file():
+                return ProfileFile(root / TEAM_FILE, team=True)
         return None
 
     def find(self, name: str) -> ProfileFile:

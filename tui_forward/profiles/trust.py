@@ -1,4 +1,4 @@
-"""Store of trusted profiles of working trees, by path and content.
+"""Store of trusted profiles that others can write, by path and content.
 
 A profile that others can change starts nothing before the user has seen and trusted it; a
 changed one must be trusted again.
@@ -7,13 +7,16 @@ changed one must be trusted again.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from tui_forward.common import atomic_file
+from tui_forward.common.printable import escape_json
 from tui_forward.errors import ConfigError
+from tui_forward.profiles.store import ProfileContent
 
 _MAX_ENTRIES = 500
 
@@ -29,6 +32,10 @@ class TrustStore:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    def needs_question(self, file: Path, content: ProfileContent) -> bool:
+        """Return whether others may have written this content, and the user has not trusted it."""
+        return bool(content.foreign) and not self.is_trusted(file, content.text)
+
     def is_trusted(self, file: Path, text: str) -> bool:
         """Return whether this content is trusted; False if the store is unreadable."""
         return self._read().profiles.get(str(file)) == _digest(text)
@@ -41,14 +48,18 @@ class TrustStore:
         while len(known.profiles) > _MAX_ENTRIES:
             del known.profiles[next(iter(known.profiles))]
         try:
-            atomic_file.write_atomically(self._path, msgspec.json.encode(known))
+            atomic_file.write_atomically(self._path, escape_json(msgspec.json.encode(known)))
         except OSError as error:
             cause = (error.strerror or type(error).__name__).lower()
             raise ConfigError(f"cannot write {self._path}: {cause}") from error
 
     def _read(self) -> _File:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=_File)
+            with self._path.open("rb") as stream:
+                status = os.fstat(stream.fileno())
+                if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+                    return _File()  # others may have written it
+                return msgspec.json.decode(stream.read(), type=_File)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _File()
 

@@ -10,6 +10,7 @@ from tests.cli.fake_session import FakeSession, until
 from tests.tui.app_harness import running, screen_text, shows
 from tests.tui.samples import shop
 from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
+from tui_forward.profiles.trust import TrustStore
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.screens.profile import ProfileScreen
 from tui_forward.tui.storage.paths import DashboardPaths
@@ -62,8 +63,8 @@ async def test_profile_is_previewed_then_started_and_stopped(files: DashboardPat
         await pilot.press("P")
         await shows(app, "shop", "2 forwards")
         await pilot.press("enter")
-        await shows(app, "the shop", "api  shop/deploy/api:http", "Changes:",
-                    "+ db shop/sts/db:5432", "enter  apply · e  edit")  # fmt: skip
+        await shows(app, "the shop", "api: deploy/api:http in context here, namespace shop")
+        await shows(app, "Changes:", "+ db shop/sts/db:5432", "enter  apply · e  edit")
         assert not session.forwards
         await pilot.press("x")  # no effect without an active forward
         assert isinstance(app.screen, ProfileScreen)
@@ -159,8 +160,8 @@ async def test_confirmed_team_profile_is_trusted(files: DashboardPaths) -> None:
             await pilot.press("P")
             await shows(app, "2 forwards, team" if is_untrusted else "team")
             await pilot.press(*"tree", "enter")
-            await shows(app, "OPEN TO OTHER MACHINES on 0.0.0.0")
-            warning = "not trusted this team profile"
+            await shows(app, "OPEN TO OTHER MACHINES on 0.0.0.0", "sets API_HOST, API_PORT")
+            warning = "not trusted this version"
             if is_untrusted:
                 await shows(app, warning)
             else:
@@ -234,3 +235,24 @@ async def test_profiles_are_unavailable_without_paths() -> None:
         await shows(app, "web-1")
         await pilot.press("P")
         await shows(app, "Profiles are not available")
+
+
+async def test_only_the_content_that_was_shown_is_trusted(files: DashboardPaths) -> None:
+    """The file is replaced while its preview is open."""
+    assert files.working_dir is not None
+    assert files.trusted_profiles is not None
+    team = files.working_dir / ".tui-forward.yaml"
+    write(team, TEXT)
+    session = ready_shop()
+    async with running(session, (110, 36), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("P", *"tree", "enter")
+        await shows(app, "not trusted this version")
+        evil = TEXT.replace("port: 5432", "port: 5432, address: 0.0.0.0")
+        write(team, evil)
+        await pilot.press("enter")
+        await until(lambda: len(session.forwards) == 2)
+        assert {one.spec.addresses for one in session.forwards.values()} == {("localhost",)}
+        trust = TrustStore(files.trusted_profiles)
+        assert trust.is_trusted(team, TEXT)
+        assert not trust.is_trusted(team, evil)

@@ -9,9 +9,9 @@ import click
 
 from tui_forward.cli import forward_output
 from tui_forward.cli.exit_codes import ExitCode
-from tui_forward.cli.output import one_line
 from tui_forward.common import paths
 from tui_forward.common.arguments import format_duration_arg
+from tui_forward.common.printable import escape_json, one_line
 from tui_forward.settings.parser import Settings, load_settings
 
 Value = str | float | list[str]
@@ -75,7 +75,7 @@ def _to_toml(name: str, value: Value) -> str:
         value = value[0]
     elif isinstance(value, float):
         return f"{value:g}" if name == "refresh" else f'"{format_duration_arg(value)}"'
-    return json.dumps(value, ensure_ascii=False)
+    return escape_json(json.dumps(value, ensure_ascii=False).encode()).decode()
 
 
 def schema_path() -> Path:

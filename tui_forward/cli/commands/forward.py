@@ -11,7 +11,7 @@ import click
 from tui_forward.cli import completers
 from tui_forward.cli.log_options import OutputLogHandler, log_options, requested_log_level
 from tui_forward.cli.options import Duration, cluster_options
-from tui_forward.cli.output import Output, one_line, use_color
+from tui_forward.cli.output import Output, use_color
 from tui_forward.common import paths
 from tui_forward.common.arguments import (
     parse_addresses,
@@ -20,6 +20,7 @@ from tui_forward.common.arguments import (
     validate_selector,
 )
 from tui_forward.common.logging_levels import LEVELS, RedactingFormatter, temporary_handler
+from tui_forward.common.printable import one_line
 from tui_forward.errors import UsageError
 from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
 from tui_forward.settings.parser import Settings, load_settings

@@ -12,10 +12,12 @@ import msgspec
 
 from tui_forward.cli import completers, forward_output, profile_lookup
 from tui_forward.cli.exit_codes import ExitCode
-from tui_forward.cli.output import one_line, style, use_color
+from tui_forward.cli.output import style, use_color
 from tui_forward.cli.questions import ask, can_ask
 from tui_forward.common.formatting import pluralize
+from tui_forward.common.printable import escape_unprintable, one_line
 from tui_forward.errors import TuiForwardError, UsageError
+from tui_forward.profiles.description import describe_exposure, describe_forwards
 from tui_forward.profiles.exporters import format_env, format_kubectl_commands, format_shell_script
 from tui_forward.profiles.importers import MAX_FILE_BYTES, import_forwards
 from tui_forward.profiles.parser import ProfileError, ProfileProblem, parse_profile
@@ -56,7 +58,9 @@ def list_(as_json: bool) -> int:
     if not files and not as_json:
         folder = profile_lookup.store().folder
         click.echo(
-            f"no profiles yet; `tui-forward profile edit NAME` creates one in {folder}", err=True
+            "no profiles yet; `tui-forward profile edit NAME` creates one in "
+            f"{escape_unprintable(str(folder))}",
+            err=True,
         )
     for file in files:
         try:
@@ -64,7 +68,7 @@ def list_(as_json: bool) -> int:
             problem = ""
         except ProfileError as error:
             found, problem = None, str(error)
-        name = found.name if found is not None else file.path.stem
+        name = found.name if found is not None else escape_unprintable(file.path.stem)
         if as_json:
             record = {
                 "profile": name, "file": str(file.path), "team": file.team,
@@ -90,13 +94,13 @@ def show(name: str, as_json: bool) -> int:
     """Show the forwards of a profile."""
     found = profile_lookup.store().find(name).read()
     if as_json:
-        click.echo(msgspec.json.encode(found, enc_hook=str))
+        click.echo(forward_output.json_line(msgspec.to_builtins(found, enc_hook=str)))
         return ExitCode.DONE
-    click.echo(f"{found.name}: {found.file}")
+    click.echo(f"{found.name}: {escape_unprintable(str(found.file))}")
     if found.description:
         click.echo(one_line(found.description))
-    for line in profile_lookup.describe_forwards(found):
-        click.echo(f"  {one_line(line)}")
+    for line in describe_forwards(found):
+        click.echo(f"  {line}")
     return ExitCode.DONE
 
 
@@ -169,7 +173,7 @@ def edit(name: str) -> int:
             text = edited
             continue
         store.write(file.path, edited)
-        click.echo(f"wrote {file.path}", err=True)
+        click.echo(f"wrote {escape_unprintable(str(file.path))}", err=True)
         return ExitCode.DONE
 
 
@@ -188,15 +192,19 @@ def import_(file: TextIO, name: str | None, print_only: bool) -> int:
     profile_name = name or _NOT_IN_NAMES.sub("-", Path(file.name).stem).strip("._-") or "imported"
     path = store.path_for(profile_name)
     text = serialize_profile(found.specs, path)
+    profile = parse_profile(text, path)
     for note in found.notes:
         click.echo(one_line(note), err=True)
+    for line in describe_exposure(profile):
+        click.echo(style(line, "1;31", color=use_color(sys.stderr)), err=True)
     if print_only:
         click.echo(text, nl=False)
         return ExitCode.DONE
     if Path(profile_name).name != profile_name or path.exists():
         raise UsageError(f"{path} already exists", hint="choose another name with --name")
     store.write(path, text)
-    click.echo(f"{pluralize(len(found.specs), 'forward')} written to {path}", err=True)
+    count = pluralize(len(found.specs), "forward")
+    click.echo(f"{count} written to {escape_unprintable(str(path))}", err=True)
     return ExitCode.DONE
 
 

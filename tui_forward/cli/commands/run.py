@@ -11,12 +11,12 @@ from pathlib import Path
 import click
 
 from tui_forward.cli import completers, profile_lookup
-from tui_forward.cli.env_vars import env_vars, write_env_file
+from tui_forward.cli.env_vars import check_env, env_vars, write_env_file
 from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import Duration, kubeconfig_option
-from tui_forward.cli.output import one_line
 from tui_forward.cli.sessions import remote_session
 from tui_forward.cli.signals import not_ignored
+from tui_forward.common.printable import one_line
 from tui_forward.daemon.profile_apply import ApplyResult, apply_plan, plan_profile
 from tui_forward.errors import ForwardError, TransportError, TuiForwardError, UsageError
 from tui_forward.profiles.plan import Plan
@@ -47,19 +47,27 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     help="Write NAME=VALUE lines to FILE.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Trust this profile without asking.")
+@click.option(
+    "--override-env",
+    is_flag=True,
+    help="Let the profile replace variables that are set already.",
+)
 @log_options
 def run(
     profile: str, command: tuple[str, ...], kubeconfig: str | None, timeout: float,
-    env_file: str | None, yes: bool,
+    env_file: str | None, yes: bool, override_env: bool,
 ) -> int:  # fmt: skip
     """Run CMD once all forwards of a profile are ready, then stop them.
 
-    CMD gets their addresses in its environment: NAME_HOST, NAME_PORT and NAME_URL for each.
+    CMD gets their addresses in its environment: NAME_HOST, NAME_PORT and NAME_URL for each. None
+    of them may be set already, unless with --override-env.
     The exit code is CMD's. Forwards that were active before keep running.
     """
     if not command:
         raise UsageError("no command given", hint="add one after --, for example -- make test")
-    trusted = profile_lookup.find_trusted_profile(profile, yes=yes)
+    trusted = profile_lookup.find_trusted_profile(profile, yes=yes, kubeconfig=kubeconfig)
+    if not override_env:
+        check_env(trusted, os.environ)
     return asyncio.run(_run(trusted, command, kubeconfig, timeout, env_file))
 
 

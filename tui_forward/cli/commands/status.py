@@ -14,7 +14,7 @@ import psutil
 from tui_forward.cli import completers, forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.options import kubeconfig_option
-from tui_forward.cli.output import one_line, style, use_color
+from tui_forward.cli.output import style, use_color
 from tui_forward.cli.sessions import attached_session
 from tui_forward.cli.signals import call_on_signals
 from tui_forward.common.formatting import (
@@ -23,6 +23,7 @@ from tui_forward.common.formatting import (
     format_clock,
     short_age,
 )
+from tui_forward.common.printable import one_line
 from tui_forward.daemon import RemoteSession
 from tui_forward.errors import UsageError
 from tui_forward.model import Forward, OtherEngine, Snapshot

@@ -13,9 +13,10 @@ from tui_forward.cli.env_vars import env_vars, write_env_file
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import Duration, kubeconfig_option
-from tui_forward.cli.output import one_line, use_color
+from tui_forward.cli.output import use_color
 from tui_forward.cli.sessions import attached_session, remote_session
 from tui_forward.common.formatting import pluralize
+from tui_forward.common.printable import one_line
 from tui_forward.daemon.profile_apply import apply_plan, plan_profile
 from tui_forward.errors import UsageError
 from tui_forward.profiles.parser import ProfileError
@@ -64,7 +65,7 @@ def up(
     if dry_run:  # printing the changes does not require trust
         untrusted = profile_lookup.store().find(profile).read()
         return asyncio.run(_print_plan(untrusted, kubeconfig, mode))
-    trusted = profile_lookup.find_trusted_profile(profile, yes=yes)
+    trusted = profile_lookup.find_trusted_profile(profile, yes=yes, kubeconfig=kubeconfig)
     wait_s = timeout if wait else None
     return asyncio.run(_up(trusted, kubeconfig, mode, wait_s, env_file, as_json=as_json))
 

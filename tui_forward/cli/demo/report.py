@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tui_forward.cli.output import one_line, style
+from tui_forward.cli.output import style
+from tui_forward.common.printable import one_line
 
 Emit = Callable[[str], None]
 

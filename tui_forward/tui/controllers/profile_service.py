@@ -11,16 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui_forward.common.arguments import is_loopback
 from tui_forward.common.formatting import pluralize
 from tui_forward.daemon.profile_apply import apply_plan, plan_profile
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import Forward
+from tui_forward.profiles.description import describe_exposure, describe_forwards
 from tui_forward.profiles.parser import ProfileError, parse_profile
 from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, spec_with_bound_port
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.serializer import serialize_profile
-from tui_forward.profiles.store import ProfileFile, ProfileStore
+from tui_forward.profiles.store import ProfileContent, ProfileFile, ProfileStore
 from tui_forward.profiles.trust import TrustStore
 from tui_forward.session import Session
 from tui_forward.tui.screens.profile import ProfileView
@@ -35,7 +35,7 @@ class ProfileEntry:
     """A profile file, valid or not."""
 
     file: ProfileFile
-    text: str  # empty if it cannot be read
+    content: ProfileContent  # empty if it cannot be read
     profile: Profile | None  # None if the file is invalid
     error: ProfileError | None = None
 
@@ -62,12 +62,13 @@ class ProfileService:
 
     @staticmethod
     def _read(file: ProfileFile) -> ProfileEntry:
-        text = ""
+        content = ProfileContent("", foreign="")
         try:
-            text = file.text()
-            return ProfileEntry(file, text, parse_profile(text, file.path, team=file.team))
+            content = file.content()
+            profile = parse_profile(content.text, file.path, team=file.team)
+            return ProfileEntry(file, content, profile)
         except ProfileError as error:
-            return ProfileEntry(file, text, None, error)
+            return ProfileEntry(file, content, None, error)
 
     @staticmethod
     def options(
@@ -85,6 +86,8 @@ class ProfileService:
                 detail += f", {active} active"
             if entry.file.team:
                 detail += ", team"
+            elif entry.content.foreign:
+                detail += ", not yours"
             options.append(PickerOption(key, entry.name, detail, current=bool(active)))
         return options
 
@@ -95,25 +98,17 @@ class ProfileService:
             problems = entry.error.problems if entry.error is not None else ()
             lines = [f"line {one.line}, column {one.column}: {one.message}" for one in problems]
             return ProfileView(entry.name, file, "Invalid profile:", lines, is_invalid=True)
-        exposed = {
-            one.name: ", ".join(a for a in one.spec.addresses if not is_loopback(a))
-            for one in profile.forwards
-        }
-        width = max((len(one.name) for one in profile.forwards), default=0)
         return ProfileView(
             name=profile.name,
             file=file,
             description=profile.description,
-            lines=[f"{one.name:{width}}  {one.spec.target}" for one in profile.forwards],
-            exposed=[
-                f"{name} is OPEN TO OTHER MACHINES on {addresses}"
-                for name, addresses in exposed.items()
-                if addresses
-            ],
+            lines=describe_forwards(profile),
+            exposed=describe_exposure(profile),
             changes={one: list(make_plan(profile, forwards, one).lines()) for one in ApplyMode},
             active_count=len(forwards_of(profile, forwards)),
-            is_untrusted=entry.file.team
-            and not self._trust.is_trusted(entry.file.path, entry.text),
+            untrusted_because=entry.content.foreign
+            if self._trust.needs_question(entry.file.path, entry.content)
+            else "",
         )
 
     async def apply(self, entry: ProfileEntry, mode: ApplyMode, shown: Sequence[str]) -> Plan:
@@ -129,8 +124,8 @@ class ProfileService:
                 "aborted: active forwards have changed",
                 hint=f"Open {entry.name} again to see its changes",
             )
-        if entry.file.team:
-            await asyncio.to_thread(self._trust.trust, entry.file.path, entry.text)
+        if entry.content.foreign:
+            await asyncio.to_thread(self._trust.trust, entry.file.path, entry.content.text)
         has_dependencies = any(one.needs for one in profile.forwards)
         wait_s = _DEPENDENCY_WAIT_S if has_dependencies else None
         await apply_plan(self._session, profile, plan, wait_s=wait_s)

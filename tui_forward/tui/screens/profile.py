@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
+from tui_forward.common.printable import escape_unprintable
 from tui_forward.profiles.plan import ApplyMode
 from tui_forward.tui.screens.dialogs import Dialog
 
@@ -47,8 +48,8 @@ class ProfileView:
     # What each mode would change in the active forwards; empty for no change.
     changes: Mapping[ApplyMode, Sequence[str]] = field(default_factory=dict)
     active_count: int = 0
-    # A team profile that is not trusted, or has changed since.
-    is_untrusted: bool = False
+    # Why others may have written it, if it is not trusted, or has changed since.
+    untrusted_because: str = ""
     is_invalid: bool = False
 
 
@@ -98,13 +99,15 @@ class ProfileScreen(Dialog[ApplyMode | ProfileAction | None]):
 
     def _text(self) -> Content:
         view = self._view
-        parts = [Content.styled(view.file, _MUTED)]
+        parts = [Content.styled(escape_unprintable(view.file), _MUTED)]
         if view.description:
             parts.append(Content.styled(view.description, "$error" if view.is_invalid else ""))
         if view.exposed:
             parts.append(Content.styled("\n".join(view.exposed), "bold $error"))
-        if view.is_untrusted:
-            warning = "You have not trusted this team profile in this version. enter trusts it."
+        if view.untrusted_because:
+            warning = (
+                f"You have not trusted this version: {view.untrusted_because}. enter trusts it."
+            )
             parts.append(Content.styled(warning, "$warning"))
         if not view.is_invalid:
             parts += [self._mode_list(), self._changes()]

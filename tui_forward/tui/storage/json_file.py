@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from tui_forward.common import atomic_file
+from tui_forward.common.printable import escape_json
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class JsonFile(Generic[T]):
         """Write the content."""
         if self._path is None:
             return
-        data = msgspec.json.format(msgspec.json.encode(self.content), indent=1)
+        data = escape_json(msgspec.json.format(msgspec.json.encode(self.content), indent=1))
         try:
             status = atomic_file.write_atomically(self._path, data)
             self._identity = atomic_file.file_identity(status)
