@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.common.yaml_bombs import MAX_CPU_S
 from tui_forward.errors import UsageError
 from tui_forward.model import TargetKind
 from tui_forward.profiles.exporters import format_env, format_kubectl_commands, format_shell_script
@@ -324,11 +326,11 @@ def many_times(line: str) -> str:
 @pytest.mark.parametrize(
     ("text", "detail"),
     [
-        ("items: " + "[" * 100_000, "it is nested too deeply"),
-        ("items: *x", "*x is not defined before"),
+        ("items: " + "[" * 100_000, "line 3, column 107: nested deeper than 100 levels"),
+        ("items: *x", "line 3, column 8: an alias is not defined before"),
         ("\n".join(f"k{one}: &k{one} {{<<: *k{one - 1}, x{one}: 1}}" for one in range(1, 2000)),
-         "its aliases expand to too many values"),
-        ("a: 'b", "line 3: found unexpected end"),
+         "line 356, column 18: aliases stand for more than 250000 values"),
+        ("a: 'b", "line 3, column 6: found unexpected end"),
     ],
 )  # fmt: skip
 @pytest.mark.timeout(20)
@@ -339,10 +341,11 @@ def test_hostile_yaml_is_one_clear_error(begin: str, text: str, detail: str) -> 
 
 
 @pytest.mark.timeout(20)
-def test_repeated_aliases_are_cheap() -> None:
+def test_aliases_of_aliases_are_refused() -> None:
     for line in ("a{one}: &a{one} [{nine}]", "a{one}: &a{one} {{<<: [{nine}]}}"):
         pod = json.dumps(annotated("bozo::p2"))
-        assert found(f"{many_times(line)}\nitems: [*a39, {pod}]\n")
+        with pytest.raises(UsageError, match="aliases stand for more than 250000 values"):
+            found(f"{many_times(line)}\nitems: [*a39, {pod}]\n")
 
 
 def test_limit_of_forwards_is_noted() -> None:
@@ -455,3 +458,52 @@ def test_imported_address_that_other_machines_can_reach_is_marked(text: str) -> 
     assert marked.endswith("# OPEN TO OTHER MACHINES")
     again = serialize_profile(specs, FILE, profile)
     assert again == profile, "the mark is written once"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ";a" * 500_000 + " kubectl",
+        "/a" * 500_000 + " kubectl",
+        "a/" * 500_000 + ";" * 100_000,
+        " k" * 500_000,
+        " kubectl port-forward" * 50_000,
+        "kubectl port-forward" + " a" * 500_000,
+        "kubectl port-forward " + "a" * 1_000_000,
+        "A=1 " * 200_000 + "kubectl port-forward svc/web 80",
+        "kubectl port-forward svc/web 80" + " >" * 300_000,
+        "kubectl port-forward svc/web 80 " + "> " * 300_000,
+        "\\\n" * 500_000,
+        "kubectl \\\n" * 200_000 + "port-forward svc/web 80",
+        "\n" * 1_000_000,
+        "contexts" + "\n" * 1_000_000,
+        "---" * 300_000,
+        "#\n" * 500_000,
+        "[" * 1_000_000,
+        "1 " * 500_000,
+        "[" + "1," * 500_000 + "1]",
+        "[" + '{"service":"x"},' * 60_000 + "{}]",
+        '{"a":' * 300_000,
+        '"' * 1_000_000,
+        "kubectl port-forward svc/web 80; " * 30_000,
+        "".join(f"kubectl port-forward svc/web-{n} 80\n" for n in range(40_000)),
+        "".join(f"kubectl port-forward web-{n}\n" for n in range(40_000)),
+    ],
+    ids=lambda text: repr(text[:20]),
+)  # fmt: skip
+def test_import_takes_bounded_time_and_memory(text: str) -> None:
+    started = time.process_time()
+    try:
+        notes = import_forwards(text).notes
+    except UsageError as error:
+        notes = [error.message, error.hint]
+    assert time.process_time() - started < MAX_CPU_S
+    assert len(notes) <= 1_100
+    assert max(map(len, notes), default=0) <= 400
+
+
+def test_long_line_is_skipped_with_its_number() -> None:
+    good = "kubectl port-forward svc/web 80"
+    result = import_forwards(f"{good}\n{good}0 {'x' * 20_000}\n{good}1")
+    assert [one.target.port for one in result.specs] == ["80", "801"]
+    assert result.notes == ["line 2 skipped: the line is longer than 16384 characters"]

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import random
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.common.yaml_bombs import BOMBS, MAX_CPU_S, SLOW
 from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
 from tui_forward.profiles.parser import MAX_FILE_BYTES, ProfileError, load_roundtrip, parse_profile
 from tui_forward.profiles.profile import Profile
@@ -134,7 +137,7 @@ def test_names() -> None:
         ),
         ("a: !!python/object/apply:os.system [ls]", "1:1: unknown key `a`"),
         ("\x00", "1:1: this is not YAML"),
-        ("{" * 20_000, "1:1: this is not YAML"),
+        ("{" * 20_000, "1:101: nested deeper than 100 levels"),
     ],
 )
 def test_problem_has_its_position(text: str, expected: str) -> None:
@@ -228,3 +231,22 @@ def test_too_many_forwards() -> None:
     many = "".join(f"  f{n}: {{target: svc/x, port: 1}}\n" for n in range(501))
     assert problems(f"forwards:\n{many}")[0].endswith("501 forwards exceed the limit of 500")
     assert len(many) < MAX_FILE_BYTES
+
+
+@pytest.mark.parametrize(("text", "problem"), BOMBS.values(), ids=list(BOMBS))
+def test_bombs_are_refused_with_their_position(text: str, problem: str) -> None:
+    started = time.process_time()
+    with pytest.raises(ProfileError) as caught:
+        parse_profile(text[:MAX_FILE_BYTES], FILE)
+    found = caught.value.problems[0]
+    assert problem in found.message
+    assert found.hint
+    assert time.process_time() - started < MAX_CPU_S
+
+
+@pytest.mark.parametrize("text", SLOW.values(), ids=list(SLOW))
+def test_profiles_are_read_in_bounded_time(text: str) -> None:
+    started = time.process_time()
+    with contextlib.suppress(ProfileError):
+        parse_profile(text[:MAX_FILE_BYTES], FILE)
+    assert time.process_time() - started < MAX_CPU_S

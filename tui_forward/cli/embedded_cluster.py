@@ -71,7 +71,7 @@ async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[Embed
                 f"the embedded cluster was not ready within {_START_S:.0f} s",
                 hint="run `tui-forward cluster` to see its messages",
             ) from None
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             # It is ending; its error message arrives before the end of stderr.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_END_S):

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import PurePath
+from typing import Final
 
 from tui_forward.common.arguments import (
     format_duration_arg,
@@ -33,7 +35,9 @@ _KUBECTL = frozenset({"kubectl", "kubectl.exe", "k", "oc", "microk8s.kubectl", "
 _OURS = "tui-forward"
 _EXAMPLE = "for example: kubectl port-forward -n shop svc/web 8080:80"
 _ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*")
-_PROMPT = re.compile(r"^\s*(?:\$|>|%|❯|➜)\s+", re.MULTILINE)
+_PROMPT = re.compile(r"^[^\S\n]*(?:\$|>|%|❯|➜)\s+", re.MULTILINE)
+# Chains of dozens of commands are shorter; a shell's lexer takes quadratic time.
+MAX_LINE_LENGTH: Final = 16 * 1024
 _REDIRECTED = re.compile(r"\s\d?(?:&>|>>?)\s*(?:&\d|[^\s;&|]+)")
 _CONTINUED = re.compile(r"\\\r?\n\s*")
 _COMMANDS = re.compile(r"port-forward|tui-forward\s+forward")
@@ -78,6 +82,8 @@ def parse_commands(
     joined = _PROMPT.sub("", _CONTINUED.sub(" ", text))
     specs: list[ForwardSpec] = []
     for line in joined.splitlines():
+        if len(line) > MAX_LINE_LENGTH:
+            raise UsageError(f"the line is longer than {MAX_LINE_LENGTH} characters", hint=_EXAMPLE)
         for command in _split_commands(_REDIRECTED.sub("", line)):
             specs += _make_specs(_parse_line(command, bare=bare), context, namespace, defaults)
     if not specs:
@@ -104,10 +110,14 @@ def _split_commands(line: str) -> list[list[str]]:
 
 
 def _parse_line(words: list[str], *, bare: bool) -> _Line:
-    while words and (_ENVIRONMENT.fullmatch(words[0]) or words[0] in ("sudo", "nohup", "exec")):
-        if words[0].startswith("KUBECONFIG="):
+    start = 0
+    for word in words:
+        if not _ENVIRONMENT.fullmatch(word) and word not in ("sudo", "nohup", "exec"):
+            break
+        if word.startswith("KUBECONFIG="):
             raise _kubeconfig_error()
-        words = words[1:]
+        start += 1
+    words = words[start:]
     program = PurePath(words[0]).name if words else ""
     if bare and program not in _KUBECTL and program != _OURS:
         program = "kubectl"
@@ -117,9 +127,9 @@ def _parse_line(words: list[str], *, bare: bool) -> _Line:
         raise UsageError(f'"{shown}" is not kubectl port-forward', hint=_EXAMPLE)
     verb = "forward" if program == _OURS else "port-forward"
     line = _Line()
-    rest = words[1:]
+    rest = deque(words[1:])
     while rest:
-        word, *rest = rest
+        word = rest.popleft()
         name, equals, value = word.partition("=")
         if word == "--":
             line.words += rest
@@ -137,7 +147,7 @@ def _parse_line(words: list[str], *, bare: bool) -> _Line:
         if not equals:
             if not rest:
                 raise UsageError(f"{name} needs a value", hint=_EXAMPLE)
-            value, *rest = rest
+            value = rest.popleft()
         if name in _VALUES:
             line.options.setdefault(_VALUES[name], []).append(value)
     if line.words[:1] != [verb]:

@@ -183,7 +183,7 @@ async def _start(command: list[str], environ: Mapping[str, str], deadline: float
         await asyncio.to_thread(process.wait)
     try:
         message = msgspec.json.decode(line, type=ReadyMessage)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = stderr.decode(errors="replace").strip()[-_MAX_STDERR:]
         cause = text.splitlines()[-1] if text else "no error message"
         if not line and time.monotonic() >= deadline:

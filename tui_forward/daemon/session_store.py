@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from tui_forward.common import atomic_file, paths
+from tui_forward.common.bounded_file import read_bounded
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import Forward, ForwardSpec
 from tui_forward.profiles.plan import spec_with_bound_port
@@ -80,7 +81,7 @@ def is_previous(name: str) -> bool:
 def load_session(path: Path) -> SavedSession:
     """Return the content of a file. Never raises: an invalid file is moved, and is empty."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=SavedSession)
+        return msgspec.json.decode(read_bounded(path), type=SavedSession)
     except FileNotFoundError:
         return EMPTY_SESSION
     except OSError as error:

@@ -19,17 +19,23 @@ from tui_forward.common.arguments import (
     parse_target,
     validate_selector,
 )
+from tui_forward.common.bounded_yaml import documents
 from tui_forward.common.kubectl_command import parse_commands
 from tui_forward.errors import UsageError
 from tui_forward.model import ForwardSpec, Target, TargetKind
 from tui_forward.profiles import k9s_annotations
-from tui_forward.profiles.plain_yaml import documents
 from tui_forward.profiles.profile import env_prefix
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024  # shell histories and lists of pods may be long
 _MAX_FORWARDS = 500
-# Start of a command after what shells print before it: numbers, times, prompts.
-_COMMAND = re.compile(r"(?:^|[\s;&|(])((?:\S*/)?(?:kubectl|kubecolor|oc|k|tui-forward)\s.*)$")
+# Different forwards, and commands, that are looked at.
+_MAX_FOUND: Final = 5_000
+_MAX_COMMANDS: Final = 20_000
+_MAX_NOTES: Final = 1_000
+_MAX_NOTE_LENGTH: Final = 300
+# Program of a command after what shells print before it (numbers, times, prompts) and its folder.
+# Nothing before it is matched, so that the search takes linear time.
+_COMMAND = re.compile(r"(?<![^\s;&|(/])(?:kubectl|kubecolor|oc|k|tui-forward)\s")
 _FORWARDS = re.compile(r"\s(?:port-forward|forward)\s")
 _NON_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _MAX_NAME_LENGTH = 63
@@ -42,6 +48,13 @@ class ImportResult:
     specs: list[ForwardSpec] = field(default_factory=list)  # the forwards, each with a unique name
     # Skipped entries with the reason, and differences to check.
     notes: list[str] = field(default_factory=list)
+
+    def add_note(self, text: str) -> None:
+        """Add a note; shortened, and dropped after the first thousand."""
+        if len(self.notes) < _MAX_NOTES:
+            self.notes.append(text[:_MAX_NOTE_LENGTH])
+        elif len(self.notes) == _MAX_NOTES:
+            self.notes.append("further notes are left out")
 
 
 def import_forwards(text: str) -> ImportResult:
@@ -62,12 +75,17 @@ def import_forwards(text: str) -> ImportResult:
             if spec not in seen and len(seen) < _MAX_FORWARDS:
                 _add(found, name, spec)
             seen.add(spec)
+            if len(seen) == _MAX_FOUND:
+                break
     except RecursionError as error:
         raise UsageError("cannot read the file: it is nested too deeply") from error
     except ValueError as error:
         raise UsageError(f"cannot read the file: {str(error).splitlines()[0]}") from error
     if len(seen) > _MAX_FORWARDS:
-        found.notes.append(f"only the first {_MAX_FORWARDS} of {len(seen)} forwards are imported")
+        more = "more than " if len(seen) == _MAX_FOUND else ""
+        found.notes.append(
+            f"only the first {_MAX_FORWARDS} of {more}{len(seen)} forwards are imported"
+        )
     if not found.specs:
         formats = (
             "Supported: kubectl commands, kftray JSON, kportal YAML, objects with k9s annotations"
@@ -115,31 +133,38 @@ def _add(found: ImportResult, name: str, spec: ForwardSpec) -> None:
 
 
 def _commands(text: str, found: ImportResult) -> _Entries:
+    commands = 0
     for number, line in _logical_lines(text):
         match = _COMMAND.search(line)
-        if match is None or not _FORWARDS.search(match[1]) or line.lstrip().startswith("#"):
+        if match is None or not _FORWARDS.search(line, match.start()):
             continue
+        if line.lstrip().startswith("#"):
+            continue
+        commands += 1
+        if commands > _MAX_COMMANDS:
+            found.add_note(f"line {number} and what follows skipped: too many commands")
+            return
         try:
-            for spec in parse_commands(match[1], context="", namespace=""):
+            for spec in parse_commands(line[match.start() :], context="", namespace=""):
                 yield spec.target.name.partition("=")[2] or spec.target.name, spec
         except UsageError as error:
-            found.notes.append(f"line {number} skipped: {error.message}")
+            found.add_note(f"line {number} skipped: {error.message}")
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield lines with continuation lines joined, numbered from 1 by the first line."""
-    joined, first = "", 1
+    parts: list[str] = []
+    first = 1
     for number, line in enumerate(text.splitlines(), 1):
-        if not joined:
+        if not parts:
             first = number
-        joined += line
-        if joined.endswith("\\"):
-            joined = f"{joined[:-1]} "
+        if line.endswith("\\"):
+            parts.append(f"{line[:-1]} ")
             continue
-        yield first, joined
-        joined = ""
-    if joined:
-        yield first, joined
+        yield first, "".join((*parts, line))
+        parts.clear()
+    if parts:
+        yield first, "".join(parts)
 
 
 # JSON: Kubernetes objects, or kftray ----------------------------------------------------
@@ -169,22 +194,22 @@ def _kftray(entries: Iterable[Any], found: ImportResult) -> _Entries:
     for number, entry in enumerate(entries, 1):
         name = f"entry {number}"
         if not isinstance(entry, dict):
-            found.notes.append(f"{name} skipped: not an object")
+            found.add_note(f"{name} skipped: not an object")
             continue
         name = str(entry.get("alias") or entry.get("service") or name)
         kind = str(entry.get("workload_type") or "service")
         if str(entry.get("protocol") or "tcp").lower() != "tcp":
-            found.notes.append(f"{name} skipped: UDP cannot be forwarded")
+            found.add_note(f"{name} skipped: UDP cannot be forwarded")
         elif kind not in ("service", "pod"):
-            found.notes.append(f"{name} skipped: {kind} is not a forward to a pod")
+            found.add_note(f"{name} skipped: {kind} is not a forward to a pod")
         else:
             try:
                 yield name, _kftray_spec(entry, kind)
             except UsageError as error:
-                found.notes.append(f"{name} skipped: {error.message}")
+                found.add_note(f"{name} skipped: {error.message}")
                 continue
             if kind == "service":
-                found.notes.append(
+                found.add_note(
                     f"{name}: in kftray this is the container port, here it is the service port"
                 )
 
@@ -221,7 +246,7 @@ def _kportal(text: str, found: ImportResult) -> _Entries:
                 resource = str(entry.get("resource") or "")
                 name = str(entry.get("alias") or resource.partition("/")[2] or "forward")
                 if str(entry.get("protocol") or "tcp").lower() != "tcp":
-                    found.notes.append(f"{name} skipped: only TCP can be forwarded")
+                    found.add_note(f"{name} skipped: only TCP can be forwarded")
                     continue
                 try:
                     spec = _kportal_spec(
@@ -229,10 +254,10 @@ def _kportal(text: str, found: ImportResult) -> _Entries:
                         str(namespace.get("name") or "default"),
                     )  # fmt: skip
                 except UsageError as error:
-                    found.notes.append(f"{name} skipped: {error.message}")
+                    found.add_note(f"{name} skipped: {error.message}")
                     continue
                 if spec.target.kind is TargetKind.POD:
-                    found.notes.append(
+                    found.add_note(
                         f"{name}: in kportal pod/{spec.target.name} is the prefix of a name, "
                         "here it is the full name"
                     )

@@ -26,6 +26,7 @@ _KEYS: Final = ("k9scli.io/auto-port-forwards", "k9scli.io/port-forwards")
 # `/NUMBER` after a name is redundant data of k9s.
 _FORM = re.compile(r"(?:([\w-]+)::)?(?:(\d*):)?([\w-]*)(?:/\d+)?", re.ASCII)
 _MAX_NOTES: Final = 500
+_MAX_PORTS: Final = 500  # of one object
 _MAX_NOTE_LENGTH: Final = 300
 
 
@@ -117,6 +118,9 @@ def _of_object(value: dict[str, Any], notes: list[str]) -> Iterator[tuple[str, F
     parts = [part.strip() for text in texts for part in text.split(",") if part.strip()]
     containers = [*(template.spec.containers or ()), *(template.spec.init_containers or ())]
     names = [one.name for one in containers]
+    if max(len(parts), len(pod.ports)) > _MAX_PORTS:
+        _note(notes, f"{label} skipped: it has more than {_MAX_PORTS} ports")
+        return
     for part in dict.fromkeys(parts):
         try:
             local, port, port_name = _parse_annotation(part, pod, names)

@@ -17,6 +17,7 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.parser import RoundTripParser
 
 from tui_forward.common.arguments import (
     parse_addresses,
@@ -25,6 +26,7 @@ from tui_forward.common.arguments import (
     parse_target,
     validate_selector,
 )
+from tui_forward.common.bounded_yaml import YamlLimitError, YamlLimits
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
 from tui_forward.profiles.env_names import is_protected, variable_names
@@ -33,6 +35,8 @@ from tui_forward.profiles.profile import Profile, ProfileForward, env_prefix, pr
 VERSION: Final = 1
 MAX_FILE_BYTES: Final = 256 * 1024
 MAX_FORWARDS: Final = 500
+# A forward has at most 14 settings.
+MAX_NODES: Final = 40 * MAX_FORWARDS
 
 NAMESPACE: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -87,8 +91,15 @@ def parse_profile(text: str, file: Path, *, team: bool = False) -> Profile:
 
 def load_roundtrip(text: str, file: Path) -> CommentedMap:
     """Parse the YAML of a profile with its comments, to edit and serialize it."""
+    reader = YAML(typ="rt")
+    reader.Parser = _LimitedParser
     try:
-        found = YAML(typ="rt").load(text)
+        found = reader.load(text)
+    except YamlLimitError as error:
+        hint = "a profile needs neither deep nesting nor aliases of aliases"
+        raise ProfileError(
+            [ProfileProblem(file, error.line, error.column, error.problem, hint)]
+        ) from error
     except MarkedYAMLError as error:
         raise ProfileError([_yaml_problem(error, file)]) from error
     except (YAMLError, ValueError, RecursionError) as error:
@@ -100,6 +111,20 @@ def load_roundtrip(text: str, file: Path) -> CommentedMap:
         hint = "write `forwards:` and below it one name for each forward"
         raise ProfileError([ProfileProblem(file, 1, 1, "a profile is a mapping", hint)])
     return found
+
+
+class _LimitedParser(RoundTripParser):
+    """Parser whose events are counted before anything is built of them."""
+
+    def __init__(self, loader: Any) -> None:
+        super().__init__(loader)
+        self._limits = YamlLimits(MAX_NODES)
+
+    def get_event(self) -> Any:
+        """Return the next event; YamlLimitError beyond the limits."""
+        event = super().get_event()
+        self._limits.add(event)
+        return event
 
 
 def _yaml_problem(error: MarkedYAMLError, file: Path) -> ProfileProblem:

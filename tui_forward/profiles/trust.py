@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from tui_forward.common import atomic_file
+from tui_forward.common.bounded_file import MAX_BYTES
 from tui_forward.common.printable import escape_json
 from tui_forward.errors import ConfigError
 from tui_forward.profiles.store import ProfileContent
@@ -59,7 +60,7 @@ class TrustStore:
                 status = os.fstat(stream.fileno())
                 if status.st_uid != os.geteuid() or status.st_mode & 0o022:
                     return _File()  # others may have written it
-                return msgspec.json.decode(stream.read(), type=_File)
+                return msgspec.json.decode(stream.read(MAX_BYTES), type=_File)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _File()
 

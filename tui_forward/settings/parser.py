@@ -31,6 +31,7 @@ from tui_forward.common import atomic_file
 from tui_forward.common.arguments import parse_addresses, parse_duration_value
 from tui_forward.errors import UsageError
 from tui_forward.model import BUILT_IN, ForwardDefaults
+from tui_forward.settings.toml_text import parse_toml
 
 FILE_NAME: Final = "settings.toml"
 DEFAULT_THEME: Final = "forward-dark"
@@ -126,7 +127,7 @@ def load_settings(path: Path) -> Settings:
         line = data.count(b"\n", 0, error.start) + 1
         return _defaults(file, line, "is not UTF-8 text", "Save it as UTF-8")
     try:
-        content = tomllib.loads(text)
+        content = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         message = str(error)
         found = _POSITION.search(message)

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tui_forward.common import atomic_file
+from tui_forward.common.bounded_file import read_bounded
 from tui_forward.errors import ConfigError
+from tui_forward.settings.toml_text import parse_toml
 
 _HEADER = re.compile(r"^\s*\[")
 # `theme = value  # comment`, with the value as written.
@@ -31,7 +33,7 @@ def save_theme(path: Path, name: str) -> None:
         raise ConfigError(f"invalid theme name {name!r}", hint="choose one from the palette")
     hint = f'write theme = "{name}" into {path} yourself'
     try:
-        before = path.read_bytes().decode("utf-8") if path.exists() else ""
+        before = read_bounded(path).decode("utf-8") if path.exists() else ""
         after = _with_theme(before, name)
         if after != before:
             atomic_file.write_atomically(path, after.encode("utf-8"))
@@ -46,10 +48,10 @@ def _with_theme(text: str, name: str) -> str:
     """Return the text with another theme; ValueError if no edit changes the theme alone."""
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     body = text.removeprefix(mark)
-    expected = {**tomllib.loads(body), "theme": name}
+    expected = {**parse_toml(body), "theme": name}
     for edited in _edits(body, json.dumps(name, ensure_ascii=False)):
         try:
-            if tomllib.loads(edited) == expected:
+            if parse_toml(edited) == expected:
                 return mark + edited
         except tomllib.TOMLDecodeError:
             continue

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.common.yaml_bombs import BOMBS, MAX_CPU_S, MAX_NODES, SLOW
 from tests.kube.kubeconfigs import kubeconfig, write
+from tui_forward.common import bounded_yaml
 from tui_forward.errors import ConfigError
+from tui_forward.kube.kubeconfig import schema
 from tui_forward.kube.kubeconfig.loader import Kubeconfig, load_merged
 from tui_forward.kube.kubeconfig.source import IN_CLUSTER, KubeconfigSource
 
@@ -240,10 +245,10 @@ def test_folder_or_unreadable_file_is_an_error(
     path = tmp_path / "secret"
     path.write_text("x")
 
-    def refuse(_: Path) -> bytes:  # root may read everything, so no mode would do
+    def refuse(*_: object) -> bytes:  # root may read everything, so no mode would do
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(schema, "read_bounded", refuse)
     with pytest.raises(ConfigError, match="cannot be read"):
         load_merged((path,))
 
@@ -280,3 +285,73 @@ def test_kubeconfig_precedes_the_service_account(tmp_path: Path) -> None:
     }
     source = KubeconfigSource(environ=environ, service_account=account(tmp_path))
     assert source.current() == "test"
+
+
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_yaml, "MAX_NODES", MAX_NODES)
+    monkeypatch.setattr(bounded_yaml, "MAX_ALIASED_NODES", MAX_NODES)
+
+
+@pytest.mark.usefixtures("small_limits")
+@pytest.mark.parametrize(("text", "problem"), BOMBS.values(), ids=list(BOMBS))
+@pytest.mark.parametrize("place", ["", "kind: Config\nextensions:\n- name: x\n  extension:\n    "])
+def test_bombs_are_refused_with_their_position(
+    tmp_path: Path, text: str, problem: str, place: str
+) -> None:
+    path = tmp_path / "config"
+    path.write_text(place + text.replace("\n", "\n    " if place else "\n"))
+    started = time.process_time()
+    with pytest.raises(ConfigError, match=rf"config, line \d+, column \d+ .*{problem}") as caught:
+        load_merged((path,))
+    assert caught.value.hint
+    assert time.process_time() - started < MAX_CPU_S
+
+
+@pytest.mark.parametrize("text", SLOW.values(), ids=list(SLOW))
+def test_files_are_read_in_linear_time(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(f"users:\n- name: a\n  user:\n    {text}".replace("\n", "\n    ", 3))
+    started = time.process_time()
+    with contextlib.suppress(ConfigError):
+        load_merged((path,))
+    assert time.process_time() - started < MAX_CPU_S
+
+
+@pytest.mark.parametrize(
+    ("text", "token"),
+    [
+        ("token: 1:30", "1:30"),
+        ("token: 2024-01-02", "2024-01-02"),
+        ("token: a\n    token: b", "b"),
+        ("token: &a x\n    username: *a", "x"),
+        ("<<: {token: merged}", "merged"),
+        ('{\n\t"token":\t"tab"\n\t}', "tab"),
+        ("token: x\r", "x"),
+        ("token: x\n---\n[[[[ garbage", "x"),
+        ("token: x\n...\n}}}} garbage", "x"),
+    ],
+)
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+def test_what_kubectl_accepts_is_accepted(tmp_path: Path, text: str, token: str, bom: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(f"{bom}users:\n- name: a\n  user:\n    {text}\n")
+    assert load_merged((path,)).users["a"].token == token
+
+
+def test_large_kubeconfig_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    items = "".join(
+        f"- name: c{n}\n  cluster: {{server: 'https://h{n}', certificate-authority-data: "
+        f"{'QUFB' * 400}}}\n"
+        for n in range(1000)
+    )
+    path.write_text(f"clusters:\n{items}")
+    assert len(load_merged((path,)).clusters) == 1000
+
+
+def test_endless_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="too large to be a kubeconfig"):
+        load_merged((path,))

@@ -42,7 +42,7 @@ async def check_health(client: RestClient) -> ApiHealth:
         return _unhealthy(client, error)
     try:
         version = msgspec.json.decode(body, type=_Version).git_version
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         version = ""
     return ApiHealth(
         context=access.context,

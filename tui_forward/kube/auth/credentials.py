@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
+from tui_forward.common.bounded_file import read_bounded
 from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.kubeconfig.loader import ResolvedContext, UserEntry
 from tui_forward.kube.kubeconfig.source import Signature, file_signatures
@@ -212,7 +213,7 @@ class _TokenFile:
         now = file_signatures((self._path,))
         if now != self._signature or refresh:
             try:
-                token = Path(self._path).read_text(encoding="utf-8").strip()
+                token = read_bounded(Path(self._path)).decode().strip()
             except (OSError, UnicodeDecodeError):
                 # Use the last token until the server refuses it.
                 return self._token
@@ -258,7 +259,7 @@ def load_pem(data: str, file: str, where: str, source: str) -> bytes:
     if not file:
         return b""
     try:
-        return Path(file).read_bytes()
+        return read_bounded(Path(file))
     except OSError as error:
         raise ConfigError(
             f"{where} cannot be read from {file}: {error.strerror or error}",

@@ -183,7 +183,7 @@ class ExecPlugin:
             raise invalid("printed far more than credentials")
         try:
             credential = _DECODER.decode(output)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise invalid("did not print an ExecCredential") from None
         if credential.kind != "ExecCredential" or credential.api_version != self._entry.api_version:
             raise invalid(

@@ -83,7 +83,7 @@ class GcpProvider:
         expiry_path = self._config.get("expiry-key") or "{.credential.token_expiry}"
         try:
             value = msgspec.json.decode(output)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # client-go treats output other than JSON as the token.
             text = output.decode("ascii", "replace").strip()
             if self._config.get("token-key") or not text or " " in text:

@@ -5,18 +5,22 @@ Errors name file and line and never quote content, which may be secret.
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from tui_forward.common.bounded_file import read_bounded
+from tui_forward.common.bounded_yaml import YamlLimitError, check_document, safe_loader
 from tui_forward.errors import ConfigError
 
 if TYPE_CHECKING:
     import yaml
 
-_MAX_FILE_BYTES = 64 * 2**20
+# Thousands of clusters with their certificates.
+MAX_FILE_BYTES = 32 * 2**20
 
 
 class Extension(msgspec.Struct):
@@ -125,13 +129,7 @@ class RawFile(msgspec.Struct, rename="kebab"):
 def read(path: Path) -> RawFile | None:
     """Read a file; None if it does not exist."""
     try:
-        size = path.stat().st_size
-        if size > _MAX_FILE_BYTES:
-            raise ConfigError(
-                f"{path} is too large to be a kubeconfig ({size} bytes)",
-                hint="Point KUBECONFIG or --kubeconfig at a kubeconfig file",
-            )
-        content = path.read_bytes()
+        content = read_bounded(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         return None
     except IsADirectoryError as error:
@@ -140,6 +138,11 @@ def read(path: Path) -> RawFile | None:
             hint="Point KUBECONFIG or --kubeconfig at a file",
         ) from error
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise ConfigError(
+                f"{path} is too large to be a kubeconfig (more than {MAX_FILE_BYTES} bytes)",
+                hint="Point KUBECONFIG or --kubeconfig at a kubeconfig file",
+            ) from error
         raise ConfigError(
             f"the kubeconfig {path} cannot be read: {error.strerror or error}",
             hint="Check the owner and the mode of the file",
@@ -152,13 +155,23 @@ def parse(content: bytes, path: Path) -> RawFile:
     import yaml
 
     hint = "Correct the file, or point KUBECONFIG or --kubeconfig at another one"
-    loader = _loader()(content)
     try:
-        node = loader.get_single_node()
-        data = None if node is None else loader.construct_document(node)
+        check_document(content)
+        loader = _loader()(content)
+        try:
+            node = loader.get_node() if loader.check_node() else None
+            data = None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except YamlLimitError as error:
+        raise ConfigError(
+            f"the kubeconfig {path}, line {error.line}, column {error.column} is not accepted: "
+            f"{error.problem}",
+            hint=hint,
+        ) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
+        line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         # `problem` describes the grammar and may quote a word; str(error) quotes lines.
         problem = _QUOTED.sub("…", error.problem or "syntax error")
         raise ConfigError(
@@ -168,8 +181,6 @@ def parse(content: bytes, path: Path) -> RawFile:
         raise ConfigError(
             f"the kubeconfig {path} is not valid YAML ({type(error).__name__})", hint=hint
         ) from None
-    finally:
-        loader.dispose()
     if data is None:
         return RawFile()
     try:
@@ -186,21 +197,33 @@ def parse(content: bytes, path: Path) -> RawFile:
 
 
 def _loader() -> type[yaml.SafeLoader]:
-    """Return PyYAML's safe loader, in C if available, that reads timestamps as strings.
+    """Return the loader; it reads unquoted dates, times and `1:30` as strings, as client-go does.
 
-    client-go reads an unquoted date as a string.
+    PyYAML reads the last as a number with base 60, whose length in digits takes quadratic time.
     """
     global _loader_class
     if _loader_class is None:
-        import yaml
-
-        base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        base = safe_loader()
         resolvers = {
             first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
             for first, pairs in base.yaml_implicit_resolvers.items()
         }
-        _loader_class = type("_Loader", (base,), {"yaml_implicit_resolvers": resolvers})
+        constructors = {
+            **base.yaml_constructors,
+            "tag:yaml.org,2002:int": _construct_number,
+            "tag:yaml.org,2002:float": _construct_number,
+        }
+        members = {"yaml_implicit_resolvers": resolvers, "yaml_constructors": constructors}
+        _loader_class = type("_Loader", (base,), members)
     return _loader_class
+
+
+def _construct_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
+    if ":" in node.value:
+        return node.value
+    if node.tag.endswith(":int"):
+        return loader.construct_yaml_int(node)
+    return loader.construct_yaml_float(node)
 
 
 _loader_class: type[yaml.SafeLoader] | None = None
@@ -241,13 +264,15 @@ def token_spans(
     """
     import yaml
 
-    loader = _loader()(content)
     try:
-        node: yaml.Node | None = loader.get_single_node()
-    except yaml.YAMLError:
+        check_document(content)
+        loader = _loader()(content)
+        try:
+            node: yaml.Node | None = loader.get_node() if loader.check_node() else None
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, YamlLimitError):
         raise ConfigError(f"the kubeconfig {path} is not valid YAML") from None
-    finally:
-        loader.dispose()
     users = _child(node, "users")
     for entry in users.value if isinstance(users, yaml.SequenceNode) else ():
         name = _child(entry, "name")

@@ -14,8 +14,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tui_forward.common.atomic_file import write_atomically
+from tui_forward.common.bounded_file import read_bounded
 from tui_forward.errors import ConfigError
-from tui_forward.kube.kubeconfig.schema import parse, token_spans
+from tui_forward.kube.kubeconfig.schema import MAX_FILE_BYTES, parse, token_spans
 
 _LOCK_TRIES = 20
 _LOCK_PAUSE_S = 0.05
@@ -56,7 +57,7 @@ async def _locked(path: Path) -> AsyncIterator[bool]:
 
 
 def _rewrite(path: Path, user: str, changes: Mapping[str, str]) -> bool:
-    content = path.read_bytes()
+    content = read_bounded(path, MAX_FILE_BYTES)
     try:
         text = content.decode("utf-8")
         spans, insert_at = token_spans(content, path, user)

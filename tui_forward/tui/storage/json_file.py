@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from tui_forward.common import atomic_file
+from tui_forward.common.bounded_file import read_bounded
 from tui_forward.common.printable import escape_json
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class JsonFile(Generic[T]):
             identity = atomic_file.file_identity(self._path.stat())
             if identity == self._identity:
                 return
-            self.content = msgspec.json.decode(self._path.read_bytes(), type=self._type)
+            self.content = msgspec.json.decode(read_bounded(self._path), type=self._type)
             self._identity = identity
         except FileNotFoundError:
             return  # `save` creates it
