@@ -1,7 +1,8 @@
 """Orderly end of a command on Ctrl-C, SIGTERM or SIGHUP.
 
-A signal that is ignored when the program starts stays ignored: nohup ignores SIGHUP so that a
-command outlives its terminal, and shells ignore SIGINT for background jobs of scripts.
+SIGHUP stays ignored where it is ignored when the program starts, which is how nohup lets a command
+outlive its terminal. SIGINT is handled even so: shells ignore it for the background jobs of scripts,
+which end them by `kill -INT`, and kubectl handles it there, too.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def not_ignored(signals: Iterable[signal.Signals]) -> list[signal.Signals]:
-    """Return those signals that are not ignored."""
-    return [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
+def handled_signals(signals: Iterable[signal.Signals]) -> list[signal.Signals]:
+    """Return those signals that the program handles: all but an ignored SIGHUP."""
+    return [
+        number
+        for number in signals
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    ]
 
 
 @contextlib.contextmanager
@@ -29,7 +34,7 @@ def call_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     Uses `signal.signal`, because `loop.add_signal_handler` cannot restore earlier handlers.
     """
     loop = asyncio.get_running_loop()
-    previous = {number: signal.getsignal(number) for number in not_ignored(_SIGNALS)}
+    previous = {number: signal.getsignal(number) for number in handled_signals(_SIGNALS)}
 
     def on_signal(*_: object) -> None:
         for number in previous:

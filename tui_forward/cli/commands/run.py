@@ -15,7 +15,7 @@ from tui_forward.cli.env_vars import check_env, env_vars, write_env_file
 from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.sessions import remote_session
-from tui_forward.cli.signals import not_ignored
+from tui_forward.cli.signals import handled_signals
 from tui_forward.common.printable import one_line
 from tui_forward.daemon.profile_apply import ApplyResult, apply_plan, plan_profile
 from tui_forward.errors import ForwardError, TransportError, TuiForwardError, UsageError
@@ -119,7 +119,7 @@ class SignalForwarder:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._signals = not_ignored(_SIGNALS)
+        self._signals = handled_signals(_SIGNALS)
         for number in self._signals:
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
 
