@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.waiting import until
 from tui_forward.errors import TransportError
+from tui_forward.model import ReasonCode
 from tui_forward.transport import dns
 from tui_forward.transport.dns import resolve
 
@@ -49,6 +50,66 @@ class HangingLookups:
         monkeypatch.setattr(socket, "getaddrinfo", hang)
 
 
+@pytest.fixture(autouse=True)
+def resolver(monkeypatch: pytest.MonkeyPatch) -> dns.Resolver:
+    resolver = dns.Resolver()
+    monkeypatch.setattr(dns, "_resolver", resolver)
+    return resolver
+
+
+async def test_hanging_lookup_is_an_error_that_names_the_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dns, "TIMEOUT_S", 0.05)
+    lookups = HangingLookups(monkeypatch)
+    with pytest.raises(TransportError, match=r"no name server answered within 0\.05 s") as failed:
+        await resolve("api.example", 80, label="the API server")
+    assert failed.value.code is ReasonCode.NETWORK_DNS
+    lookups.allowed.set()
+
+
+async def test_result_that_comes_too_late_is_used_by_the_next_attempt(
+    monkeypatch: pytest.MonkeyPatch, resolver: dns.Resolver
+) -> None:
+    lookups = HangingLookups(monkeypatch)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await resolve("api.example", 80, label="it")
+    lookups.allowed.set()
+    await until(lambda: resolver.lookups["api.example", 80].ended_at is not None)
+    monkeypatch.delattr(dns, "start_in_thread")  # no other lookup is needed
+    (found,) = await resolve("api.example", 80, label="it")
+    assert found[4] == ("127.0.0.1", 80)
+    assert not resolver.lookups
+
+
+async def test_old_lookup_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hang in a name server of a network that is gone."""
+    monkeypatch.setattr(dns, "_STALE_S", 0.0)
+    lookups = HangingLookups(monkeypatch)
+    waiting = asyncio.create_task(resolve("api.example", 80, label="it"))
+    await until(lambda: len(lookups.names) == 1)
+    other = asyncio.create_task(resolve("api.example", 80, label="it"))
+    await until(lambda: len(lookups.names) == 2)
+    lookups.allowed.set()
+    await asyncio.gather(waiting, other)
+
+
+async def test_hanging_lookups_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, resolver: dns.Resolver
+) -> None:
+    monkeypatch.setattr(dns, "_MAX_LOOKUPS", 3)
+    lookups = HangingLookups(monkeypatch)
+    waiting = [asyncio.create_task(resolve(f"api{n}.example", 80, label="it")) for n in range(3)]
+    await until(lambda: len(lookups.names) == 3)
+    with pytest.raises(TransportError, match="3 other lookups have not ended"):
+        await resolve("other.example", 80, label="it")
+    lookups.allowed.set()
+    await asyncio.gather(*waiting)
+    assert await resolve("other.example", 80, label="it")
+    assert not resolver.lookups
+
+
 async def test_hanging_lookups_of_one_name_share_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     lookups = HangingLookups(monkeypatch)
     waiting = [asyncio.create_task(resolve("api.example", 80, label="it")) for _ in range(50)]
@@ -61,4 +122,4 @@ async def test_hanging_lookups_of_one_name_share_a_thread(monkeypatch: pytest.Mo
     found = await asyncio.gather(*waiting, other)
     assert {one[0][4] for one in found} == {("127.0.0.1", 80)}
     assert sorted(lookups.names) == ["api.example", "other.example"]
-    assert not dns._lookups
+    assert not dns._resolver.lookups

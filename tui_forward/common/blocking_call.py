@@ -8,6 +8,7 @@ here are daemons and belong to one call.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -31,6 +32,31 @@ def start_in_thread(function: Callable[[], Result], *, name: str) -> Future[Resu
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return future
+
+
+class ThreadSlots:
+    """A limited number of calls at a time, for what can be left out if they all hang."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+
+    async def run(self, function: Callable[[], Result], *, name: str) -> Result | None:
+        """Do what `run_in_thread` does; return None at once if too many calls have not ended."""
+        if not self._free:
+            return None
+        self._free -= 1
+        future = start_in_thread(function, name=name)
+        loop = asyncio.get_running_loop()
+
+        def release(_: Future[Result]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._release)
+
+        future.add_done_callback(release)
+        return await asyncio.wrap_future(future)
+
+    def _release(self) -> None:
+        self._free += 1
 
 
 async def run_in_thread(function: Callable[[], Result], *, name: str) -> Result:

@@ -8,6 +8,7 @@ import webbrowser
 from enum import StrEnum
 from pathlib import PurePath
 
+from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.errors import ForwardError
 from tui_forward.model import Forward
 
@@ -149,7 +150,7 @@ def url(scheme: Scheme, host: str, port: int) -> str:
 async def open_in_browser(address: str) -> None:
     """Open an address in the system's browser. Does not wait for the browser."""
     try:
-        opened = await asyncio.to_thread(_open, address)
+        opened = await run_in_thread(lambda: _open(address), name="browser")
     except (webbrowser.Error, OSError):
         opened = False
     if not opened:

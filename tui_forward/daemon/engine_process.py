@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_forward.common import paths
+from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.logging_levels import LEVELS
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.daemon import log, rpc, session_store, unix_socket
@@ -225,7 +226,7 @@ async def _serve(
         elif await saver.open(restore=options.restore):
             notices.profile_started.set()
         if handover is not None:
-            await asyncio.to_thread(handover.confirm)
+            await run_in_thread(handover.confirm, name="handover")
             lock.record_holder()
             owns_socket = True
             # Not before: the parent must not start a second engine if this one is killed.

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.daemon import rpc, unix_socket
 from tui_forward.daemon.framing import read_message
 from tui_forward.daemon.session_saver import SessionSaver
@@ -101,7 +102,7 @@ class HandoverSender:
             descriptors += [sock.fileno() for sock in forward_sockets.values()]
             # asyncio has sent nothing on this connection, so its buffer is empty.
             with contextlib.closing(writer.get_extra_info("socket").dup()) as raw_socket:
-                await asyncio.to_thread(_send, raw_socket, offer, descriptors)
+                await run_in_thread(lambda: _send(raw_socket, offer, descriptors), name="handover")
             async with asyncio.timeout(_TIMEOUT_S):
                 body = await read_message(reader, rpc.MAX_REQUEST)
             if body is not None and isinstance(rpc.decode_request(body), rpc.HandoverDone):

@@ -8,18 +8,19 @@ two serve; the other ends, and both clients connect to the same engine.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import select
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
+from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.child_process import (
     python_module_command,
     without_relative_python_path,
@@ -179,8 +180,9 @@ async def _start(command: list[str], environ: Mapping[str, str], deadline: float
     assert process.stdout is not None
     assert process.stderr is not None
     with process.stdout, process.stderr:
-        line, stderr = await asyncio.to_thread(_read_line, process.stdout, process.stderr, deadline)
-        await asyncio.to_thread(process.wait)
+        read_line = partial(_read_line, process.stdout, process.stderr, deadline)
+        line, stderr = await run_in_thread(read_line, name="engine start")
+        await run_in_thread(process.wait, name="engine start")
     try:
         message = msgspec.json.decode(line, type=ReadyMessage)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

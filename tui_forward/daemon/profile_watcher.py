@@ -14,10 +14,12 @@ import logging
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import watchfiles
 
+from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.profile_apply import apply_plan, validate_plan
 from tui_forward.daemon.session_saver import SessionSaver
@@ -85,7 +87,7 @@ class ProfileWatcher:
         if not profiles:
             await self._notices.profile_started.wait()
             profiles = await self._active_profiles()
-        files = await asyncio.to_thread(self._files, profiles)
+        files = await run_in_thread(lambda: self._files(profiles), name="profile files")
         if files:
             await self._handle_changes(files)
             await self._watch_files(files)
@@ -95,14 +97,15 @@ class ProfileWatcher:
 
         Raise OSError or RuntimeError if the folders cannot be watched.
         """
-        folders = await asyncio.to_thread(_folders, files.values())
+        folders = await run_in_thread(lambda: _folders(files.values()), name="profile files")
         if not folders:
             raise FileNotFoundError("their folders are gone")
         async for _ in watchfiles.awatch(
             *folders, recursive=False, debounce=_DEBOUNCE_MS, rust_timeout=_POLL_MS,
             yield_on_timeout=True, ignore_permission_denied=True,
         ):  # fmt: skip
-            current = await asyncio.to_thread(self._files, await self._active_profiles())
+            active = await self._active_profiles()
+            current = await run_in_thread(partial(self._files, active), name="profile files")
             if current.keys() != files.keys():
                 return
             await self._handle_changes(files)
@@ -138,13 +141,15 @@ class ProfileWatcher:
         return files
 
     async def _handle_changes(self, files: Mapping[str, ProfileFile]) -> None:
-        changed = await asyncio.to_thread(self._changed, files)
+        changed = await run_in_thread(lambda: self._changed(files), name="profile files")
         if not changed:
             return
         # A file that is half written or missing for a moment differs after this, and is handled
         # with its next change.
         await asyncio.sleep(_SETTLE_S)
-        again = await asyncio.to_thread(self._changed, {one: files[one] for one in changed})
+        again = await run_in_thread(
+            lambda: self._changed({one: files[one] for one in changed}), name="profile files"
+        )
         for profile, content in changed.items():
             if again.get(profile) == content:
                 self._texts[profile] = content.profile.text
@@ -166,8 +171,8 @@ class ProfileWatcher:
         try:
             # Parse this very text, because the trust check is about it. In a thread, because a
             # large file takes a while and this loop forwards bytes.
-            text = content.profile.text
-            after = await asyncio.to_thread(parse_profile, text, file.path, team=file.team)
+            parse = partial(parse_profile, content.profile.text, file.path, team=file.team)
+            after = await run_in_thread(parse, name="profile files")
             await self._apply_edit(profile, file, content.profile, after)
         except ProfileError as error:
             hint = f" → {error.hint}" if error.hint else ""

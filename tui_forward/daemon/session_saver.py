@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from tui_forward.common import atomic_file
+from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.printable import escape_json
 from tui_forward.common.tasks import spawn_restarting
 from tui_forward.daemon.session_store import (
@@ -86,17 +87,22 @@ class SessionSaver:
         """
         saved = handed_over
         if saved is None:
-            saved = await asyncio.to_thread(load_session, self._path)
+            saved = await run_in_thread(lambda: load_session(self._path), name="session file")
         restored = bool(saved.forwards) and (restore or saved.keep_running)
         offered = saved
         if not saved.forwards:
-            offered = await asyncio.to_thread(load_session, previous_session_file(self._path))
+            offered = await run_in_thread(
+                lambda: load_session(previous_session_file(self._path)), name="session file"
+            )
         self.previous_profiles = profiles_of(offered)
         if restored:
             await self._restore(saved)
         elif saved.forwards:
             try:
-                await asyncio.to_thread(self._path.replace, previous_session_file(self._path))
+                await run_in_thread(
+                    lambda: self._path.replace(previous_session_file(self._path)),
+                    name="session file",
+                )
             except OSError as error:
                 _log.warning("cannot move %s: %s", self._path, error.strerror)
         self._tasks = [
@@ -189,7 +195,9 @@ class SessionSaver:
             return
         data = escape_json(msgspec.json.format(msgspec.json.encode(current), indent=1))
         try:
-            await asyncio.to_thread(atomic_file.write_atomically, self._path, data)
+            await run_in_thread(
+                lambda: atomic_file.write_atomically(self._path, data), name="session file"
+            )
         except OSError as error:
             if not self._write_failed:
                 _log.warning("cannot write %s: %s", self._path, error.strerror)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import (
@@ -152,7 +153,7 @@ class LocalSession:
 
     async def _load_engine(self) -> None:
         await asyncio.sleep(_ENGINE_LOAD_DELAY_S)
-        await asyncio.to_thread(import_module, _ENGINE)
+        await run_in_thread(lambda: import_module(_ENGINE), name="import")
 
     # Commands -------------------------------------------------------------------------
 

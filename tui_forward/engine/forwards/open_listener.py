@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from tui_forward.common.blocking_call import ThreadSlots
 from tui_forward.engine.connections.listener import Listener
 from tui_forward.engine.connections.local_ports import PortRequest, bind_missing, bind_sockets
 from tui_forward.engine.context import EngineContext
@@ -32,6 +33,8 @@ from tui_forward.model import (
 _RETRY_S = 1.0
 # For an address that is not needed, it grows to this.
 _MAX_RETRY_S = 30.0
+# Each reads the descriptors of all processes; the others are named at the next attempt.
+_owner_lookups = ThreadSlots(4)
 
 
 async def open_listener(
@@ -110,7 +113,9 @@ async def open_missing_addresses(
 async def _find_owner(address: LocalAddress, engine: EngineContext) -> str:
     owner = engine.own_forward_on(address)
     if not owner:
-        found = await asyncio.to_thread(find_port_owner, address.host, address.port)
+        found = await _owner_lookups.run(
+            lambda: find_port_owner(address.host, address.port), name="port owner"
+        )
         owner = str(found) if found is not None else "another process"
     return owner
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
+from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.tasks import spawn
 from tui_forward.engine.host.socket_owners import SocketPair, find_client_processes
 
@@ -57,7 +59,8 @@ class ClientProcessLookup:
                 batch = list(self._pending.values())
                 self._pending.clear()
                 try:
-                    names = await asyncio.to_thread(self._lookup, [pair for pair, _ in batch])
+                    lookup = partial(self._lookup, [pair for pair, _ in batch])
+                    names = await run_in_thread(lookup, name="client processes")
                 except Exception:  # noqa: BLE001 - only for display: /proc may contain anything
                     _log.exception("looking up client processes failed")
                     continue

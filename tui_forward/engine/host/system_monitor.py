@@ -22,6 +22,7 @@ from collections.abc import Callable
 
 import psutil
 
+from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.formatting import format_duration
 
 _log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class SystemMonitor:
 
     async def _read_network(self) -> Fingerprint | None:
         try:
-            return await asyncio.to_thread(self._fingerprint)
+            return await run_in_thread(self._fingerprint, name="network")
         except (OSError, psutil.Error) as error:
             _log.debug("cannot read the network interfaces: %s", error)
             return None
