@@ -44,6 +44,7 @@ NO_FAULT = (
 )
 EXAMPLES: dict[Any, Any] = {
     float | None: 2.5,
+    bool: True,
     int | None: 3,
     tuple[str, ...]: ("one", "two"),
     TransportChoice | None: TransportChoice.SPDY,
@@ -79,7 +80,7 @@ def test_every_code_has_a_text(code: ReasonCode, make: Any) -> None:
 @pytest.mark.parametrize("code", ReasonCode)
 def test_every_parameter_of_a_template_is_one_of_a_reason(code: ReasonCode) -> None:
     entry = reasons._TABLE[code]
-    names = set(reasons._FIELD.findall(entry.text + entry.hint)) - set(reasons._PLURALS)
+    names = set(reasons._FIELD.findall(entry.text + entry.hint)) - set(reasons._DERIVED)
     assert names <= {*PARAMETERS, "cause"}
 
 
@@ -126,11 +127,13 @@ def test_parts_without_their_parameters_are_left_out() -> None:
 
 
 def test_words_agree_with_the_number_of_pods() -> None:
-    code = ReasonCode.TARGET_PODS_NOT_READY
-    one = Reason(code=code, object="deploy/web", ready=0, total=1, status="web-1 is Pending")
-    assert reason_text(one) == "0 of 1 pod of deploy/web is ready: web-1 is Pending"
-    two = Reason(code=code, object="deploy/web", ready=0, total=2)
-    assert reason_text(two) == "0 of 2 pods of deploy/web are ready"
+    code = ReasonCode.POD_CREATING
+    one = Reason(code=code, object="deploy/web", ready=0, total=1, pod="web-1")
+    assert reason_text(one) == "pod web-1 is still being created"
+    two = Reason(code=code, object="deploy/web", ready=0, total=2, pod="web-1")
+    assert reason_text(two) == (
+        "0 of 2 pods of deploy/web are ready: pod web-1 is still being created"
+    )
 
 
 def test_hint_of_a_code_does_not_follow_another_text() -> None:

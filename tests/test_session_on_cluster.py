@@ -30,6 +30,7 @@ from tui_forward.model import (
     Hop,
     HopKind,
     HopState,
+    ReasonCode,
     Target,
     TargetKind,
     TransportChoice,
@@ -302,7 +303,8 @@ async def test_unknown_targets_are_reported(scenario: Scenario) -> None:
 async def test_pending_pod_is_waited_for_with_its_reason(scenario: Scenario) -> None:
     forward_id = await scenario.start("search", "8080")
     forward = await scenario.reached(
-        forward_id, lambda f: f.state is ForwardState.WAITING and "Pending" in f.reason
+        forward_id,
+        lambda f: f.state is ForwardState.WAITING and f.code is ReasonCode.POD_NOT_SCHEDULED,
     )
     assert forward.listening, "the port is there already"
 
@@ -442,7 +444,7 @@ async def test_unschedulable_pod_breaks_its_hop(scenario: Scenario) -> None:
     )
     assert hops[HopKind.POD].name.startswith("search-")
     assert hops[HopKind.POD].facts[0] == "Pending"
-    assert "Pending" in hops[HopKind.POD].error
+    assert "is not scheduled to a node" in hops[HopKind.POD].error
     assert hops[HopKind.API].state is HopState.OK
     assert hops[HopKind.KUBELET].state is HopState.UNKNOWN, "there is none"
 

@@ -107,7 +107,6 @@ class ReasonCode(StrEnum):
     FORWARD_STARTING = "forward.starting"
     FORWARD_CONNECTING = "forward.connecting"
     FORWARD_READY = "forward.ready"
-    FORWARD_READY_POD_NOT_READY = "forward.ready_pod_not_ready"
     FORWARD_PAUSED = "forward.paused"
     FORWARD_RESUMING = "forward.resuming"
     FORWARD_RECONNECTING = "forward.reconnecting"
@@ -206,26 +205,42 @@ class ReasonCode(StrEnum):
     # Target: the object a forward points at
     TARGET_RESOLVING = "target.resolving"
     TARGET_NOT_FOUND = "target.not_found"
+    TARGET_NAMESPACE_NOT_FOUND = "target.namespace_not_found"
     TARGET_NO_SELECTOR = "target.no_selector"
+    TARGET_EXTERNAL_NAME = "target.external_name"
     TARGET_SCALED_TO_ZERO = "target.scaled_to_zero"
+    TARGET_SUSPENDED = "target.suspended"
+    TARGET_COMPLETED = "target.completed"
+    TARGET_FAILED = "target.failed"
+    TARGET_NOT_OBSERVED = "target.not_observed"
+    TARGET_PODS_NOT_CREATED = "target.pods_not_created"
+    TARGET_NO_NODES = "target.no_nodes"
     TARGET_NO_PODS = "target.no_pods"
     TARGET_NO_MATCHING_PODS = "target.no_matching_pods"
     TARGET_PODS_TERMINATING = "target.pods_terminating"
-    TARGET_PODS_NOT_READY = "target.pods_not_ready"
     TARGET_NO_POD = "target.no_pod"
 
     # Pod
     POD_NOT_FOUND = "pod.not_found"
-    POD_PENDING = "pod.pending"
+    POD_NO_SCHEDULER = "pod.no_scheduler"
+    POD_SCHEDULING_GATED = "pod.scheduling_gated"
     POD_NOT_SCHEDULED = "pod.not_scheduled"
+    POD_CREATING = "pod.creating"
+    POD_INIT_RUNNING = "pod.init_running"
+    POD_INIT_FAILING = "pod.init_failing"
     POD_IMAGE_PULL = "pod.image_pull"
     POD_CRASH_LOOPING = "pod.crash_looping"
     POD_OUT_OF_MEMORY = "pod.out_of_memory"
     POD_CONTAINER_ERROR = "pod.container_error"
+    POD_START_ERROR = "pod.start_error"
     POD_NOT_READY = "pod.not_ready"
+    POD_READINESS_GATE = "pod.readiness_gate"
+    POD_UNKNOWN = "pod.unknown"
     POD_NOT_RUNNING = "pod.not_running"
     POD_COMPLETED = "pod.completed"
     POD_FAILED = "pod.failed"
+    POD_EVICTED = "pod.evicted"
+    POD_DEADLINE_EXCEEDED = "pod.deadline_exceeded"
     POD_TERMINATING = "pod.terminating"
     POD_ENDED = "pod.ended"
     POD_DELETED = "pod.deleted"
@@ -242,6 +257,7 @@ class ReasonCode(StrEnum):
     PORT_UNKNOWN_NAME = "port.unknown_name"
     PORT_UNKNOWN_NUMBER = "port.unknown_number"
     PORT_TARGET_NAME_MISSING = "port.target_name_missing"
+    PORT_HEADLESS = "port.headless"
     PORT_INVALID = "port.invalid"
     PORT_PROTOCOL = "port.protocol"
 
@@ -321,7 +337,10 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     total: int | None = None
     restarts: int | None = None
     exit_code: int | None = None
+    image: str = ""
+    limit: str = ""  # of memory, as written ("16Mi")
     at: float | None = None  # epoch seconds: the next start, a deadline, a begin
+    has_previous_log: bool = False  # of `container`: `kubectl logs --previous` works
     timeout_s: float | None = None
     buffered_bytes: int | None = None
     tried: tuple[str, ...] = ()  # transports tried, all in vain
@@ -530,6 +549,28 @@ class ContainerExit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     restarted: bool = False  # whether it has been started again
 
 
+class ContainerFault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A container that does not run, or an init container that has not finished."""
+
+    name: str
+    is_init: bool = False  # holds up the containers after it
+    position: str = ""  # of an init container ("1 of 2")
+    waiting: str = ""  # reason of the waiting state ("CrashLoopBackOff"); empty in other states
+    message: str = ""  # of the waiting state, else of the latest end
+    ended: str = ""  # reason of the latest end ("OOMKilled"); empty before the first one
+    ended_message: str = ""
+    exit_code: int | None = None  # of the latest end
+    ended_at: float = 0.0  # the latest end
+    ran_s: float = 0.0  # duration of the run before it
+    running_since: float = 0.0  # of an init container that runs
+    backoff_s: float | None = None  # from the latest end to the next start, as the kubelet says
+    restarts: int = 0
+    image: str = ""
+    memory_limit: str = ""
+    has_previous_log: bool = False
+    is_final: bool = False  # it has ended and is not started again
+
+
 class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The used fields of a pod; timestamps are epoch seconds, 0 if absent."""
 
@@ -539,8 +580,13 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     resource_version: str = ""
     phase: str = ""  # "Running", "Pending", …
     status: str = ""  # kubectl's STATUS column ("CrashLoopBackOff", "Terminating", …)
+    reason: str = ""  # of the whole pod ("Evicted", "DeadlineExceeded", "NodeLost")
     message: str = ""  # of the cluster, why it is not running; may be empty
+    scheduled: bool | None = None  # the PodScheduled condition; None if no scheduler has set it
+    scheduling_gates: tuple[str, ...] = ()
+    faults: tuple[ContainerFault, ...] = ()  # containers that do not run, the init one first
     ready: bool = False  # the Ready condition
+    unready_gates: tuple[str, ...] = ()  # readiness gates that keep it from being Ready
     ready_since: float = 0.0  # last transition of the Ready condition
     containers_ready: int = 0
     containers_total: int = 0
@@ -574,6 +620,11 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ready: int = 0
     created_at: float = 0.0
     owner: OwnerRef | None = None
+    observed: bool = True  # whether its controller has seen it
+    suspended: bool = False  # a Job that starts no pods
+    ended: str = ""  # "Complete" or "Failed" for a Job that is over
+    reason: str = ""  # why it failed, or why it cannot create pods ("BackoffLimitExceeded")
+    message: str = ""  # the same in words
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -585,6 +636,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     resource_version: str = ""
     type: str = "ClusterIP"
     cluster_ip: str = ""
+    external_name: str = ""  # DNS name that an ExternalName service stands for
     selector: str = ""
     ports: tuple[DeclaredPort, ...] = ()
     created_at: float = 0.0
@@ -669,7 +721,9 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True, tag="resolved"):
 
     pod: PodRef
     port: int
-    ready: bool = True  # the pod's Ready condition; decides whether a refusal is final
+    # Ready and not terminating; decides whether a refusal is final.
+    ready: bool = True
+    caution: Reason | None = None  # why the pod or port may not serve; None if nothing is known
     incarnation: str = ""  # changes with every restart of a container
 
 
@@ -677,6 +731,8 @@ class Unresolved(msgspec.Struct, frozen=True, kw_only=True, tag="unresolved"):
     """No usable pod now."""
 
     reason: Reason
+    pod: PodRef | None = None  # the pod that `reason` is about, if it exists
+    port: int | None = None  # to dial in it, where known
 
     @property
     def is_loading(self) -> bool:
@@ -705,6 +761,7 @@ class HopState(StrEnum):
     """State of a hop."""
 
     OK = "ok"
+    DEGRADED = "degraded"  # it works now, and may not serve
     BROKEN = "bad"
     UNKNOWN = "unknown"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,9 +22,11 @@ TRANSPORT_NAMES: Final = {
 _PART: Final = re.compile(r"\[([^\[\]]*)\]|\{(\w+)\}")
 _FIELD: Final = re.compile(r"\{(\w+)\}")
 # Parameters in commands of hints. Quotation marks change no valid name.
-_COMMAND_FIELDS: Final = frozenset({"namespace", "pod", "container", "node", "port"})
-# Words that agree with `total`.
-_PLURALS: Final = {"pods": ("pod", "pods"), "are": ("is", "are")}
+_COMMAND_FIELDS: Final = frozenset({"namespace", "object", "pod", "container", "node", "port"})
+# Words and lists made of several parameters.
+_DERIVED: Final = ("pods", "are", "facts", "previous_log")
+# Precedes the reason of one of several pods.
+_ONE_OF_MANY: Final = "[{ready} of {total} {pods}|no pods][ of {object}] {are} ready: "
 
 _LOCAL, _API, _KUBELET, _RUNTIME, _POD, _PORT = HopKind
 
@@ -38,6 +41,7 @@ class _Entry:
     hint: str = ""  # template of an imperative sentence; empty where nothing can be done
     hop: HopKind | None = None  # where the fault is; None for what is no fault
     blocked_by: BlockedBy | None = None  # set where only a user can help
+    waits_for_pod: bool = False  # a forward waits with it, also after it was ready
 
 
 _NETWORK_HINT: Final = "Check the network and VPN, and `server` in the kubeconfig"
@@ -55,8 +59,14 @@ _PORTS_HINT: Final = (
     "a pod's port can be given by number]"
 )
 _DESCRIBE_HINT: Final = "Check its events: kubectl describe pod[ -n {namespace}] [{pod}|POD]"
-_LOGS_HINT: Final = "Check its logs: kubectl logs[ -n {namespace}] [{pod}|POD] --previous"
-_POD_STATUS: Final = "[pod {pod}|the pod] is [{status}|not ready][: {detail}]"
+_LOGS: Final = "kubectl logs[ -n {namespace}] [{pod}|POD][ -c {container}]{previous_log}"
+_LOGS_HINT: Final = f"Check its log: {_LOGS}"
+_RESTART_HINT: Final = "Start it again, or forward to a pod that keeps running"
+# `facts` are limit, exit code and restarts.
+_CONTAINER: Final = "[container {container}|the container][ of pod {pod}]"
+_INIT_CONTAINER: Final = "init container[ {container}][ of pod {pod}]"
+_NEXT_START: Final = "[ ({facts})][: {detail}][; next start about {at}]"
+_CONTAINER_OR_POD: Final = "[container {container} of pod {pod}|pod {pod}|the pod]"
 _EXIT: Final = "[ (exit code {exit_code}, {status})| (exit code {exit_code})]"
 _THE_KUBELET: Final = "[the kubelet of {node}|the node's kubelet]"
 _VIA: Final = "[ through the proxy {proxy}]"
@@ -69,9 +79,6 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ReasonCode.FORWARD_STARTING: _Entry("opening the local port"),
     ReasonCode.FORWARD_CONNECTING: _Entry("connecting to [{pod}|the pod][:{port}]"),
     ReasonCode.FORWARD_READY: _Entry("forwarding to [{pod}|the pod][:{port}][ by {transport}]"),
-    ReasonCode.FORWARD_READY_POD_NOT_READY: _Entry(
-        "forwarding to [{pod}|the pod][:{port}][ by {transport}]; the pod is not Ready"
-    ),
     ReasonCode.FORWARD_PAUSED: _Entry("paused; the local port is kept, connections are refused"),
     ReasonCode.FORWARD_RESUMING: _Entry("resuming"),
     ReasonCode.FORWARD_RECONNECTING: _Entry("reconnecting as requested"),
@@ -422,7 +429,7 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ),
     # Node: kubelet and container runtime
     ReasonCode.NODE_NOT_READY: _Entry(
-        "[node {node}|the node] is NotReady[: {detail}]",
+        "[node {node}|the node] is NotReady[ since {at}][: {detail}]",
         "Check the node: kubectl describe node [{node}|NODE]",
         _KUBELET,
     ),
@@ -490,8 +497,59 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         _POD,
         BlockedBy.TARGET,
     ),
+    ReasonCode.TARGET_NAMESPACE_NOT_FOUND: _Entry(
+        "[namespace {namespace}|the namespace] does not exist",
+        "Check the namespace and the context; the forward starts when it appears",
+        _POD,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.TARGET_EXTERNAL_NAME: _Entry(
+        "[{object}|the service] is the ExternalName[ {name}| of another host], "
+        "so it has no pods to forward to",
+        "Connect to [{name}|that host] instead",
+        _POD,
+        BlockedBy.TARGET,
+    ),
     ReasonCode.TARGET_SCALED_TO_ZERO: _Entry(
-        "[{object}|the target] is scaled to 0 replicas", "", _POD
+        "[{object}|the target] is scaled to 0 replicas",
+        "Scale it up: kubectl scale[ -n {namespace}] [{object}|TARGET] --replicas=1",
+        _POD,
+        waits_for_pod=True,
+    ),
+    ReasonCode.TARGET_SUSPENDED: _Entry(
+        "[{object}|the job] is suspended",
+        "Resume it: set spec.suspend to false",
+        _POD,
+        waits_for_pod=True,
+    ),
+    ReasonCode.TARGET_COMPLETED: _Entry(
+        "[{object}|the job] has completed; nothing will run again",
+        _RESTART_HINT,
+        _POD,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.TARGET_FAILED: _Entry(
+        "[{object}|the job] has failed[: {status}][ ({facts})][: {detail}]; nothing will run again",
+        "Check the logs of its pods: kubectl logs[ -n {namespace}] [{object}|JOB]",
+        _POD,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.TARGET_NOT_OBSERVED: _Entry(
+        "no controller has seen [{object}|the target] yet",
+        "Check that the controller manager of the cluster runs",
+        _POD,
+    ),
+    ReasonCode.TARGET_PODS_NOT_CREATED: _Entry(
+        "[{object}|the target] cannot create pods[: {detail}]",
+        "Check quotas and admission: kubectl describe[ -n {namespace}] [{object}|TARGET]",
+        _POD,
+    ),
+    ReasonCode.TARGET_NO_NODES: _Entry(
+        "[{object}|the daemon set] runs on no node",
+        "Check its node selector and tolerations: "
+        "kubectl describe[ -n {namespace}] [{object}|TARGET]",
+        _POD,
+        waits_for_pod=True,
     ),
     ReasonCode.TARGET_NO_PODS: _Entry("[{object}|the target] has no pods yet", "", _POD),
     ReasonCode.TARGET_NO_MATCHING_PODS: _Entry(
@@ -500,12 +558,6 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ReasonCode.TARGET_PODS_TERMINATING: _Entry(
         "all pods of [{object}|the target] are Terminating[ ({detail})]; "
         "waiting for their replacements",
-        "",
-        _POD,
-    ),
-    ReasonCode.TARGET_PODS_NOT_READY: _Entry(
-        "[{ready} of {total} {pods}|no pods] of [{object}|the target] {are} ready[: {status}]"
-        "[ ({detail})]",
         "",
         _POD,
     ),
@@ -521,32 +573,100 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         "or service",
         _POD,
     ),
-    ReasonCode.POD_PENDING: _Entry(_POD_STATUS, "", _POD),
+    ReasonCode.POD_NO_SCHEDULER: _Entry(
+        "no scheduler has looked at [pod {pod}|the pod] yet",
+        "Check that the scheduler of the cluster runs",
+        _POD,
+    ),
+    ReasonCode.POD_SCHEDULING_GATED: _Entry(
+        "[pod {pod}|the pod] waits for [the scheduling gate {name}|a scheduling gate]",
+        "Check the controller that removes this gate",
+        _POD,
+    ),
     ReasonCode.POD_NOT_SCHEDULED: _Entry(
         "[pod {pod}|the pod] is not scheduled to a node[: {detail}]", _DESCRIBE_HINT, _POD
     ),
-    ReasonCode.POD_IMAGE_PULL: _Entry(
-        _POD_STATUS, "Check the image name and the pull secret", _POD
+    ReasonCode.POD_CREATING: _Entry(
+        "[pod {pod}|the pod] is still being created[: {detail}]", _DESCRIBE_HINT, _POD
     ),
-    ReasonCode.POD_CRASH_LOOPING: _Entry(_POD_STATUS, _LOGS_HINT, _POD),
-    ReasonCode.POD_OUT_OF_MEMORY: _Entry(_POD_STATUS, _LOGS_HINT, _POD),
-    ReasonCode.POD_CONTAINER_ERROR: _Entry(_POD_STATUS, _DESCRIBE_HINT, _POD),
-    ReasonCode.POD_NOT_READY: _Entry(_POD_STATUS, "", _POD),
+    ReasonCode.POD_INIT_RUNNING: _Entry(
+        f"{_INIT_CONTAINER} still runs[ ({{status}})][, since {{at}}]", _LOGS_HINT, _POD
+    ),
+    ReasonCode.POD_INIT_FAILING: _Entry(
+        f"{_INIT_CONTAINER} fails{_NEXT_START}", _LOGS_HINT, _POD, waits_for_pod=True
+    ),
+    ReasonCode.POD_IMAGE_PULL: _Entry(
+        "[pod {pod}|the pod] cannot pull [the image {image}|its image][: {detail}]",
+        _DESCRIBE_HINT,
+        _POD,
+        waits_for_pod=True,
+    ),
+    ReasonCode.POD_CRASH_LOOPING: _Entry(
+        f"{_CONTAINER} is down{_NEXT_START}", _LOGS_HINT, _POD, waits_for_pod=True
+    ),
+    ReasonCode.POD_OUT_OF_MEMORY: _Entry(
+        f"{_CONTAINER} ran out of memory{_NEXT_START}",
+        f"Raise its memory limit, or check what it was doing: {_LOGS}",
+        _POD,
+        waits_for_pod=True,
+    ),
+    ReasonCode.POD_CONTAINER_ERROR: _Entry(
+        f"{_CONTAINER} cannot be created[: {{detail}}]",
+        _DESCRIBE_HINT,
+        _POD,
+        waits_for_pod=True,
+    ),
+    ReasonCode.POD_START_ERROR: _Entry(
+        f"{_CONTAINER} cannot start its program{_NEXT_START}",
+        "Check command, args and image of the container",
+        _POD,
+        waits_for_pod=True,
+    ),
+    ReasonCode.POD_NOT_READY: _Entry(
+        "[pod {pod}|the pod] is not Ready[: {cause}|: {detail}]", _DESCRIBE_HINT, _POD
+    ),
+    ReasonCode.POD_READINESS_GATE: _Entry(
+        "[pod {pod}|the pod] is not Ready: [readiness gate {name}|a readiness gate] is not set",
+        "Check the controller that sets this condition",
+        _POD,
+    ),
+    ReasonCode.POD_UNKNOWN: _Entry(
+        "the state of [pod {pod}|the pod] is unknown: [node {node}|its node] does not report it",
+        "Check the node: kubectl describe node [{node}|NODE]",
+        _POD,
+    ),
     ReasonCode.POD_NOT_RUNNING: _Entry("[pod {pod}|the pod] does not run[: {detail}]", "", _POD),
     ReasonCode.POD_COMPLETED: _Entry(
-        _POD_STATUS + " and will not run again",
-        "Start it again, or forward to a pod that keeps running",
+        f"{_CONTAINER_OR_POD} has completed; it will not run again",
+        _RESTART_HINT,
         _POD,
         BlockedBy.TARGET,
     ),
     ReasonCode.POD_FAILED: _Entry(
-        _POD_STATUS + " and will not run again",
-        "Start it again, or forward to a pod that keeps running",
+        f"{_CONTAINER_OR_POD} has failed[: {{status}}][ ({{facts}})][: {{detail}}]; "
+        "it will not run again",
+        _LOGS_HINT,
         _POD,
         BlockedBy.TARGET,
     ),
-    ReasonCode.POD_TERMINATING: _Entry("[pod {pod}|the pod] is Terminating", "", _POD),
-    ReasonCode.POD_ENDED: _Entry(_POD_STATUS, "", _POD),
+    ReasonCode.POD_EVICTED: _Entry(
+        "[pod {pod}|the pod] was evicted[: {detail}]; it will not run again",
+        _RESTART_HINT,
+        _POD,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.POD_DEADLINE_EXCEEDED: _Entry(
+        "[pod {pod}|the pod] has exceeded its deadline[: {detail}]; it will not run again",
+        "Raise activeDeadlineSeconds, or start it again",
+        _POD,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.POD_TERMINATING: _Entry(
+        "[pod {pod}|the pod] is Terminating[ and serves until {at} at the latest]", "", _POD
+    ),
+    ReasonCode.POD_ENDED: _Entry(
+        "[pod {pod}|the pod] has ended[: {status}][ ({facts})][: {detail}]", "", _POD
+    ),
     ReasonCode.POD_DELETED: _Entry("[pod {pod}|the pod] is gone", "", _POD),
     ReasonCode.POD_AWAITING_REPLACEMENT: _Entry(
         "waiting for its replacement[ by {owner}][: {cause}]", "", _POD
@@ -588,6 +708,12 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         _PORTS_HINT,
         _PORT,
         BlockedBy.TARGET,
+    ),
+    ReasonCode.PORT_HEADLESS: _Entry(
+        "[{object}|the service] is headless: [port {port} means {port}|its ports mean the same] "
+        "in the pod, whatever its targetPort[ {name}]",
+        "Forward to [pod/{pod}|a pod] and port [{name}|targetPort] instead",
+        _PORT,
     ),
     ReasonCode.PORT_INVALID: _Entry(
         "[{port}|this] is not a port number",
@@ -707,6 +833,8 @@ def reason_text(reason: Reason) -> str:
     """Return the sentence for a reason, without a full stop."""
     text = reason.text or _render(_TABLE[reason.code].text, reason)
     text += _render("[ (tried {tried})]", reason)
+    if (reason.total or 0) > 1 and reason.code.startswith("pod."):
+        text = _render(_ONE_OF_MANY, reason) + text
     if reason.dialed_pod and reason.dialed_pod != reason.pod:
         text = f"cannot reach pod {reason.dialed_pod}: {text}"
     if reason.previous is not None and not _is_repeated(reason.previous, reason):
@@ -735,6 +863,12 @@ def failed_hop(reason: Reason) -> HopKind | None:
 def blocked_by(reason: Reason) -> BlockedBy | None:
     """Return what a forward with this reason waits for; None when time may help."""
     return _TABLE[reason.code].blocked_by
+
+
+def waits_for_pod(reason: Reason) -> bool:
+    """Whether a pod has to run again first: a forward waits then, it does not reconnect."""
+    cause = reason.cause
+    return _TABLE[reason.code].waits_for_pod or (cause is not None and waits_for_pod(cause))
 
 
 def error_text(error: BaseException) -> str:
@@ -783,8 +917,8 @@ def _render(template: str, reason: Reason, *, quote: bool = False) -> str:
 
 
 def _value(reason: Reason, name: str) -> str:
-    if name in _PLURALS:
-        return _PLURALS[name][reason.total != 1]
+    if name in _DERIVED:
+        return _derived(reason, name)
     value = getattr(reason, name)
     match value:
         case None:
@@ -795,10 +929,38 @@ def _value(reason: Reason, name: str) -> str:
             return TRANSPORT_NAMES[value]
         case tuple():
             return ", ".join(value)
+        case float() if name == "at":
+            return _clock(value)
         case float():
             return f"{value:g}"
         case _:
             return one_line(str(value))
+
+
+def _derived(reason: Reason, name: str) -> str:
+    match name:
+        case "pods":
+            return "pod" if reason.total == 1 else "pods"
+        case "are":
+            return "is" if reason.total == 1 else "are"
+        case "previous_log":
+            return " --previous" if reason.has_previous_log else ""
+    facts = []
+    if reason.limit:
+        facts.append(f"limit {one_line(reason.limit)}")
+    if reason.exit_code is not None:
+        facts.append(f"exit {reason.exit_code}")
+    if reason.restarts:
+        facts.append(f"restarted {reason.restarts}×")
+    return ", ".join(facts)
+
+
+def _clock(at: float) -> str:
+    """Return a time of this machine's clock, with the date if it is not today."""
+    moment = time.localtime(at)
+    today = time.localtime()
+    same_day = (moment.tm_year, moment.tm_yday) == (today.tm_year, today.tm_yday)
+    return time.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M", moment)
 
 
 def one_line(text: str) -> str:

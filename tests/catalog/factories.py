@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tui_forward.model import (
+    ContainerFault,
     DeclaredPort,
     OwnerRef,
     Pod,
@@ -38,6 +39,11 @@ def pod(name: str = "web-1", **fields: Any) -> Pod:
     if fields.get("phase", "Running") != "Running":
         defaults |= {"ready": False, "status": fields["phase"]}
     return Pod(**{**defaults, **fields})
+
+
+def down(name: str = "main", **fields: Any) -> ContainerFault:
+    """A container that does not run."""
+    return ContainerFault(name=name, **fields)
 
 
 def service(*ports: DeclaredPort, **fields: Any) -> Service:

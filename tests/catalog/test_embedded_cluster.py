@@ -207,8 +207,8 @@ async def test_expired_token_blocks_until_it_is_renewed(scenario: Scenario) -> N
 
 async def test_unforwardable_targets_have_a_reason(scenario: Scenario) -> None:
     for name, text in {
-        "search": "deploy/search is ready: search-",
-        "recommender": "ImagePull",
+        "search": "pod search-",
+        "recommender": "cannot pull the image docker.io/local/recommender:9: ",
         "nothing": 'there is no deployment "nothing"',
     }.items():
         await reason(scenario.watch(TargetKind.DEPLOYMENT, name, "80"), text)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.catalog.factories import pod
 from tui_forward.catalog.pod_selection import is_usable, pod_sort_key, select_pod
-from tui_forward.model import Pod
+from tui_forward.model import ContainerFault, Pod
 
 # kubectl's ActivePods, reversed: each pair differs in one rule, the better one first, and the
 # worse one is better by every rule that comes later.
@@ -47,7 +47,12 @@ def test_selection_is_independent_of_list_order() -> None:
     [
         (pod(), True),
         (pod(ready=False), True),
-        (pod(deleting=True), False),
+        (pod(deleting=True), True),  # it serves until the end of its grace period
+        (pod(deleting=True, phase="Pending"), False),
+        (pod(faults=(ContainerFault(name="main"),)), False),
+        (pod(faults=(ContainerFault(name="main"),), deleting=True), False),
+        (pod(faults=(ContainerFault(name="main"),), containers_total=2), True),
+        (pod(faults=(ContainerFault(name="prep", is_init=True),), containers_total=2), False),
         (pod(phase="Pending"), False),
         (pod(phase="Unknown"), False),
         (pod(phase="Succeeded"), False),
@@ -70,8 +75,8 @@ def test_pod_in_use_is_kept_while_ready() -> None:
     assert select_pod([unready], current="uid-b") is unready
 
 
-def test_untrusted_pod_is_not_selected() -> None:
+def test_unusable_pod_is_not_selected() -> None:
     one, two = pod("a"), pod("b")
-    assert select_pod([one, two], current="uid-a", trusted=lambda p: p.name != "a") is two
-    assert select_pod([one], trusted=lambda _: False) is None
+    assert select_pod([one, two], current="uid-a", usable=lambda p: p.name != "a") is two
+    assert select_pod([one], usable=lambda _: False) is None
     assert select_pod([]) is None

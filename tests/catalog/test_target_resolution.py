@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from tests.catalog.factories import owner, pod, service, target, workload
+from tests.catalog.factories import down, owner, pod, service, target, workload
 from tui_forward.catalog.target_resolution import (
     is_replacement_of,
     resolve_pod,
@@ -15,9 +16,13 @@ from tui_forward.catalog.target_resolution import (
 )
 from tui_forward.model import (
     BlockedBy,
+    ContainerFault,
     DeclaredPort,
     OwnerRef,
     Pod,
+    PodRef,
+    Reason,
+    ReasonCode,
     Resolution,
     Resolved,
     Service,
@@ -86,8 +91,18 @@ def test_first_start_of_a_second_container_is_no_restart() -> None:
     assert before == after
 
 
-PENDING = pod("web-1", phase="Pending", status="ImagePullBackOff", message="no such image")
-CRASHED = pod("web-2", phase="Failed", status="Error")
+PULLING = pod(
+    "web-1", phase="Pending", faults=(down(waiting="ImagePullBackOff", message="no such image"),)
+)
+CRASHED = pod(
+    "web-2",
+    ready=False,
+    faults=(down(waiting="CrashLoopBackOff", ended="Error", exit_code=1, restarts=2),),
+)
+CREATED = pod("web-3", phase="Pending", faults=(down(waiting="ContainerCreating"),))
+UNSCHEDULED = pod("web-4", phase="Pending", node="", scheduled=False, message=NODES)
+EVICTED = pod("web-5", phase="Failed", reason="Evicted", owner=OwnerRef("Deployment", "web"))
+CRASH_TEXT = "container main of pod web-2 is down (exit 1, restarted 2×)"
 
 
 @pytest.mark.parametrize(
@@ -95,37 +110,43 @@ CRASHED = pod("web-2", phase="Failed", status="Error")
     [
         (workload(replicas=0), [], "deploy/web is scaled to 0 replicas"),
         (workload(), [], "deploy/web has no pods yet"),
+        (workload(observed=False), [], "no controller has seen deploy/web yet"),
+        (
+            workload(message='pods "web-" is forbidden: exceeded quota: small'),
+            [],
+            'deploy/web cannot create pods: pods "web-" is forbidden: exceeded quota: small',
+        ),
+        (workload(TargetKind.DAEMONSET, replicas=0), [], "deploy/web runs on no node"),
+        (workload(TargetKind.JOB, suspended=True), [], "deploy/web is suspended"),
+        (workload(), [PULLING], "pod web-1 cannot pull its image: no such image"),
+        (workload(), [CRASHED], CRASH_TEXT),
         (
             workload(),
-            [PENDING],
-            "0 of 1 pod of deploy/web is ready: web-1 is ImagePullBackOff (no such image)",
+            [CRASHED, PULLING],
+            "0 of 2 pods of deploy/web are ready: pod web-1 cannot pull its image: no such image",
         ),
         (
             workload(),
-            [CRASHED, pod("web-1", phase="Pending", status="ImagePullBackOff")],
-            "0 of 2 pods of deploy/web are ready: web-1 is ImagePullBackOff, web-2 is Error",
+            [CREATED, UNSCHEDULED, CRASHED],
+            f"0 of 3 pods of deploy/web are ready: {CRASH_TEXT}",
         ),
         (
             workload(),
-            [pod(f"web-{n}", phase="Pending") for n in range(5)],
-            "0 of 5 pods of deploy/web are ready: web-0 is Pending, web-1 is Pending, "
-            "web-2 is Pending and 2 more",
+            [CREATED, UNSCHEDULED],
+            "0 of 2 pods of deploy/web are ready: pod web-4 is not scheduled to a node: "
+            "0/3 nodes are available: 3 Insufficient cpu",
         ),
+        (workload(), [EVICTED, CREATED], "pod web-3 is still being created"),
+        (workload(), [EVICTED], "pod web-5 has ended: Evicted"),
         (
             workload(),
-            [pod("web-1", deleting=True, status="Terminating")],
+            [pod("web-1", deleting=True, phase="Pending")],
             "all pods of deploy/web are Terminating (web-1); waiting for their replacements",
         ),
         (
             workload(),
-            [pod("web-1", deleting=True), PENDING.__class__(namespace="shop", name="n", uid="n")],
-            "0 of 1 pod of deploy/web is ready: n is Pending",
-        ),
-        (
-            workload(),
-            [pod("web-1", phase="Pending", node="", message=NODES)],
-            "0 of 1 pod of deploy/web is ready: web-1 is Pending "
-            "(0/3 nodes are available: 3 Insufficient cpu)",
+            [pod("web-1", deleting=True, faults=(down(ended="Error"),)), CREATED],
+            "pod web-3 is still being created",
         ),
     ],
 )
@@ -155,17 +176,20 @@ def test_reasons_without_a_selected_pod(
 
 
 @pytest.mark.parametrize(
-    ("status", "hint"),
+    ("fault", "hint"),
     [
-        ("ImagePullBackOff", "image name"),
-        ("Init:ErrImagePull", "image name"),
-        ("CrashLoopBackOff", "kubectl logs -n shop web-1 --previous"),
-        ("CreateContainerConfigError", "kubectl describe pod -n shop web-1"),
-        ("Pending", ""),
+        (down(waiting="ImagePullBackOff"), "kubectl describe pod -n shop web-1"),
+        (down(waiting="ErrImagePull", is_init=True), "kubectl describe pod -n shop web-1"),
+        (
+            down(waiting="CrashLoopBackOff", ended="Error", has_previous_log=True),
+            "kubectl logs -n shop web-1 -c main --previous",
+        ),
+        (down(ended="Error", exit_code=1), "kubectl logs -n shop web-1 -c main"),
+        (down(waiting="CreateContainerConfigError"), "kubectl describe pod -n shop web-1"),
     ],
 )
-def test_hints(status: str, hint: str) -> None:
-    one = pod(phase="Pending", status=status)
+def test_hints(fault: ContainerFault, hint: str) -> None:
+    one = pod(phase="Pending", faults=(fault,))
     assert hint in reason_hint(refused(resolve_selected(target(), workload(), [one])).reason)
     by_name = resolve_pod(target(TargetKind.POD, "web-1"), one)
     assert hint in reason_hint(refused(by_name).reason)
@@ -214,11 +238,12 @@ def test_selected_pod_reported_gone_by_its_tunnel() -> None:
 
 BY_NAME = target(TargetKind.POD, "web-1")
 PINNED = target(TargetKind.POD, "web-1", pin=True)
+REF = {"namespace": "shop", "name": "web-1", "uid": "uid-web-1", "node": "node-a"}
 DEPLOYED: dict[str, Any] = {"owner": owner("Deployment")}
 
 
 @pytest.mark.parametrize("by_name", [BY_NAME, PINNED])
-@pytest.mark.parametrize("one", [pod(), pod(ready=False), pod(status="CrashLoopBackOff")])
+@pytest.mark.parametrize("one", [pod(), pod(ready=False)])
 def test_running_pod_is_used(by_name: Any, one: Pod) -> None:
     assert found(resolve_pod(by_name, one)) == ("web-1", 80)
 
@@ -239,7 +264,8 @@ def test_running_pod_is_kept_despite_a_better_sibling() -> None:
 def test_terminating_pod_is_replaced_by_a_sibling(one: Pod) -> None:
     other = pod("web-2", **DEPLOYED)
     assert found(resolve_pod(BY_NAME, one, siblings=[one, other]))[0] == "web-2"
-    assert isinstance(resolve_pod(PINNED, one, siblings=[one, other]), Unresolved)
+    pinned = resolve_pod(PINNED, one, siblings=[one, other])
+    assert isinstance(pinned, Resolved if one.phase == "Running" else Unresolved)
 
 
 def test_missing_pod_is_replaced_by_a_sibling() -> None:
@@ -262,13 +288,55 @@ def test_replacement_is_kept_while_ready() -> None:
 
 
 def test_starting_pod_is_awaited() -> None:
-    one = pod(phase="Pending", status="ContainerCreating", **DEPLOYED)
+    one = pod(phase="Pending", **DEPLOYED)
     resolution = refused(resolve_pod(BY_NAME, one, siblings=[one, pod("web-2", **DEPLOYED)]))
-    assert reason_text(resolution.reason) == "pod web-1 is ContainerCreating"
+    assert reason_text(resolution.reason) == "pod web-1 is still being created"
     unschedulable = pod(phase="Pending", node="", message=NODES)
     assert reason_text(refused(resolve_pod(BY_NAME, unschedulable)).reason) == (
-        "pod web-1 is Pending: 0/3 nodes are available: 3 Insufficient cpu"
+        "pod web-1 is not scheduled to a node: 0/3 nodes are available: 3 Insufficient cpu"
     )
+
+
+def test_crashing_pod_is_awaited_despite_a_good_sibling() -> None:
+    one = pod(ready=False, faults=(down(ended="Error", exit_code=1),), **DEPLOYED)
+    resolution = refused(resolve_pod(BY_NAME, one, siblings=[one, pod("web-2", **DEPLOYED)]))
+    assert resolution.reason.code is ReasonCode.POD_CRASH_LOOPING
+    assert (resolution.pod, resolution.port) == (PodRef(**REF), 80)
+
+
+def test_good_pod_is_preferred_to_a_crashing_one() -> None:
+    crashing = pod("web-1", faults=(down(ended="Error", exit_code=1),))  # Ready lags behind
+    assert found(resolve_selected(target(), workload(), [crashing, pod("web-9")]))[0] == "web-9"
+    unready = pod("web-9", ready=False)
+    assert found(resolve_selected(target(), workload(), [crashing, unready]))[0] == "web-9"
+
+
+@pytest.mark.parametrize(
+    ("better", "expected"),
+    [
+        (pod("web-2"), "web-2"),
+        (pod("web-2", ready=False), "web-1"),
+        (pod("web-2", phase="Pending"), "web-1"),
+        (pod("web-2", faults=(down(ended="Error"),)), "web-1"),
+    ],
+)
+def test_terminating_pod_serves_while_nothing_better_exists(better: Pod, expected: str) -> None:
+    leaving = pod(deleting=True, delete_by=50.0)
+    pods = [leaving, better]
+    resolution = resolve_selected(target(), workload(), pods, current="uid-web-1")
+    assert found(resolution)[0] == expected
+    assert isinstance(resolution, Resolved)
+    assert resolution.ready is (expected == "web-2"), "a refusal by a pod that goes is not final"
+    if expected == "web-1":
+        assert resolution.caution == Reason(
+            code=ReasonCode.POD_TERMINATING, pod="web-1", namespace="shop", at=50.0
+        )
+    named = resolve_pod(
+        BY_NAME,
+        msgspec.structs.replace(leaving, owner=owner("Deployment")),
+        siblings=[msgspec.structs.replace(better, owner=owner("Deployment"))],
+    )
+    assert found(named)[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -317,13 +385,15 @@ def test_missing_pod_is_awaited(origin: Pod, pin: bool, reason: str) -> None:
 
 
 def test_starting_replacement_is_named() -> None:
-    other = pod("web-2", phase="Pending", status="ContainerCreating", **DEPLOYED)
+    other = pod("web-2", phase="Pending", **DEPLOYED)
     resolution = refused(resolve_pod(BY_NAME, None, origin=pod(**DEPLOYED), siblings=[other]))
-    assert reason_text(resolution.reason).endswith("by deploy/web: pod web-2 is ContainerCreating")
-    leaving = pod(deleting=True, **DEPLOYED)
+    assert reason_text(resolution.reason).endswith(
+        "by deploy/web: pod web-2 is still being created"
+    )
+    leaving = pod(deleting=True, faults=(down(ended="Completed", exit_code=0),), **DEPLOYED)
     resolution = refused(resolve_pod(BY_NAME, leaving, siblings=[leaving, other]))
     assert reason_text(resolution.reason) == (
-        "pod web-1 is Terminating; waiting for its replacement: pod web-2 is ContainerCreating"
+        "pod web-1 is Terminating; waiting for its replacement: pod web-2 is still being created"
     )
 
 
@@ -338,14 +408,16 @@ def test_pod_that_never_existed() -> None:
 def test_completed_pod_blocks(kind: str | None) -> None:
     one = pod(phase="Succeeded", status="Completed", owner=OwnerRef(kind, "x") if kind else None)
     resolution = refused(resolve_pod(BY_NAME, one))
-    assert reason_text(resolution.reason) == "pod web-1 is Completed and will not run again"
+    assert reason_text(resolution.reason) == "pod web-1 has completed; it will not run again"
     assert blocked_by(resolution.reason) is BlockedBy.TARGET
 
 
 def test_failed_deployment_pod_waits_for_its_replacement() -> None:
-    one = pod(phase="Failed", status="Evicted", **DEPLOYED)
+    one = pod(phase="Failed", reason="Evicted", **DEPLOYED)
     resolution = refused(resolve_pod(BY_NAME, one))
-    assert reason_text(resolution.reason) == "pod web-1 is Evicted; waiting for its replacement"
+    assert reason_text(resolution.reason) == (
+        "pod web-1 has ended: Evicted; waiting for its replacement"
+    )
     assert blocked_by(resolution.reason) is None
 
 

@@ -13,7 +13,7 @@ from tests.kube.objects import pod, service, workload
 from tests.support.waiting import until
 from tui_forward.catalog import CatalogTargetWatch, reflector, target_watch
 from tui_forward.engine.context import TargetWatch
-from tui_forward.model import BlockedBy, Resolved, TargetKind, Unresolved
+from tui_forward.model import BlockedBy, ReasonCode, Resolved, TargetKind, Unresolved
 from tui_forward.reasons import blocked_by, reason_hint, reason_text
 
 PLURALS = {
@@ -68,7 +68,13 @@ async def test_service_is_followed_through_a_rollout(setup: Setup) -> None:
     assert (await pod_named(watch, "web-1")).port == 8080
     server.put("pods", pod("web-2", phase="Pending", waiting="ContainerCreating"))
     server.put("pods", pod("web-1", deleting=True))
-    await reason(watch, "0 of 1 pod of svc/web is ready: web-2 is ContainerCreating")
+    leaving = await resolution(watch, lambda r: isinstance(r, Resolved) and not r.ready)
+    assert isinstance(leaving, Resolved)
+    assert leaving.pod.name == "web-1", "it serves while there is nothing better"
+    assert leaving.caution is not None
+    assert leaving.caution.code is ReasonCode.POD_TERMINATING
+    server.put("pods", pod("web-1", deleting=True, waiting="CrashLoopBackOff"))
+    await reason(watch, "pod web-2 is still being created")
     server.put("pods", pod("web-2", ready=False))
     assert not (await pod_named(watch, "web-2")).ready
     server.put("pods", pod("web-2"))
@@ -183,11 +189,15 @@ async def test_pod_returns_with_the_same_name(setup: Setup, owner: tuple[str, st
     watch = setup.watch(TargetKind.POD, "db-0")
     await pod_named(watch, "db-0", "one")
     server.put("pods", pod("db-0", uid="one", owner=owner, deleting=True))
+    await resolution(watch, lambda r: isinstance(r, Resolved) and not r.ready)
+    server.put(
+        "pods", pod("db-0", uid="one", owner=owner, deleting=True, waiting="ContainerCreating")
+    )
     await reason(watch, "db-0 is Terminating")
     server.delete("pods", "shop", "db-0")
     await reason(watch, "db-0 is gone")
     server.put("pods", pod("db-0", uid="two", owner=owner, phase="Pending"))
-    await reason(watch, "db-0 is Pending")
+    await reason(watch, "db-0 is still being created")
     server.put("pods", pod("db-0", uid="two", owner=owner))
     await pod_named(watch, "db-0", "two")
 

@@ -301,8 +301,10 @@ class ApiServer:
                 return False
         for item in filter(None, request.query.get("fieldSelector", "").split(",")):
             key, _, value = item.partition("=")
-            assert key == "metadata.name"
-            if metadata["name"] != value:
+            field: Any = obj
+            for part in key.split("."):
+                field = field[part]
+            if field != value:
                 return False
         return True
 

@@ -140,6 +140,42 @@ async def test_new_pod_is_read_at_once(world: Scenario) -> None:
 # Logs -----------------------------------------------------------------------------------
 
 
+def _with_states(**states: Any) -> dict[str, Any]:
+    """A pod with a port of container "main", whose containers are in these states."""
+    made = pod("web-1")
+    made["spec"]["containers"].append({"name": "side"})
+    made["spec"]["initContainers"] = [{"name": "init"}]
+    names = {"containerStatuses": ("main", "side"), "initContainerStatuses": ("init",)}
+    for group, members in names.items():
+        made["status"][group] = [{"name": name, "state": states[name]} for name in members]
+    return made
+
+
+RUNS = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+DONE = {"terminated": {"exitCode": 0}}
+FAILED = {"terminated": {"exitCode": 3}}
+WAITS = {"waiting": {"reason": "PodInitializing"}}
+
+
+@pytest.mark.parametrize(
+    ("states", "container"),
+    [
+        ({"init": DONE, "main": RUNS, "side": RUNS}, "main"),
+        ({"init": DONE, "main": FAILED, "side": RUNS}, "main"),
+        ({"init": DONE, "main": RUNS, "side": FAILED}, "main"),
+        ({"init": FAILED, "main": WAITS, "side": WAITS}, "init"),
+        ({"init": RUNS, "main": WAITS, "side": WAITS}, "init"),
+    ],
+)
+async def test_log_is_of_the_container_that_matters(
+    world: Scenario, states: dict[str, Any], container: str
+) -> None:
+    world.api.put("pods", _with_states(**states))
+    log = await pod_log(world.cluster, forward(remote_port=8080), "", 10)
+    assert log.container == container
+    assert world.logs[-1]["container"] == container
+
+
 def _several() -> dict[str, Any]:
     made = pod("web-1", ports=[])
     made["spec"]["containers"] = [

@@ -22,9 +22,8 @@ from tui_forward.catalog.port_resolution import (
     resolve_service_port,
 )
 from tui_forward.catalog.target_resolution import (
-    no_usable_pod_reason,
-    pod_reason,
     resolve_pod,
+    resolve_selected,
     selectorless,
     target_not_found,
 )
@@ -38,6 +37,7 @@ from tui_forward.model import (
     PortProtocol,
     Reason,
     ReasonCode,
+    Resolution,
     Service,
     TargetKind,
     Unresolved,
@@ -174,7 +174,12 @@ def test_kubelet_port_distinguishes_kubelet_from_runtime() -> None:
     assert diagnose(forward(RECONNECTING), cause, there).hop is RUNTIME
 
 
-PENDING = pod_reason(msgspec.structs.replace(POD, status="Pending"))
+def _reason_of(resolution: Resolution) -> Reason:
+    assert isinstance(resolution, Unresolved)
+    return resolution.reason
+
+
+PENDING = Reason(code=ReasonCode.POD_CREATING, pod="web-1")
 RUNNING = Reason(code=ReasonCode.POD_LOST, pod="web-1")
 RESOLVING = Reason(code=ReasonCode.TARGET_RESOLVING)
 UNRESOLVED: list[tuple[Reason, ClusterFacts, HopKind | None]] = [
@@ -196,7 +201,7 @@ UNRESOLVED: list[tuple[Reason, ClusterFacts, HopKind | None]] = [
     (Reason(code=ReasonCode.CONFIG_INVALID), KNOWN, API),
     (target_not_found(TARGET).reason, KNOWN, POD_HOP),
     (selectorless(TARGET).reason, KNOWN, POD_HOP),
-    (no_usable_pod_reason(TARGET, None, []), KNOWN, POD_HOP),
+    (_reason_of(resolve_selected(TARGET, None, [])), KNOWN, POD_HOP),
 ]
 
 

@@ -20,6 +20,7 @@ from tui_forward.model import (
     DeclaredPort,
     Forward,
     ForwardState,
+    ForwardWarning,
     Hop,
     HopKind,
     HopState,
@@ -31,7 +32,7 @@ from tui_forward.model import (
 from tui_forward.session.diagnosis import ClusterFacts
 from tui_forward.session.hops import build_hops
 
-OK, BAD, UNKNOWN = HopState
+OK, DEGRADED, BAD, UNKNOWN = HopState
 LOCAL, API, KUBELET, RUNTIME, POD_HOP, PORT = HopKind
 
 
@@ -68,7 +69,7 @@ def test_hops_of_a_ready_forward() -> None:
     assert not any(hop.error or hop.hint for hop in found.values())
 
 
-PENDING = Reason(code=ReasonCode.POD_PENDING, pod="web-1", status="Pending")
+PENDING = Reason(code=ReasonCode.POD_CREATING, pod="web-1")
 NO_PORT = Reason(code=ReasonCode.PORT_UNKNOWN_NAME, object="pod web-1", port="x")
 FAULTS: list[tuple[Forward, Reason | None, HopKind]] = [
     (blocked(Reason(code=ReasonCode.LOCAL_PORT_TAKEN, port="80"), listening=()), None, LOCAL),
@@ -89,6 +90,19 @@ def test_exactly_one_hop_is_broken(of: Forward, obstacle: Reason | None, broken:
     assert found[broken].hint
     assert found[broken].latency_s is None
     assert [kind for kind, hop in found.items() if hop.error] == [broken]
+
+
+def test_doubtful_pod_degrades_its_hop_and_breaks_none() -> None:
+    doubt = Reason(code=ReasonCode.POD_READINESS_GATE, pod="web-1", name="example.com/lb")
+    warning = ForwardWarning(code=doubt.code, reason="not Ready")
+    found = way(forward(warnings=(warning,)), doubt)
+    assert states(found) == [OK, OK, OK, OK, DEGRADED, OK]
+    assert (
+        found[POD_HOP].error == "pod web-1 is not Ready: readiness gate example.com/lb is not set"
+    )
+    assert found[POD_HOP].code is ReasonCode.POD_READINESS_GATE
+    assert found[POD_HOP].hint
+    assert found[RUNTIME].latency_s is not None
 
 
 def test_pod_without_a_node_has_no_kubelet() -> None:

@@ -11,7 +11,7 @@ def because(text: str, code: ReasonCode = ReasonCode.TUNNEL_LOST, hint: str = ""
 
 
 def unresolved(
-    text: str, code: ReasonCode = ReasonCode.TARGET_PODS_NOT_READY, hint: str = ""
+    text: str, code: ReasonCode = ReasonCode.TARGET_NO_PODS, hint: str = ""
 ) -> Unresolved:
     """Return a resolution without a pod, with a fixed text."""
     return Unresolved(reason=because(text, code, hint))

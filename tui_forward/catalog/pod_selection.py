@@ -1,14 +1,16 @@
 """Selection of the pod to forward to. Pure.
 
 The order is that of `ActivePods` in kubectl (`pkg/util/podutils`), best first. Unlike
-kubectl, a pod that is terminating or not running is never selected: kubectl falls back to it
-and then fails.
+kubectl, a pod whose container does not run is never selected: kubectl falls back to it, and then
+every connection is refused. A pod that is terminating is selected if there is nothing better: it
+may serve until the end of its grace period.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from tui_forward.catalog.pod_reasons import why_unusable
 from tui_forward.model import Pod
 
 _PHASES = {"Running": 2, "Unknown": 1}
@@ -34,21 +36,20 @@ def pod_sort_key(pod: Pod) -> tuple[object, ...]:
 
 
 def is_usable(pod: Pod) -> bool:
-    """Return whether a tunnel to this pod is possible: it runs and is not terminating."""
-    return bool(pod.node) and pod.phase == "Running" and not pod.deleting
+    """Return whether a tunnel to this pod can serve: at least one of its containers runs."""
+    return why_unusable(pod) is None
 
 
 def select_pod(
-    pods: Iterable[Pod], *, current: str = "", trusted: Callable[[Pod], bool] = lambda _: True
+    pods: Iterable[Pod], *, current: str = "", usable: Callable[[Pod], bool] = is_usable
 ) -> Pod | None:
     """Return the pod to forward to, or None.
 
-    The pod with UID `current` is kept while it is usable and Ready, so that a better pod that
-    appears later does not end working connections. `trusted` returns False for a pod whose tunnel
-    reported that it is gone.
+    The pod with UID `current` is kept while it is usable, Ready and not terminating, so that a
+    better pod that appears later does not end working connections.
     """
-    candidates = [pod for pod in pods if is_usable(pod) and trusted(pod)]
+    candidates = [pod for pod in pods if usable(pod)]
     for pod in candidates:
-        if pod.uid == current and pod.ready:
+        if pod.uid == current and pod.ready and not pod.deleting:
             return pod
     return min(candidates, key=pod_sort_key, default=None)

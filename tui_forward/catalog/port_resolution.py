@@ -61,6 +61,26 @@ def resolve_service_port(service: Service, pod: Pod, port: str) -> int:
     return named.number
 
 
+def why_port_doubtful(service: Service, pod: Pod, port: str) -> Reason | None:
+    """Return why a service port that can be dialed may be another one than the user expects."""
+    declared = find_service_port(service, port)
+    if not service.headless or not declared.target:
+        return None
+    number = _number(declared.target)
+    if number is None:
+        named = (p.number for p in pod.ports if p.name == declared.target)
+        number = next(named, None)
+    if number in (None, declared.number):
+        return None
+    return Reason(
+        code=ReasonCode.PORT_HEADLESS,
+        object=f"svc/{service.name}",
+        port=str(declared.number),
+        name=declared.target,
+        pod=pod.name,
+    )
+
+
 def find_service_port(service: Service, port: str) -> DeclaredPort:
     """Return the service port with a number or name; one that has only UDP is an error, too."""
     number = _number(port)

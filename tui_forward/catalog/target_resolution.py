@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from tui_forward.catalog.pod_selection import is_usable, pod_sort_key, select_pod
+from msgspec.structs import replace
+
+from tui_forward.catalog.pod_reasons import (
+    is_ended,
+    is_replaced_when_ended,
+    shorten_end,
+    shorten_start,
+    telling_rank,
+    why_doubtful,
+    why_unusable,
+)
+from tui_forward.catalog.pod_selection import pod_sort_key, select_pod
 from tui_forward.catalog.port_resolution import (
     PortResolutionError,
     find_service_port,
     resolve_pod_port,
     resolve_service_port,
+    why_port_doubtful,
 )
 from tui_forward.model import (
     OwnerRef,
@@ -72,16 +84,17 @@ def resolve_selected(
 ) -> Resolution:
     """Resolve a service or workload (`anchor`), or a bare selector, to the best of its pods.
 
-    For `current` and `trusted` see `select_pod`.
+    For `current` see `select_pod`; `trusted` returns False for a pod whose tunnel reported that it
+    is gone.
     """
     if isinstance(anchor, Service):
         try:
             find_service_port(anchor, target.port)
         except PortResolutionError as problem:
             return Unresolved(reason=problem.reason)
-    pod = select_pod(pods, current=current, trusted=trusted)
+    pod = select_pod(pods, current=current, usable=_usable(target, anchor, trusted))
     if pod is None:
-        return Unresolved(reason=no_usable_pod_reason(target, anchor, pods, trusted))
+        return _none_usable(target, anchor, pods)
     return _with_port(target, anchor, pod)
 
 
@@ -97,22 +110,29 @@ def resolve_pod(
     """Resolve a pod name to the pod, or to its replacement.
 
     `origin` is the last pod seen under that name: its owner, whose pods are `siblings`, determines
-    replacements. For `current` and `trusted` see `select_pod`.
+    replacements. For `current` and `trusted` see `resolve_selected`.
     """
-    if pod is not None and is_usable(pod) and trusted(pod):
+    usable = _usable(target, None, trusted)
+    if pod is not None and not pod.deleting and usable(pod):
         return _with_port(target, None, pod)
     origin = pod or origin
     if target.pin or origin is None:
         siblings = ()
     elif origin.owner is not None:
         siblings = [s for s in siblings if s.name != target.name and is_replacement_of(s, origin)]
-    replacement = select_pod(siblings, current=current, trusted=trusted) if siblings else None
-    # Wait for a pod that is starting; replace one that is terminating or has ended.
-    starting = pod is not None and not pod.deleting and pod.phase in {"Pending", "Unknown", ""}
-    if replacement is not None and not starting:
+    replacement = select_pod(siblings, current=current, usable=usable)
+    if pod is not None and pod.deleting and usable(pod):
+        # It serves until the end of its grace period: leave it only for something better.
+        better = replacement is not None and pod_sort_key(replacement) < pod_sort_key(pod)
+        return _with_port(target, None, replacement if better and replacement else pod)
+    # Wait for a pod that will run (again); replace one that is terminating or has ended.
+    awaited = pod is not None and not (pod.deleting or is_ended(pod))
+    if pod is not None and _why_unusable(target, None, pod) is None:
+        awaited = False  # it seems to run, but its tunnel reported that it is gone
+    if replacement is not None and not awaited:
         return _with_port(target, None, replacement)
     if pod is not None:
-        return _pod_waits(target, pod, siblings, trusted)
+        return _pod_waits(target, pod, siblings)
     if origin is None:
         return target_not_found(
             target,
@@ -122,22 +142,42 @@ def resolve_pod(
     return _pod_gone(target, origin, siblings)
 
 
-def _pod_waits(target: Target, pod: Pod, siblings: Collection[Pod], trusted: Trusted) -> Unresolved:
-    if not trusted(pod):
-        return Unresolved(reason=Reason(code=ReasonCode.POD_LOST, pod=pod.name))
+def _usable(
+    target: Target, anchor: Service | Workload | None, trusted: Trusted
+) -> Callable[[Pod], bool]:
+    return lambda pod: trusted(pod) and _why_unusable(target, anchor, pod) is None
+
+
+def _why_unusable(target: Target, anchor: Service | Workload | None, pod: Pod) -> Reason | None:
+    return why_unusable(pod, _find_port(target, anchor, pod))
+
+
+def _unresolved(
+    reason: Reason, pod: Pod | None, target: Target, anchor: Service | Workload | None = None
+) -> Unresolved:
+    """Return that there is no usable pod now; `reason` is about `pod`."""
+    if pod is None:
+        return Unresolved(reason=reason)
+    return Unresolved(reason=reason, pod=_ref(pod), port=_find_port(target, anchor, pod))
+
+
+def _pod_waits(target: Target, pod: Pod, siblings: Collection[Pod]) -> Unresolved:
     follows = pod.owner is not None and not target.pin
+    unusable = _why_unusable(target, None, pod)
+    if unusable is None:  # but not trusted
+        return _unresolved(Reason(code=ReasonCode.POD_LOST, pod=pod.name), pod, target)
     if pod.deleting:
-        terminating = Reason(code=ReasonCode.POD_TERMINATING, pod=pod.name)
         if not follows and not target.pin:
-            return Unresolved(reason=terminating)
-        return Unresolved(reason=_awaiting_replacement(terminating, siblings))
-    if pod.phase in {"Succeeded", "Failed"}:
-        if follows and pod.owner is not None and pod.owner.kind != "Job":
-            ended = pod_reason(pod, ReasonCode.POD_ENDED)
-            return Unresolved(reason=_awaiting_replacement(ended, ()))
-        code = ReasonCode.POD_COMPLETED if pod.phase == "Succeeded" else ReasonCode.POD_FAILED
-        return Unresolved(reason=pod_reason(pod, code))
-    return Unresolved(reason=pod_reason(pod))
+            return _unresolved(unusable, pod, target)
+        return _awaiting_replacement(target, unusable, siblings)
+    if is_ended(pod) and follows and is_replaced_when_ended(pod):
+        return _awaiting_replacement(target, _as_replaced(unusable), ())
+    return _unresolved(unusable, pod, target)
+
+
+def _as_replaced(reason: Reason) -> Reason:
+    """Return the reason of an ended pod whose controller makes another one."""
+    return replace(reason, code=ReasonCode.POD_ENDED)
 
 
 def _pod_gone(target: Target, origin: Pod, siblings: Collection[Pod]) -> Unresolved:
@@ -152,17 +192,21 @@ def _pod_gone(target: Target, origin: Pod, siblings: Collection[Pod]) -> Unresol
     owner = f"{_short(origin.owner)}/{origin.owner.name}"
     if origin.owner.kind == "DaemonSet" and origin.node:
         owner += f" on node {origin.node}"
-    return Unresolved(reason=_awaiting_replacement(gone, siblings, owner))
+    return _awaiting_replacement(target, gone, siblings, owner)
 
 
-def _awaiting_replacement(previous: Reason, siblings: Collection[Pod], owner: str = "") -> Reason:
-    candidate = min(siblings, key=pod_sort_key, default=None)
-    return Reason(
+def _awaiting_replacement(
+    target: Target, previous: Reason, siblings: Collection[Pod], owner: str = ""
+) -> Unresolved:
+    candidate, cause = _most_telling(target, None, siblings)
+    reason = Reason(
         code=ReasonCode.POD_AWAITING_REPLACEMENT,
         owner=owner,
-        cause=pod_reason(candidate) if candidate is not None else None,
+        hint=reason_hint(cause) if cause is not None else "",
+        cause=cause,
         previous=previous,
     )
+    return _unresolved(reason, candidate, target)
 
 
 def replacement_keeps_name(pod: Pod) -> bool:
@@ -196,6 +240,19 @@ def sibling_selector(pod: Pod) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
+def keep_pull_error(before: Resolution, now: Resolution) -> Resolution:
+    """Return `now` with the cause of a failed pull, which older kubelets report every other time.
+
+    They alternate between ErrImagePull with the cause, and ImagePullBackOff without.
+    """
+    if isinstance(before, Resolved) or isinstance(now, Resolved):
+        return now
+    old, new = before.reason, now.reason
+    if new.code is not ReasonCode.POD_IMAGE_PULL or new.detail:
+        return now
+    return before if replace(old, detail="") == new else now
+
+
 def target_not_found(target: Target, hint: str = "") -> Unresolved:
     """Return the resolution of a target that does not exist."""
     return Unresolved(
@@ -209,109 +266,142 @@ def target_not_found(target: Target, hint: str = "") -> Unresolved:
     )
 
 
-def selectorless(target: Target) -> Unresolved:
+def selectorless(target: Target, anchor: Service | Workload | None = None) -> Unresolved:
     """Return the resolution of a service or workload without a selector."""
-    return Unresolved(
-        reason=Reason(code=ReasonCode.TARGET_NO_SELECTOR, object=_object_name(target))
-    )
+    name = _object_name(target)
+    if isinstance(anchor, Service) and anchor.external_name:
+        reason = Reason(
+            code=ReasonCode.TARGET_EXTERNAL_NAME, object=name, name=anchor.external_name
+        )
+        return Unresolved(reason=reason)
+    return Unresolved(reason=Reason(code=ReasonCode.TARGET_NO_SELECTOR, object=name))
 
 
-def no_usable_pod_reason(
+def _none_usable(
     target: Target,
     anchor: Service | Workload | None,
     pods: Collection[Pod],
-    trusted: Trusted = _trust_all,
-) -> Reason:
+) -> Unresolved:
     """Return why none of the selected pods is usable."""
-    name = _object_name(target)
-    remaining = [pod for pod in pods if not pod.deleting]
-    if isinstance(anchor, Workload) and anchor.kind is not TargetKind.JOB and not anchor.replicas:
-        return Reason(code=ReasonCode.TARGET_SCALED_TO_ZERO, object=name)
+    awaited = [pod for pod in pods if not pod.deleting and not is_ended(pod)]
+    if isinstance(anchor, Workload) and (not awaited or anchor.ended):
+        reason = _workload_reason(target, anchor, pods)
+        if reason is not None:
+            return Unresolved(reason=reason)
     if not pods:
-        if isinstance(anchor, Workload):
-            return Reason(code=ReasonCode.TARGET_NO_PODS, object=name)
-        if isinstance(anchor, Service):
-            return Reason(
-                code=ReasonCode.TARGET_NO_MATCHING_PODS,
-                object=f"the selector of {name}",
-                detail=anchor.selector,
-            )
-        return Reason(
-            code=ReasonCode.TARGET_NO_MATCHING_PODS, object=name, namespace=target.namespace
-        )
+        return Unresolved(reason=_no_pods_reason(target, anchor))
+    remaining = awaited or [pod for pod in pods if not pod.deleting]
     if not remaining:
         names = ", ".join(sorted(pod.name for pod in pods)[:3])
-        return Reason(code=ReasonCode.TARGET_PODS_TERMINATING, object=name, detail=names)
-    gone = [pod for pod in remaining if is_usable(pod) and not trusted(pod)]
-    if gone:
-        return Reason(code=ReasonCode.POD_LOST, pod=gone[0].name)
-    worst = sorted(remaining, key=pod_sort_key)
-    states = ", ".join(f"{pod.name} is {_status(pod)}" for pod in worst[:3])
-    if len(worst) > 3:
-        states += f" and {len(worst) - 3} more"
-    hints = (reason_hint(pod_reason(pod)) for pod in worst)
-    return Reason(
-        code=ReasonCode.TARGET_PODS_NOT_READY,
-        object=name,
+        reason = Reason(
+            code=ReasonCode.TARGET_PODS_TERMINATING, object=_object_name(target), detail=names
+        )
+        return Unresolved(reason=reason)
+    pod, reason = _most_telling(target, anchor, remaining)
+    assert pod is not None
+    assert reason is not None
+    if is_ended(pod) and any(map(is_replaced_when_ended, remaining)):
+        reason = _as_replaced(reason)
+    reason = replace(
+        reason,
+        object=_object_name(target),
         ready=sum(pod.ready for pod in remaining),
         total=len(remaining),
-        status=states,
-        detail=_shortened(next((pod.message for pod in worst if pod.message), "")),
-        hint=next(filter(None, hints), ""),
     )
+    return _unresolved(reason, pod, target, anchor)
 
 
-_STATUS_CODES = {
-    "ImagePullBackOff": ReasonCode.POD_IMAGE_PULL,
-    "ErrImagePull": ReasonCode.POD_IMAGE_PULL,
-    "InvalidImageName": ReasonCode.POD_IMAGE_PULL,
-    "ErrImageNeverPull": ReasonCode.POD_IMAGE_PULL,
-    "CrashLoopBackOff": ReasonCode.POD_CRASH_LOOPING,
-    "Error": ReasonCode.POD_CRASH_LOOPING,
-    "OOMKilled": ReasonCode.POD_OUT_OF_MEMORY,
-    "CreateContainerConfigError": ReasonCode.POD_CONTAINER_ERROR,
-    "CreateContainerError": ReasonCode.POD_CONTAINER_ERROR,
-    "RunContainerError": ReasonCode.POD_CONTAINER_ERROR,
-    "Pending": ReasonCode.POD_PENDING,
-    "ContainerCreating": ReasonCode.POD_PENDING,
-    "PodInitializing": ReasonCode.POD_PENDING,
-    "SchedulingGated": ReasonCode.POD_PENDING,
-}
+def _workload_reason(target: Target, anchor: Workload, pods: Collection[Pod]) -> Reason | None:
+    """Return why a workload has no pods, or none that will run again; None if it may have."""
+    scaled_to_zero = anchor.kind is not TargetKind.JOB and not anchor.replicas
+    if anchor.ended == "Complete":
+        reason = Reason(code=ReasonCode.TARGET_COMPLETED)
+    elif anchor.ended:
+        failed = [fault for pod in pods for fault in pod.faults if fault.exit_code]
+        reason = Reason(
+            code=ReasonCode.TARGET_FAILED,
+            status=anchor.reason,
+            exit_code=failed[0].exit_code if failed else None,
+            detail=shorten_start(anchor.message),
+        )
+    elif anchor.suspended:
+        reason = Reason(code=ReasonCode.TARGET_SUSPENDED)
+    elif not pods and not anchor.observed:
+        reason = Reason(code=ReasonCode.TARGET_NOT_OBSERVED)
+    elif scaled_to_zero and anchor.kind is TargetKind.DAEMONSET:
+        reason = Reason(code=ReasonCode.TARGET_NO_NODES)
+    elif scaled_to_zero:
+        reason = Reason(code=ReasonCode.TARGET_SCALED_TO_ZERO)
+    elif anchor.message:
+        detail = shorten_end(anchor.message)
+        reason = Reason(code=ReasonCode.TARGET_PODS_NOT_CREATED, detail=detail)
+    else:
+        return None
+    return replace(reason, object=_object_name(target), namespace=target.namespace)
 
 
-def pod_reason(pod: Pod, code: ReasonCode | None = None) -> Reason:
-    """Return a pod's condition: "pod db-0 is Pending: 0/3 nodes are available"."""
-    status = _status(pod)
-    found = _STATUS_CODES.get(status.removeprefix("Init:"), ReasonCode.POD_NOT_READY)
-    return Reason(
-        code=code or found,
-        pod=pod.name,
-        namespace=pod.namespace,
-        status=status,
-        restarts=pod.restarts,
-        detail=_shortened(pod.message),
+def _no_pods_reason(target: Target, anchor: Service | Workload | None) -> Reason:
+    name = _object_name(target)
+    if isinstance(anchor, Workload):
+        return Reason(code=ReasonCode.TARGET_NO_PODS, object=name)
+    if isinstance(anchor, Service):
+        return Reason(
+            code=ReasonCode.TARGET_NO_MATCHING_PODS,
+            object=f"the selector of {name}",
+            detail=anchor.selector,
+        )
+    return Reason(code=ReasonCode.TARGET_NO_MATCHING_PODS, object=name, namespace=target.namespace)
+
+
+def _most_telling(
+    target: Target, anchor: Service | Workload | None, pods: Collection[Pod]
+) -> tuple[Pod | None, Reason | None]:
+    """Return the pod whose reason tells the user most, and that reason; None without pods.
+
+    The same one as long as the pods are in the same trouble, so that the text stays.
+    """
+    reasons = []
+    for pod in pods:
+        lost = Reason(code=ReasonCode.POD_LOST, pod=pod.name)  # usable, and not trusted
+        reasons.append((pod, _why_unusable(target, anchor, pod) or lost))
+    return min(
+        reasons, key=lambda pair: (telling_rank(pair[1]), pair[0].name), default=(None, None)
     )
-
-
-def _status(pod: Pod) -> str:
-    return pod.status or pod.phase or "Pending"
 
 
 def _with_port(target: Target, anchor: Service | Workload | None, pod: Pod) -> Resolution:
     try:
-        if isinstance(anchor, Service):
-            port = resolve_service_port(anchor, pod, target.port)
-        else:
-            port = resolve_pod_port(pod, target.port)
+        port = _resolve_port(target, anchor, pod)
     except PortResolutionError as problem:
-        return Unresolved(reason=problem.reason)
+        return Unresolved(reason=problem.reason, pod=_ref(pod))
+    caution = why_doubtful(pod)
+    if caution is None and isinstance(anchor, Service):
+        caution = why_port_doubtful(anchor, pod, target.port)
     return Resolved(
-        pod=PodRef(namespace=pod.namespace, name=pod.name, uid=pod.uid, node=pod.node),
+        pod=_ref(pod),
         port=port,
-        ready=pod.ready,
+        ready=pod.ready and not pod.deleting,
+        caution=caution,
         # Unlike the container IDs it does not change when a second container first starts.
         incarnation=str(pod.restarts),
     )
+
+
+def _resolve_port(target: Target, anchor: Service | Workload | None, pod: Pod) -> int:
+    if isinstance(anchor, Service):
+        return resolve_service_port(anchor, pod, target.port)
+    return resolve_pod_port(pod, target.port)
+
+
+def _find_port(target: Target, anchor: Service | Workload | None, pod: Pod) -> int | None:
+    try:
+        return _resolve_port(target, anchor, pod)
+    except PortResolutionError:
+        return None
+
+
+def _ref(pod: Pod) -> PodRef:
+    return PodRef(namespace=pod.namespace, name=pod.name, uid=pod.uid, node=pod.node)
 
 
 def _object_name(target: Target) -> str:
@@ -323,8 +413,3 @@ def _object_name(target: Target) -> str:
 def _short(owner: OwnerRef) -> str:
     kind = KINDS.get(owner.kind)
     return kind.value if kind else owner.kind.lower()
-
-
-def _shortened(message: str, limit: int = 160) -> str:
-    line = " ".join(message.split()).rstrip(".")
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

@@ -11,11 +11,13 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from tui_forward.catalog.evidence import EvidenceReader
 from tui_forward.catalog.label_selector import parse_selector
 from tui_forward.catalog.shared_reflectors import ReflectorHandle, SharedReflectors
 from tui_forward.catalog.target_resolution import (
     KINDS,
     is_replacement_of,
+    keep_pull_error,
     replacement_keeps_name,
     resolve_pod,
     resolve_selected,
@@ -120,6 +122,7 @@ class CatalogTargetWatch:
         self._scheduled: asyncio.Handle | None = None
         self._closed = False
         self._on_change: Callable[[], None] | None = None
+        self._evidence = EvidenceReader(self._schedule)
 
     # TargetWatch ----------------------------------------------------------------------
 
@@ -173,6 +176,7 @@ class CatalogTargetWatch:
             return
         self._closed = True
         self._on_change = None
+        self._evidence.close()
         for handle in (self._retry, self._scheduled):
             if handle is not None:
                 handle.cancel()
@@ -257,6 +261,9 @@ class CatalogTargetWatch:
             self._on_change()
 
     def _set(self, resolution: Resolution) -> None:
+        if self._shared is not None:
+            resolution = self._evidence.complete(resolution, self._shared.cluster)
+        resolution = keep_pull_error(self._current, resolution)
         if resolution == self._current:
             return
         self._current = resolution
@@ -276,7 +283,7 @@ class CatalogTargetWatch:
                 return Unresolved(reason=handle.error.reason)
             return target_not_found(self._target) if handle.synced else None
         if not anchor.selector:
-            return selectorless(self._target)
+            return selectorless(self._target, anchor)
         if self._pods is None or self._pods.query[2] != anchor.selector:
             # Acquire before releasing the old one, so that a shared watch continues.
             old, self._pods = self._pods, self._acquire_pods(anchor.selector)

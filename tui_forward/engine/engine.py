@@ -262,7 +262,7 @@ class Engine:
     def not_ready_cause(self, forward_id: str) -> Reason | None:
         """Return what keeps a forward from being ready; None if nothing has failed.
 
-        Meaningless while the forward is ready or stopped.
+        Of a forward that is ready, why it may not serve. Meaningless while it is stopped.
         """
         return self._forward(forward_id).not_ready_cause
 

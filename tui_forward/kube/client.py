@@ -22,6 +22,8 @@ from tui_forward.model import ApiHealth
 
 _LOG_TIMEOUT_S = 10.0
 _CHECK_TIMEOUT_S = 3.0
+# Of one pod; an API server keeps repeated events as one.
+_MAX_EVENTS = 200
 
 Decoded = TypeVar("Decoded")
 
@@ -63,6 +65,16 @@ class ClusterClient(ClusterAccess):
         """Return one node."""
         path = f"/api/v1/nodes/{quote(name, safe='')}"
         return await self._get(path, f'get nodes "{name}"', details.decode_node)
+
+    async def pod_warnings(
+        self, namespace: str, name: str, uid: str
+    ) -> tuple[details.PodWarning, ...]:
+        """Return the warnings among the events of one pod, latest first."""
+        selector = f"involvedObject.name={name},involvedObject.uid={uid},type=Warning"
+        query = urlencode({"fieldSelector": selector, "limit": _MAX_EVENTS})
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/events?{query}"
+        what = f"list events in namespace {namespace}"
+        return await self._get(path, what, details.decode_warnings)
 
     async def _get(self, path: str, what: str, decode: Callable[[bytes], Decoded]) -> Decoded:
         body = await self._rest.get(path, what)

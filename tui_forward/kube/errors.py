@@ -1,4 +1,4 @@
-"""Errors of requests to an API server: a sentence and a hint."""
+"""Errors of requests to an API server: a sentence and a hint; and texts of a kubelet."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ _NETWORK_HINT = "Check the network and VPN; retried automatically"
 
 _STATUS = msgspec.json.Decoder(Status, strict=False)
 
+# The kubelet's text for a container in CrashLoopBackOff, with a duration as Go writes it.
+_BACKOFF = re.compile(r"back-off (?=\d)(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)? restarting failed")
+
+# The kubelet's text for an image in ImagePullBackOff; from 1.31 on with the failure itself behind.
+_PULL_BACKOFF = re.compile(r'Back-off pulling image "[^"]*"(?:: \w+: |$)')
+
 # The API server's text for an action that no role allows.
 _BY_ROLE = re.compile(r'is forbidden: User "(?P<user>[^"]*)" cannot [a-z]+ resource "[^"]*"')
 
@@ -41,6 +47,23 @@ def parse_status(body: bytes) -> Status:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Status()
     return status if status.kind == "Status" else Status()
+
+
+def parse_backoff_s(message: str) -> float | None:
+    """Return the delay in a kubelet's message of CrashLoopBackOff, in seconds."""
+    found = _BACKOFF.match(message)
+    if found is None:
+        return None
+    hours, minutes, seconds = found.groups()
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds or 0)
+
+
+def strip_pull_backoff(message: str) -> str:
+    """Return a kubelet's message about an image without the announcement of a back-off.
+
+    What is left is the same for ErrImagePull and for ImagePullBackOff, or empty.
+    """
+    return _PULL_BACKOFF.sub("", message, count=1)
 
 
 def to_api_error(

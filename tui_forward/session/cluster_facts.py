@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import aclosing
 
+from tui_forward.catalog.pod_reasons import why_unusable
 from tui_forward.catalog.pod_selection import pod_sort_key
 from tui_forward.errors import ApiError, ForwardError
 from tui_forward.kube.api.details import NodeDetails, PodDetails
@@ -141,6 +142,12 @@ async def _candidate(cluster: ClusterClient, target: Target) -> Pod | None:
     return None
 
 
+def _faulty_container(pod: PodDetails, forward: Forward) -> str:
+    """Return the container that keeps a pod from serving the port; empty if none does."""
+    reason = why_unusable(pod.pod, forward.remote_port)
+    return reason.container if reason is not None else ""
+
+
 async def pod_log(cluster: ClusterClient, forward: Forward, container: str, lines: int) -> PodLog:
     """Return log lines; see `Session.pod_log`."""
     containers: tuple[str, ...] = ()
@@ -153,7 +160,10 @@ async def pod_log(cluster: ClusterClient, forward: Forward, container: str, line
         namespace, name = forward.pod.namespace, forward.pod.name
     else:
         namespace, name, containers = pod.pod.namespace, pod.pod.name, pod.containers
-        container = container or pod.container_of(forward.remote_port)
+        # Of a container that is down, the API server returns the log of its latest run.
+        container = (
+            container or _faulty_container(pod, forward) or (pod.container_of(forward.remote_port))
+        )
     lines = max(1, min(lines, MAX_LOG_LINES))
     body = await cluster.pod_log(
         namespace, name, container=container, lines=lines, max_bytes=MAX_LOG_BYTES

@@ -5,6 +5,7 @@ Works on reason codes and on what the API server reports about pod and node; it 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -42,6 +43,7 @@ class Diagnosis:
     """The failed hop, and why it failed."""
 
     hop: HopKind | None = None  # None if no hop is known to have failed
+    is_broken: bool = True  # False: it works now, and may not serve
     code: ReasonCode | None = None
     error: str = ""  # text of `code`
     hint: str = ""
@@ -60,7 +62,12 @@ def diagnose(
         refused = [one for one in forward.warnings if one.code is ReasonCode.PORT_REFUSED]
         if refused:
             refusal = Reason(code=refused[0].code, text=refused[0].reason, hint=refused[0].hint)
-        return _fault(refusal, forward, facts) if refusal is not None else HEALTHY
+        if refusal is not None:
+            return _fault(refusal, forward, facts)
+        codes = [warning.code for warning in forward.warnings]
+        if cause is None or cause.code not in codes:
+            return HEALTHY
+        return _doubt(cause, forward, facts)
     own = Reason(code=forward.code, text=forward.reason, hint=forward.hint)
     if failed_hop(own) is HopKind.LOCAL and not forward.listening:
         return _fault(own, forward, facts)
@@ -133,7 +140,11 @@ def _fault(reason: Reason, forward: Forward, facts: ClusterFacts) -> Diagnosis:
         pod=reason.pod or _pod(forward, facts),
         namespace=reason.namespace or forward.spec.target.namespace,
     )
-    return Diagnosis(failed_hop(reason), reason.code, reason_text(reason), hop_hint(reason))
+    return Diagnosis(failed_hop(reason), True, reason.code, reason_text(reason), hop_hint(reason))
+
+
+def _doubt(reason: Reason, forward: Forward, facts: ClusterFacts) -> Diagnosis:
+    return dataclasses.replace(_fault(reason, forward, facts), is_broken=False)
 
 
 def _node(forward: Forward, facts: ClusterFacts) -> str:

@@ -74,13 +74,14 @@ _ORDER = tuple(HopKind)
 
 def _with_state(hop: Hop, path: _Path, diagnosis: Diagnosis) -> Hop:
     state = _state(hop.kind, path, diagnosis)
-    broken = state is HopState.BROKEN
+    broken = state in (HopState.BROKEN, HopState.DEGRADED)
     return Hop(
         kind=hop.kind,
         name=_text(hop.name),
         facts=tuple(_text(fact) for fact in hop.facts if fact),
         state=state,
-        latency_s=None if broken else hop.latency_s,  # measured before the failure
+        # That of a broken hop was measured before the failure.
+        latency_s=None if state is HopState.BROKEN else hop.latency_s,
         code=diagnosis.code if broken else hop.code,
         error=_text(diagnosis.error if broken else hop.error),
         hint=_text(diagnosis.hint if broken else hop.hint),
@@ -89,6 +90,8 @@ def _with_state(hop: Hop, path: _Path, diagnosis: Diagnosis) -> Hop:
 
 def _state(kind: HopKind, path: _Path, diagnosis: Diagnosis) -> HopState:
     forward, facts = path.forward, path.facts
+    if diagnosis.hop is not None and not diagnosis.is_broken:
+        return HopState.DEGRADED if kind is diagnosis.hop else HopState.OK
     if diagnosis.hop is not None:
         distance = _ORDER.index(kind) - _ORDER.index(diagnosis.hop)
         if distance >= 0:

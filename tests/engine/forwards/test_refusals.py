@@ -102,7 +102,7 @@ async def test_running_container_that_is_not_ready_is_marked_too(
     monkeypatch.setattr(connection_queue, "_REFUSAL_GRACE_S", 0.2)
     await scenario.start(REFUSED)
     scenario.watch.set(pod("web-1", REFUSED, ready=False))
-    await until(lambda: scenario.codes == [ReasonCode.FORWARD_READY_POD_NOT_READY])
+    await until(lambda: scenario.codes == [ReasonCode.POD_NOT_READY])
     waiting = asyncio.create_task(scenario.connect())
     await until(lambda: ReasonCode.PORT_REFUSED in scenario.codes)
     assert not waiting.done(), "it waits for the pod to become Ready"

@@ -34,7 +34,9 @@ from tui_forward.model import BlockedBy, ForwardState, Reason, ReasonCode
 from tui_forward.reasons import reason_text
 
 TAKEN = Reason(code=ReasonCode.LOCAL_PORT_TAKEN, port="80", process="nginx (812)")
-NO_PODS_READY = Reason(code=ReasonCode.TARGET_PODS_NOT_READY, object="deploy/web", ready=0, total=2)
+NO_PODS_READY = Reason(
+    code=ReasonCode.POD_CREATING, pod="web-1", object="deploy/web", ready=0, total=2
+)
 NOT_FOUND = Reason(code=ReasonCode.TARGET_NOT_FOUND, kind="deployment", name="web")
 RESOLVING = Reason(code=ReasonCode.TARGET_RESOLVING, object="shop/deploy/web:80")
 UNUSABLE = Reason(code=ReasonCode.POD_UNUSABLE, pod="web-1")
@@ -157,7 +159,7 @@ def test_states_before_the_first_tunnel() -> None:
     status = run(PodMissing(NO_PODS_READY))
     assert (status.state, text(status)) == (
         ForwardState.WAITING,
-        "0 of 2 pods of deploy/web are ready",
+        "0 of 2 pods of deploy/web are ready: pod web-1 is still being created",
     )
     status = run(connecting("web-1"), status=status)
     assert (status.state, text(status)) == (ForwardState.CONNECTING, "connecting to web-1:80")
@@ -203,7 +205,10 @@ def test_loss_is_the_oldest_of_several_reasons() -> None:
 def test_missing_pod_while_ready() -> None:
     gone = run(PodMissing(NO_PODS_READY, lost=UNUSABLE), status=READY)
     assert gone.state is ForwardState.RECONNECTING
-    assert text(gone) == ("pod web-1 can no longer be used; 0 of 2 pods of deploy/web are ready")
+    assert text(gone) == (
+        "pod web-1 can no longer be used; "
+        "0 of 2 pods of deploy/web are ready: pod web-1 is still being created"
+    )
     moved = run(connecting("web-2"), status=gone)
     assert text(moved) == "pod web-1 can no longer be used; connecting to web-2:80"
 
@@ -236,7 +241,45 @@ def test_taken_port_blocks_until_it_is_free() -> None:
     blocked = run(ListenerBlocked(TAKEN))
     assert (blocked.state, blocked.blocked_by) == (ForwardState.BLOCKED, BlockedBy.PORT)
     free = run(PodMissing(NO_PODS_READY), status=blocked)
-    assert (free.state, free.blocked_by, free.hint) == (ForwardState.WAITING, None, "")
+    assert (free.state, free.blocked_by) == (ForwardState.WAITING, None)
+    assert "describe pod" in free.hint
+
+
+CRASHING = Reason(code=ReasonCode.POD_CRASH_LOOPING, pod="web-1", container="main", exit_code=1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [
+        (CRASHING, ForwardState.WAITING),
+        (Reason(code=ReasonCode.POD_OUT_OF_MEMORY), ForwardState.WAITING),
+        (Reason(code=ReasonCode.POD_IMAGE_PULL), ForwardState.WAITING),
+        (Reason(code=ReasonCode.POD_START_ERROR), ForwardState.WAITING),
+        (Reason(code=ReasonCode.POD_INIT_FAILING), ForwardState.WAITING),
+        (
+            Reason(code=ReasonCode.POD_AWAITING_REPLACEMENT, cause=CRASHING),
+            ForwardState.WAITING,
+        ),
+        (Reason(code=ReasonCode.TARGET_SCALED_TO_ZERO), ForwardState.WAITING),
+        (Reason(code=ReasonCode.POD_CREATING), ForwardState.RECONNECTING),
+        (Reason(code=ReasonCode.POD_DELETED), ForwardState.RECONNECTING),
+        (Reason(code=ReasonCode.POD_COMPLETED), ForwardState.BLOCKED),
+        (Reason(code=ReasonCode.TARGET_FAILED), ForwardState.BLOCKED),
+    ],
+)
+@pytest.mark.parametrize("before", [READY, replace(READY, state=ForwardState.RECONNECTING)])
+def test_container_that_is_down_is_awaited_after_it_was_ready(
+    reason: Reason, state: ForwardState, before: Status
+) -> None:
+    assert run(PodMissing(reason), status=before).state is state
+
+
+def test_container_that_runs_again_is_dialed_at_once() -> None:
+    down = run(PodMissing(CRASHING), status=READY)
+    assert (down.state, down.was_ready) == (ForwardState.WAITING, True)
+    again = run(connecting("web-1"), status=down)
+    assert again.state is ForwardState.RECONNECTING
+    assert run(forwarding("web-1"), status=again).state is ForwardState.READY
 
 
 def test_internal_error_is_never_ready() -> None:
@@ -271,7 +314,7 @@ def test_refusal_is_forgotten_with_the_tunnel(event: Input) -> None:
 
 
 def test_worst_warning_is_the_reason() -> None:
-    not_ready = TunnelUp(Reason(code=ReasonCode.FORWARD_READY_POD_NOT_READY, pod="a"))
+    not_ready = TunnelUp(Reason(code=ReasonCode.POD_NOT_READY, pod="a"))
     status = run(AddressTaken(V6_TAKEN))
     assert status.warnings == (V6_TAKEN,), "also before it is ready"
     ready = run(connecting("a"), forwarding("a"), status=status)

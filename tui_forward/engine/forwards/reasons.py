@@ -18,7 +18,7 @@ from tui_forward.model import (
     TransportChoice,
     Unresolved,
 )
-from tui_forward.reasons import blocked_by, failed_hop, mentions_pod, one_line
+from tui_forward.reasons import add_previous, blocked_by, failed_hop, mentions_pod, one_line
 
 # Failures that all forwards of a context share, whatever their pods.
 _OF_CONTEXT = ("auth.", "config.", "network.", "tunnel.", "api.upgrade_timeout")
@@ -29,8 +29,9 @@ def affects_all_pods(reason: Reason) -> bool:
     return reason.code.startswith(_OF_CONTEXT)
 
 
-def dial_failed(failure: Reason, target: Target, pod: PodRef) -> Reason:
+def dial_failed(failure: Reason, target: Target, resolved: Resolved) -> Reason:
     """Return why no tunnel to a pod could be opened."""
+    pod = resolved.pod
     reason = replace(
         failure,
         text=one_line(failure.text),
@@ -40,6 +41,9 @@ def dial_failed(failure: Reason, target: Target, pod: PodRef) -> Reason:
     of_node = failed_hop(reason) in (HopKind.KUBELET, HopKind.RUNTIME)
     if blocked_by(reason) is None and not of_node and not mentions_pod(reason, pod.name):
         reason = replace(reason, dialed_pod=pod.name)
+    caution = resolved.caution
+    if of_node and caution is not None and caution.code is ReasonCode.NODE_NOT_READY:
+        return add_previous(reason, caution)
     return reason
 
 
@@ -66,10 +70,18 @@ def connecting(resolved: Resolved) -> Reason:
 
 
 def ready(resolved: Resolved, transport: TransportChoice | None) -> Reason:
-    """Return the reason of `READY`."""
-    return Reason(
-        code=ReasonCode.FORWARD_READY if resolved.ready else ReasonCode.FORWARD_READY_POD_NOT_READY,
+    """Return the reason of `READY`: the caution if there is one."""
+    forwarding = Reason(
+        code=ReasonCode.FORWARD_READY,
         pod=resolved.pod.name,
         port=str(resolved.port),
         transport=transport,
     )
+    caution = resolved.caution
+    if caution is None and not resolved.ready:
+        caution = Reason(
+            code=ReasonCode.POD_NOT_READY,
+            pod=resolved.pod.name,
+            namespace=resolved.pod.namespace,
+        )
+    return forwarding if caution is None else add_previous(caution, forwarding)

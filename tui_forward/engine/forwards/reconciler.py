@@ -98,8 +98,8 @@ class Reconciler:
 
     @property
     def pod(self) -> PodRef | None:
-        """Return the current pod, or the last one."""
-        if isinstance(self.resolution, Resolved):
+        """Return the current pod, the awaited one, or the last one."""
+        if self.resolution.pod is not None:
             return self.resolution.pod
         return self._connected.pod if self._connected is not None else None
 
@@ -107,10 +107,12 @@ class Reconciler:
     def not_ready_cause(self) -> Reason | None:
         """Return why the pool is down; None if nothing has failed.
 
-        Meaningless while the forward is ready or stopped.
+        While the pool is up, why pod or port may not serve. Meaningless while it is stopped.
         """
-        if self._watch is None or isinstance(self.resolution, Resolved):
+        if self._watch is None:
             return self._failure
+        if isinstance(self.resolution, Resolved):
+            return self.resolution.caution if self._was_up else self._failure
         gone = self._sandbox_gone
         if gone is not None and time.monotonic() - self._sandbox_gone_at < _SANDBOX_CAUSE_S:
             return gone
@@ -136,7 +138,7 @@ class Reconciler:
 
     def _update_resolution(self, resolution: Resolution) -> None:
         self.resolution = resolution
-        if isinstance(resolution, Resolved):
+        if resolution.port is not None:
             self._recorder.remote_port = resolution.port
         connected = self._connected
         if connected is None or not _same_tunnels(connected, resolution):
@@ -345,7 +347,7 @@ class Reconciler:
         if gone and error.code is not ReasonCode.NODE_MISSING and self._watch is not None:
             self._watch.invalidate(resolved.pod.uid)
         self.waits_for_cluster = reasons.affects_all_pods(error.reason)
-        reason = reasons.dial_failed(error.reason, self._spec.target, resolved.pod)
+        reason = reasons.dial_failed(error.reason, self._spec.target, resolved)
         self._recorder.last_event = reason_text(reason)
         self._recorder.advance(state_machine.DialFailed(reason, time.time() + delay))
 
@@ -358,7 +360,7 @@ class Reconciler:
             self._retry_by(0.0)
             return
         self._failure = reason
-        shown = reasons.dial_failed(reason, self._spec.target, resolved.pod)
+        shown = reasons.dial_failed(reason, self._spec.target, resolved)
         self._recorder.last_event = reason_text(shown)
         remaining_s = self._retry_at - time.monotonic()
         retry_at = time.time() + remaining_s if self._dial is None and remaining_s > 0 else None

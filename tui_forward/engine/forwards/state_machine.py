@@ -36,7 +36,7 @@ class Status:
     retry_at: float | None = None
     paused: bool = False  # stopped by the user for a while
     # It has been ready since it was started or resumed: from then on a failure leads to
-    # `RECONNECTING`, not to `WAITING` or `CONNECTING`.
+    # `RECONNECTING`, not to `CONNECTING`, and to `WAITING` only if a pod has to run first.
     was_ready: bool = False
     lost: Reason | None = None  # why it is not ready any more; begins every `RECONNECTING` reason
     dialing: Reason | None = None  # reason of the latest dial
@@ -207,7 +207,7 @@ def _block_listener(status: Status, event: ListenerBlocked) -> Status:
 def _miss_pod(status: Status, event: PodMissing) -> Status:
     if reasons.blocked_by(event.reason) is not None:
         return _enter(status, BLOCKED, event.reason)
-    if status.was_ready:
+    if status.was_ready and not reasons.waits_for_pod(event.reason):
         return _reconnect(status, event.reason)
     resolving = event.reason.code is ReasonCode.TARGET_RESOLVING
     return _enter(status, STARTING if resolving else WAITING, event.reason)

@@ -26,6 +26,7 @@ class Metadata(msgspec.Struct, gc=False, rename="camel"):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    generation: int = 0
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
     labels: dict[str, str] | None = None
@@ -46,12 +47,39 @@ class ContainerPort(msgspec.Struct, gc=False, rename="camel"):
     protocol: str = "TCP"
 
 
+class Named(msgspec.Struct, gc=False):
+    """An object, reduced to its name."""
+
+    name: str = ""
+
+
+class Limits(msgspec.Struct, gc=False):
+    """corev1.ResourceList."""
+
+    memory: str | int = ""
+
+
+class Resources(msgspec.Struct, gc=False):
+    """corev1.ResourceRequirements."""
+
+    limits: Limits | None = None
+
+
 class Container(msgspec.Struct, gc=False, rename="camel"):
     """corev1.Container."""
 
     name: str = ""
+    image: str = ""
     ports: list[ContainerPort] | None = None
+    resources: Resources | None = None
     restart_policy: str | None = None
+    restart_policy_rules: list[msgspec.Raw] | None = None
+
+
+class ReadinessGate(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.PodReadinessGate."""
+
+    condition_type: str = ""
 
 
 class PodSpec(msgspec.Struct, gc=False, rename="camel"):
@@ -59,8 +87,11 @@ class PodSpec(msgspec.Struct, gc=False, rename="camel"):
 
     node_name: str = ""
     host_network: bool | None = None
+    restart_policy: str = "Always"
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
+    readiness_gates: list[ReadinessGate] | None = None
+    scheduling_gates: list[Named] | None = None
 
 
 class Condition(msgspec.Struct, gc=False, rename="camel"):
@@ -87,10 +118,14 @@ class Terminated(msgspec.Struct, gc=False, rename="camel"):
     message: str = ""
     exit_code: int = 0
     signal: int = 0
+    started_at: str | None = None
+    finished_at: str | None = None
 
 
-class Running(msgspec.Struct, gc=False):
+class Running(msgspec.Struct, gc=False, rename="camel"):
     """corev1.ContainerStateRunning."""
+
+    started_at: str | None = None
 
 
 class ContainerState(msgspec.Struct, gc=False):
@@ -130,12 +165,6 @@ class Pod(Object, gc=False):
 
     spec: PodSpec = msgspec.field(default_factory=PodSpec)
     status: PodStatus = msgspec.field(default_factory=PodStatus)
-
-
-class Named(msgspec.Struct, gc=False):
-    """A container, reduced to its name."""
-
-    name: str = ""
 
 
 class ContainerNames(msgspec.Struct, gc=False, rename="camel"):
@@ -207,6 +236,7 @@ class ServiceSpec(msgspec.Struct, gc=False, rename="camel"):
 
     type: str = "ClusterIP"
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
+    external_name: str = ""
     selector: dict[str, str] | None = None
     ports: list[ServicePort] | None = None
 
@@ -250,11 +280,15 @@ class WorkloadSpec(msgspec.Struct, gc=False):
     selector: LabelSelector | None = None
     replicas: int | None = None
     parallelism: int | None = None
+    suspend: bool | None = None
 
 
 class WorkloadStatus(msgspec.Struct, gc=False, rename="camel"):
-    """Number of ready pods, under the name of each kind of workload."""
+    """Conditions, and the number of ready pods, under the name of each kind of workload."""
 
+    observed_generation: int = 0
+    start_time: str | None = None  # of a Job, set when its controller first sees it
+    conditions: list[Condition] | None = None
     ready_replicas: int | None = None
     number_ready: int | None = None
     desired_number_scheduled: int | None = None
@@ -266,6 +300,28 @@ class Workload(Object, gc=False):
 
     spec: WorkloadSpec = msgspec.field(default_factory=WorkloadSpec)
     status: WorkloadStatus = msgspec.field(default_factory=WorkloadStatus)
+
+
+class EventSeries(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.EventSeries."""
+
+    last_observed_time: str | None = None
+
+
+class Event(Object, gc=False, rename="camel"):
+    """corev1.Event; each of its times may be absent."""
+
+    reason: str = ""
+    message: str = ""
+    last_timestamp: str | None = None
+    event_time: str | None = None
+    series: EventSeries | None = None
+
+
+class EventList(msgspec.Struct, gc=False):
+    """corev1.EventList."""
+
+    items: list[Event] | None = None
 
 
 class ListMetadata(msgspec.Struct, gc=False, rename="camel"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from tui_forward.kube.api import api_types
-from tui_forward.kube.api.pod_status import is_sidecar, summarize_pod
+from tui_forward.kube.api.container_faults import find_container_faults, is_sidecar
+from tui_forward.kube.api.pod_status import summarize_pod
 from tui_forward.kube.timestamps import parse_rfc3339
 from tui_forward.model import (
     ContainerExit,
@@ -21,6 +22,13 @@ from tui_forward.model import (
 
 _PROTOCOLS = {protocol.value: protocol for protocol in PortProtocol}
 _NO_LABELS: dict[str, str] = {}
+# Conditions of a Job that is over, or will be once its pods have ended.
+_JOB_ENDS = {
+    "Complete": "Complete",
+    "Failed": "Failed",
+    "SuccessCriteriaMet": "Complete",
+    "FailureTarget": "Failed",
+}
 
 
 @lru_cache(maxsize=8192)
@@ -80,7 +88,7 @@ def decode_pod(raw: api_types.Pod) -> Pod:
     """Return a pod with the columns of kubectl."""
     metadata, spec, status = raw.metadata, raw.spec, raw.status
     summary = summarize_pod(raw)
-    ready, ready_since = False, 0.0
+    ready, ready_since, scheduled = False, 0.0, None
     disruption, sandbox_ready = "", True
     for condition in status.conditions or ():
         if condition.type == "Ready":
@@ -90,6 +98,8 @@ def decode_pod(raw: api_types.Pod) -> Pod:
             disruption = condition.reason or condition.type
         elif condition.type == "PodReadyToStartContainers":
             sandbox_ready = condition.status != "False"
+        elif condition.type == "PodScheduled":
+            scheduled = condition.status == "True"
     containers = spec.containers or []
     if spec.init_containers:
         containers = [*containers, *filter(is_sidecar, spec.init_containers)]
@@ -118,8 +128,13 @@ def decode_pod(raw: api_types.Pod) -> Pod:
         resource_version=metadata.resource_version,
         phase=intern_text(status.phase),
         status=intern_text(summary.status),
+        reason=status.reason,
         message=summary.message,
+        scheduled=scheduled,
+        scheduling_gates=tuple(one.name for one in spec.scheduling_gates or ()),
+        faults=find_container_faults(raw),
         ready=ready,
+        unready_gates=_unready_gates(raw) if spec.readiness_gates and not ready else (),
         ready_since=ready_since,
         containers_ready=summary.ready,
         containers_total=summary.total,
@@ -158,6 +173,12 @@ def _latest_exit(status: api_types.ContainerStatus) -> ContainerExit | None:
     )
 
 
+def _unready_gates(raw: api_types.Pod) -> tuple[str, ...]:
+    met = {one.type for one in raw.status.conditions or () if one.status == "True"}
+    gates = [one.condition_type for one in raw.spec.readiness_gates or ()]
+    return tuple(gate for gate in gates if gate not in met)
+
+
 def decode_service(raw: api_types.Service) -> Service:
     """Return a service."""
     metadata, spec = raw.metadata, raw.spec
@@ -168,6 +189,7 @@ def decode_service(raw: api_types.Service) -> Service:
         resource_version=metadata.resource_version,
         type=intern_text(spec.type),
         cluster_ip=spec.cluster_ip,
+        external_name=spec.external_name if spec.type == "ExternalName" else "",
         selector=format_label_selector(spec.selector),
         ports=tuple(
             DeclaredPort(
@@ -194,6 +216,9 @@ def decode_workload(raw: api_types.Workload, kind: TargetKind) -> Workload:
         replicas, ready = spec.replicas, status.ready_replicas
         replicas = 1 if replicas is None else replicas
     owner = next((o for o in metadata.owner_references or () if o.controller), None)
+    conditions = {one.type: one for one in status.conditions or () if one.status == "True"}
+    ended = next((one for one in _JOB_ENDS if one in conditions), "")
+    trouble = conditions.get(ended or "ReplicaFailure")
     return Workload(
         namespace=intern_text(metadata.namespace),
         name=metadata.name,
@@ -205,7 +230,21 @@ def decode_workload(raw: api_types.Workload, kind: TargetKind) -> Workload:
         ready=ready or 0,
         created_at=parse_rfc3339(metadata.creation_timestamp),
         owner=_owner_ref(owner.kind, owner.name) if owner else None,
+        observed=_is_observed(raw, kind),
+        suspended=bool(spec.suspend),
+        ended=_JOB_ENDS.get(ended, ""),
+        reason=(trouble.reason or "") if trouble is not None else "",
+        message=(trouble.message or "") if trouble is not None else "",
     )
+
+
+def _is_observed(raw: api_types.Workload, kind: TargetKind) -> bool:
+    """Whether the controller of a workload has seen it at all."""
+    status = raw.status
+    if kind is TargetKind.JOB:
+        # A Job has no observedGeneration. A suspended one is not started.
+        return bool(status.start_time or status.conditions or raw.spec.suspend)
+    return bool(status.observed_generation)
 
 
 def decode_namespace(raw: api_types.Namespace) -> Namespace:

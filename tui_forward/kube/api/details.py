@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import msgspec
 
 from tui_forward.kube.api import api_types, decoding
+from tui_forward.kube.timestamps import parse_rfc3339
 from tui_forward.model import Pod, PortProtocol
 
 _POD = msgspec.json.Decoder(api_types.Pod)
 _POD_NAMES = msgspec.json.Decoder(api_types.PodNames)
 _NODE = msgspec.json.Decoder(api_types.Node)
+_EVENTS = msgspec.json.Decoder(api_types.EventList)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,17 @@ class NodeDetails:
     kubelet: str = ""  # version ("v1.36.2")
     runtime: str = ""  # name and version ("containerd 1.6.20")
     ready: bool | None = None  # the Ready condition; None if absent
+    not_ready_since: float = 0.0  # epoch seconds; 0 if it is ready or unknown
     trouble: str = ""  # why it is not ready, as reported by the cluster
+
+
+@dataclass(frozen=True, slots=True)
+class PodWarning:
+    """An event of type Warning about a pod."""
+
+    reason: str  # "FailedMount"
+    message: str
+    at: float  # the latest of its occurrences, epoch seconds
 
 
 def pod_details(body: bytes) -> PodDetails:
@@ -65,12 +77,13 @@ def decode_node(body: bytes) -> NodeDetails:
     """Decode the response to a GET of a node."""
     raw = _NODE.decode(body)
     status = raw.status
-    ready, trouble = None, ""
+    ready, trouble, not_ready_since = None, "", 0.0
     for condition in status.conditions or ():
         if condition.type == "Ready":
             ready = condition.status == "True"  # "Unknown" is NotReady, as in kubectl
             if not ready:
                 trouble = condition.message or condition.reason or ""
+                not_ready_since = parse_rfc3339(condition.last_transition_time)
     addresses = status.addresses or []
     internal = next((one.address for one in addresses if one.type == "InternalIP"), "")
     name, _, version = status.node_info.container_runtime_version.partition("://")
@@ -81,5 +94,25 @@ def decode_node(body: bytes) -> NodeDetails:
         kubelet=status.node_info.kubelet_version,
         runtime=f"{name} {version}".strip(),
         ready=ready,
+        not_ready_since=not_ready_since,
         trouble=trouble,
     )
+
+
+def decode_warnings(body: bytes) -> tuple[PodWarning, ...]:
+    """Decode a list of events, latest first."""
+    warnings = [
+        PodWarning(event.reason, event.message, _time_of(event))
+        for event in _EVENTS.decode(body).items or ()
+    ]
+    return tuple(sorted(warnings, key=lambda one: one.at, reverse=True))
+
+
+def _time_of(event: api_types.Event) -> float:
+    times = (
+        event.series.last_observed_time if event.series is not None else None,
+        event.last_timestamp,
+        event.event_time,
+        event.metadata.creation_timestamp,
+    )
+    return max(parse_rfc3339(one) for one in times)

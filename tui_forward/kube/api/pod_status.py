@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tui_forward.kube.api.api_types import Condition, Container, ContainerStatus, Pod, Terminated
+from tui_forward.kube.api.api_types import Condition, ContainerStatus, Pod, Terminated
+from tui_forward.kube.api.container_faults import is_sidecar
 
 _TERMINAL = ("Succeeded", "Failed")
 
@@ -110,8 +111,3 @@ def _termination_reason(terminated: Terminated) -> str:
 
 def _is_true(conditions: tuple[()] | list[Condition], kind: str) -> bool:
     return any(c.type == kind and c.status == "True" for c in conditions)
-
-
-def is_sidecar(container: Container) -> bool:
-    """Whether an init container keeps running beside the others."""
-    return container.restart_policy == "Always"

@@ -17,29 +17,33 @@ _NAMES = {
     HopKind.LOCAL: "this machine", HopKind.API: "API server", HopKind.KUBELET: "kubelet",
     HopKind.RUNTIME: "runtime", HopKind.POD: "pod", HopKind.PORT: "port",
 }  # fmt: skip
-_MARKS = {HopState.OK: ("●", "ok"), HopState.BROKEN: ("✗", "bad"), HopState.UNKNOWN: ("○", "dim")}
+_MARKS = {
+    HopState.OK: ("●", "ok"), HopState.DEGRADED: ("●", "warn"), HopState.BROKEN: ("✗", "bad"),
+    HopState.UNKNOWN: ("○", "dim"),
+}  # fmt: skip
+_FAULTS = (HopState.BROKEN, HopState.DEGRADED)
 
 
 def hop_row(hop: Hop) -> Row:
-    """Return the row of a hop; a broken one shows the error instead of its facts."""
+    """Return the row of a hop; a broken or degraded one shows the error instead of its facts."""
     mark, style = _MARKS[hop.state]
     facts = Cell(" · ".join(hop.facts), "dim")
-    if hop.state is HopState.BROKEN and hop.error:
-        facts = Cell(hop.error, "bad")
+    if hop.state in _FAULTS and hop.error:
+        facts = Cell(hop.error, style)
     return Row((
         Cell(mark, style),
         Cell(_NAMES[hop.kind], "dim" if hop.state is HopState.UNKNOWN else "strong"),
-        Cell(hop.name or "–", "bad" if hop.state is HopState.BROKEN else ""),
+        Cell(hop.name or "–", style if hop.state in _FAULTS else ""),
         Cell(milliseconds(hop.latency_s) if hop.latency_s is not None else "", "dim"), facts,
     ))  # fmt: skip
 
 
 def hop_error_text(hops: Iterable[Hop]) -> str:
-    """Return the error of the broken hop with its hint; empty if none is broken."""
+    """Return the error of the broken or degraded hop with its hint; empty if there is none."""
     for hop in hops:
-        if hop.state is HopState.BROKEN:
+        if hop.state in _FAULTS:
             hint = f"  → {hop.hint}" if hop.hint else ""
-            return f"✗ {_NAMES[hop.kind]}: {hop.error}{hint}"
+            return f"{_MARKS[hop.state][0]} {_NAMES[hop.kind]}: {hop.error}{hint}"
     for hop in hops:
         if hop.error:
             return f"{_NAMES[hop.kind]}, last: {hop.error}"
