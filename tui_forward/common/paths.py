@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from platformdirs import user_config_path, user_log_path, user_state_path
+from platformdirs import user_cache_path, user_config_path, user_log_path, user_state_path
 
 _NAME = "tui-forward"
 
@@ -42,6 +42,11 @@ def sessions_dir() -> Path:
 def logs_dir() -> Path:
     """Return the directory of engine logs."""
     return user_log_path(_NAME, appauthor=False)
+
+
+def spill_dir() -> Path:
+    """Return the directory of files that hold data of slow clients for a moment."""
+    return user_cache_path(_NAME) / "spill"
 
 
 def crash_report_file() -> Path:

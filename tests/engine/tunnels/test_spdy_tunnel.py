@@ -266,6 +266,20 @@ async def test_slow_reader_alone_pauses_reading() -> None:
         await until(lambda: local.received == b"later")
 
 
+async def test_reader_that_waits_for_the_disk_pauses_reading() -> None:
+    limits = replace(Limits(), stream_buffer=1000, stall_grace_s=3600.0)
+    async with tunnel_harness(limits) as harness:
+        channel, _ = harness.open()
+        harness.open()
+        channel.set_buffered(200_000_000)
+        assert not harness.tunnel.stalled
+        channel.set_buffered(201_000_000, is_behind=True)
+        assert harness.tunnel.stalled
+        channel.set_buffered(201_000_000, is_behind=True)
+        channel.set_buffered(201_000_000)
+        assert not harness.tunnel.stalled, "it is below the bound"
+
+
 async def test_slow_reader_that_blocks_others_is_evicted() -> None:
     limits = replace(Limits(), stream_buffer=1000, spill=0, stall_grace_s=0.05)
     async with tunnel_harness(limits) as harness:

@@ -94,14 +94,23 @@ class Download:
         if channel is None:
             return
         if self._backlog is None:
-            self._backlog = SpillBuffer(channel.budget)
+            self._backlog = SpillBuffer(channel.budget, self._backlog_changed)
         if not self._backlog.size:
             self._loop.add_writer(self._fd, self._write_ready)
         for piece in pieces:
             if skip < len(piece):
                 self._backlog.append(piece[skip:])
             skip = max(0, skip - len(piece))
-        channel.set_buffered(self._backlog.size)
+        channel.set_buffered(self._backlog.size, is_behind=self._backlog.is_behind)
+
+    def _backlog_changed(self) -> None:
+        """Continue after a transfer from or to the disk."""
+        backlog = self._backlog
+        assert backlog is not None
+        if backlog.size:
+            self._loop.add_writer(self._fd, self._write_ready)
+        if self._channel is not None:
+            self._channel.set_buffered(backlog.size, is_behind=backlog.is_behind)
 
     def _write_ready(self) -> None:
         backlog = self._backlog
@@ -109,6 +118,9 @@ class Download:
         try:
             while backlog.size:
                 piece = backlog.peek()
+                if not piece:  # not before `_backlog_changed`
+                    self._loop.remove_writer(self._fd)
+                    break
                 count = self._sock.send(piece)
                 backlog.consume(count)
                 self._count(count)
@@ -122,6 +134,6 @@ class Download:
         if not backlog.size:
             self._loop.remove_writer(self._fd)
         if self._channel is not None:
-            self._channel.set_buffered(backlog.size)
+            self._channel.set_buffered(backlog.size, is_behind=backlog.is_behind)
         elif not backlog.size:
             self._on_drained()

@@ -78,10 +78,11 @@ class Channel(ABC):
         """End it at once; the handler is not called again. Idempotent."""
 
     @abstractmethod
-    def set_buffered(self, size: int) -> None:
+    def set_buffered(self, size: int, *, is_behind: bool = False) -> None:
         """Record that the handler buffers `size` bytes for a slow local reader.
 
-        To be called whenever that changes; decides whether the tunnel is read.
+        To be called whenever that changes; decides whether the tunnel is read. While `is_behind`,
+        it must not be read: the bytes arrive faster than they can be put on disk.
         """
 
     @abstractmethod

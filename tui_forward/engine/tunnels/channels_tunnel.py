@@ -60,7 +60,7 @@ class LegacyChannel(Channel):
             self.client.abort()
             self._tunnel.channel_ended()
 
-    def set_buffered(self, size: int) -> None:
+    def set_buffered(self, size: int, *, is_behind: bool = False) -> None:  # noqa: ARG002 - no disk
         """See `Channel`."""
         if not self.ended:
             self._tunnel.channel_buffered(size)

@@ -38,7 +38,8 @@ class SlowReaders:
         self._owner = owner
         self._stream = stream
         self._limits = limits
-        self._channels: set[SpdyChannel] = set()
+        # Whether each waits for the disk, not for its reader.
+        self._channels: dict[SpdyChannel, bool] = {}
         self._eviction: asyncio.TimerHandle | None = None
 
     def __bool__(self) -> bool:
@@ -46,18 +47,21 @@ class SlowReaders:
 
     def update(self, channel: SpdyChannel, before: int, size: int) -> None:
         """Record that a channel buffers `size` bytes, `before` until now."""
-        if size > before:
-            if channel not in self._channels and size >= self._bound():
-                self._channels.add(channel)
+        if channel not in self._channels:
+            if channel.is_behind or before < size >= self._bound():
+                self._channels[channel] = channel.is_behind
                 if len(self._channels) == 1:
                     self._pause_reading()
-        elif channel in self._channels and size <= self._bound() // 2:
+            return
+        bound = self._bound()
+        waited_for_disk = self._channels[channel]
+        if not channel.is_behind and (size < bound if waited_for_disk else size <= bound // 2):
             self.discard(channel)
 
     def discard(self, channel: SpdyChannel) -> None:
         """Forget a channel: it has caught up, or has ended. Idempotent."""
         if channel in self._channels:
-            self._channels.discard(channel)
+            del self._channels[channel]
             if not self._channels:
                 self._resume_reading()
 

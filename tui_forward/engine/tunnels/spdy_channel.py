@@ -70,6 +70,7 @@ class SpdyChannel(Channel):
         # Window of the server's worker that its data goes through; None once it is half closed.
         self.window: WorkerWindow | None = window
         self.buffered = 0  # bytes that its handler buffers
+        self.is_behind = False  # see `Channel.set_buffered`
         self.ended = False  # no more events follow
         self._pair = tunnel.client.open(port, self)
         window.open_streams += 1
@@ -111,9 +112,10 @@ class SpdyChannel(Channel):
             self._end()
             self._tunnel.flush()
 
-    def set_buffered(self, size: int) -> None:
+    def set_buffered(self, size: int, *, is_behind: bool = False) -> None:
         """See `Channel`."""
         if not self.ended:
+            self.is_behind = is_behind
             before, self.buffered = self.buffered, size
             self._tunnel.channel_buffered(self, before, size)
 

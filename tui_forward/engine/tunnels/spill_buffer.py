@@ -4,24 +4,34 @@ Disk is for one case only. Connections that share a tunnel share its one TCP str
 has no flow control per connection: to continue reading for the others, the data of a slow
 reader must be put somewhere. Since the protocol cannot make the pod pause one connection, the
 alternatives are to let all connections wait, or to end the slow one.
+
+The disk is written and read in a thread of its own (`spill_file`), never on the event loop.
 """
 
 from __future__ import annotations
 
-import errno
-import io
-import os
-import tempfile
 from collections import deque
-from pathlib import Path
+from collections.abc import Callable
+from typing import Final
 
 from tui_forward.engine.limits import KIB, Limits
+from tui_forward.engine.tunnels.spill_file import SpillFile
 
-_PIECE = 64 * KIB
-_MIN_SHARE = 64 * KIB
+_PIECE: Final = 64 * KIB
+# What a piece costs besides its bytes: the objects and its place in the queue. Small chunks are
+# joined to pieces, so that this is little.
+_PIECE_OVERHEAD: Final = 256
+_MIN_SHARE: Final = 64 * KIB
 # A tunnel that is paused at the bound still delivers the rest of its present chunk; that
 # much is not worth a file.
-_SLACK = 256 * KIB
+_SLACK: Final = 256 * KIB
+# Bytes written to or read from the disk at a time.
+_BATCH: Final = 1024 * KIB
+# Bytes that may wait to be written while the disk is slow.
+_MAX_WAITING: Final = 4 * _BATCH
+
+
+def _do_nothing() -> None: ...
 
 
 class BufferBudget:
@@ -31,7 +41,7 @@ class BufferBudget:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.memory = 0  # bytes in memory now
+        self.memory = 0  # bytes in memory now, with the objects that hold them
         self.disk = 0  # bytes of disk in use now
         self.disk_full = False  # the disk had no room for a piece
         self.replay = 0  # bytes from clients kept to be sent again
@@ -71,110 +81,170 @@ class BufferBudget:
 
 
 class SpillBuffer:
-    """First in, first out, accounted for in `budget`. Not for use after `close`."""
+    """First in, first out, accounted for in `budget`. Not for use after `close`.
 
-    def __init__(self, budget: BufferBudget) -> None:
+    `on_change` is called when a transfer to or from the disk has ended: there may be more to
+    `peek`, and `is_behind` may have changed.
+    """
+
+    def __init__(self, budget: BufferBudget, on_change: Callable[[], None]) -> None:
         self._budget = budget
-        # In this order: what is in memory, then the file, then what the disk had no room for.
+        self._on_change = on_change
+        # In this order: what is read next, the unread part of the file, what is to be written.
         # Invariant: without a file the tail is empty.
-        self._head: deque[memoryview] = deque()
-        self._file: io.FileIO | None = None
-        self._tail: deque[memoryview] = deque()
+        self._head: deque[bytearray] = deque()
+        self._skip = 0  # bytes of the first piece that are consumed
+        self._file: SpillFile | None = None
+        self._tail: deque[bytearray] = deque()
         self._memory = 0
-        self._disk_read = 0
-        self._disk_written = 0
+        self._written = 0
+        self._read = 0
+        self._reserved = 0  # bytes of disk, those of a write that is under way included
+        self._is_busy = False  # a transfer is under way
+        self._writing = 0  # pieces of the tail that are being written
+        self._closed = False
+        self.error: OSError | None = None  # the file cannot be read back
         self.size = 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits for the disk that the tunnel must wait, too."""
+        return self._file is not None and self._memory > self._budget.memory_share + _MAX_WAITING
 
     def append(self, data: memoryview) -> None:
         """Keep a copy of `data`: in memory if there is room, else on disk if possible."""
         self.size += len(data)
-        if self._file is None:
-            has_room = self._memory < self._budget.memory_share + _SLACK
-            if has_room or not self._spill(data):
-                self._head.append(self._copy(data))
-        elif self._tail or not self._spill(data):
-            self._tail.append(self._copy(data))
+        is_full = self._memory >= self._budget.memory_share + _SLACK
+        if self._file is None and is_full and self._may_spill(len(data)):
+            self._file = SpillFile()
+        self._keep(self._head if self._file is None else self._tail, data)
+        self._transfer()
 
     def peek(self) -> memoryview:
-        """Return the first bytes, as many as are in one piece; empty if there are none.
+        """Return the first bytes, as many as are in one piece.
 
-        Raises `OSError` if the file cannot be read back.
+        Empty if there are none in memory: none at all, or none until `on_change`. Raises `OSError`
+        if the file could not be read back.
         """
-        if not self._head and self._file is not None:
-            self._load_piece(self._file)
-        return self._head[0] if self._head else memoryview(b"")
+        if self.error is not None:
+            raise self.error
+        return memoryview(self._head[0])[self._skip :] if self._head else memoryview(b"")
 
     def consume(self, count: int) -> None:
         """Drop the first `count` bytes of what `peek` returned."""
-        head = self._head[0]
-        if count == len(head):
-            self._head.popleft()
-        else:
-            self._head[0] = head[count:]
-        self._memory -= count
-        self._budget.memory -= count
         self.size -= count
+        self._skip += count
+        if self._skip == len(self._head[0]):
+            self._release(self._head.popleft())
+            self._skip = 0
+            self._transfer()
 
     def close(self) -> None:
         """Drop everything. Idempotent."""
+        self._closed = True
+        self._on_change = _do_nothing  # a reference cycle
+        for piece in (*self._head, *self._tail):
+            self._release(piece)
         self._head.clear()
         self._tail.clear()
-        self._budget.memory -= self._memory
-        self._memory = 0
         self.size = 0
         self._drop_file()
 
-    def _copy(self, data: memoryview) -> memoryview:
-        self._memory += len(data)
-        self._budget.memory += len(data)
-        return memoryview(bytes(data))
+    def _keep(self, pieces: deque[bytearray], data: memoryview) -> None:
+        """Copy into the last piece if that is not exposed, else into a new one."""
+        joins = bool(pieces) and len(pieces[-1]) + len(data) <= _PIECE
+        if joins and not self._is_exposed(pieces):
+            pieces[-1].extend(data)
+            self._account(len(data))
+        else:
+            pieces.append(bytearray(data))
+            self._account(len(data) + _PIECE_OVERHEAD)
 
-    def _spill(self, data: memoryview) -> bool:
-        if self._budget.disk_left < len(data):
-            self._budget.disk_full = True
-            return False
-        try:
-            if self._file is None:
-                self._file = _open_scratch_file()
-            self._file.seek(self._disk_written)
-            written = self._file.write(data)
-        except OSError:
-            written = 0
-        if written < len(data):  # the disk is full: a part of a piece does not count
-            self._budget.disk_full = True
-            if not self._disk_written:
-                self._drop_file()
-            return False
-        self._disk_written += written
-        self._budget.disk += written
-        return True
+    def _is_exposed(self, pieces: deque[bytearray]) -> bool:
+        """Return whether the last piece may be in use outside, so that it cannot grow."""
+        return len(pieces) <= (1 if pieces is self._head else self._writing)
 
-    def _load_piece(self, file: io.FileIO) -> None:
-        count = min(_PIECE, self._disk_written - self._disk_read)
-        file.seek(self._disk_read)
-        data = file.read(count)
-        if len(data) != count:
-            raise OSError(errno.EIO, "the scratch file is shorter than it was")
-        self._disk_read += count
-        self._head.append(self._copy(memoryview(data)))
-        if self._disk_read == self._disk_written:
+    def _account(self, size: int) -> None:
+        self._memory += size
+        self._budget.memory += size
+
+    def _release(self, piece: bytearray) -> None:
+        self._account(-len(piece) - _PIECE_OVERHEAD)
+
+    def _may_spill(self, size: int) -> bool:
+        if self._budget.disk_left < size:
+            self._budget.disk_full = True
+        return not self._budget.disk_full
+
+    # ----------------------------------------------------------------------------- The disk
+
+    def _transfer(self) -> None:
+        """Start what is due next: to read what is next, or to write what waits for that."""
+        if self._file is None or self._is_busy or self._closed or self.error is not None:
+            return
+        if not self._head and self._read < self._written:
+            count = min(_BATCH, self._written - self._read)
+            self._is_busy = True
+            self._file.read(self._read, count, self._loaded)
+        elif not self._head and self._read == self._written:
+            # The reader has caught up: nothing is left to be written.
+            self._head, self._tail = self._tail, self._head
             self._drop_file()
-            self._head, self._tail = self._head + self._tail, deque()
+        elif self._tail and not self._budget.disk_full:
+            self._write(self._file)
+
+    def _write(self, file: SpillFile) -> None:
+        batch: list[bytearray] = []
+        size = 0
+        for piece in self._tail:
+            if batch and size + len(piece) > _BATCH:
+                break
+            batch.append(piece)
+            size += len(piece)
+        if not self._may_spill(size):
+            return
+        self._budget.disk += size
+        self._reserved += size
+        self._is_busy = True
+        self._writing = len(batch)
+        file.write(self._written, batch, lambda error: self._stored(batch, size, error))
+
+    def _stored(self, batch: list[bytearray], size: int, error: OSError | None) -> None:
+        self._is_busy = False
+        self._writing = 0
+        if self._closed:
+            return
+        if error is None:
+            self._written += size
+            for _ in batch:
+                self._release(self._tail.popleft())
+        else:  # the disk is full: a part of a piece does not count
+            self._budget.disk_full = True
+            self._budget.disk -= size
+            self._reserved -= size
+        self._changed()
+
+    def _loaded(self, data: bytes, error: OSError | None) -> None:
+        self._is_busy = False
+        if self._closed:
+            return
+        if error is not None:
+            self.error = error
+        else:
+            self._read += len(data)
+            self._head.append(bytearray(data))
+            self._account(len(data) + _PIECE_OVERHEAD)
+        self._changed()
+
+    def _changed(self) -> None:
+        self._transfer()
+        self._on_change()
 
     def _drop_file(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
-            self._budget.disk -= self._disk_written
-            if self._disk_written:
+            self._budget.disk -= self._reserved
+            if self._reserved:
                 self._budget.disk_full = False
-            self._disk_read = self._disk_written = 0
-
-
-def _open_scratch_file() -> io.FileIO:
-    """Open a file without a name. `/tmp` may be in memory, which would defeat the purpose."""
-    disk = Path("/var/tmp")
-    folder = disk if disk.is_dir() and os.access(disk, os.W_OK) else None
-    # The caller closes it.
-    file: io.FileIO = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
-    return file
+            self._reserved = self._written = self._read = 0
