@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -36,6 +37,7 @@ from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.daemon.server import SessionServer
 from tui_forward.daemon.session_saver import SessionSaver
+from tui_forward.engine.limits import Limits
 from tui_forward.errors import (
     ApiError,
     AuthError,
@@ -619,3 +621,9 @@ async def test_closing_is_final_and_idempotent(scenario: Scenario) -> None:
         with pytest.raises(TransportError):
             await scenario.session.snapshot()
         assert (await scenario.local.snapshot()).forwards, "what runs goes on"
+
+
+async def test_disk_buffer_bounds_what_is_kept_on_disk() -> None:
+    session = LocalSession(backend=FakeBackend(), monitor_system=False, disk_buffer=5)
+    assert session._engine.limits == replace(Limits(), spill=5)
+    await session.close()

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 from tui_forward.common.arguments import (
     PortPair,
     format_duration_arg,
+    format_size_arg,
     is_loopback,
     parse_addresses,
     parse_duration_s,
     parse_duration_value,
     parse_port,
     parse_ports,
+    parse_size_value,
     parse_target,
     validate_selector,
 )
@@ -183,3 +185,21 @@ def test_selectors() -> None:
     for text in ("", " ", "svc/web"):
         with pytest.raises(UsageError):
             validate_selector(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "size", "text"),
+    [
+        (0, 0, "0B"), ("0B", 0, "0B"), (1500, 1500, "1500B"), ("256MiB", 1 << 28, "256MiB"),
+        ("1 GB", 10**9, "1000000000B"), (1 << 40, 1 << 40, "1024GiB"), ("4KiB", 4096, "4KiB"),
+    ],
+)  # fmt: skip
+def test_size_is_parsed_and_formatted(value: object, size: int, text: str) -> None:
+    assert parse_size_value(value) == size
+    assert format_size_arg(size) == text
+
+
+@pytest.mark.parametrize("value", [-1, (1 << 40) + 1, 1.5, True, None, "", "1", "1TB", "1.5GB"])
+def test_invalid_size_is_an_error(value: object) -> None:
+    with pytest.raises(UsageError):
+        parse_size_value(value)

@@ -45,6 +45,8 @@ def _keyword_allows(keyword: str, argument: Any, schema: dict[str, Any], value: 
             return allows(SCHEMA["$defs"][argument.removeprefix("#/$defs/")], value)
         case "type":
             kinds = {"object": dict, "array": list, "string": str}
+            if argument == "integer":
+                return isinstance(value, int) and not isinstance(value, bool)
             return number if argument == "number" else isinstance(value, kinds[argument])
         case "enum":
             return value in argument
@@ -112,6 +114,8 @@ def test_parser_and_schema_have_the_same_settings_and_defaults(tmp_path: Path) -
         ("refresh", [0.1, 1, 5], [0, 0.09, 5.01, "1", "1s", True, [1]]),
         ("notifications", ["all", "problems", "none"], ["some", True]),
         ("log_level", ["debug", "info", "warning", "error"], ["trace", "INFO", 10]),
+        ("disk_buffer", [0, 1000, 1 << 40, "0B", "256MiB", "1 GB", "999GiB"],
+         [-1, (1 << 40) + 1, 1.5, "", "1", "1TB", "1000MB", "1.5GB", "1mb", "1  GB", True, [1]]),
         ("keys", [{}, {"a.b": "x"}, {"a": {"b": "x,y"}}], ["x", {"a.b": 1}, {"a": {"b": ["x"]}}]),
         ("color", [], ["red", 1]),
     ],

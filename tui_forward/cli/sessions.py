@@ -12,9 +12,11 @@ import click
 
 from tui_forward.cli.log_options import requested_log_level
 from tui_forward.cli.questions import ask, can_ask
+from tui_forward.common import paths
 from tui_forward.errors import ConfigError
 from tui_forward.model import Context
 from tui_forward.session import Session
+from tui_forward.settings.parser import load_settings
 
 if TYPE_CHECKING:
     from tui_forward.daemon import RemoteSession
@@ -29,7 +31,8 @@ async def local_session(
     """Open a session in this process and close it at the end."""
     from tui_forward.session.local import LocalSession
 
-    session = LocalSession(kubeconfig, context=context or "")
+    disk_buffer = load_settings(paths.settings_file()).disk_buffer
+    session = LocalSession(kubeconfig, context=context or "", disk_buffer=disk_buffer)
     try:
         yield session
     finally:

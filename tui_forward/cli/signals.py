@@ -1,8 +1,8 @@
 """Orderly end of a command on Ctrl-C, SIGTERM or SIGHUP.
 
 SIGHUP stays ignored where it is ignored when the program starts, which is how nohup lets a command
-outlive its terminal. SIGINT is handled even so: shells ignore it for the background jobs of scripts,
-which end them by `kill -INT`, and kubectl handles it there, too.
+outlive its terminal. SIGINT is handled even so: shells ignore it for the background jobs of
+scripts, which end them by `kill -INT`, and kubectl handles it there, too.
 """
 
 from __future__ import annotations

@@ -35,6 +35,12 @@ _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m|h)?", re.ASCII)
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+MAX_SIZE = 1024**4
+_SIZE = re.compile(r"([0-9]{1,3}) ?(B|kB|MB|GB|KiB|MiB|GiB)")
+_SIZE_UNITS = {
+    "B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3,
+    "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
+}  # fmt: skip
 _MAX_DURATION_S = 24 * 3600.0
 _SCOPE_ID = re.compile(r"[A-Za-z0-9._-]{1,15}")  # an interface name has at most 15 characters
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -206,6 +212,27 @@ def parse_duration_value(value: object) -> float:
     if not 0 <= value <= _MAX_DURATION_S:
         raise UsageError("must be a duration of at most 24h", hint="for example 30s or 500ms")
     return float(value)
+
+
+def parse_size_value(value: object) -> int:
+    """Return the bytes, at most 1 TiB, of a size in a file: a number of bytes, or a text."""
+    hint = "for example 256MiB or 1GB, or 0 for none"
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value)
+        if match is None:
+            raise UsageError(f'"{value}" is not a size', hint=hint)
+        value = int(match[1]) * _SIZE_UNITS[match[2]]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UsageError("must be a size", hint=hint)
+    if not 0 <= value <= MAX_SIZE:
+        raise UsageError("must be a size of at most 1 TiB", hint=hint)
+    return value
+
+
+def format_size_arg(size: int) -> str:
+    """Return a size for `parse_size_value`: `256MiB`."""
+    unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if size % _SIZE_UNITS[unit] == 0)
+    return f"{size // _SIZE_UNITS[unit]}{unit}" if size else "0B"
 
 
 def format_duration_arg(seconds: float) -> str:

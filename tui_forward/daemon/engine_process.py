@@ -162,7 +162,12 @@ async def _serve(
     from tui_forward.daemon.server import SessionServer
     from tui_forward.session.local import LocalSession
 
-    session = LocalSession(options.kubeconfig, context=options.context, socket_holder=parent)
+    session = LocalSession(
+        options.kubeconfig,
+        context=options.context,
+        socket_holder=parent,
+        disk_buffer=load_settings(paths.settings_file()).disk_buffer,
+    )
     session_file = options.session or session_store.session_file(path)
     kubeconfig = os.pathsep.join(
         map(str, unix_socket.kubeconfig_files(options.kubeconfig, os.environ))

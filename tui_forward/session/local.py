@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -106,7 +107,8 @@ class LocalSession:
 
     `kubeconfig` is `--kubeconfig`, this file and nothing else, `context` is `--context`. The
     default backend is made from them. `monitor_system` detects sleep and network changes,
-    `socket_holder` keeps the listening sockets for the next engine.
+    `socket_holder` keeps the listening sockets for the next engine. `disk_buffer` replaces
+    `Limits.spill`.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class LocalSession:
         *,
         context: str = "",
         limits: Limits | None = None,
+        disk_buffer: int | None = None,
         backend: ClusterBackend | None = None,
         monitor_system: bool = True,
         socket_holder: SocketHolder | None = None,
@@ -125,6 +128,7 @@ class LocalSession:
             backend = KubernetesBackend(kubeconfig, context=context)
         self._backend = backend
         self._limits = limits
+        self._disk_buffer = disk_buffer
         self._monitor_system = monitor_system
         self._socket_holder = socket_holder
         self._engine_or_none: Engine | None = None
@@ -142,10 +146,14 @@ class LocalSession:
             if self._closed:
                 raise UsageError("the session is closed")
             from tui_forward.engine.engine import Engine
+            from tui_forward.engine.limits import Limits
 
+            limits = self._limits or Limits()
+            if self._disk_buffer is not None:
+                limits = replace(limits, spill=self._disk_buffer)
             self._engine_or_none = Engine(
                 self._backend,
-                limits=self._limits,
+                limits=limits,
                 monitor_system=self._monitor_system,
                 socket_holder=self._socket_holder,
             )

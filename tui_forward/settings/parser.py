@@ -9,6 +9,7 @@
     refresh = 0.25           # seconds between two updates of the dashboard, 0.1 to 5
     notifications = "all"    # which notifications to show: all, problems, none
     log_level = "info"       # lowest level to log: debug, info, warning, error
+    disk_buffer = "256MiB"   # disk of each forward for data of clients that read slowly; 0 for none
 
     [keys]
     "forwards.stop" = "ctrl+x"      # several keys: "x,delete"
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tui_forward.common import atomic_file
-from tui_forward.common.arguments import parse_addresses, parse_duration_value
+from tui_forward.common.arguments import parse_addresses, parse_duration_value, parse_size_value
 from tui_forward.errors import UsageError
 from tui_forward.model import BUILT_IN, ForwardDefaults
 from tui_forward.settings.toml_text import parse_toml
@@ -36,6 +37,7 @@ from tui_forward.settings.toml_text import parse_toml
 FILE_NAME: Final = "settings.toml"
 DEFAULT_THEME: Final = "forward-dark"
 REFRESH_S: Final = 0.25
+DISK_BUFFER: Final = 256 * 1024 * 1024
 SHORTEST_REFRESH_S: Final = 0.1
 LONGEST_REFRESH_S: Final = 5.0
 _MAX_BYTES = 256 * 1024
@@ -96,6 +98,7 @@ class Settings:
     refresh_s: float = REFRESH_S  # time between two updates of the dashboard
     notifications: Notifications = Notifications.ALL  # which notifications the dashboard shows
     log_level: LogLevel = LogLevel.INFO  # lowest level of the engine's log
+    disk_buffer: int = DISK_BUFFER  # bytes of disk for data of slow clients, of each forward
     keys: Mapping[str, str] = field(default_factory=dict)  # binding id → key string, as written
     # Each valid setting of the file → its line, None if it was not found.
     setting_lines: Mapping[str, int | None] = field(default_factory=dict)
@@ -331,6 +334,7 @@ _SETTINGS: Final[Mapping[str, _Parser]] = {
     "refresh": _parse_refresh,
     "notifications": _choice_of(Notifications, "all"),
     "log_level": _choice_of(LogLevel, "info"),
+    "disk_buffer": _with_name(parse_size_value),
     "keys": _parse_table,
 }
 # Setting → attribute of `ForwardDefaults`.

@@ -10,7 +10,7 @@ import click
 from tui_forward.cli import forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.common import paths
-from tui_forward.common.arguments import format_duration_arg
+from tui_forward.common.arguments import format_duration_arg, format_size_arg
 from tui_forward.common.printable import escape_json, one_line
 from tui_forward.settings.parser import Settings, load_settings
 
@@ -54,6 +54,7 @@ def _values(settings: Settings) -> dict[str, Value]:
         "refresh": settings.refresh_s,
         "notifications": settings.notifications.value,
         "log_level": settings.log_level.value,
+        "disk_buffer": format_size_arg(settings.disk_buffer),
     }
 
 
