@@ -68,6 +68,10 @@ _INIT_CONTAINER: Final = "init container[ {container}][ of pod {pod}]"
 _NEXT_START: Final = "[ ({facts})][: {detail}][; next start about {at}]"
 _CONTAINER_OR_POD: Final = "[container {container} of pod {pod}|pod {pod}|the pod]"
 _EXIT: Final = "[ (exit code {exit_code}, {status})| (exit code {exit_code})]"
+_NODE_HINT: Final = (
+    "Check the node and its network: kubectl describe node [{node}|NODE]; "
+    "it is retried automatically"
+)
 _THE_KUBELET: Final = "[the kubelet of {node}|the node's kubelet]"
 _VIA: Final = "[ through the proxy {proxy}]"
 _GATEWAY: Final = "a gateway in front of the API server[ ({gateway})]"
@@ -440,7 +444,9 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         _KUBELET,
     ),
     ReasonCode.KUBELET_UNREACHABLE: _Entry(
-        f"the API server cannot reach {_THE_KUBELET}[ at {{address}}][: {{detail}}]", "", _KUBELET
+        f"the API server cannot reach {_THE_KUBELET}[ at {{address}}][: {{detail}}]",
+        _NODE_HINT,
+        _KUBELET,
     ),
     ReasonCode.KUBELET_NO_ANSWER: _Entry(
         f"the API server answers, but {_THE_KUBELET} does not[ within {{timeout_s}} s]",
@@ -449,7 +455,7 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         _KUBELET,
     ),
     ReasonCode.KUBELET_NO_ADDRESS: _Entry(
-        "[node {node}|the node] has no address yet", "", _KUBELET
+        "[node {node}|the node] has no address yet", _NODE_HINT, _KUBELET
     ),
     ReasonCode.KUBELET_CERTIFICATE: _Entry(
         f"the API server does not trust {_THE_KUBELET}[: {{detail}}]",
@@ -470,7 +476,9 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         f"{_THE_KUBELET} answered[: {{detail}}| with an error]", "", _KUBELET
     ),
     ReasonCode.RUNTIME_UNREACHABLE: _Entry(
-        "the container runtime[ of {node}] is down[: {detail}]", "", _RUNTIME
+        "the container runtime[ of {node}] is down[: {detail}]",
+        "Check that the container runtime runs on [{node}|the node]",
+        _RUNTIME,
     ),
     ReasonCode.RUNTIME_BUSY: _Entry(
         "the container runtime is busy (429)[: {detail}]",

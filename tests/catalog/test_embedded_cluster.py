@@ -199,7 +199,7 @@ async def test_invalidate_detects_a_stalled_watch(scenario: Scenario) -> None:
 async def test_expired_token_blocks_until_it_is_renewed(scenario: Scenario) -> None:
     await scenario.control.request("expire-token")
     watch = scenario.watch(TargetKind.DEPLOYMENT, "web", "http", context="admin-tokenfile")
-    found = await reason(watch, "refused the credentials")
+    found = await reason(watch, "does not accept the token")
     assert blocked_by(found.reason) is BlockedBy.CREDENTIALS
     await scenario.control.request("rotate-token")
     await ready(watch)

@@ -348,7 +348,7 @@ async def test_expired_credentials_block_until_the_kubeconfig_changes(setup: Set
     setup.server.tokens = {"good"}
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
-    found = await reason(watch, "refused the credentials")
+    found = await reason(watch, "does not accept the token")
     assert blocked_by(found.reason) is BlockedBy.CREDENTIALS
     began = time.monotonic()
     rewrite(setup, token="good")

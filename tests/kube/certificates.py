@@ -51,7 +51,7 @@ class Authority:
         self.pem = self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, days: int = 2
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, days: int = 2, begins: int = -3
     ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
@@ -60,7 +60,7 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=3))
+            .not_valid_before(now + datetime.timedelta(days=begins))
             .not_valid_after(now + datetime.timedelta(days=days))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(
@@ -69,7 +69,14 @@ class Authority:
             )
         )
 
-    def issue(self, name: str, *, names: tuple[str, ...] = ("127.0.0.1",), days: int = 2) -> Pair:
+    def issue(
+        self,
+        name: str,
+        *,
+        names: tuple[str, ...] = ("127.0.0.1",),
+        days: int = 2,
+        begins_in_days: int = -3,
+    ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         alternatives: list[x509.GeneralName] = []
@@ -79,7 +86,7 @@ class Authority:
             except ValueError:
                 alternatives.append(x509.DNSName(other))
         certificate = (
-            self._builder(subject, key.public_key(), days)
+            self._builder(subject, key.public_key(), days, begins_in_days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage("digital_signature"), critical=True)
             .add_extension(

@@ -82,7 +82,7 @@ _CODES: Final = (
         re.compile(
             r'network namespace for sandbox ".*" is closed'
             r'|failed to find sandbox ".*" in store'
-            r"|sandbox container .* is not running"
+            r"|sandbox container (?:\S+ )?is not running"
             r"|cannot enter network namespace|failed to Statfs|no such network namespace"
         ),
     ),

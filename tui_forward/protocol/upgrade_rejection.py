@@ -108,7 +108,7 @@ def parse_rejection(answer: HttpAnswer, *, pod: str = "") -> Reason:
     """Return why an upgrade request for a pod was refused."""
     message = answer.message
     if dial := _DIAL_FAILED.search(message):
-        return _backend_failed(dial)
+        return _backend_failed(dial, of_api_server=answer.is_status)
     if "no preferred addresses found" in message:
         return Reason(code=ReasonCode.KUBELET_NO_ADDRESS)
     if "does not have a host assigned" in message:
@@ -167,16 +167,16 @@ def parse_forbidden(answer: HttpAnswer) -> Reason:
     )
 
 
-def _backend_failed(dial: re.Match[str]) -> Reason:
-    # The API server dials the kubelet; the kubelet, with the same words, the runtime. A runtime
-    # streams to its own node only, by default.
+def _backend_failed(dial: re.Match[str], *, of_api_server: bool) -> Reason:
+    # The API server dials the kubelet and answers with a Status; the kubelet dials the runtime and
+    # answers with the same words as text. A runtime streams to its own node only, by default.
     host, port = dial["host"] or "", dial["port"] or ""
     address = f"{host}:{port}" if host else ""
     detail = dial["detail"]
     if read := _READ.match(detail):
         address = read["address"]
     code, hint = ReasonCode.KUBELET_UNREACHABLE, ""
-    if host.startswith(_LOOPBACK) and int(port) != _KUBELET_PORT:
+    if not of_api_server and host.startswith(_LOOPBACK) and int(port) != _KUBELET_PORT:
         code = ReasonCode.RUNTIME_UNREACHABLE
     elif detail.startswith(("tls:", "x509:")):
         code = ReasonCode.KUBELET_CERTIFICATE
@@ -195,7 +195,7 @@ def _describe_dial_error(detail: str) -> str:
 def _not_found(name: str, pod: str) -> Reason:
     # The API server reports a Node that does not exist as a missing pod of the node's name.
     if pod and name != pod:
-        return Reason(code=ReasonCode.NODE_MISSING, node=name)
+        return Reason(code=ReasonCode.NODE_MISSING, node=name, pod=pod)
     return Reason(code=ReasonCode.POD_NOT_FOUND, pod=name)
 
 

@@ -19,8 +19,9 @@ _OUTAGE_FRACTION = 0.15
 # So many forwards may dial at full speed; more of them share it.
 _FULL_SPEED_DIALS = 4
 # Attempts that begin within so many seconds of each other are rare but for retries; after a few
-# of them the pause doubles, up to this time.
-_QUICK_ATTEMPT_S = 1.0
+# of them the pause doubles, up to `_LONGEST_PAUSE_S`.
+_QUICK_ATTEMPT_S = 1.5
+_LONGEST_PAUSE_S = 1.0
 _FREE_QUICK_ATTEMPTS = 8
 _MAX_DOUBLINGS = 10
 
@@ -63,7 +64,7 @@ class Backoff:
         pause = self._shortest_s
         if self._quick_attempts > _FREE_QUICK_ATTEMPTS:
             excess = min(self._quick_attempts - _FREE_QUICK_ATTEMPTS, _MAX_DOUBLINGS)
-            pause = min(_QUICK_ATTEMPT_S, pause * 2**excess)
+            pause = min(_LONGEST_PAUSE_S, pause * 2**excess)
         return max(0.0, self._attempted_at + pause - now)
 
     def succeeded(self, now: float) -> None:

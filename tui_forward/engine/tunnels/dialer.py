@@ -244,6 +244,8 @@ class Dialer:
                 await self._wait_for_answer(answer, upgrade)
             except _NoAnswerError as error:
                 adopted = self._late_answers.adopt(self._node_key(pod), self, stream, answer)
+                if not adopted:
+                    answer.cancel()  # so that its end is no error that nothing handles
                 raise _TransportRejectedError(error.error) from None
             except UpgradeRejected as rejected:
                 raise _doubt_refusal(rejected, endpoint) from rejected
