@@ -309,6 +309,70 @@ async def test_pending_pod_is_waited_for_with_its_reason(scenario: Scenario) -> 
     assert forward.listening, "the port is there already"
 
 
+async def test_crashing_container_is_awaited_also_after_it_was_ready(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready("echo", "echo")
+    pod = (await scenario.forward(forward_id)).pod
+    assert pod is not None
+
+    async def crash_loops() -> Forward:
+        # The first restart is immediate, the ones after it are delayed.
+        while (forward := await scenario.forward(forward_id)).state is not ForwardState.WAITING:
+            with contextlib.suppress(ApiError):  # it does not run at the moment
+                await scenario.cluster.fault("crash-pod", namespace="shop", pod=pod.name)
+        return forward
+
+    async with asyncio.timeout(60):
+        forward = await crash_loops()
+    assert forward.code is ReasonCode.POD_CRASH_LOOPING
+    assert forward.reason.startswith(f"container echo of pod {pod.name} is down (exit 137")
+    assert "next start about" in forward.reason or "restarted" not in forward.reason
+    assert forward.hint.startswith(f"Check its log: kubectl logs -n shop {pod.name} -c echo")
+    client = asyncio.create_task(echo(port))
+    assert (await scenario.session.pod_log(forward_id)).container == "echo"
+    assert await client == b"hello", "it waits for the container"
+    await scenario.reached(forward_id, ForwardState.READY)
+
+
+async def test_container_that_only_crashes_breaks_the_pod_hop(scenario: Scenario) -> None:
+    forward_id = await scenario.start("payments", "http")
+    forward = await scenario.reached(
+        forward_id, lambda f: f.state is ForwardState.WAITING and "restarted" in f.reason
+    )
+    assert forward.code is ReasonCode.POD_CRASH_LOOPING
+    hops = await _wait_for_hops(
+        scenario, forward_id, lambda hops: _broken(hops) is HopKind.POD and hops[HopKind.POD].facts
+    )
+    assert "container payments of pod payments-" in hops[HopKind.POD].error
+    assert "kubectl logs -n shop payments-" in hops[HopKind.POD].hint
+    assert hops[HopKind.PORT].state is HopState.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "port", "state", "code"),
+    [
+        (TargetKind.JOB, "migrate", "80", ForwardState.BLOCKED, ReasonCode.TARGET_COMPLETED),
+        (TargetKind.DEPLOYMENT, "recommender", "http", ForwardState.WAITING,
+         ReasonCode.POD_IMAGE_PULL),
+        (TargetKind.SERVICE, "partner", "80", ForwardState.BLOCKED,
+         ReasonCode.TARGET_EXTERNAL_NAME),
+    ],
+)  # fmt: skip
+async def test_targets_that_cannot_be_forwarded_now(
+    scenario: Scenario, kind: TargetKind, name: str, port: str, state: ForwardState,
+    code: ReasonCode,
+) -> None:  # fmt: skip
+    forward_id = await scenario.start(name, port, kind=kind)
+    forward = await scenario.reached(forward_id, state)
+    assert forward.code is code
+    assert forward.hint
+
+
+async def test_missing_namespace_is_named(scenario: Scenario) -> None:
+    forward_id = await scenario.start("echo", "80", namespace="nosuch")
+    forward = await scenario.reached(forward_id, ForwardState.BLOCKED)
+    assert forward.code is ReasonCode.TARGET_NAMESPACE_NOT_FOUND
+
+
 async def test_forwards_of_several_contexts(scenario: Scenario) -> None:
     _, one = await scenario.ready("echo", "echo", context="minicluster")
     _, other = await scenario.ready("echo", "echo", context="admin-token")

@@ -35,6 +35,9 @@ class Setup:
         self, kind: TargetKind, name: str, port: str = "80", **options: Any
     ) -> CatalogTargetWatch:
         context = options.pop("context", "test")
+        if options.pop("with_namespace", True):
+            shop = {"metadata": {"name": "shop", "resourceVersion": "1"}}
+            self.server.objects.setdefault("namespaces", {}).setdefault(("", "shop"), shop)
         return self.resolver.watch(
             Target(context=context, namespace="shop", kind=kind, name=name, port=port, **options)
         )

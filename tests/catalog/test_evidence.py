@@ -12,7 +12,7 @@ from tests.kube.api_server import Reply, Request
 from tests.kube.objects import pod
 from tests.support.waiting import until
 from tui_forward.catalog import evidence
-from tui_forward.model import Resolution, Resolved, TargetKind
+from tui_forward.model import ReasonCode, Resolution, Resolved, TargetKind, Unresolved
 from tui_forward.reasons import reason_text
 
 POD = TargetKind.POD
@@ -144,7 +144,7 @@ async def test_failed_read_is_repeated(setup: Setup) -> None:
 
 
 async def test_namespace_that_appears_is_not_reported_missing(setup: Setup) -> None:
-    watch = setup.watch(POD, "web-1")
+    watch = setup.watch(POD, "web-1", with_namespace=False)
     await reason(watch, "namespace shop does not exist")
     setup.server.put("namespaces", {"metadata": {"name": "shop"}})
     await reason(watch, 'there is no pod "web-1" in namespace shop')
@@ -176,3 +176,29 @@ async def test_closed_watch_stops_reading(setup: Setup) -> None:
     count = setup.server.count("list", "events")
     await asyncio.sleep(0.1)
     assert setup.server.count("list", "events") <= count + 1
+
+
+async def test_first_news_of_a_missing_target_is_that_its_namespace_is_missing(
+    setup: Setup,
+) -> None:
+    watch = setup.watch(POD, "web-1", with_namespace=False)
+    first = await watch.changed(watch.current)
+    assert isinstance(first, Unresolved)
+    assert first.reason.code is ReasonCode.TARGET_NAMESPACE_NOT_FOUND
+
+
+async def test_missing_target_does_not_wait_for_a_silent_server(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "_FIRST_ANSWER_S", 0.05)
+    asked = asyncio.Event()
+    never = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        asked.set()
+        await never.wait()
+
+    monkeypatch.setitem(evidence._READERS, ReasonCode.TARGET_NOT_FOUND, hang)
+    watch = setup.watch(POD, "web-1")
+    await reason(watch, 'there is no pod "web-1" in namespace shop')
+    assert asked.is_set()

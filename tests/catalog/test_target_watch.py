@@ -346,6 +346,7 @@ async def test_permission_granted_later(setup: Setup, monkeypatch: pytest.Monkey
 
 async def test_expired_credentials_block_until_the_kubeconfig_changes(setup: Setup) -> None:
     setup.server.tokens = {"good"}
+    rewrite(setup, token="expired")
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.POD, "web-1")
     found = await reason(watch, "does not accept the token")

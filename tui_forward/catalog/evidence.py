@@ -8,6 +8,7 @@ left out.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +25,9 @@ from tui_forward.model import PodRef, Reason, ReasonCode, Resolution, Resolved
 # An event follows the change that it explains, and objects change behind a trouble that lasts.
 _READ_AFTER_S: Final = (0.0, 1.0, 3.0, 10.0, 30.0, 60.0)
 _READ_EVERY_S: Final = 120.0
+_MAX_READS: Final = 10_000  # two weeks
+# A missing target ends some commands, so it waits this long for the first answer.
+_FIRST_ANSWER_S: Final = 1.0
 # Reasons of events, as the kubelet sets them.
 _UNHEALTHY: Final = ("Unhealthy",)
 _NOT_CREATED: Final = (
@@ -66,6 +70,17 @@ class EvidenceReader:
         self._question: _Question | None = None
         self._answer: _Answer | None = None
         self._task: asyncio.Task[None] | None = None
+        self._is_unread = False
+
+    @property
+    def is_decisive(self) -> bool:
+        """Whether the first answer is outstanding and may turn a refusal into another one."""
+        question = self._question
+        return (
+            self._is_unread
+            and question is not None
+            and (question.code is ReasonCode.TARGET_NOT_FOUND)
+        )
 
     def complete(self, resolution: Resolution, cluster: ClusterClient) -> Resolution:
         """Return a resolution with what is known about its trouble; reads more in the background.
@@ -76,6 +91,7 @@ class EvidenceReader:
         if question != self._question:
             self.close()
             self._question = question
+            self._is_unread = question is not None
             if question is not None:
                 reading = self._read_repeatedly(question, cluster)
                 self._task = spawn(reading, name=f"evidence: {question.code}")
@@ -86,20 +102,32 @@ class EvidenceReader:
         if self._task is not None:
             self._task.cancel()
         self._task = self._question = self._answer = None
+        self._is_unread = False
 
     async def _read_repeatedly(self, question: _Question, cluster: ClusterClient) -> None:
-        for number in range(2**31):
-            delay = _READ_AFTER_S[number] if number < len(_READ_AFTER_S) else _READ_EVERY_S
-            await asyncio.sleep(delay)
-            try:
-                answer = await _READERS[question.code](question, cluster)
-            except ApiError as error:
-                if error.forbidden or error.not_found:
-                    return
-            except TuiForwardError:
-                continue  # the watches report it
-            else:
-                self._set(answer)
+        loop = asyncio.get_running_loop()
+        deadline = loop.call_later(_FIRST_ANSWER_S, self._end_first_read, question)
+        try:
+            for delay in (*_READ_AFTER_S, *itertools.repeat(_READ_EVERY_S, _MAX_READS)):
+                await asyncio.sleep(delay)
+                try:
+                    answer = await _READERS[question.code](question, cluster)
+                except ApiError as error:
+                    if error.forbidden or error.not_found:
+                        return
+                except TuiForwardError:
+                    pass  # the watches report it
+                else:
+                    self._set(answer)
+                self._end_first_read(question)
+        finally:
+            deadline.cancel()
+            self._end_first_read(question)
+
+    def _end_first_read(self, question: _Question) -> None:
+        if self._is_unread and question == self._question:
+            self._is_unread = False
+            self._on_change()
 
     def _set(self, answer: _Answer | None) -> None:
         before = self._answer

@@ -263,6 +263,9 @@ class CatalogTargetWatch:
     def _set(self, resolution: Resolution) -> None:
         if self._shared is not None:
             resolution = self._evidence.complete(resolution, self._shared.cluster)
+            is_loading = isinstance(self._current, Unresolved) and self._current.is_loading
+            if is_loading and self._evidence.is_decisive:
+                return  # it is resolved again with the answer
         resolution = keep_pull_error(self._current, resolution)
         if resolution == self._current:
             return
