@@ -691,9 +691,10 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     # Port in the pod or service
     ReasonCode.PORT_REFUSED: _Entry(
         "nothing listens on [{address}|port {port}|the port] "
-        "[of the node ({network} network)|in the pod]",
-        "Check which port the container listens on, "
-        "and that it listens on localhost or all addresses",
+        "[on node {node} ({network} network)|of the node ({network} network)"
+        "|in pod {pod}|in the pod]",
+        "Check which port the container listens on, and that it listens on "
+        "[{address} or all addresses: ::1 was not tried|localhost or all addresses]",
         _PORT,
     ),
     ReasonCode.PORT_RESET: _Entry(

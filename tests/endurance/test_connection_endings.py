@@ -71,7 +71,7 @@ async def expect_refusal(session: RemoteSession, forward: ForwardHandle, data: b
         await send_and_expect_end(client, data)
     connection = await wait_for_end(session, forward, name)
     assert connection.failed
-    assert "nothing listens on port 7999" in connection.close_reason
+    assert "nothing listens on 127.0.0.1:7999" in connection.close_reason
 
 
 async def test_refused_connections_fail_with_a_reason(
@@ -87,7 +87,7 @@ async def test_refused_connections_fail_with_a_reason(
         status = await forward.status()
         assert status.state is ForwardState.READY, "only the port is missing, not the pod"
         assert status.counters.connections_failed == 8
-        assert "nothing listens on port 7999" in await forward.timeline()
+        assert "nothing listens on 127.0.0.1:7999" in await forward.timeline()
 
 
 async def test_reset_by_the_application_ends_one_connection(

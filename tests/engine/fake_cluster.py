@@ -51,6 +51,7 @@ class FakeCluster:
     refuse: dict[str, tuple[int, str]] = field(default_factory=dict)
     hang: set[str] = field(default_factory=set)
     mute: set[str] = field(default_factory=set)  # answered with 101 and nothing else
+    refused_text: str = REFUSED_TEXT
     refused_ports: set[int] = field(default_factory=lambda: {REFUSED})
     token: str = ""
     late_s: float = 0.3
@@ -103,7 +104,7 @@ class App:
     def start(self) -> None:
         port = self.pair.port
         if port in self.cluster.refused_ports:
-            self.pair.fail(REFUSED_TEXT)
+            self.pair.fail(self.cluster.refused_text)
         elif port == GONE:
             self.pair.fail(GONE_TEXT)
         elif port == SOURCE:

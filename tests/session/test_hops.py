@@ -119,7 +119,7 @@ def test_pod_without_a_node_has_no_kubelet() -> None:
 def test_refused_connections() -> None:
     found = way(forward(), None, KNOWN, 1, 2)
     assert states(found) == [OK] * 5 + [BAD]
-    assert found[PORT].error == "nothing listens on port 8080 in the pod"
+    assert found[PORT].error == "nothing listens on port 8080 in pod web-1"
     assert found[PORT].hint
     assert "refused 2 of the last 2 connections" in found[PORT].facts
     served = (refused(1), connection(2, first_byte_s=0.1))

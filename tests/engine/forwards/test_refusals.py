@@ -10,6 +10,7 @@ import pytest
 from tests.engine.fake_cluster import ECHO, REFUSED, RESET, SILENT
 from tests.engine.scenario import Scenario
 from tests.support.fake_engine import pod
+from tests.support.recorded_faults import load_fault
 from tests.support.waiting import until
 from tui_forward.engine.connections import connection as connection_module
 from tui_forward.engine.forwards import connection_queue
@@ -109,3 +110,29 @@ async def test_running_container_that_is_not_ready_is_marked_too(
     assert scenario.forward.code is ReasonCode.PORT_REFUSED
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        ("040-port-closed", "nothing listens on 127.0.0.1:7999 in pod web-1"),
+        ("042-port-loopback6-only", "nothing listens on 127.0.0.1:7000 in pod web-1"),
+        (
+            "048-hostnetwork-port-closed",
+            "nothing listens on 127.0.0.1:7998 on node node-a (host network)",
+        ),
+        ("052-port-udp-only", "nothing listens on 127.0.0.1:9053 in pod web-1"),
+    ],
+)
+async def test_recorded_refusals_name_what_was_tried(
+    scenario: Scenario, fault: str, text: str
+) -> None:
+    scenario.cluster.refused_text = load_fault(fault)["error_stream"][0]["text"]
+    await scenario.start(REFUSED)
+    await scenario.connect()
+    await until(lambda: scenario.codes)
+    assert scenario.forward.reason == text
+    assert "::1 was not tried" in scenario.forward.hint
+    (closed,) = scenario.engine.connections()
+    assert closed.close_code is ReasonCode.PORT_REFUSED
+    assert "127.0.0.1:" in closed.close_reason

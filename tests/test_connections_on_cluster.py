@@ -1,0 +1,150 @@
+"""Connections on the embedded cluster while things happen to their pods."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.cluster_process import ClusterProcess, running_cluster
+from tests.support.fake_engine import echo
+from tui_forward.model import (
+    Connection,
+    ConnectionState,
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    ReasonCode,
+    Target,
+    TargetKind,
+)
+from tui_forward.session.local import LocalSession
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ClusterProcess]:
+    with running_cluster() as running:
+        yield running
+
+
+@dataclass
+class Scenario:
+    session: LocalSession
+    cluster: ClusterProcess
+
+    async def start(self, name: str, port: str) -> int:
+        target = Target(
+            context="", namespace="shop", kind=TargetKind.DEPLOYMENT, name=name, port=port
+        )
+        await self.session.start(ForwardSpec(target=target, local_port=0, addresses=("127.0.0.1",)))
+        forward = await self.forward(lambda one: one.state is ForwardState.READY)
+        return forward.listening[0].port
+
+    async def forward(self, wanted: Callable[[Forward], object]) -> Forward:
+        async with asyncio.timeout(60):
+            while True:
+                (forward,) = (await self.session.snapshot()).forwards
+                if wanted(forward):
+                    return forward
+                await asyncio.sleep(0.01)
+
+    async def pod(self) -> str:
+        pod = (await self.forward(lambda one: one.pod)).pod
+        assert pod is not None
+        return pod.name
+
+    async def connection(self, wanted: Callable[[Connection], object]) -> Connection:
+        async with asyncio.timeout(60):
+            while True:
+                (connection,) = await self.session.connections()
+                if wanted(connection):
+                    return connection
+                await asyncio.sleep(0.01)
+
+    async def fault(self, name: str, **fields: object) -> None:
+        await self.cluster.control.request(name, namespace="shop", pod=await self.pod(), **fields)
+
+
+@pytest.fixture
+async def scenario(cluster: ClusterProcess) -> AsyncIterator[Scenario]:
+    session = LocalSession(cluster.kubeconfig, monitor_system=False)
+    try:
+        yield Scenario(session, cluster)
+    finally:
+        await cluster.control.request("clear")
+        await session.close()
+
+
+async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"x")
+    assert await reader.readexactly(1) == b"x"
+    return reader, writer
+
+
+@pytest.mark.parametrize(
+    ("fault", "fields", "codes"),
+    [
+        ("delete-pod", {"grace": 0}, {ReasonCode.CONNECTION_POD_DELETED}),
+        (
+            "crash-pod", {},
+            {ReasonCode.CONNECTION_CONTAINER_RESTARTED, ReasonCode.CONNECTION_CONTAINER_ENDED},
+        ),
+    ],
+)  # fmt: skip
+async def test_end_names_what_happened_to_the_pod(
+    scenario: Scenario, fault: str, fields: dict[str, object], codes: set[ReasonCode]
+) -> None:
+    port = await scenario.start("echo", "echo")
+    reader, writer = await connect(port)
+    await scenario.fault(fault, **fields)
+    assert await reader.read() == b""
+    ended = await scenario.connection(lambda one: one.close_code in codes)
+    assert not ended.failed
+    writer.close()
+
+
+async def test_connection_shows_that_its_pod_terminates_and_lives(scenario: Scenario) -> None:
+    port = await scenario.start("echo", "echo")
+    reader, writer = await connect(port)
+    pod = await scenario.pod()
+    await scenario.fault("delete-pod", grace=20)
+    going = await scenario.connection(lambda one: one.code is not None)
+    assert (going.state, going.code) == (ConnectionState.OPEN, ReasonCode.POD_TERMINATING)
+    assert going.pod == pod
+    assert going.ends_by is not None
+    writer.close()
+    await reader.read()
+
+
+async def test_connection_to_a_pod_that_is_not_ready_lives(scenario: Scenario) -> None:
+    port = await scenario.start("web", "http")
+    pod = await scenario.pod()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    writer.write(request)
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    await scenario.fault("not-ready", ready=False)
+    await scenario.forward(lambda one: one.pod is not None and one.pod.name != pod)
+    await scenario.forward(lambda one: one.state is ForwardState.READY)
+    writer.write(request)
+    async with asyncio.timeout(20):
+        while b"HTTP/1.1 200" not in await reader.read(65536):
+            pass
+    connection = await scenario.connection(lambda one: one.bytes_from_pod)
+    assert (connection.state, connection.pod) == (ConnectionState.OPEN, pod)
+    writer.close()
+
+
+async def test_refused_port_marks_the_forward(scenario: Scenario) -> None:
+    port = await scenario.start("echo", "7999")
+    for _ in range(2):
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await echo(port)
+    forward = await scenario.forward(lambda one: one.warnings and one.warnings[0].count == 2)
+    assert (forward.state, forward.code) == (ForwardState.READY, ReasonCode.PORT_REFUSED)
+    assert "7999" in forward.reason
