@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from tests.endurance import toolbox
 from tests.endurance.clients import echo
+from tests.endurance.engine_kills import run_engine_kills
 from tests.endurance.engine_process import (
     EngineProcess,
     open_session,
@@ -216,6 +217,15 @@ class Runner:
             self._report.print_row(row)
         self._report.print_row(summary, *results.violations, *results.bound_violations)
 
+    async def run_engine_kills(self) -> None:
+        count = self._options.engine_kills
+        self._report.print_heading(f"{count} kills of the engine under traffic, with a dashboard")
+        results = await run_engine_kills(self._cluster, count=count, seed=self._options.seed)
+        *rows, summary = results.rows()
+        for row in rows:
+            self._report.print_row(row)
+        self._report.print_row(summary, *results.violations)
+
     async def run_edits(self) -> None:
         count = self._options.edits
         self._report.print_heading(f"{count} random edits of ten active profiles")
@@ -246,6 +256,7 @@ PARTS: dict[str, Callable[[Runner], Awaitable[None]]] = {
     "isolation": Runner.run_isolation,
     "burst": Runner.run_burst,
     "kills": Runner.run_kills,
+    "engine-kills": Runner.run_engine_kills,
     "edits": Runner.run_edits,
     "soak": Runner.run_soak,
 }
@@ -276,6 +287,7 @@ def main() -> int:
         ("probes", 60, "exchanges per median"),
         ("burst", 2000, "connections at once"),
         ("kills", 200, "kills of processes"),
+        ("engine-kills", 200, "kills of the engine under traffic"),
         ("edits", 5000, "edits of active profiles"),
     )
     for name, default, text in integers:

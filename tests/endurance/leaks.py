@@ -24,6 +24,7 @@ from tui_forward.session import Session
 _MAX_HEAP_GROWTH = 6 * MIB
 # Until idle tunnels and threads have ended and the heap has been trimmed.
 _REST_S = 50.0
+_REPORT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,26 @@ async def run_load(
                 ),
             )
             await soak.wait_until_idle(forwards)
+            await _wait_for_reports(with_faults.totals)
         without_faults = soak.ClientMix(forwards, seed + 1)
         async with soak.record_connections(session, without_faults.totals):
             await without_faults.run(time.monotonic() + min(10.0, load_s / 4))
             await soak.wait_until_idle(forwards)
+            await _wait_for_reports(without_faults.totals)
         differences = await soak.find_pod_differences(session, without_faults.totals)
         assert not differences, "the pod counted other bytes: " + "; ".join(differences[:5])
     return SoakResult(with_faults.totals, without_faults.totals, faults)
+
+
+async def _wait_for_reports(totals: soak.ByteTotals) -> None:
+    """Wait until the engine has reported all connections; `SoakResult.check` finds the others.
+
+    It asks for a moment what happened to the pod of a connection before it reports its end.
+    """
+    with contextlib.suppress(AssertionError):
+        await wait_until(
+            lambda: not totals.find_engine_differences(), "the last connections", _REPORT_S
+        )
 
 
 def find_leaks(before: Footprint, after: Footprint) -> str:

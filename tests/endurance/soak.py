@@ -21,6 +21,7 @@ from tests.endurance.clients import Client, connected, get_json
 from tests.endurance.engine_process import ForwardHandle, running_forward
 from tests.endurance.pod_watch import PodWatch
 from tests.support.cluster_process import ClusterProcess
+from tui_forward.errors import TuiForwardError
 from tui_forward.model import Event, EventKind, ForwardState, TransportChoice
 from tui_forward.session import Session
 
@@ -31,6 +32,9 @@ _PORTS = (
 _CONCURRENT_CLIENTS = 24
 _CLIENT_TIMEOUT_S = 60.0
 _RECOVERY_TIMEOUT_S = 45.0
+# Restarts of one container, which the kubelet delays longer and longer; changes of readiness.
+_CRASHES = 3
+_FLAPS = 4
 
 Forwards = dict[int, list[ForwardHandle]]
 """Forwards by the port of the toolbox they lead to."""
@@ -221,8 +225,8 @@ class ClientMix:
 async def inject_random_fault(cluster: ClusterProcess, pods: PodWatch, rng: random.Random) -> str:
     """Inject a fault; return its name."""
     name = rng.choice(
-        ["delete", "crash", "restart", "cut", "cut", "connections", "stall", "compact", "token",
-         "delay"]
+        ["delete", "crash", "crash-loop", "flap", "restart", "cut", "cut", "connections", "stall",
+         "compact", "token", "delay"]
     )  # fmt: skip
     component = rng.choice(["apiserver", "kubelet", "runtime"])
     match name:
@@ -236,6 +240,20 @@ async def inject_random_fault(cluster: ClusterProcess, pods: PodWatch, rng: rand
         case "crash":
             pod = await pods.wait_for_ready_pod()
             await cluster.fault("crash-pod", namespace=toolbox.NAMESPACE, pod=pod.name)
+        case "crash-loop":
+            pod = await pods.wait_for_ready_pod()
+            for _ in range(_CRASHES):
+                # While the container is down, there is nothing to crash.
+                with contextlib.suppress(TuiForwardError):
+                    await cluster.fault("crash-pod", namespace=toolbox.NAMESPACE, pod=pod.name)
+                await asyncio.sleep(rng.random())
+        case "flap":
+            pod = await pods.wait_for_ready_pod()
+            for ready in [False, True] * _FLAPS:
+                await cluster.fault(
+                    "not-ready", namespace=toolbox.NAMESPACE, pod=pod.name, ready=ready
+                )
+                await asyncio.sleep(0.3 * rng.random())
         case "restart":
             kill, down_s = rng.random() < 0.5, rng.random()
             await cluster.fault("restart-component", component=component, kill=kill, down_s=down_s)
