@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 # Changes per second of each generated pod.
 _CHURN_PER_POD = 0.002
 
+_FAULTS_HELP = """\
+\b
+Some faults:
+  status
+  delete-pod         namespace=shop pod=web-1
+  crash-pod          namespace=shop pod=web-1
+  restart-component  component=apiserver (or kubelet, runtime)
+  cut                component=apiserver
+  stall              component=kubelet for_s=10
+  refuse             status=403
+  compact
+  clear
+"""
+
 
 @click.group(
     invoke_without_command=True,
@@ -92,7 +106,7 @@ def _announce(running: EmbeddedCluster, *, as_json: bool) -> None:
     )
 
 
-@cluster.command(short_help="Inject a fault into a running embedded cluster.")
+@cluster.command(epilog=_FAULTS_HELP, short_help="Inject a fault into a running embedded cluster.")
 @click.argument("name")
 @click.argument("fields", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
@@ -102,20 +116,7 @@ def _announce(running: EmbeddedCluster, *, as_json: bool) -> None:
     help="Control socket of the cluster, as it printed it. [default: beside $KUBECONFIG]",
 )
 def fault(name: str, fields: tuple[str, ...], control: str | None) -> None:
-    r"""Inject a fault into a running embedded cluster and print its response.
-
-    \b
-    Some faults:
-      status
-      delete-pod         namespace=shop pod=web-1
-      crash-pod          namespace=shop pod=web-1
-      restart-component  component=apiserver (or kubelet, runtime)
-      cut                component=apiserver
-      stall              component=kubelet for_s=10
-      refuse             status=403
-      compact
-      clear
-    """
+    """Inject a fault into a running embedded cluster and print its response."""
     import json
 
     from tui_forward.minicluster.control_socket import ControlClient, parse_fields
