@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from textual.theme import BUILTIN_THEMES, Theme
 
 from tui_forward.settings.parser import DEFAULT_THEME
+from tui_forward.tui.plain_text import PlainTextApp
 from tui_forward.tui.textual_internals import CrashCapturingApp, preset_theme
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ THEMES: Final[tuple[Theme, ...]] = (DARK, LIGHT, CONTRAST, EMBER)
 _OWN_THEMES: Final = {theme.name: theme for theme in THEMES}
 
 
-class ThemedApp(CrashCapturingApp[T]):
+class ThemedApp(PlainTextApp[T], CrashCapturingApp[T]):
     """App with these themes from the first frame; an unknown name gives the default one."""
 
     def __init__(self, theme: str = DEFAULT) -> None:

@@ -23,16 +23,16 @@ class Notifier:
 
     def info(self, text: str) -> None:
         """Show the result of a command."""
-        self._app.notify(text, markup=False)
+        self._app.notify(text)
 
     def warn(self, text: str, *, title: str = "") -> None:
         """Show why a command did nothing."""
-        self._app.notify(text, title=title, severity="warning", markup=False)
+        self._app.notify(text, title=title, severity="warning")
 
     def error(self, error: TuiForwardError) -> None:
         """Show why a command failed, with its hint."""
         hint = f"\n{error.hint}" if error.hint else ""
-        self._app.notify(f"{error.message}{hint}", severity="error", markup=False)
+        self._app.notify(f"{error.message}{hint}", severity="error")
 
     def bell(self) -> None:
         """Reject a key, as there are too many commands already."""
@@ -47,4 +47,4 @@ class Notifier:
             text = f"{worst.title}: {worst.text}\nand {len(shown) - 1} more"
             shown = [Notification(f"{len(shown)} forwards", text, worst.severity)]
         for one in shown:
-            self._app.notify(one.text, title=one.title, severity=one.severity, markup=False)
+            self._app.notify(one.text, title=one.title, severity=one.severity)

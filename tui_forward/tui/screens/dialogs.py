@@ -10,9 +10,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from tui_forward.common.formatting import pluralize
+from tui_forward.tui.plain_text import PlainText, plain
 
 _MAX_LINES = 10  # forwards listed in a question
 
@@ -60,11 +60,11 @@ class QuitScreen(Dialog[QuitChoice | None]):
         with Vertical() as box:
             if self._keep_running:
                 box.border_subtitle = "enter  keep running · y  stop all · n  cancel"
-                yield Static(f"Quit and keep {what} running{connections}?")
+                yield PlainText(f"Quit and keep {what} running{connections}?")
             else:
                 keep_running = " · l  keep running" if self._can_keep_running else ""
-                box.border_subtitle = f"y  quit{keep_running} · n  cancel"
-                yield Static(f"Quit and stop {what}{connections}?")
+                box.border_subtitle = plain(f"y  quit{keep_running} · n  cancel")
+                yield PlainText(f"Quit and stop {what}{connections}?")
 
     def action_stop(self) -> None:
         """Stop all forwards and quit."""
@@ -105,10 +105,12 @@ class RestoreScreen(Dialog[bool | None]):
         more = len(self._lines) - _MAX_LINES
         with Vertical() as box:
             box.border_subtitle = "enter  restore · n  discard · esc  later"
-            yield Static(f"Restore {pluralize(len(self._lines), 'forward')} of the last session?\n")
+            yield PlainText(
+                f"Restore {pluralize(len(self._lines), 'forward')} of the last session?\n"
+            )
             shown = self._lines[:_MAX_LINES]
             lines = [*shown, f"… and {more} more"] if more > 0 else shown
-            yield Static("\n".join(f"  {line}" for line in lines), markup=False)
+            yield PlainText("\n".join(f"  {line}" for line in lines))
 
     def action_answer(self, answer: bool | None) -> None:
         """Close with an answer."""

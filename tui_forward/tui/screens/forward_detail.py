@@ -10,7 +10,6 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Static
 
 from tui_forward.common.formatting import format_age, format_bytes, format_clock, pluralize
 from tui_forward.common.kubectl_command import format_command
@@ -26,6 +25,7 @@ from tui_forward.model import (
 )
 from tui_forward.tui import messages
 from tui_forward.tui.messages import ForwardAction
+from tui_forward.tui.plain_text import PlainText
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel import columns, hop_rows, rows
 from tui_forward.tui.viewmodel.cell_layout import Column
@@ -96,7 +96,7 @@ class DetailScreen(Screen[None]):
         self._hop_table = RowTable(hop_rows.COLUMNS, empty="Loading…", header=False, id="hops")
         self._hop_table.can_focus = False
         self._hops: dict[str, Hop] = {}
-        self._error = Static("", id="hop-error", markup=False)
+        self._error = PlainText(id="hop-error")
         self._error_text = ""
         self._error.display = False
         self._summary = [StatusLine(classes="summary") for _ in range(3)]
@@ -167,7 +167,7 @@ class DetailScreen(Screen[None]):
         if text != self._error_text:
             self._error_text = text
             self._error.display = bool(text)
-            self._error.update(text)
+            self._error.show(text)
 
     def draw_log(self, log: PodLog | None, error: TuiForwardError | None) -> None:
         """Show the log of a container, or why it cannot be loaded."""

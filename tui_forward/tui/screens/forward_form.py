@@ -10,10 +10,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.suggester import SuggestFromList
-from textual.widgets import Button, Checkbox, Input, Label, Select, Static
+from textual.widgets import Button, Checkbox, Input, Select
 
 from tui_forward.common.kubectl_command import format_command
 from tui_forward.model import DeclaredPort, ForwardDefaults, ForwardSpec, TransportChoice
+from tui_forward.tui.plain_text import PlainLabel, PlainText, plain
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel.form_fields import (
@@ -72,16 +73,16 @@ class ForwardForm(Dialog[ForwardSpec | None]):
             )
             for name, _, hint in _TEXTS
         }  # fmt: skip
-        self._notes = {name: Static("", classes="note", markup=False) for name, _, _ in _TEXTS}
+        self._notes = {name: PlainText(classes="note") for name, _, _ in _TEXTS}
         self._pin = Checkbox(
-            f"pin: stay on this pod, do not follow {owner}", spec.target.pin, compact=True
+            plain(f"pin: stay on this pod, do not follow {owner}"), spec.target.pin, compact=True
         )
         self._transport = Select(
             [(text, choice.value) for choice, text in _TRANSPORTS.items()],
             value=spec.transport.value, allow_blank=False, compact=True, id="transport",
         )  # fmt: skip
         self._start = Button("start", id="start", variant="primary", compact=True)
-        self._preview = Static("", id="preview", markup=False)
+        self._preview = PlainText(id="preview")
         self._form = ValidatedForm(None, {}, {})
 
     def compose(self) -> ComposeResult:
@@ -89,16 +90,16 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         target = self._spec.target
         with Vertical() as box:
             name = f"{target.namespace}/{target.kind.value}/{target.name}"
-            box.border_title = f"{self._title}: {name}"
+            box.border_title = plain(f"{self._title}: {name}")
             box.border_subtitle = "enter  start · esc  cancel"
             with VerticalScroll(can_focus=False):
                 for name, label, _ in _TEXTS:
                     with Horizontal(classes="field"):
-                        yield Label(label)
+                        yield PlainLabel(label)
                         yield self._inputs[name]
                     yield self._notes[name]
                 with Horizontal(classes="field"):
-                    yield Label("transport")
+                    yield PlainLabel("transport")
                     yield self._transport
                 if self._owner:
                     yield self._pin
@@ -145,9 +146,9 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         for name, note in self._notes.items():
             problem = form.problems.get(name)
             text = f"✗ {problem}" if problem else form.notes.get(name, "")
-            note.update(text)
+            note.show(text)
             note.set_class(bool(problem), "-invalid")
             note.display = bool(text)
         self._start.disabled = form.spec is None
         command = format_command(form.spec, self._defaults) if form.spec is not None else ""
-        self._preview.update(command)
+        self._preview.show(command)

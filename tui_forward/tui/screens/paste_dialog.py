@@ -7,11 +7,12 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from tui_forward.common.kubectl_command import parse_commands
 from tui_forward.errors import UsageError
 from tui_forward.model import ForwardDefaults, ForwardSpec
+from tui_forward.tui.plain_text import PlainText
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 
@@ -43,7 +44,7 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
         self._defaults = defaults  # for other options a command leaves out
         self._text = " ".join(text.split("\n"))
         self._specs: tuple[ForwardSpec, ...] = ()
-        self._preview = Static("", id="preview", markup=False)
+        self._preview = PlainText(id="preview")
 
     def compose(self) -> ComposeResult:
         """Show the input line above the preview."""
@@ -74,7 +75,7 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
     def _parse(self, text: str) -> None:
         self._specs = ()
         if not text.strip():
-            self._preview.update("Type a target and ports, or paste a command.")
+            self._preview.show("Type a target and ports, or paste a command.")
             return
         try:
             self._specs = parse_commands(
@@ -82,6 +83,6 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
                 defaults=self._defaults,
             )  # fmt: skip
         except UsageError as error:
-            self._preview.update(f"✗ {error.message}\n  {error.hint}")
+            self._preview.show(f"✗ {error.message}\n  {error.hint}")
         else:
-            self._preview.update("\n".join(f"✓ {describe_spec(spec)}" for spec in self._specs))
+            self._preview.show("\n".join(f"✓ {describe_spec(spec)}" for spec in self._specs))

@@ -8,8 +8,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
+from tui_forward.tui.plain_text import PlainText, plain
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel.cell_layout import Column
@@ -74,12 +75,12 @@ class Picker(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         """Show the input line over the list."""
         with Vertical() as box:
-            box.border_title = self._title
+            box.border_title = plain(self._title)
             favorite = " · ctrl+s  favorite" if self._toggle_favorite is not None else ""
-            box.border_subtitle = f"enter  choose{favorite} · esc  cancel"
+            box.border_subtitle = plain(f"enter  choose{favorite} · esc  cancel")
             yield Input(placeholder="type to search", max_length=253, id="search")
             if self._note:
-                yield Static(self._note, id="note", markup=False)
+                yield PlainText(self._note, id="note")
             yield self._table
 
     def on_mount(self) -> None:

@@ -12,10 +12,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.reactive import reactive
-from textual.widgets import Static
 
-from tui_forward.common.printable import escape_unprintable
 from tui_forward.profiles.plan import ApplyMode
+from tui_forward.tui.plain_text import PlainText, plain, styled
 from tui_forward.tui.screens.dialogs import Dialog
 
 _MEANINGS: Final = {
@@ -80,18 +79,19 @@ class ProfileScreen(Dialog[ApplyMode | ProfileAction | None]):
     def compose(self) -> ComposeResult:
         """Show the profile in a scrolling box."""
         with Vertical(), VerticalScroll():  # focused, so that arrow keys scroll
-            yield Static(markup=False)
+            yield PlainText()
 
     def watch_mode(self) -> None:
         """Show the changes of another mode."""
         box, is_invalid = self.query_one(Vertical), self._view.is_invalid
-        box.border_title = f"profile {self._view.name}" + ("" if is_invalid else f" · {self.mode}")
+        mode = "" if is_invalid else f" · {self.mode}"
+        box.border_title = plain(f"profile {self._view.name}{mode}")
         keys = [
             (f"enter  {self.mode}", self._has_changes), ("x  down", bool(self._view.active_count)),
             ("e  edit", True), ("esc  cancel", True),
         ]  # fmt: skip
-        box.border_subtitle = " · ".join(key for key, works in keys if works)
-        self.query_one(Static).update(self._text())
+        box.border_subtitle = plain(" · ".join(key for key, works in keys if works))
+        self.query_one(PlainText).show(self._text())
 
     @property
     def _has_changes(self) -> bool:
@@ -99,41 +99,41 @@ class ProfileScreen(Dialog[ApplyMode | ProfileAction | None]):
 
     def _text(self) -> Content:
         view = self._view
-        parts = [Content.styled(escape_unprintable(view.file), _MUTED)]
+        parts = [styled(view.file, _MUTED)]
         if view.description:
-            parts.append(Content.styled(view.description, "$error" if view.is_invalid else ""))
+            parts.append(styled(view.description, "$error" if view.is_invalid else ""))
         if view.exposed:
-            parts.append(Content.styled("\n".join(view.exposed), "bold $error"))
+            parts.append(styled("\n".join(view.exposed), "bold $error"))
         if view.untrusted_because:
             warning = (
                 f"You have not trusted this version: {view.untrusted_because}. enter trusts it."
             )
-            parts.append(Content.styled(warning, "$warning"))
+            parts.append(styled(warning, "$warning"))
         if not view.is_invalid:
             parts += [self._mode_list(), self._changes()]
         if view.lines:
             lines = "\n".join(f"  {line}" for line in view.lines)
-            head = Content("") if view.is_invalid else Content.styled("All forwards:\n", _MUTED)
-            parts.append(head + Content(lines))
+            head = plain("") if view.is_invalid else styled("All forwards:\n", _MUTED)
+            parts.append(head + plain(lines))
         return Content("\n\n").join(parts)
 
     def _mode_list(self) -> Content:
         choices = [
-            Content.styled(f"● {_KEYS[mode]} {mode}", "bold $primary")
+            styled(f"● {_KEYS[mode]} {mode}", "bold $primary")
             if mode is self.mode
-            else Content.styled(f"○ {_KEYS[mode]} {mode}", _MUTED)
+            else styled(f"○ {_KEYS[mode]} {mode}", _MUTED)
             for mode in ApplyMode
         ]
-        return Content("   ").join(choices) + Content(f"\n{_MEANINGS[self.mode]}")
+        return Content("   ").join(choices) + plain(f"\n{_MEANINGS[self.mode]}")
 
     def _changes(self) -> Content:
         view, lines = self._view, self._view.changes[self.mode]
         if lines:
-            changes = [Content.styled(f"  {line}", _COLORS.get(line[:1], "")) for line in lines]
-            return Content("\n").join([Content.styled("Changes:", _MUTED), *changes])
+            changes = [styled(f"  {line}", _COLORS.get(line[:1], "")) for line in lines]
+            return Content("\n").join([styled("Changes:", _MUTED), *changes])
         if self.mode is ApplyMode.MERGE and view.active_count:
-            return Content("No forward is missing.")
-        return Content("All forwards are active." if view.active_count else "No forwards.")
+            return plain("No forward is missing.")
+        return plain("All forwards are active." if view.active_count else "No forwards.")
 
     def action_confirm(self) -> None:
         """Apply the profile in the chosen mode."""

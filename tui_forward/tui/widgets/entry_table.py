@@ -191,7 +191,7 @@ class EntryTable(RowTable):
             if not reason:
                 ports.append((entry, entry.ports[number - 1]))
             elif len(entries) == 1:
-                self.notify(reason, severity="warning", markup=False)
+                self.notify(reason, severity="warning")
         if not entries:
             self.notify("Select a row first", severity="warning")
         self._request(ports, toggle=True)

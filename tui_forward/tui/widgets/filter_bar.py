@@ -9,8 +9,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
+from tui_forward.tui.plain_text import PlainText
 from tui_forward.tui.textual_internals import FixedLayoutInput
 from tui_forward.tui.widgets.key_bar import KeyBar
 
@@ -34,7 +35,7 @@ class FilterBar(Horizontal):
         self.table: Widget | None = None  # filtered, and focused afterwards; None before `open`
         self._key_bar = key_bar  # covers the filter bar; hidden while the filter is open
         self._label_text = ""
-        self._label = Static("/", id="filter-label")
+        self._label = PlainText("/", id="filter-label")
         self._input = FixedLayoutInput(
             placeholder="words  ns:  label:  port:  node:  status:  kind:  !not  \"exactly\"",
             compact=True, select_on_focus=False, id="filter-input",
@@ -45,14 +46,14 @@ class FilterBar(Horizontal):
         """Arrange label, input and the keys that close the bar."""
         yield self._label
         yield self._input
-        yield Static("enter keep · esc clear", id="filter-keys")
+        yield PlainText("enter keep · esc clear", id="filter-keys")
 
     def open(self, table: Widget, text: str, *, label: str = "") -> None:
         """Show the bar with the table's label and filter, and focus its input."""
         self.table = table
         if label != self._label_text:  # only then: it lays out the screen
             self._label_text = label
-            self._label.update(f"filter {label} /" if label else "/")
+            self._label.show(f"filter {label} /" if label else "/")
         self.set_reactive(FilterBar.text, text)
         self._input.value = text
         self._input.cursor_position = len(text)

@@ -14,6 +14,8 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_forward.tui.plain_text import plain
+
 _GAP = 2
 # Kept when the line is too narrow for all keys.
 _KEPT = ("app.help", "app.quit", "detail.back", "log.back")
@@ -119,5 +121,6 @@ class KeyBar(Widget):
         offset = event.get_content_offset(self)
         key = self._key_at(offset.x) if offset is not None else None
         tooltip = key.tooltip if key is not None else ""
-        if tooltip != (self.tooltip or ""):
-            self.tooltip = tooltip or None
+        content = plain(tooltip) if tooltip else None
+        if content != self.tooltip:
+            self.tooltip = content

@@ -80,7 +80,7 @@ class PortTable(RowTable):
             reason = unforwardable_reason(entry, entry.ports.index(port) + 1)
             if not reason:
                 return current
-            self.notify(reason, severity="warning", markup=False)
+            self.notify(reason, severity="warning")
         return None
 
     def _forward_on(self, entry: Entry, port: DeclaredPort) -> Forward | None:
