@@ -978,3 +978,27 @@ async def test_forwards_share_a_port_on_different_addresses(
     third = engine.forwards()[2]
     assert third.listening == (LocalAddress("::1", port),)
     assert "is taken by the forward f1 to shop/deploy/web:8080" in third.warnings[0].reason
+
+
+async def test_forward_that_hangs_is_removed(
+    engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(engine_module, "_STOP_TIMEOUT_S", 0.05)
+    forward_id, port, _ = await started(engine, backend)
+    hanging = engine._forwards[forward_id]
+    close, allowed = hanging._reconciler.close, asyncio.Event()
+
+    async def hang() -> None:
+        await allowed.wait()
+        await close()
+
+    monkeypatch.setattr(hanging._reconciler, "close", hang)
+    async with asyncio.timeout(5):
+        await engine.stop(forward_id)
+    assert not engine.forwards()
+    assert "has not stopped within" in caplog.text
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+    allowed.set()
+    await asyncio.gather(*hanging._commands)
