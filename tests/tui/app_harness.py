@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from textual.pilot import Pilot
 
 from tests.cli.fake_session import FakeSession, until
 from tui_forward.tui.app import TuiForwardApp
+from tui_forward.tui.controllers import sampler
 from tui_forward.tui.storage.paths import DashboardPaths
 
 
@@ -26,8 +28,10 @@ async def running(
     files: DashboardPaths | None = None,
 ) -> AsyncIterator[tuple[TuiForwardApp, Pilot[None]]]:
     app = TuiForwardApp(session, context="here", namespace=namespace, paths=files)
-    async with app.run_test(size=size, notifications=True) as pilot:
-        yield app, pilot
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampler, "_IDLE_FACTOR", 1)  # what a test changes is to be seen soon
+        async with app.run_test(size=size, notifications=True) as pilot:
+            yield app, pilot
     assert app.crash is None
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from tests.cli.fake_session import until
@@ -9,12 +10,15 @@ from tests.tui.app_harness import running, shows
 from tests.tui.samples import shop
 from tui_forward.errors import TransportError
 from tui_forward.model import (
+    Counters,
+    EventKind,
     ForwardSpec,
     ForwardState,
     Target,
     TargetKind,
     TrafficHistory,
 )
+from tui_forward.tui.controllers import sampler
 from tui_forward.tui.screens.help import HelpScreen
 
 
@@ -78,3 +82,32 @@ async def test_state_change_does_not_wait_for_the_next_sample() -> None:
         await shows(app, "● ready")
         session.change("f1", ForwardState.RECONNECTING, "pod web-1 was deleted")
         await shows(app, "◐ reconnecting", "pod web-1 was deleted")
+
+
+async def test_idle_dashboard_samples_seldom_until_a_connection_opens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = shop()
+    samples = 0
+    snapshot = session.snapshot
+
+    async def count() -> object:
+        nonlocal samples
+        samples += 1
+        return await snapshot()
+
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        monkeypatch.setattr(sampler, "_IDLE_FACTOR", 4)
+        app._sampler.set_interval(15.0)
+        await until(lambda: app._sampler._is_idle)
+        monkeypatch.setattr(session, "snapshot", count)
+        assert app._sampler._next_interval_s() == 60.0
+        session.emit(EventKind.CONNECTION_OPENED, "f1")
+        await until(lambda: samples == 1)
+        app._sampler.snapshot = msgspec.structs.replace(
+            app._sampler.snapshot, totals=Counters(bytes_from_pod=5)
+        )
+        assert app._sampler._next_interval_s() == 15.0

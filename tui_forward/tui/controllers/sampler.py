@@ -1,4 +1,6 @@
-"""Samples the session a few times a second, and at once when a state changes, and draws it.
+"""Samples the session and draws it: a few times a second while bytes move, else once a second.
+
+A change of state, and the first connection after a pause, are sampled at once.
 
 Polls that may wait for the cluster run elsewhere, so that samples never wait for it.
 """
@@ -25,7 +27,11 @@ from tui_forward.tui.viewmodel.notifications import Notification, StateChangeTra
 # While the first rows of a new scope load.
 FAST_INTERVAL_S = 0.02
 _FAST_FOR_S = 2.0
-_STATE_EVENTS = frozenset({EventKind.LISTENING, EventKind.STATE, EventKind.STOPPED})
+# So many times rarer while no byte moves and nothing is loading.
+_IDLE_FACTOR = 4
+_STATE_EVENTS = frozenset(
+    {EventKind.LISTENING, EventKind.STATE, EventKind.STOPPED, EventKind.CONNECTION_CHANGED}
+)
 # Events of this time share a sample: fifty forwards may lose the same API server.
 COALESCE_S = 0.02
 _RESUBSCRIBE_S = 1.0
@@ -50,6 +56,8 @@ class Sampler:
         self._histories = histories
         self._state_changes = StateChangeTracker()
         self._interval_s = REFRESH_S
+        self._moved = (0, 0)  # bytes of all forwards at the last sample
+        self._is_idle = False  # nothing has moved between the last two
         self._error: TuiForwardError | None = None
         self._started_at = clock()  # earlier notices are not shown
         # Numbers, profiles and texts of the last sample's: times are no identity, because those
@@ -90,11 +98,17 @@ class Sampler:
             if not fast:
                 self._first_rows_loaded.set()
             try:
-                async with asyncio.timeout(FAST_INTERVAL_S if fast else self._interval_s):
+                async with asyncio.timeout(FAST_INTERVAL_S if fast else self._next_interval_s()):
                     await self._sample_requested.wait()
                 await asyncio.sleep(COALESCE_S)
             except TimeoutError:
                 continue
+
+    def _next_interval_s(self) -> float:
+        totals = self.snapshot.totals
+        before, self._moved = self._moved, (totals.bytes_from_pod, totals.bytes_to_pod)
+        self._is_idle = before == self._moved
+        return self._interval_s * (_IDLE_FACTOR if self._is_idle else 1)
 
     async def _load_histories(self) -> None:
         """Load the traffic before this dashboard started."""
@@ -113,7 +127,8 @@ class Sampler:
         while True:
             with contextlib.suppress(TuiForwardError):  # the next sample shows it
                 async for event in self._session.events():
-                    if event.event in _STATE_EVENTS:
+                    begins = event.event is EventKind.CONNECTION_OPENED and self._is_idle
+                    if begins or event.event in _STATE_EVENTS:
                         self.request_sample()
             await asyncio.sleep(_RESUBSCRIBE_S)
 
