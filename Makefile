@@ -68,7 +68,7 @@ bench-ui: $(INSTALLED) ## measure start-up, latency, CPU and memory of the dashb
 screenshots: $(INSTALLED) ## take the README's screenshots again
 	$(BIN)/python -m screenshots
 
-soak: $(INSTALLED) ## run all outages, kills and edits, then ten minutes of mixed load
+soak: $(INSTALLED) ## run all outages, kills, terminal losses and edits, then ten minutes of mixed load
 	$(BIN)/python -m tests.endurance
 
 lock: ## resolve requirements.lock again (needs uv)

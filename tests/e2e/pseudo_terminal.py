@@ -72,16 +72,25 @@ class PseudoTerminal:
         def is_written() -> bool:
             return all(text in self.text() for text in texts)
 
-        wait_until(is_written, f"{texts} on the terminal", timeout_s)
+        try:
+            wait_until(is_written, f"{texts} on the terminal", timeout_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.text()[-3000:]!r}") from None
 
     def text(self) -> str:
         """Return all output."""
         return self.output.decode(errors="replace")
 
-    def are_attributes_restored(self) -> bool:
-        """Return whether the terminal has the attributes that it had before the program."""
-        assert self._slave is not None
-        return bool(termios.tcgetattr(self._slave) == self.attributes)
+    def wait_until_restored(self) -> None:
+        """Wait until the terminal is as it was before the program."""
+
+        def is_restored() -> bool:
+            assert self._slave is not None
+            same = termios.tcgetattr(self._slave) == self.attributes
+            left = self.output.rfind(b"\x1b[?1049l") >= self.output.rfind(b"\x1b[?1049h")
+            return same and left
+
+        wait_until(is_restored, "the terminal to be restored", 10)
 
     def stop_reading(self) -> None:
         """Stop reading the output, as a terminal does that is suspended or cut off."""

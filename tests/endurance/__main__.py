@@ -39,6 +39,7 @@ from tests.endurance.outages import (
 )
 from tests.endurance.profile_editors import run_edits
 from tests.endurance.random_kills import run_kills
+from tests.endurance.terminal_losses import MAX_END_S, run_losses
 from tests.support.cluster_process import ClusterProcess, running_cluster
 
 # A forward that was ready for this long is retried without backoff.
@@ -226,6 +227,14 @@ class Runner:
             self._report.print_row(row)
         self._report.print_row(summary, *results.violations)
 
+    async def run_losses(self) -> None:
+        count = self._options.losses
+        self._report.print_heading(
+            f"{count} losses of the dashboard's terminal at random moments, {MAX_END_S:g} s each"
+        )
+        results = await run_losses(count, self._options.seed)
+        self._report.print_row(results.row(), *results.violations)
+
     async def run_edits(self) -> None:
         count = self._options.edits
         self._report.print_heading(f"{count} random edits of ten active profiles")
@@ -257,6 +266,7 @@ PARTS: dict[str, Callable[[Runner], Awaitable[None]]] = {
     "burst": Runner.run_burst,
     "kills": Runner.run_kills,
     "engine-kills": Runner.run_engine_kills,
+    "losses": Runner.run_losses,
     "edits": Runner.run_edits,
     "soak": Runner.run_soak,
 }
@@ -288,6 +298,7 @@ def main() -> int:
         ("burst", 2000, "connections at once"),
         ("kills", 200, "kills of processes"),
         ("engine-kills", 200, "kills of the engine under traffic"),
+        ("losses", 200, "losses of the dashboard's terminal"),
         ("edits", 5000, "edits of active profiles"),
     )
     for name, default, text in integers:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib
 import inspect
+import os
 import pkgutil
+import pty
 import re
 import textwrap
 from collections.abc import Iterator
 
 import pytest
 from textual.dom import DOMNode
+from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
 import tui_forward.tui
 from tui_forward.tui import textual_internals
+from tui_forward.tui.textual_internals import _TerminalFile as TerminalFile
 
 MODULES = [
     module.name
@@ -56,3 +61,37 @@ def test_module_shadows_no_private_part_of_textual(module: str) -> None:
             assigned = re.compile(rf"self\.{name}\b\s*[:=]")
             assert not any(hasattr(one, name) for one in bases), f"{owner.__name__}.{name}"
             assert not any(assigned.search(one) for one in sources), f"{owner.__name__}.{name}"
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TerminalFile, int]]:
+    """Return the driver's file, which writes to a pseudo-terminal, and the terminal's end."""
+    master, slave = pty.openpty()
+    monkeypatch.setattr(textual_internals, "_stdout", lambda: slave)
+    yield TerminalFile(), master
+    os.close(slave)
+    with contextlib.suppress(OSError):
+        os.close(master)
+
+
+def test_driver_drops_output_to_a_lost_terminal(driver: tuple[TerminalFile, int]) -> None:
+    file, master = driver
+    writer = WriterThread(file)  # type: ignore[arg-type]
+    writer.start()
+    writer.write("shown")
+    assert os.read(master, 100) == b"shown"
+    os.close(master)
+    for _ in range(10 * MAX_QUEUED_WRITES):  # would block if the thread had ended
+        writer.write("dropped")
+    writer.stop()
+    assert not writer.is_alive()
+
+
+def test_driver_replaces_what_the_encoding_lacks(
+    driver: tuple[TerminalFile, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, master = driver
+    file._encoding = "latin-1"
+    file.write("● ready")
+    file.flush()
+    assert os.read(master, 100) == b"? ready"

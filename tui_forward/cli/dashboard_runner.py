@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 import os
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tui_forward.cli import output
-from tui_forward.cli.exit_codes import ExitCode
-from tui_forward.cli.signals import call_on_signals
+from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import CatalogScope
 from tui_forward.session import Session
@@ -30,8 +28,6 @@ _EARLY_CRASH_S = 5.0
 _REQUEST_S = 5.0
 # The first frame waits this long for what the engine already has.
 _FIRST_SAMPLE_S = 0.2
-# A dashboard has this long to exit after a signal.
-_EXIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +49,12 @@ class DashboardRunner:
     """
 
     def __init__(
-        self, session: Session, start: StartView, files: DashboardPaths, offer: RestoreOffer | None,
-        *, can_keep_running: bool,
+        self, watchdog: TerminalWatchdog, session: Session, start: StartView,
+        files: DashboardPaths, offer: RestoreOffer | None, *, can_keep_running: bool,
     ) -> None:  # fmt: skip
         from tui_forward.common.traffic_history import TrafficHistories
 
+        self._watchdog = watchdog
         self._session = session
         self._start = start
         self._files = files
@@ -71,10 +68,10 @@ class DashboardRunner:
         while True:
             app = self._create_app(scope, message)
             started_at = time.monotonic()
-            signaled = await self._run_app(app)
+            await self._run_app(app)
             # Without a terminal, the app fails because it cannot draw, which is not a bug.
-            if app.crash is None or not output.has_terminal():
-                await self._finish(app, signaled=signaled)
+            if app.crash is None or self._watchdog.is_ending or not output.has_terminal():
+                await self._finish(app)
                 return
             scope, report = app.cluster_state.scope, write_crash_report(app.crash)
             self._start.view_state.state = None  # its row or filter may have caused the crash
@@ -98,35 +95,31 @@ class DashboardRunner:
             origin=self._start.origin,
         )  # fmt: skip
 
-    async def _run_app(self, app: TuiForwardApp) -> bool:
-        """Run an app to its end; return whether a signal ended it."""
-        # Textual waits forever for a write to a terminal that is gone.
-        force_exit = threading.Timer(_EXIT_S, os._exit, (ExitCode.FAILED,))
-        force_exit.daemon = True
-        signaled = False
+    async def _run_app(self, app: TuiForwardApp) -> None:
+        """Run an app to its end."""
+        from tui_forward.tui.textual_internals import TerminalState
 
         def end() -> None:
-            nonlocal signaled
-            signaled = True
-            force_exit.start()
-            app.exit()
+            if not app.quitting.is_quitting:
+                app.exit()
 
         # In the background, because the first frame need not wait for it.
         syncing = asyncio.create_task(app.quitting.sync_keep_running())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_SAMPLE_S):
                 await app.sample()
-        with call_on_signals(end):
+        restore = TerminalState().restore
+        with self._watchdog.ending(end=end, interrupt=app.interrupt, restore=restore):
             await app.run_async()
         await syncing
-        force_exit.cancel()
-        return signaled
 
-    async def _finish(self, app: TuiForwardApp, *, signaled: bool) -> None:
+    async def _finish(self, app: TuiForwardApp) -> None:
         """Save the view and print the last message to the terminal."""
         app.view_state.save()
         farewell = app.quitting.farewell
-        if not signaled and app.crash is None:
+        if app.quitting.is_quitting:
+            pass  # the user has decided, and the engine knows
+        elif not self._watchdog.is_ending and app.crash is None:
             await self._disable_keep_running_if_lost()
         elif app.quitting.keeps_running_if_lost:
             farewell = await self._still_running_message()

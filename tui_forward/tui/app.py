@@ -186,6 +186,10 @@ class TuiForwardApp(ThemedApp[None]):
         if self._restore_offer is not None:
             self._restoring.present(self._restore_offer)
 
+    def interrupt(self) -> None:
+        """End what blocks the event loop: the user's editor. May be called in another thread."""
+        self._profiles.editor.interrupt()
+
     async def sample(self) -> None:
         """Take and draw one sample now; before the app runs, it makes the first frame complete."""
         await self._sampler.sample()

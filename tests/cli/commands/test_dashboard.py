@@ -5,6 +5,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.cli.fake_session import FakeSession, until
 from tests.tui.samples import shop
 from tui_forward.cli import dashboard_runner, output
 from tui_forward.cli.commands import dashboard
+from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import CatalogScope, Context, ForwardSpec, Target, TargetKind
 from tui_forward.session import Session
@@ -25,6 +27,16 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 WEB = ForwardSpec(
     target=Target(context="here", namespace="shop", kind=TargetKind.POD, name="web-1", port="80")
 )
+
+
+async def show(*arguments: Any, **options: Any) -> None:
+    """Show the dashboard under a watchdog."""
+    watchdog = TerminalWatchdog()
+    try:
+        with watchdog.watch():
+            await watchdog.run(dashboard.show_dashboard(watchdog, *arguments, **options))
+    finally:
+        watchdog.stop()
 
 
 @contextlib.asynccontextmanager
@@ -45,7 +57,7 @@ def test_dashboard_that_always_crashes_writes_a_report(
     )
     monkeypatch.setattr(TuiForwardApp, "run_async", crash)
     with pytest.raises(TuiForwardError, match="crashed repeatedly") as caught:
-        asyncio.run(dashboard.show_dashboard(None, context=None, namespace=None))
+        asyncio.run(show(None, context=None, namespace=None))
     path = Path(caught.value.hint.split()[-1])
     assert path.read_text() == "Traceback: the details"
     assert own_home in path.parents
@@ -76,7 +88,7 @@ async def test_crash_reopens_the_dashboard_and_keeps_forwards(
     monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
     monkeypatch.setattr(TuiForwardApp, "run_async", run)
     await session.start(WEB)
-    await dashboard.show_dashboard(None, context=None, namespace="shop")
+    await show(None, context=None, namespace="shop")
     assert messages[0] == ""
     assert "forwards keep running" in messages[1]
     assert scopes == [CatalogScope("here", "shop"), CatalogScope("there", "default")]
@@ -98,7 +110,7 @@ async def test_forwards_keep_running_after_repeated_crashes(
     monkeypatch.setattr(TuiForwardApp, "run_async", crash)
     await session.start(WEB)
     with pytest.raises(TuiForwardError, match="crashed repeatedly; 1 forward keeps running; see"):
-        await dashboard.show_dashboard(None, context=None, namespace="shop")
+        await show(None, context=None, namespace="shop")
     assert session.keep_running_if_lost
 
 
@@ -123,7 +135,7 @@ async def test_dashboard_that_gets_a_signal_reports_running_forwards(
     monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
     monkeypatch.setattr(TuiForwardApp, "run_async", run)
     await session.start(WEB)
-    await dashboard.show_dashboard(None, context=None, namespace="shop")
+    await show(None, context=None, namespace="shop")
     keeps_running = keep_running != "never"
     assert session.keep_running_if_lost is keeps_running
     assert ("1 forward keeps running" in capsys.readouterr().err) is keeps_running
@@ -135,11 +147,11 @@ async def test_context_is_checked_before_the_dashboard_opens(
     session = FakeSession()
     monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
     with pytest.raises(ConfigError, match='no context "nowhere"') as caught:
-        await dashboard.show_dashboard(None, context="nowhere", namespace=None)
+        await show(None, context="nowhere", namespace=None)
     assert "here" in caught.value.hint
     session.context_list = (Context(name="b", cluster="c"), Context(name="a", cluster="c"))
     with pytest.raises(ConfigError, match="no current context") as caught:
-        await dashboard.show_dashboard(None, context=None, namespace=None)
+        await show(None, context=None, namespace=None)
     assert "available: a, b" in caught.value.hint
 
 
@@ -182,12 +194,12 @@ async def test_dashboard_opens_the_last_view_unless_options_or_kubeconfig_differ
     monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
     monkeypatch.setattr(TuiForwardApp, "run_async", run)
     contexts()
-    await dashboard.show_dashboard(None, context=None, namespace=None)
+    await show(None, context=None, namespace=None)
     contexts(
         "other" if "another context" in change else "here",
         "new" if "namespace" in change else "shop",
         there="gone" not in change,
     )
     kubeconfig = "/elsewhere/config" if "kubeconfig" in change else None
-    await dashboard.show_dashboard(kubeconfig, context=context, namespace=namespace)
+    await show(kubeconfig, context=context, namespace=namespace)
     assert scopes == [("here", "shop"), shown]

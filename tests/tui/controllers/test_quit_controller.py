@@ -61,6 +61,33 @@ async def test_quit_choice_stops_or_keeps_forwards(
     assert ("1 forward keeps running" in app.quitting.farewell) is keeps
 
 
+@pytest.mark.parametrize(("key", "survives"), [("y", False), ("l", True)])
+async def test_choice_holds_if_the_dashboard_is_lost_while_it_quits(
+    key: str, survives: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, reached = shop(), asyncio.Event()
+    session.keep_running_if_lost = True
+
+    async def hang(*_: object) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(session, "stop", hang)
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("q")
+        await until(lambda: isinstance(app.screen, QuitScreen))
+        await pilot.press(key)
+        if not survives:
+            await reached.wait()
+        await until(lambda: app.quitting.is_quitting)
+        await until(lambda: session.keep_running is survives)
+        assert (session.keep_running or session.keep_running_if_lost) is survives
+        app.exit()
+
+
 async def test_keep_running_is_not_offered_if_impossible(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text('keep_running = "always"')
     session = shop()

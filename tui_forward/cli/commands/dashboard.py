@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tui_forward.cli import output
 from tui_forward.cli.dashboard_runner import DashboardRunner, StartView
 from tui_forward.cli.sessions import remote_session, resolve_context
+from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.errors import UsageError
 from tui_forward.model import CatalogScope
 from tui_forward.session import Session
@@ -37,18 +38,21 @@ def dashboard(
             "the dashboard needs a terminal",
             hint="without one, use tui-forward forward TARGET PORT",
         )
-    asyncio.run(
-        show_dashboard(
-            kubeconfig, context=context, namespace=namespace, restore=restore, profile=profile
-        )
-    )
+    watchdog = TerminalWatchdog()
+    with watchdog.watch():
+        work = show_dashboard(
+            watchdog, kubeconfig, context=context, namespace=namespace, restore=restore,
+            profile=profile,
+        )  # fmt: skip
+        asyncio.run(watchdog.run(work))
 
 
 async def show_dashboard(
-    kubeconfig: str | None, *, context: str | None, namespace: str | None, restore: bool = False,
-    profile: Profile | None = None, temporary: bool = False,
+    watchdog: TerminalWatchdog, kubeconfig: str | None, *, context: str | None,
+    namespace: str | None, restore: bool = False, profile: Profile | None = None,
+    temporary: bool = False,
 ) -> None:  # fmt: skip
-    """Do what `dashboard` does, in a running event loop.
+    """Do what `dashboard` does, in a running event loop, until `watchdog` ends it.
 
     `temporary` means that the cluster stops with the dashboard: forwards cannot keep running, and
     the engine's files are placed beside the kubeconfig, which is deleted with the cluster.
@@ -69,7 +73,9 @@ async def show_dashboard(
         files = _dashboard_paths(kubeconfig)
         if temporary:
             files = replace(files, log=Path(f"{kubeconfig}.log"))
-        runner = DashboardRunner(session, start, files, offer, can_keep_running=not temporary)
+        runner = DashboardRunner(
+            watchdog, session, start, files, offer, can_keep_running=not temporary
+        )
         await runner.run()
 
 

@@ -10,6 +10,7 @@ import click
 from tui_forward.cli import output as output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.log_options import log_options
+from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 
 
 @click.command(short_help="Try the dashboard on the embedded cluster, or print a report.")
@@ -28,7 +29,9 @@ def demo(ctx: click.Context, report: bool, as_json: bool) -> None:
     from tui_forward.cli.signals import run_until_signal
 
     if output.has_terminal() and not report and not as_json:
-        asyncio.run(run_until_signal(_show_dashboard()))
+        watchdog = TerminalWatchdog()
+        with watchdog.watch():
+            asyncio.run(watchdog.run(_show_dashboard(watchdog)))
         return
     from tui_forward.cli.demo.report import JsonRenderer, Renderer, TextRenderer
     from tui_forward.cli.demo.runner import run_demo
@@ -47,10 +50,12 @@ def demo(ctx: click.Context, report: bool, as_json: bool) -> None:
         ctx.exit(ExitCode.FAILED)
 
 
-async def _show_dashboard() -> None:
+async def _show_dashboard(watchdog: TerminalWatchdog) -> None:
     from tui_forward.cli.commands.dashboard import show_dashboard
     from tui_forward.cli.embedded_cluster import embedded_cluster
 
     click.echo("Starting the embedded cluster ...", err=True)
     async with embedded_cluster() as cluster:
-        await show_dashboard(cluster.kubeconfig, context=None, namespace="shop", temporary=True)
+        await show_dashboard(
+            watchdog, cluster.kubeconfig, context=None, namespace="shop", temporary=True
+        )

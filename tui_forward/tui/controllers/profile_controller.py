@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import Forward
 from tui_forward.profiles.plan import ApplyMode, forwards_of
 from tui_forward.session import Session
+from tui_forward.tui.controllers.editor import Editor
 from tui_forward.tui.controllers.forward_controller import ForwardController
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
@@ -32,6 +32,7 @@ class ProfileController:
         self, app: App[None], notifier: Notifier, session: Session, sampler: Sampler,
         forwards: ForwardController, paths: DashboardPaths,
     ) -> None:  # fmt: skip
+        self.editor = Editor(app)
         self._app = app
         self._notifier = notifier
         self._session = session
@@ -122,14 +123,11 @@ class ProfileController:
         self._sampler.request_sample()
 
     def _edit(self, path: Path) -> None:
-        """Open a profile in the user's editor, which takes over the terminal until it ends."""
+        """Open a profile in the user's editor."""
         from tui_forward.tui.controllers.profile_service import editor_command
 
         try:
-            command = editor_command(os.environ, path)
-            with self._app.suspend():
-                # Blocks the event loop, as there is no screen; the engine is another process.
-                subprocess.run(command, check=False)
+            self.editor.run(editor_command(os.environ, path))
         except SuspendNotSupported:
             self._notifier.warn(f"No editor can be opened here. Edit {path}.")
         except TuiForwardError as error:

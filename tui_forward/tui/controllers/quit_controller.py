@@ -32,6 +32,7 @@ class QuitController:
         policy: Callable[[], AskPolicy], *, can_keep_running: bool,
     ) -> None:  # fmt: skip
         self.farewell = ""  # message for the terminal after the screen is gone; may be empty
+        self.is_quitting = False  # the user has chosen, and the app is about to exit
         self._app = app
         self._session = session
         self._sampler = sampler
@@ -75,13 +76,17 @@ class QuitController:
     async def _stop_and_exit(self, choice: QuitChoice) -> None:
         """Stop forwards or let them run, then exit; to keep them, the engine must respond."""
         keep = choice is QuitChoice.KEEP_RUNNING
+        self.is_quitting = True
         try:
             async with session_timeout():
-                # First, so that no forward stays if one does not stop.
+                # First, so that no forward stays if one does not stop, or the dashboard is lost.
                 await self._session.set_keep_running(keep)
+                if not keep:
+                    await self._session.set_keep_running_if_lost(False)
                 forwards = (await self._session.snapshot()).forwards
         except TuiForwardError as error:
             if keep:
+                self.is_quitting = False
                 self._notifier.error(error)
                 return
         else:
