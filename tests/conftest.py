@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tui_forward import known_secrets
+
 # Tests with these markers need programs or rights that a developer's machine may lack, where they
 # are skipped. CI has all of them, so a skip is a failure there.
 MARKERS_OF_REQUIREMENTS = ("kubectl", "containerd", "netns")
@@ -64,6 +66,13 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Yield paths for the home folders of the tests of this worker."""
     folder = tmp_path_factory.mktemp("homes", numbered=False)
     return (folder / str(number) for number in itertools.count())
+
+
+@pytest.fixture(autouse=True)
+def no_known_secrets() -> Iterator[None]:
+    """Forget the secrets of a test, which may be words in the texts of another."""
+    yield
+    known_secrets.forget_all()
 
 
 @pytest.fixture(autouse=True)

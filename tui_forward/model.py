@@ -1,4 +1,4 @@
-"""Frozen, serializable structs that all layers share. No I/O, and no imports of the package.
+"""Frozen, serializable structs that all layers share. No I/O; imports `known_secrets` only.
 
 Everything that passes between a front end and the engine (see `session`) is one of these types, so
 each of them survives a round trip through JSON or MessagePack. Structs of large lists cannot be
@@ -11,8 +11,11 @@ are bytes; rates are bytes per second. "From the pod" is a download, "to the pod
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+from tui_forward.known_secrets import hide
 
 # Requested forwards -------------------------------------------------------------------
 
@@ -351,6 +354,16 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dialed_pod: str = ""  # pod that no tunnel could be opened to for this reason
     cause: Reason | None = None
     previous: Reason | None = None  # why the state before was left
+
+    def __post_init__(self) -> None:
+        """Hide secrets in texts from outside, before the reason can be shown or sent."""
+        for name in _TEXTS_FROM_OUTSIDE:
+            text = getattr(self, name)
+            if text and (hidden := hide(text)) != text:
+                msgspec.structs.force_setattr(self, name, hidden)
+
+
+_TEXTS_FROM_OUTSIDE: Final = ("detail", "text", "hint", "address", "proxy", "action", "process")
 
 
 # State of forwards and connections ----------------------------------------------------

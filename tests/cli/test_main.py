@@ -23,6 +23,7 @@ from tui_forward.cli.main import COMMANDS, LazyGroup, cli, main
 from tui_forward.common.logging_levels import TRACE
 from tui_forward.daemon import unix_socket
 from tui_forward.errors import ApiError, AuthError, ConfigError, TuiForwardError, UsageError
+from tui_forward.known_secrets import remember
 from tui_forward.model import ForwardSpec, ForwardState, TargetKind, TransportChoice
 from tui_forward.session import Session
 
@@ -237,7 +238,7 @@ def test_blocked_forward_fails_with_code_1(run: Run, session: FakeSession) -> No
 
 
 def test_bug_prints_an_error_and_a_traceback_only_on_request(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def bug(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
@@ -247,8 +248,25 @@ def test_bug_prints_an_error_and_a_traceback_only_on_request(
     assert result.code == ExitCode.FAILED
     assert "error: unexpected ZeroDivisionError: oops" in result.err
     monkeypatch.setenv("TUI_FORWARD_DEBUG", "1")
-    with pytest.raises(ZeroDivisionError):
+    assert main(["forward", "web", "80"]) == ExitCode.FAILED
+    shown = capfd.readouterr().err
+    assert "Traceback (most recent call last)" in shown
+    assert "ZeroDivisionError: oops" in shown
+
+
+def test_traceback_and_message_of_a_bug_show_no_secret(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("the server sent known-s3cr3t and password=s3cr3t")
+
+    remember("known-s3cr3t")
+    monkeypatch.setattr("tui_forward.cli.sessions.local_session", bug)
+    for debug in ("", "1"):
+        monkeypatch.setenv("TUI_FORWARD_DEBUG", debug)
         main(["forward", "web", "80"])
+        found = capfd.readouterr().err
+        assert "the server sent [redacted] and password=[redacted]" in found
 
 
 def python(*code_or_arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

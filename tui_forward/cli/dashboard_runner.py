@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # After this many crashes in a row, each so soon after the start, no other dashboard is opened.
 _MAX_CRASHES = 3
+_MAX_REPORT_LINE = 8000
 _EARLY_CRASH_S = 5.0
 _REQUEST_S = 5.0
 # The first frame waits this long for what the engine already has.
@@ -147,13 +148,14 @@ def write_crash_report(traceback: str) -> str:
     """Write a traceback to a file; return a sentence for the user that names the file."""
     from tui_forward.common import paths
     from tui_forward.common.private_files import ensure_private_dirs, open_private_file
+    from tui_forward.common.redaction import redact_lines
 
     path = paths.crash_report_file()
     try:
         ensure_private_dirs(path.parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         with os.fdopen(open_private_file(path, flags), "w", encoding="utf-8") as file:
-            file.write(traceback)
+            file.write(redact_lines(traceback, limit=_MAX_REPORT_LINE))
     except OSError as error:
         return f"The traceback could not be written to {path}: {error.strerror}"
     return f"Please report it with {path}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -197,12 +198,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.DONE if interrupted else ExitCode.FAILED
     except KeyboardInterrupt:
         return ExitCode.DONE
-    except Exception as error:  # users see a traceback only on request
+    except Exception as error:  # noqa: BLE001 - users see a traceback only on request
+        from tui_forward.common.redaction import redact, redact_lines
+
         if os.environ.get("TUI_FORWARD_DEBUG"):
-            raise
+            click.echo(redact_lines(traceback.format_exc(), limit=8000), err=True)
+            return ExitCode.FAILED
         print_error(
             TuiForwardError(
-                f"unexpected {type(error).__name__}: {error}",
+                f"unexpected {type(error).__name__}: {redact(str(error))}",
                 hint="this is a bug; set TUI_FORWARD_DEBUG=1 to see the traceback",
             )
         )

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from typing import Final
 
-from tui_forward.common.redaction import redact
+from tui_forward.common.redaction import redact_lines
 
 TRACE: Final = 5
 """Below `logging.DEBUG`: frames and requests, without secrets and without payload."""
@@ -38,8 +38,7 @@ class RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record, including its traceback."""
-        text = super().format(record)
-        return "\n".join(redact(line, limit=_MAX_LINE) for line in text.splitlines())
+        return redact_lines(super().format(record), limit=_MAX_LINE)
 
 
 def install_handler(handler: logging.Handler, level: int) -> None:

@@ -25,6 +25,7 @@ from tui_forward.common.child_process import (
     python_module_command,
     without_relative_python_path,
 )
+from tui_forward.common.redaction import redact
 from tui_forward.daemon import session_store, unix_socket
 from tui_forward.daemon.other_engines import running_socket
 from tui_forward.daemon.readiness import ReadyMessage
@@ -187,7 +188,7 @@ async def _start(command: list[str], environ: Mapping[str, str], deadline: float
         message = msgspec.json.decode(line, type=ReadyMessage)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = stderr.decode(errors="replace").strip()[-_MAX_STDERR:]
-        cause = text.splitlines()[-1] if text else "no error message"
+        cause = redact(text.splitlines()[-1]) if text else "no error message"
         if not line and time.monotonic() >= deadline:
             cause = f"not ready within {_READY_S:.0f} s"
         raise TransportError(

@@ -14,7 +14,7 @@ from pathlib import Path
 from tui_forward.common import paths
 from tui_forward.common.logging_levels import RedactingFormatter, install_handler
 from tui_forward.common.private_files import ensure_private_dirs, open_private_file
-from tui_forward.common.redaction import redact
+from tui_forward.common.redaction import redact, redact_lines
 from tui_forward.daemon.log_record import LogEntry, encode_entry
 
 _MAX_BYTES = 1024 * 1024
@@ -36,11 +36,7 @@ class JsonFormatter(logging.Formatter):
                 logger=record.name,
                 message=redact(record.getMessage(), limit=_MAX_LINE),
                 process=record.process or 0,
-                exception="\n".join(
-                    # `redact` strips the indentation, which a traceback needs to be readable.
-                    line[: len(line) - len(line.lstrip())] + redact(line, limit=_MAX_LINE)
-                    for line in traceback.splitlines()
-                ),
+                exception=redact_lines(traceback, limit=_MAX_LINE),
             )
         )
 

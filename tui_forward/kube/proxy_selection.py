@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 
+from tui_forward.common.redaction import url_password
+from tui_forward.known_secrets import remember
 from tui_forward.transport.proxy_address import ProxyAddress, parse_proxy_url
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -30,6 +32,7 @@ def select_proxy(
     no_proxy = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
     if not value or _is_bypassed(host, port, no_proxy):
         return None
+    remember(url_password(value))
     # As in Go, a bare "proxy:3128" means http.
     return parse_proxy_url(value if "://" in value else f"http://{value}", variable)
 

@@ -3,17 +3,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import os
+import re
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 
 from tests.kube.certificates import Authority
 from tests.support.waiting import until
-from tui_forward.errors import AuthError, ConfigError
+from tui_forward.common.logging_levels import TRACE, RedactingFormatter
+from tui_forward.daemon.log import JsonFormatter
+from tui_forward.errors import AuthError, ConfigError, TransportError
 from tui_forward.kube.auth.exec_plugin import ExecPlugin
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
 
@@ -139,10 +145,11 @@ async def test_plugin_has_its_environment_but_no_terminal(plugins: PluginFactory
     [
         ("sys.exit(3)", "exit code 3"),
         ("print('no json')", "did not print an ExecCredential"),
-        ("print('{}')", "instead of"),
+        ("print('{}')", "printed no ExecCredential of"),
         ("answer()", "neither a token nor a client certificate"),
         ("answer(clientCertificateData='c')", "without its key"),
-        ("info['apiVersion'] = 'v9'; answer()", '"v9"'),
+        ("info['apiVersion'] = 'v9'; answer()", "printed no ExecCredential of"),
+        (f"info['apiVersion'] = {BETA!r}; answer()", f"of {BETA} instead of {V1}"),
         ("print(json.dumps({**info, 'spec': {}}))", "neither"),
         ("print('x' * 3_000_000)", "far more than credentials"),
         ("answer(token=['" + SECRET + "'])", "did not print an ExecCredential"),
@@ -164,6 +171,75 @@ async def test_stderr_is_shown_without_secrets(plugins: PluginFactory) -> None:
         await token(plugins.plugin(body, env=(("PW", "pass-phrase"),)))
     assert SECRET not in str(caught.value)
     assert "pass-phrase" not in str(caught.value)
+
+
+@pytest.mark.parametrize("code", [0, 1])
+@pytest.mark.parametrize(
+    "output",
+    [
+        SECRET,
+        f"token: {SECRET}",
+        f'{{"kind": "{SECRET}"}}',
+        f'{{"kind": "{SECRET}", "apiVersion": "{V1}", "status": {{"token": "x"}}}}',
+        f'{{"kind": "ExecCredential", "apiVersion": "{SECRET}", "status": {{"token": "x"}}}}',
+        f'{{"kind": "ExecCredential", "apiVersion": "{V1}", "status": "{SECRET}"}}',
+        f'{{"kind": "ExecCredential", "apiVersion": "{V1}", "status": {{"token": ["{SECRET}"]}}}}',
+        f'{{"kind": "ExecCredential", "apiVersion": "{V1}", "{SECRET}": 1}}',
+        f'{{"kind": "ExecCredential", "apiVersion": "{V1}", "status": {{"token": "{SECRET}',
+        f'{{"apiVersion": "{V1}", "status": {{"clientKeyData": "{SECRET}"}}}}',
+    ],
+)
+async def test_output_of_a_plugin_is_never_quoted(
+    plugins: PluginFactory, caplog: pytest.LogCaptureFixture, output: str, code: int
+) -> None:
+    """Whatever it prints on stdout, even if it repeats it on stderr."""
+    caplog.set_level(TRACE)
+    body = f"print({output!r}); sys.stderr.write({output!r}); sys.exit({code})"
+    with pytest.raises(AuthError) as caught:
+        await token(plugins.plugin(body, install_hint="Ask Bob"))
+    error = caught.value
+    shown = [str(error), error.hint, repr(error.reason), caplog.text]
+    shown += traceback.format_exception(error)
+    assert not [text for text in shown if SECRET in text]
+
+
+@pytest.mark.parametrize(
+    ("args", "secret"),
+    [
+        (["-p", "hunter2"], "hunter2"),
+        (["-t", "abc"], "abc"),
+        (["--token=q"], "q"),
+        (["--token", "q7"], "q7"),
+        (["--client-secret", "short"], "short"),
+        (["--api-key=k1"], "k1"),
+        (["https://me:pw1@idp/token"], "pw1"),
+        (["--proxy", "http://me:pw1@proxy:1"], "pw1"),
+    ],
+)
+async def test_short_arguments_are_redacted(
+    plugins: PluginFactory, args: list[str], secret: str
+) -> None:
+    body = "sys.exit('failed with ' + ' '.join(sys.argv[1:]) + ' and ' + sys.argv[-1] + ' here')"
+    plugin = plugins.plugin(body)
+    plugin = plugins.plugin(body, args=(*plugin._entry.args, *args))
+    with pytest.raises(AuthError, match="failed with") as caught:
+        await token(plugin)
+    assert secret not in re.findall(r"\w+", str(caught.value))
+    assert "here" in str(caught.value)
+
+
+async def test_credentials_are_hidden_wherever_they_appear(
+    plugins: PluginFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    await token(plugins.plugin(f"answer(token='{SECRET}')"))
+    encoded = base64.b64encode(SECRET.encode()).decode()
+    for text in (SECRET, f"a {SECRET}", encoded, f"Basic {encoded}", SECRET[:-3]):
+        record = logging.LogRecord("x", logging.INFO, "f", 1, "got %s", (text,), None)
+        assert text not in RedactingFormatter().format(record)
+        assert text not in JsonFormatter().format(record)
+    for error in (TransportError(f"it sent {SECRET}"), TransportError("x", hint=f"not {SECRET}")):
+        assert SECRET not in f"{error} {error.hint} {error.reason!r} {error!r}"
+        assert SECRET.encode() not in msgspec.json.encode(error.reason)
 
 
 async def test_missing_plugin_has_the_install_hint(plugins: PluginFactory) -> None:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from tui_forward.common.bounded_file import read_bounded
 from tui_forward.errors import AuthError, ConfigError
+from tui_forward.known_secrets import remember
 from tui_forward.kube.kubeconfig.loader import ResolvedContext, UserEntry
 from tui_forward.kube.kubeconfig.source import Signature, file_signatures
 
@@ -38,6 +39,11 @@ class Credentials:
     # Value of the `Authorization` header, or empty.
     authorization: str = field(default="", repr=False)
     certificate: ClientCertificate | None = None
+
+    def __post_init__(self) -> None:
+        """Hide them in every text from now on."""
+        key = self.certificate.key.decode("ascii", "replace") if self.certificate else ""
+        remember(self.authorization.partition(" ")[2], key)
 
 
 class CredentialProvider(Protocol):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui_forward.common.redaction import redact
+from tui_forward.common.redaction import redact, secret_arguments
 from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.auth.command_runner import run_command
 from tui_forward.kube.auth.credentials import ClientCertificate, Credentials, load_pem
@@ -26,6 +27,7 @@ from tui_forward.kube.timestamps import parse_rfc3339
 from tui_forward.model import ReasonCode
 
 _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+_KNOWN_VERSIONS = (*_VERSIONS, "client.authentication.k8s.io/v1alpha1")
 # Time for requests to an identity provider; a plugin has no terminal to prompt on.
 TIMEOUT_S = 60.0
 _MAX_OUTPUT_BYTES = 1024 * 1024
@@ -46,6 +48,8 @@ class _ExecCredential(msgspec.Struct, rename="camel"):
     status: _Status | None = None
 
 
+# A token or a part of a key.
+_LONG_WORD = re.compile(r"[^\s\"',:{}\[\]]{16,}")
 _DECODER = msgspec.json.Decoder(_ExecCredential)
 
 
@@ -72,7 +76,7 @@ class ExecPlugin:
 
     @property
     def _name(self) -> str:
-        return self._entry.command.replace("\\", "/").rpartition("/")[2]
+        return redact(self._entry.command.replace("\\", "/").rpartition("/")[2], limit=80)
 
     async def credentials(self, *, refresh: bool) -> Credentials:
         """Return cached credentials, or run the plugin."""
@@ -154,7 +158,7 @@ class ExecPlugin:
             hint=self._hint("Check `command` in the kubeconfig"),
         )
         if finished.code != 0:
-            message = redact(finished.stderr, self._secrets())
+            message = redact(finished.stderr, self._secrets(finished.output))
             raise AuthError(
                 f'the exec plugin "{self._name}" failed with exit code {finished.code}'
                 + (f": {message}" if message else ""),
@@ -163,11 +167,12 @@ class ExecPlugin:
             )
         return finished.output
 
-    def _secrets(self) -> list[str]:
+    def _secrets(self, output: bytes) -> list[str]:
+        """Return what must not be shown of its error messages."""
         values = [value for _, value in self._entry.env]
-        values += [argument for argument in self._entry.args if len(argument) > 20]
-        if self._credentials is not None:
-            values.append(self._credentials.authorization.removeprefix("Bearer "))
+        values += secret_arguments(self._entry.args)
+        # Its output may be credentials, complete or not.
+        values += _LONG_WORD.findall(output.decode("utf-8", "replace"))
         return values
 
     def _parse(self, output: bytes) -> _Status:
@@ -186,10 +191,12 @@ class ExecPlugin:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise invalid("did not print an ExecCredential") from None
         if credential.kind != "ExecCredential" or credential.api_version != self._entry.api_version:
-            raise invalid(
-                f'printed kind "{redact(credential.kind)}" of apiVersion '
-                f'"{redact(credential.api_version)}" instead of {self._entry.api_version}'
-            )
+            # Only what is known to be no secret is named.
+            if credential.kind == "ExecCredential" and credential.api_version in _KNOWN_VERSIONS:
+                other = f"an ExecCredential of {credential.api_version} instead of"
+            else:
+                other = "no ExecCredential of"
+            raise invalid(f"printed {other} {self._entry.api_version}")
         status = credential.status
         if status is None or not (status.token or status.client_certificate_data):
             raise invalid("printed neither a token nor a client certificate")

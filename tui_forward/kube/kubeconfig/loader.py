@@ -12,11 +12,13 @@ errors name neither file nor line.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tui_forward.common.redaction import is_secret_name, secret_option_values, url_password
 from tui_forward.errors import ConfigError
+from tui_forward.known_secrets import remember
 from tui_forward.kube.kubeconfig.schema import (
     NamedCluster,
     NamedUser,
@@ -229,9 +231,23 @@ def load_merged(paths: tuple[Path, ...]) -> Kubeconfig:
         for user in parsed.users or ():
             if user.name not in users:
                 users[user.name] = _user(user, path)
+    remember(*_secrets(clusters.values(), users.values()))
     return Kubeconfig(
         paths=paths, current_context=current, contexts=contexts, clusters=clusters, users=users
     )
+
+
+def _secrets(clusters: Iterable[ClusterEntry], users: Iterable[UserEntry]) -> Iterator[str]:
+    """Yield every value that must not be shown."""
+    for cluster in clusters:
+        yield url_password(cluster.proxy_url)
+    for user in users:
+        yield from (user.token, user.password, user.key_data)
+        if user.auth_provider is not None:
+            yield from (value for key, value in user.auth_provider.config if is_secret_name(key))
+        if user.exec is not None:
+            yield from (value for name, value in user.exec.env if is_secret_name(name))
+            yield from secret_option_values(user.exec.args)
 
 
 def _resolve_path(path: Path, value: str | None) -> str:
