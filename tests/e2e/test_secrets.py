@@ -54,7 +54,16 @@ forwards:
   by-certificate: {namespace: shop, target: svc/echo, port: echo, local: any}
   by-token: {context: admin-token, namespace: shop, target: svc/echo, port: echo, local: any}
   refused: {context: refused, namespace: shop, target: svc/echo, port: echo, local: any}
+  by-plugin: {context: plugin, namespace: shop, target: svc/echo, port: echo, local: any}
 """
+LEAK = "leaked-t0ken-of-a-plugin"
+ENTRY = {
+    "apiVersion": "client.authentication.k8s.io/v1",
+    "interactiveMode": "Never",
+    "command": "/bin/sh",
+    "args": ["-c", f"echo {LEAK}-1; echo '{LEAK}-1' $0 $1 $PW >&2; exit 3", "-p", f"{LEAK}-2", "x"],
+    "env": [{"name": "PW", "value": f"{LEAK}-3"}],
+}
 
 
 def test_secrets_are_not_disclosed(
@@ -65,19 +74,24 @@ def test_secrets_are_not_disclosed(
     config["users"].append({"name": "refused", "user": {"token": "an-unknown-token-0123"}})
     context = {"cluster": cluster, "user": "refused", "namespace": "shop"}
     config["contexts"].append({"name": "refused", "context": context})
+    config["users"].append({"name": "plugin", "user": {"exec": ENTRY}})
+    context = {**context, "user": "plugin"}
+    config["contexts"].append({"name": "plugin", "context": context})
     kubeconfig = shell.home / "kubeconfig"
     kubeconfig.write_text(yaml.safe_dump(config, width=100_000))
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     (shell.profiles / "shop.yaml").write_text(PROFILE)
     hidden = {secret.encode() for secret in secrets(kubeconfig.read_text())}
     assert len(hidden) > 2, "a key and several tokens"
+    hidden.add(LEAK.encode())
 
     done = shell("up", "shop", "--timeout", "3s", code=1)
     output = done.stdout + done.stderr
     for name, port in shell.ports().items():
-        if name != "refused":
+        if name not in ("refused", "by-plugin"):
             assert exchange(port, b"hello", answer=5) == b"hello"
     assert shell.listed()["refused"]["state"] == "blocked"
+    assert "failed with exit code 3" in str(shell.listed()["by-plugin"]["reason"])
     for words in (("status", "--json"), ("status",), ("ls", "--json"), ("metrics",), ("config",)):
         done = shell(*words)
         output += done.stdout + done.stderr

@@ -20,7 +20,7 @@ from tui_forward.kube import PODS, ClusterClient
 from tui_forward.kube.api import limits, pager, rest_client
 
 # The bounds in this process, to keep the tests short.
-SMALL_BYTES = 64 * 2**20
+SMALL_BYTES = 16 * 2**20
 
 
 def peak_mib() -> int:
@@ -93,7 +93,11 @@ async def main(port: int, scenarios: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    bounds: dict[str, object] = {"MAX_LIST_BYTES": SMALL_BYTES, "MAX_LIST_OBJECTS": 20_000}
+    bounds: dict[str, object] = {
+        "MAX_LIST_BYTES": SMALL_BYTES,
+        "MAX_DECODED_BYTES": SMALL_BYTES,
+        "MAX_LIST_OBJECTS": 5_000,
+    }
     for bound, value in bounds.items():
         setattr(limits, bound, value)
     setattr(pager, "MAX_UNDECODED_BYTES", SMALL_BYTES // 2)  # noqa: B010 - a Final to mypy

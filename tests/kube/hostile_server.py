@@ -98,11 +98,11 @@ def scenario(path: str) -> Response:
     if name == "blanks":
         return endless(LIST, b" " * _BLOCK)
     if name == "elements":  # 3 bytes that become an object of several hundred
-        many = itertools.repeat(b"{}," * 20_000, 500)
+        many = itertools.repeat(b"{}," * 20_000, 100)
         return _OK + b"\r\n", itertools.chain([LIST], many, [b"{}]}"])
     if name == "labels":  # 8 bytes that become two strings
         start, end = LIST + b'{"metadata":{"labels":{', b'"a":"b"}}}]}'
-        many = itertools.repeat(b'"a":"b",' * 8_000, 400)
+        many = itertools.repeat(b'"a":"b",' * 8_000, 100)
         return _OK + b"\r\n", itertools.chain([start], many, [end])
     if name == "objects":
         head = _OK + b"\r\n"

@@ -92,8 +92,14 @@ def secret_arguments(arguments: Sequence[str]) -> list[str]:
         *secret_option_values(arguments),
         *(value for name, value in pairs if name in _SHORT_OPTIONS),
         *(one.partition("=")[2] or one for one in arguments if len(one) > 20),
-        *(one for one in arguments if len(one) > 20),
+        *(one for one in arguments if len(one) > 20 or _is_opaque(one)),
     ]
+
+
+def _is_opaque(argument: str) -> bool:
+    """Return whether this is no option, path or word: letters and digits without a blank."""
+    has_both = re.search(r"[A-Za-z]", argument) and re.search(r"\d", argument)
+    return len(argument) >= 8 and bool(has_both) and re.search(r"^[-/]|\s", argument) is None
 
 
 def _user_info(url: str) -> list[str]:
@@ -113,7 +119,8 @@ def redact(text: str, secrets: Iterable[str] = (), *, limit: int = 400) -> str:
     `secrets` are hidden in addition to those that the process remembers. The end of the text, which
     has the error, is kept.
     """
-    text = hide_at_ends(hide(text[-_MAX_INPUT:]))
+    # Known secrets may have several lines; patterns see one line.
+    text = hide_at_ends(one_line(hide(text[-_MAX_INPUT:])))
     for secret in sorted({one for one in secrets if one}, key=len, reverse=True):
         text = hide_one(text, secret)
     for pattern in _PATTERNS:
@@ -122,7 +129,6 @@ def redact(text: str, secrets: Iterable[str] = (), *, limit: int = 400) -> str:
     text = _ASSIGNED.sub(_hide_value, text)
     text = _OPTION.sub(_hide_value, text)
     text = _RUN.sub(_hide_opaque, text)
-    text = one_line(text)
     return text if len(text) <= limit else "…" + text[-limit + 1 :]
 
 

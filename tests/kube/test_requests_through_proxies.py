@@ -1,0 +1,90 @@
+"""Every request and every tunnel goes through the proxy: only there the server has a name."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kube.api_server import serving
+from tests.kube.certificates import Authority, server_context
+from tests.kube.kubeconfigs import kubeconfig, write
+from tests.kube.objects import pod
+from tests.kube.proxy_servers import ConnectProxy, Proxy, SocksProxy, running
+from tui_forward.kube import PODS, ClusterClient, KubeconfigSource
+from tui_forward.transport import connect
+
+HOST = "api.inside.invalid"
+
+
+async def first(items: Any) -> Any:
+    async with aclosing(items):
+        return await anext(items)
+
+
+async def dial_tunnel(cluster: ClusterClient) -> None:
+    stream = await connect(await cluster.endpoint(), timeout_s=10)
+    stream.abort()
+
+
+REQUESTS: dict[str, Callable[[ClusterClient], Any]] = {
+    "list": lambda cluster: first(cluster.list_pages(PODS)),
+    "get": lambda cluster: cluster.get(PODS, "shop", "web"),
+    "watch": lambda cluster: first(cluster.watch(PODS, "shop", resource_version="1")),
+    "log": lambda cluster: cluster.pod_log("shop", "web", lines=1, max_bytes=1000),
+    "health": lambda cluster: cluster.health(),
+    "tunnel": dial_tunnel,
+}
+
+
+@pytest.mark.parametrize("request_of", REQUESTS.values(), ids=list(REQUESTS))
+@pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])
+@pytest.mark.parametrize("source", ["kubeconfig", "environment"])
+async def test_every_request_uses_the_proxy(
+    config_path: Path,
+    tmp_path: Path,
+    authority: Authority,
+    request_of: Callable[[ClusterClient], Any],
+    kind: type[Proxy],
+    source: str,
+) -> None:
+    tls = server_context(authority.issue("api", names=(HOST,)), tmp_path)
+    async with serving(tls=tls) as api, running(proxy := kind(api.port)):
+        api.put("pods", pod("web"))
+        cluster_entry = {"certificate-authority-data": base64.b64encode(authority.pem).decode()}
+        environ = {}
+        if source == "kubeconfig":
+            cluster_entry["proxy-url"] = proxy.url
+        else:
+            environ["HTTPS_PROXY"] = proxy.url
+        content = kubeconfig(f"https://{HOST}:6443", cluster=cluster_entry)
+        path = write(config_path, content)
+        cluster = ClusterClient(KubeconfigSource(path, environ=environ))
+        await request_of(cluster)
+        assert set(proxy.asked) == {f"{HOST}:6443"}
+        await cluster.close()
+
+
+def test_nothing_else_opens_connections_to_servers() -> None:
+    """`transport` is the only place that connects, resolves names and knows proxies."""
+    package = Path(__file__).parents[2] / "tui_forward"
+    pattern = re.compile(
+        r"open_connection\(|create_connection\(|urllib\.request|http\.client|import requests"
+        r"|ClientSession\(|TCPConnector|getaddrinfo\("
+    )
+    allowed = {
+        "kube/http_connector.py",  # on the connections of `transport`
+        "cli/demo/traffic.py",  # to the forwards of the demo
+    }
+    found = {
+        str(path.relative_to(package))
+        for folder in ("kube", "catalog", "engine", "session", "profiles", "daemon", "cli")
+        for path in (package / folder).rglob("*.py")
+        if pattern.search(path.read_text())
+    }
+    assert found - allowed == set()
