@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Generic
 
+from tui_forward.common.retry_pacer import RetryPacer
 from tui_forward.common.tasks import spawn_restarting
 from tui_forward.errors import (
     ApiError,
@@ -40,6 +41,8 @@ _CREDENTIALS_RETRY_S = 20.0
 # Where watch is forbidden or not supported.
 _POLL_S = 2.0
 _POLL_LARGE_S = 10.0
+# Longest pause that a server can ask for (`Retry-After`).
+_MAX_RETRY_AFTER_S = 60.0
 # RBAC rules may change.
 _FORBIDDEN_RETRY_S = 60.0
 # A list that is larger than is accepted will hardly have shrunk.
@@ -134,6 +137,7 @@ class Reflector(Generic[Item]):
                             hint="This is a bug in tui-forward; it is retried",
                         )
                     )
+                    self._failures += 1
                     await asyncio.sleep(self._delay())
         finally:
             self._following = None
@@ -142,7 +146,10 @@ class Reflector(Generic[Item]):
                 await asyncio.wait({following})
 
     async def _follow(self) -> None:
+        pacer = RetryPacer(first_s=_FIRST_DELAY_S, longest_s=_LONGEST_DELAY_S)
         while True:
+            # Whatever the server does: end each watch at once, forget each version, say nothing.
+            await pacer.next_turn()
             revision = None
             try:
                 revision = self._cluster.credentials_revision()
@@ -184,7 +191,8 @@ class Reflector(Generic[Item]):
             await asyncio.sleep(self._jittered(_FORBIDDEN_RETRY_S))
             self._can_list = True
         else:
-            await asyncio.sleep(self._delay())
+            asked_s = min(error.retry_after_s or 0.0, _MAX_RETRY_AFTER_S)
+            await asyncio.sleep(max(asked_s, self._delay()))
 
     # Requests --------------------------------------------------------------------------
 
