@@ -478,6 +478,7 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     round_trip_s: float | None = None  # latest PING through the whole path
     queued: int = 0  # connections that wait for a tunnel
     counters: Counters = Counters()
+    insecure: bool = False  # the certificate of the API server is not verified
     last_event: str = ""  # latest timeline text about a failure
     # The worst first. A ready forward with warnings is amber, and `code` is that of the first.
     warnings: tuple[ForwardWarning, ...] = ()
@@ -693,6 +694,7 @@ class ApiHealth(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     hint: str = ""
     blocked_by: BlockedBy | None = None
+    insecure: bool = False  # the server's certificate is not verified
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -702,6 +704,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str
     namespace: str = "default"
     current: bool = False
+    insecure: bool = False  # the server's certificate is not verified
 
 
 class CatalogScope(msgspec.Struct, frozen=True):

@@ -335,7 +335,7 @@ async def test_permission_granted_later(setup: Setup, monkeypatch: pytest.Monkey
     monkeypatch.setattr(reflector, "_FORBIDDEN_RETRY_S", 0.05)
     setup.server.denied = {("*", "pods")}
     setup.server.put("pods", pod("web-1"))
-    watch = setup.watch(TargetKind.POD, "web-1")
+    watch = setup.watch(TargetKind.POD, "web-1", "http")
     await reason(watch, "not allowed to get pods")
     setup.server.denied = set()
     await pod_named(watch, "web-1")
@@ -589,3 +589,15 @@ async def test_change_arrives_within_milliseconds(setup: Setup) -> None:
         took.append(time.perf_counter() - began)
     # Over HTTP from a server in this same event loop; the median leaves out other processes.
     assert sorted(took)[20] < 0.02
+
+
+async def test_pod_that_may_not_be_read_is_used_by_its_name(setup: Setup) -> None:
+    setup.server.denied = {("*", "pods")}
+    found = await resolution(
+        setup.watch(TargetKind.POD, "web-1", "80"), lambda one: isinstance(one, Resolved)
+    )
+    assert isinstance(found, Resolved)
+    assert (found.pod.namespace, found.pod.name, found.port) == ("shop", "web-1", 80)
+    named = await reason(setup.watch(TargetKind.POD, "web-1", "http"), "not allowed")
+    assert named.reason.code is ReasonCode.RBAC_FORBIDDEN
+    assert "get pods" in reason_text(named.reason)

@@ -18,6 +18,7 @@ from tui_forward.model import (
     EventKind,
     ForwardSpec,
     ForwardState,
+    ReasonCode,
     Target,
     TargetKind,
 )
@@ -159,13 +160,51 @@ async def test_new_address_is_printed_again(lines: Lines) -> None:
     await task
 
 
-async def test_unreachable_server_fails_the_command_only_before_ready(lines: Lines) -> None:
+@pytest.mark.parametrize(
+    "code",
+    [
+        ReasonCode.NETWORK_REFUSED,
+        ReasonCode.NETWORK_TIMEOUT,
+        ReasonCode.NETWORK_TLS_TIMEOUT,
+        ReasonCode.NETWORK_UNREACHABLE,
+        ReasonCode.API_STARTING,
+        ReasonCode.API_THROTTLED,
+        ReasonCode.API_GATEWAY,
+    ],
+)
+async def test_server_that_does_not_answer_yet_is_waited_for(
+    lines: Lines, code: ReasonCode
+) -> None:
+    session = FakeSession()
+    session.health = (ApiHealth(context="here", ok=False, code=code, error="no answer"),)
+    task, stop = await started(session, lines, spec())
+    await until(lambda: session.forwards)
+    session.change("f1", ForwardState.WAITING, "no answer")
+    await lines.until("err waiting: no answer")
+    assert not task.done()
+    stop.set()
+    await task
+
+
+@pytest.mark.parametrize(
+    ("code", "blocked_by"),
+    [
+        (ReasonCode.NETWORK_CERTIFICATE, None),
+        (ReasonCode.NETWORK_NOT_TLS, None),
+        (ReasonCode.NETWORK_DNS, None),
+        (ReasonCode.AUTH_TOKEN_EXPIRED, BlockedBy.CREDENTIALS),
+        (ReasonCode.CONFIG_INVALID, BlockedBy.CONFIG),
+    ],
+)
+async def test_wrong_server_fails_the_command_only_before_ready(
+    lines: Lines, code: ReasonCode, blocked_by: BlockedBy | None
+) -> None:
     session = FakeSession()
     task, _ = await started(session, lines, spec())
     session.health = (
-        ApiHealth(context="here", ok=False, error="no route to 10.0.0.1", hint="is the VPN up?"),
+        ApiHealth(context="here", ok=False, code=code, error="it is wrong", blocked_by=blocked_by),
     )
-    with pytest.raises(TuiForwardError, match="no route"):
+    with pytest.raises(TuiForwardError, match="it is wrong"):
         await task
 
     session = FakeSession(ready_at())
@@ -184,6 +223,27 @@ async def test_unexpected_local_port_is_noted(lines: Lines) -> None:
     task, stop = await started(session, lines, spec("8080", None))
     await lines.until("out Forwarding from 127.0.0.1:8081 -> 80")
     assert "err note:  local port 8080 is in use, listening on 8081 instead" in lines.lines
+    stop.set()
+    await task
+
+
+async def test_unverified_certificate_is_noted_once(lines: Lines) -> None:
+    def make_ready(session: FakeSession, forward_id: str) -> None:
+        session.update(forward_id, insecure=True)
+        session.make_ready(forward_id)
+
+    session = FakeSession(make_ready)
+    task, stop = await started(session, lines, spec())
+    context = spec().target.context
+    note = (
+        f"err note:  the certificate of the API server of {context} is not verified "
+        "(insecure-skip-tls-verify)"
+    )
+    await lines.until(note)
+    session.update("f1", remote_port=8000)
+    session.change("f1", ForwardState.READY, "again")
+    await lines.until("out Forwarding from 127.0.0.1:8080 -> 8000")
+    assert lines.lines.count(note) == 1
     stop.set()
     await task
 

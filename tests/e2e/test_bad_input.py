@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.processes import PROGRAM, free_port, http_get, program
+from tests.e2e.processes import PROGRAM, http_get, program
 from tests.support.cluster_process import ClusterProcess
 
 Config = dict[str, list[dict[str, dict[str, object]]]]
@@ -84,15 +84,6 @@ def test_unknown_context(cluster: ClusterProcess) -> None:
     )
     assert '"nowhere"' in outcome.error
     assert "admin" in outcome.hint or "minicluster" in outcome.hint
-
-
-def test_unreachable_server(cluster: ClusterProcess, tmp_path: Path) -> None:
-    port = free_port()
-    path = write_changed_kubeconfig(
-        cluster, tmp_path / "config",
-        lambda c: [x["cluster"].update(server=f"https://127.0.0.1:{port}") for x in c["clusters"]],
-    )  # fmt: skip
-    assert f"127.0.0.1:{port}" in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
 def test_unresolvable_server_name(cluster: ClusterProcess, tmp_path: Path) -> None:

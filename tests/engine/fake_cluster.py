@@ -306,6 +306,7 @@ class FakeAccess:
         self._tokens = list(tokens)
         self.refreshes = 0
         self.context = "test"
+        self.insecure = False
         self.pod_answers = False
 
     async def endpoint(self) -> Endpoint:

@@ -110,6 +110,7 @@ class FakeWatch:
 class FakeAccess:
     def __init__(self, context: str) -> None:
         self.context = context
+        self.insecure = False
 
     async def endpoint(self) -> Endpoint:
         raise TransportError("there is no API server")

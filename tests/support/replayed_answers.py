@@ -97,6 +97,7 @@ class RecordedAccess:
         self._server = server
         self._outage = OutageClock()
         self.context = "recorded"
+        self.insecure = False
         self.refreshes = 0
 
     async def endpoint(self) -> Endpoint:

@@ -314,7 +314,7 @@ class CatalogTargetWatch:
             self._origin = pod
             self._follow_owner(pod)
         elif not source.synced:
-            return Unresolved(reason=source.error.reason) if source.error is not None else None
+            return self._resolve_unread(source.error) if source.error is not None else None
         siblings: list[Pod] = []
         if self._pods is not None and self._origin is not None:
             siblings = [s for s in self._pods if is_replacement_of(s, self._origin)]
@@ -330,6 +330,18 @@ class CatalogTargetWatch:
             # Without permission to list the siblings the replacement is unknown.
             source = self._pods
         return self._current_or_unresolved_error(resolution, source)
+
+    def _resolve_unread(self, error: TuiForwardError) -> Resolution:
+        """Resolve a pod that the user may not read, but perhaps forward to.
+
+        Its name and a port number are all that an upgrade needs; whether the pod exists and
+        whether pods/portforward is allowed, the upgrade tells.
+        """
+        target = self._target
+        if error.code is not ReasonCode.RBAC_FORBIDDEN or not target.port.isdecimal():
+            return Unresolved(reason=error.reason)
+        ref = PodRef(namespace=target.namespace, name=target.name, uid=f"name {target.name}")
+        return Resolved(pod=ref, port=int(target.port))
 
     def _by_name(self) -> Pod | None:
         """Return the pod that the target names.

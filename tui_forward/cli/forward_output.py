@@ -19,6 +19,7 @@ from tui_forward.model import Forward, ForwardState
 
 _MAX_WIDTH = 48
 _AMBER = "33"
+_INSECURE = " (TLS not verified)"
 _HEADER = ("ID", "NAME", "LOCAL", "TARGET", "STATE", "CONNS", "RATE", "AGE")
 _STATE = _HEADER.index("STATE")
 
@@ -31,6 +32,7 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
         "profile": spec.profile,
         "name": spec.name,
         "context": spec.target.context,
+        "insecure": forward.insecure,
         "target": str(spec.target),
         "state": "paused" if forward.paused else forward.state.value,
         "code": forward.code.value,
@@ -68,7 +70,7 @@ def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
             one.id,
             one.spec.name or "-",
             str(one.listening[0]) if one.listening else "-",
-            f"{one.spec.target.context}/{one.spec.target}",
+            f"{one.spec.target.context}{_INSECURE if one.insecure else ''}/{one.spec.target}",
             "paused" if one.paused else one.state.value,
             str(one.counters.connections_open),
             format_rate(one.counters.rate_from_pod + one.counters.rate_to_pod) or "-",

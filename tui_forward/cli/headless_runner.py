@@ -1,7 +1,8 @@
 """Forwards without a dashboard: start them, print their events, stop them on a signal.
 
-A forward that cannot become ready is an error of the command. One that was ready once stays
-active whatever happens later: it waits, reconnects, or reports what it needs from the user.
+A forward that cannot become ready until someone changes something is an error of the command. An
+API server that does not answer is waited for. A forward that was ready once stays active whatever
+happens later: it waits, reconnects, or reports what it needs from the user.
 """
 
 from __future__ import annotations
@@ -20,12 +21,32 @@ from tui_forward.model import (
     ForwardSpec,
     ForwardState,
     LocalAddress,
+    ReasonCode,
 )
 from tui_forward.session import Session
 from tui_forward.session.batch import run_batch
 
 # Interval of health checks while a forward was never ready.
 _HEALTH_S = 0.2
+# Faults of a connection to an API server that time does not cure.
+_WRONG_SERVER = frozenset(
+    {
+        ReasonCode.API_REDIRECTED,
+        ReasonCode.API_UNKNOWN_PATH,
+        ReasonCode.NETWORK_CERTIFICATE,
+        ReasonCode.NETWORK_CERTIFICATE_EXPIRED,
+        ReasonCode.NETWORK_CERTIFICATE_NAME,
+        ReasonCode.NETWORK_CERTIFICATE_NOT_YET_VALID,
+        ReasonCode.NETWORK_CLIENT_CERTIFICATE,
+        ReasonCode.NETWORK_DNS,
+        ReasonCode.NETWORK_NOT_HTTP,
+        ReasonCode.NETWORK_NOT_TLS,
+        ReasonCode.NETWORK_PROTOCOL,
+        ReasonCode.NETWORK_PROXY_AUTH,
+        ReasonCode.NETWORK_PROXY_NOT_HTTP,
+        ReasonCode.NETWORK_PROXY_REFUSED,
+    }
+)
 # How long to wait for the last events of forwards.
 _STOP_S = 2.0
 
@@ -44,6 +65,7 @@ class HeadlessRunner:
         self._active: dict[str, ForwardSpec] = {}
         self._announced: dict[str, tuple[tuple[LocalAddress, ...], int | None]] = {}
         self._event_seen = asyncio.Event()
+        self._insecure: set[str] = set()  # contexts that a note was printed for
 
     async def run(self, specs: Sequence[ForwardSpec], stop: asyncio.Event) -> None:
         """Start `specs`; return once `stop` is set and all of them are stopped."""
@@ -101,6 +123,7 @@ class HeadlessRunner:
                 and self._announced.get(forward_id) != addresses
             ):
                 self._note_other_port(forward)
+                self._note_insecure(forward)
                 self._announced[forward_id] = addresses
                 self._printer.ready(forward)
         self._pending.pop(forward_id, None)
@@ -121,10 +144,21 @@ class HeadlessRunner:
                 f"choose a local port with LOCAL:{remote}",
             )
 
-    async def _watch_start(self) -> None:
-        """Raise on API server errors until every forward was ready once.
+    def _note_insecure(self, forward: Forward) -> None:
+        """Print a note, once per context, if the API server's certificate is not verified."""
+        context = forward.spec.target.context
+        if forward.insecure and context not in self._insecure:
+            self._insecure.add(context)
+            self._printer.note(
+                f"the certificate of the API server of {context} is not verified "
+                "(insecure-skip-tls-verify)",
+                "set certificate-authority in the kubeconfig instead",
+            )
 
-        Afterwards the same errors are outages, which forwards survive.
+    async def _watch_start(self) -> None:
+        """Raise on what only the user can change until every forward was ready once.
+
+        Outages are waited for, as they are later; the events print them.
         """
         while self._pending:
             snapshot = await self._session.snapshot()
@@ -134,7 +168,8 @@ class HeadlessRunner:
             contexts = {spec.target.context for spec in self._pending.values()}
             for health in snapshot.health:
                 affected = health.context in contexts or "" in contexts
-                if health.ok is False and health.error and affected:
+                wrong = health.blocked_by is not None or health.code in _WRONG_SERVER
+                if health.ok is False and health.error and affected and wrong:
                     kind = ConfigError if health.blocked_by is BlockedBy.CONFIG else StartError
                     raise kind(health.error, hint=health.hint)
             self._event_seen.clear()

@@ -80,6 +80,10 @@ class ServerAccess(Protocol):
     def context(self) -> str:
         """The kubeconfig context."""
 
+    @property
+    def insecure(self) -> bool:
+        """Whether the server's certificate is not verified (`insecure-skip-tls-verify`)."""
+
     async def endpoint(self) -> Endpoint:
         """Return the current endpoint; follows changes of the kubeconfig, or raises ConfigError."""
 

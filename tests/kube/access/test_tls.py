@@ -18,6 +18,7 @@ from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
 from tests.kube.proxy_servers import ConnectProxy, Proxy, SocksProxy, running
 from tui_forward.errors import ConfigError, TransportError
 from tui_forward.kube import PODS, ClusterClient
+from tui_forward.model import BlockedBy
 from tui_forward.transport.proxy_address import parse_proxy_url
 
 
@@ -86,7 +87,26 @@ async def test_insecure_skips_verification(
     config_path: Path, named: ApiServer, authority: Authority
 ) -> None:
     options = {"certificate-authority-data": "", "insecure-skip-tls-verify": True}
-    assert await ok(cluster(config_path, named.url, authority, options)) == ""
+    found = cluster(config_path, named.url, authority, options)
+    assert found.insecure
+    assert await ok(found) == ""
+
+
+@pytest.mark.parametrize("inline", [True, False])
+async def test_insecure_with_an_authority_is_refused(
+    config_path: Path, tmp_path: Path, named: ApiServer, authority: Authority, *, inline: bool
+) -> None:
+    options: dict[str, Any] = {"insecure-skip-tls-verify": True}
+    if not inline:
+        path = tmp_path / "ca.pem"
+        path.write_bytes(authority.pem)
+        options |= {"certificate-authority-data": "", "certificate-authority": str(path)}
+    found = cluster(config_path, named.url, authority, options)
+    health = await found.health()
+    await found.close()
+    assert health.blocked_by is BlockedBy.CONFIG
+    assert "sets both certificate-authority and insecure-skip-tls-verify" in health.error
+    assert not named.requests
 
 
 async def test_expired_server_certificate_is_reported(

@@ -155,5 +155,8 @@ def test_header() -> None:
     assert "  ".join(c.text for c in cells) == (
         "tui-forward  here ▾  ns: all ▾  API ● 12 ms  1 forward · 0 conns  ↓ 0 B/s ↑ 0 B/s"
     )
+    cluster.health = ApiHealth(context="here", ok=True, insecure=True)
+    place = rows.status_cells(cluster, Snapshot(version=1, at=0.0, forwards=()))[1]
+    assert place == rows.Cell("here ▾ (TLS not verified)", "warn")
     assert rows.health_cell(None).text == "API …"
     assert rows.health_cell(ApiHealth(context="here", ok=False)).style == "bad"

@@ -121,7 +121,8 @@ def _format_status(session: RemoteSession, snapshot: Snapshot) -> Iterator[str]:
     )
     for health in snapshot.health:
         state = "ok" if health.ok else one_line(health.error) if health.ok is False else "…"
-        yield f"API server of {one_line(health.context)}: {state}"
+        insecure = ", its certificate is not verified" if health.insecure else ""
+        yield f"API server of {one_line(health.context)}: {state}{insecure}"
     yield from (
         forward_output.format_table(snapshot.forwards, color=color) if snapshot.forwards else ()
     )

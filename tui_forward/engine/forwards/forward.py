@@ -247,6 +247,7 @@ class ActiveForward:
             queued=self._queue.queued,
             counters=self._queue.counters.snapshot(),
             last_event=recorder.last_event,
+            insecure=self._reconciler.insecure,
             warnings=recorder.warnings(self._queue.refusals),
         )
 

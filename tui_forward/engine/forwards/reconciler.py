@@ -92,6 +92,7 @@ class Reconciler:
         self._blocked_attempts = 0
         self._failed_at = 0.0
         self._retry_at = 0.0  # monotonic; a past time is "now"
+        self.insecure = False  # the certificate of the API server is not verified
         self.waits_for_cluster = False  # the latest dial failed independently of the pod
         self.resolution: Resolution = Unresolved(reason=Reason(code=ReasonCode.TARGET_RESOLVING))
         self.pool: TunnelPool | None = None
@@ -123,6 +124,7 @@ class Reconciler:
     def watch(self) -> TargetWatch:
         """Start to follow the target; raise `ConfigError` if the context cannot be used."""
         self._watch = self._engine.clusters.watch(self._spec.target)
+        self.insecure = self._engine.clusters.access(self._spec.target.context).insecure
         self._failure = None
         self._pods.observe(self._watch)
         self._update_resolution(self._watch.current)

@@ -90,6 +90,14 @@ class ClusterAccess:
         return urlsplit(server).netloc.rpartition("@")[2] or server
 
     @property
+    def insecure(self) -> bool:
+        """See `ServerAccess.insecure`; False while the context cannot be used."""
+        try:
+            return self._source.kubeconfig().resolve(self._context).cluster.insecure
+        except ConfigError:
+            return False
+
+    @property
     def compression_disabled(self) -> bool:
         """Whether the kubeconfig sets `disable-compression`."""
         return self._resolved is not None and self._resolved.cluster.disable_compression

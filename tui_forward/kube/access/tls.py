@@ -41,6 +41,13 @@ def create_client_context(
     cluster: ClusterEntry, certificate: ClientCertificate | None
 ) -> ssl.SSLContext:
     """Return a context for requests and upgrades; offers ALPN `http/1.1` only."""
+    if cluster.insecure and (cluster.ca_data or cluster.ca_file):
+        # As client-go: the authority would be ignored, against the intention of one of the two.
+        raise ConfigError(
+            f'cluster "{cluster.name}" sets both certificate-authority and '
+            "insecure-skip-tls-verify",
+            hint=f"Remove one of them from {cluster.source or 'the kubeconfig'}",
+        )
     authority = load_ca_pem(cluster)
     if cluster.insecure:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -36,6 +36,7 @@ async def check_health(client: RestClient) -> ApiHealth:
             return ApiHealth(
                 context=access.context,
                 server=access.server,
+                insecure=access.insecure,
                 ok=True,
                 latency_s=time.monotonic() - started,
             )
@@ -47,6 +48,7 @@ async def check_health(client: RestClient) -> ApiHealth:
     return ApiHealth(
         context=access.context,
         server=access.server,
+        insecure=access.insecure,
         ok=True,
         latency_s=client.latency_s,
         version=version,
@@ -62,6 +64,7 @@ def _unhealthy(client: RestClient, error: TuiForwardError) -> ApiHealth:
     return ApiHealth(
         context=client.access.context,
         server=client.access.server,
+        insecure=client.access.insecure,
         ok=False,
         code=error.code,
         error=error.message,

@@ -135,9 +135,14 @@ class Kubeconfig:
                 cluster=entry.cluster,
                 namespace=entry.namespace or "default",
                 current=entry.name == current_name,
+                insecure=self._is_insecure(entry.cluster),
             )
             for entry in self.contexts.values()
         )
+
+    def _is_insecure(self, cluster: str) -> bool:
+        entry = self.clusters.get(cluster)
+        return entry is not None and entry.insecure
 
     def resolve(self, context: str = "") -> ResolvedContext:
         """Return a context (or the current one) with its cluster and user, or raise ConfigError."""

@@ -209,6 +209,9 @@ def connection_row(connection: Connection, now: float, *, target: str | None = N
     ))  # fmt: skip
 
 
+INSECURE = " (TLS not verified)"  # mark of a cluster whose certificate is not verified
+
+
 def status_cells(
     cluster: ClusterState, snapshot: Snapshot, error: TuiForwardError | None = None
 ) -> tuple[Cell, ...]:
@@ -217,7 +220,11 @@ def status_cells(
     if error is not None:
         return (title, Cell(f"■ {error.message}", "bad"))
     scope, health, totals = cluster.scope, cluster.health, snapshot.totals
-    place = (title, Cell(f"{scope.context or '–'} ▾"), Cell(f"ns: {scope.namespace or 'all'} ▾"))
+    insecure = health is not None and health.insecure
+    context = Cell(
+        f"{scope.context or '–'} ▾{INSECURE if insecure else ''}", "warn" if insecure else ""
+    )
+    place = (title, context, Cell(f"ns: {scope.namespace or 'all'} ▾"))
     if health is not None and health.ok is False:
         hint = f" → {health.hint}" if health.hint else ""
         return (*place, Cell(f"API ✗ {health.error}{hint}", "bad"))
