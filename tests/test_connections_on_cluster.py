@@ -94,6 +94,7 @@ async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
             "crash-pod", {},
             {ReasonCode.CONNECTION_CONTAINER_RESTARTED, ReasonCode.CONNECTION_CONTAINER_ENDED},
         ),
+        ("stop-sandbox", {}, {ReasonCode.CONNECTION_SANDBOX_RECREATED}),
     ],
 )  # fmt: skip
 async def test_end_names_what_happened_to_the_pod(

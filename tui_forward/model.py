@@ -281,6 +281,7 @@ class ReasonCode(StrEnum):
     CONNECTION_CLOSED_WITHOUT_DATA = "connection.closed_without_data"
     CONNECTION_POD_DELETED = "connection.pod_deleted"
     CONNECTION_POD_EVICTED = "connection.pod_evicted"
+    CONNECTION_POD_ENDED = "connection.pod_ended"
     CONNECTION_CONTAINER_ENDED = "connection.container_ended"
     CONNECTION_CONTAINER_RESTARTED = "connection.container_restarted"
     CONNECTION_SANDBOX_RECREATED = "connection.sandbox_recreated"

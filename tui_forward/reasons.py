@@ -775,6 +775,9 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ReasonCode.CONNECTION_POD_EVICTED: _Entry(
         "closed: [pod {pod}|its pod] was evicted[ ({detail})]", "", _POD
     ),
+    ReasonCode.CONNECTION_POD_ENDED: _Entry(
+        "closed: [pod {pod}|its pod] ended[ ({status})]", "", _POD
+    ),
     ReasonCode.CONNECTION_CONTAINER_ENDED: _Entry(
         "closed: [container {container}|the container] ended" + _EXIT, _LOGS_HINT, _POD
     ),

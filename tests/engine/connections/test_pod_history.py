@@ -3,7 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.support.recorded_pods import recorded_pods
+from tests.support.recorded_faults import load_fault
+from tests.support.recorded_pods import decode_recorded, recorded_pods
 from tui_forward.engine.connections.pod_history import PodHistory, may_be_explained
 from tui_forward.model import ContainerExit, DeclaredPort, Pod, PodRef, Reason, ReasonCode
 from tui_forward.reasons import reason_text
@@ -74,6 +75,18 @@ def test_end_is_explained_by_what_was_reported(
 ) -> None:
     reason = explained(*reports)
     assert (reason.code if reason is not None else None) is code
+
+
+def test_pod_that_will_not_run_again() -> None:
+    evicted = decode_recorded(load_fault("033-evicted-by-kubelet")["objects"]["pod"])
+    reason = explained((199.0, evicted))
+    assert reason is not None
+    assert (reason.code, reason.detail) == (EVICTION, "TerminationByKubelet")
+    late = msgspec.structs.replace(RUNNING, phase="Failed", reason="DeadlineExceeded")
+    reason = explained((199.0, late))
+    assert reason is not None
+    assert reason_text(reason) == "closed: pod web-1 ended (DeadlineExceeded)"
+    assert explained((150.0, late)) is None
 
 
 def test_events_before_the_connection_did_not_end_it() -> None:

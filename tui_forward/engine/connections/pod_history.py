@@ -18,6 +18,7 @@ from tui_forward.model import Pod, PodRef, PortProtocol, Reason, ReasonCode
 _EXPLAINS_S: Final = 10.0
 # A report may be later than the end by this much.
 REPORT_LAG_S: Final = 1.0
+_OVER: Final = frozenset({"Failed", "Succeeded"})
 # Ends that the pod may explain.
 _UNEXPLAINED: Final = frozenset(
     {
@@ -42,6 +43,7 @@ class PodHistory:
         self._pod: Pod | None = None  # as last reported
         self._terminating_at = math.inf
         self._gone_at = math.inf
+        self._over_at = math.inf  # it will not run again
         self._sandbox_lost_at = -math.inf
         self._ended_at: dict[str, float] = {}  # by container
         self._ends: dict[str, int] = {}  # how often each container has ended
@@ -63,6 +65,8 @@ class PodHistory:
         self._gone_at = math.inf
         if pod.deleting:
             self._terminating_at = min(self._terminating_at, now)
+        if pod.phase in _OVER and before is not None and before.phase not in _OVER:
+            self._over_at = now
         for one in pod.exits:
             if before is not None and one.number > self._ends.get(one.container, 0):
                 self._ended_at[one.container] = now
@@ -101,17 +105,16 @@ class PodHistory:
             and self._may_serve(pod, one.container)
         ]
         lost_sandbox = explains(self._sandbox_lost_at)
-        is_over = bool(ended) or lost_sandbox or explains(self._gone_at)
-        was_deleted = opened_at <= self._terminating_at <= latest or (pod.deleting and is_over)
-        if was_deleted or explains(self._gone_at):
-            code = ReasonCode.CONNECTION_POD_DELETED
-            if pod.disruption:
-                code = ReasonCode.CONNECTION_POD_EVICTED
-            return Reason(code=code, pod=pod.name, detail=pod.disruption)
-        if pod.phase == "Failed" and pod.disruption and is_over:
+        is_over = explains(self._over_at)
+        has_stopped = bool(ended) or lost_sandbox or is_over or explains(self._gone_at)
+        was_deleted = opened_at <= self._terminating_at <= latest or (pod.deleting and has_stopped)
+        was_deleted = was_deleted or explains(self._gone_at)
+        if pod.disruption and (was_deleted or has_stopped):
             return Reason(
                 code=ReasonCode.CONNECTION_POD_EVICTED, pod=pod.name, detail=pod.disruption
             )
+        if was_deleted:
+            return Reason(code=ReasonCode.CONNECTION_POD_DELETED, pod=pod.name)
         if lost_sandbox:
             return Reason(code=ReasonCode.CONNECTION_SANDBOX_RECREATED, pod=pod.name)
         if ended:
@@ -125,6 +128,10 @@ class PodHistory:
                 container=last.container,
                 exit_code=last.code,
                 status=last.reason if last.reason not in ("Error", "Completed") else "",
+            )
+        if is_over:
+            return Reason(
+                code=ReasonCode.CONNECTION_POD_ENDED, pod=pod.name, status=pod.reason or pod.phase
             )
         return None
 
