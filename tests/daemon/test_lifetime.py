@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tui_forward.daemon.engine_process import Lifetime
+from tui_forward.daemon.lifetime import Lifetime
 
 
 async def test_ends_when_no_client_connects() -> None:
@@ -43,7 +43,7 @@ async def test_infinite_lifetime_ends_on_request() -> None:
 
 
 async def test_continues_while_needed_without_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui_forward.daemon.engine_process._CHECK_S", 0.01)
+    monkeypatch.setattr("tui_forward.daemon.lifetime._CHECK_S", 0.01)
     needed = True
     lifetime = Lifetime(0, first_s=60, is_needed=lambda: needed)
     lifetime.set_client_count(1)

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +20,7 @@ from tui_forward.common.logging_levels import LEVELS
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.daemon import log, rpc, session_store, unix_socket
 from tui_forward.daemon.held_descriptors import LOCK, SERVER
+from tui_forward.daemon.lifetime import Lifetime
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.other_engines import OtherEngines
 from tui_forward.daemon.parent_link import ParentLink
@@ -34,7 +34,6 @@ from tui_forward.settings.parser import load_settings
 if TYPE_CHECKING:
     from tui_forward.daemon.handover import HandoverState
     from tui_forward.daemon.watchdog import SupervisedProcess
-    from tui_forward.session.local import LocalSession
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +43,6 @@ _FIRST_CLIENT_S = 15.0
 _LOCK_S = 15.0
 # How long open connections may continue in a process that was replaced.
 DRAIN_S = 600.0
-# Interval to check whether forwards that keep running without clients have stopped.
-_CHECK_S = 1.0
 
 
 @dataclass
@@ -96,8 +93,12 @@ def run(
         else:
             inherited = _InheritedSockets.of_killed_engine(held)
         parent = ParentLink(process.link if process is not None else None)
+
+        async def serve() -> None:
+            await EngineProcess(options, path, lock, handover, inherited, parent).run(notifier)
+
         with asyncio.Runner() as runner:
-            runner.run(_serve(options, path, lock, notifier, handover, inherited, parent))
+            runner.run(serve())
     finally:
         lock.release()
     return 0
@@ -149,121 +150,160 @@ def _acquire(lock: unix_socket.SocketLock, path: Path) -> bool:
     return True
 
 
-async def _serve(
-    options: argparse.Namespace,
-    path: Path,
-    lock: unix_socket.SocketLock,
-    notifier: ReadyNotifier,
-    handover: HandoverState | None,
-    inherited: _InheritedSockets,
-    parent: ParentLink,
-) -> None:
-    from tui_forward.daemon.handover import HandoverSender
-    from tui_forward.daemon.server import SessionServer
-    from tui_forward.session.local import LocalSession
+class EngineProcess:
+    """The parts of an engine process, which live as long as it serves.
 
-    session = LocalSession(
-        options.kubeconfig,
-        context=options.context,
-        socket_holder=parent,
-        disk_buffer=load_settings(paths.settings_file()).disk_buffer,
-    )
-    session_file = options.session or session_store.session_file(path)
-    kubeconfig = os.pathsep.join(
-        map(str, unix_socket.kubeconfig_files(options.kubeconfig, os.environ))
-    )
-    saver = SessionSaver(session, session_file, socket=str(path), kubeconfig=kubeconfig)
-    notices = NoticeLog()
-    watching = spawn_restarting(lambda: _watch_profiles(session, notices, saver), name="profiles")
-    lifetime = Lifetime(
-        options.idle_timeout,
-        first_s=max(options.idle_timeout, _FIRST_CLIENT_S),
-        # Clients of the replaced engine reconnect within moments.
-        minimum_s=_FIRST_CLIENT_S if handover is not None else 0.0,
-        is_needed=lambda: saver.keep_running and saver.has_forwards,
-    )
-    signaled = _end_on_signals(lifetime)
+    Created inside the event loop. `handover` is set if it replaces an engine that runs, `inherited`
+    has the sockets of the one it replaces.
+    """
 
-    def on_replaced(reason: str) -> None:
-        # At once, because the other engine may close a port at any time.
-        parent.release_all()
-        lifetime.end(reason)
+    def __init__(
+        self, options: argparse.Namespace, path: Path, lock: unix_socket.SocketLock,
+        handover: HandoverState | None, inherited: _InheritedSockets, parent: ParentLink,
+    ) -> None:  # fmt: skip
+        from tui_forward.daemon.handover import HandoverSender
+        from tui_forward.daemon.server import SessionServer
+        from tui_forward.session.local import LocalSession
 
-    server_socket = _server_socket(path, inherited, is_served=handover is not None)
-    if handover is None:
-        parent.hold(lock.fileno())
-        parent.hold(server_socket.fileno())
-    sender = HandoverSender(
-        session,
-        saver,
-        lock,
-        server_socket,
-        rpc.HandoverOffer(
+        self._restore = options.restore
+        self._path = path
+        self._lock = lock
+        self._handover = handover
+        self._inherited = inherited
+        self._parent = parent
+        self._session = LocalSession(
+            options.kubeconfig,
             context=options.context,
-            idle_timeout_s=options.idle_timeout,
-            session_file=str(session_file),
-            log_file=str(options.log or ""),
-        ),
-        on_handed_over=on_replaced,
-    )
-    server = SessionServer(
-        session, saver, notices, sender, kubeconfig=kubeconfig, other_engines=OtherEngines(path),
-        on_client_count=lifetime.set_client_count,
-    )  # fmt: skip
+            socket_holder=parent,
+            disk_buffer=load_settings(paths.settings_file()).disk_buffer,
+        )
+        session_file = options.session or session_store.session_file(path)
+        files = unix_socket.kubeconfig_files(options.kubeconfig, os.environ)
+        kubeconfig = os.pathsep.join(map(str, files))
+        self._saver = saver = SessionSaver(
+            self._session, session_file, socket=str(path), kubeconfig=kubeconfig
+        )
+        self._notices = NoticeLog()
+        self._lifetime = Lifetime(
+            options.idle_timeout,
+            first_s=max(options.idle_timeout, _FIRST_CLIENT_S),
+            # Clients of the replaced engine reconnect within moments.
+            minimum_s=_FIRST_CLIENT_S if handover is not None else 0.0,
+            is_needed=lambda: saver.keep_running and saver.has_forwards,
+        )
+        self._signaled = _end_on_signals(self._lifetime)
+        self._sender = HandoverSender(
+            self._session,
+            saver,
+            lock,
+            _server_socket(path, inherited, is_served=handover is not None),
+            rpc.HandoverOffer(
+                context=options.context,
+                idle_timeout_s=options.idle_timeout,
+                session_file=str(session_file),
+                log_file=str(options.log or ""),
+            ),
+            on_handed_over=self._replaced,
+        )
+        self._server = SessionServer(
+            self._session, saver, self._notices, self._sender, kubeconfig=kubeconfig,
+            other_engines=OtherEngines(path), on_client_count=self._lifetime.set_client_count,
+        )  # fmt: skip
+        self._guard = SocketGuard(
+            path, lock, on_rebound=self._serve_socket, on_overtaken=self._sender.give_up
+        )
+        # Until the handover is confirmed, the old engine owns the socket.
+        self._owns_socket = handover is None
+        self._tasks: list[asyncio.Task[None]] = []
 
-    async def on_rebound(listening: socket.socket) -> None:
-        parent.hold(listening.fileno())
-        parent.hold(lock.fileno())
-        sender.server_socket = listening
-        await server.start(listening)
+    async def run(self, notifier: ReadyNotifier) -> None:
+        """Serve until the end; TransportError if the engine to replace continues."""
+        try:
+            self._tasks.append(spawn_restarting(self._watch_profiles, name="profiles"))
+            await self._restore_forwards()
+            if self._handover is not None:
+                await run_in_thread(self._handover.confirm, name="handover")
+                self._lock.record_holder()
+                self._owns_socket = True
+            await self._serve_socket(self._sender.server_socket)
+            self._tasks.append(spawn_restarting(self._guard.run, name="socket guard"))
+            _log.info("engine %d serves %s", os.getpid(), self._path)
+            self._parent.notify_ready()
+            draining = self._handover.offer.connections if self._handover is not None else 0
+            notifier.ready(os.getpid(), draining)
+            reason = await self._lifetime.wait()
+            _log.info("engine %d ends: %s", os.getpid(), reason)
+        finally:
+            await self._close()
 
-    guard = SocketGuard(path, lock, on_rebound=on_rebound, on_overtaken=sender.give_up)
-    owns_socket = handover is None  # until the handover is confirmed, the old engine does
-    guarding: asyncio.Task[None] | None = None
-    try:
-        if inherited.forwards:
-            session.inherit(inherited.forwards)
+    async def _restore_forwards(self) -> None:
+        if self._inherited.forwards:
+            self._session.inherit(self._inherited.forwards)
+        saver, handover = self._saver, self._handover
         if handover is not None:
             await saver.open(restore=True, handed_over=handover.session)
             # A client of another version cannot reconnect, which must not stop its forwards.
             saver.keep_requested |= handover.offer.version != rpc.VERSION
-            notices.profile_started.set()
-        elif await saver.open(restore=options.restore):
-            notices.profile_started.set()
-        if handover is not None:
-            await run_in_thread(handover.confirm, name="handover")
-            lock.record_holder()
-            owns_socket = True
-            # Not before: the parent must not start a second engine if this one is killed.
-            parent.hold(lock.fileno())
-            parent.hold(server_socket.fileno())
-        await server.start(server_socket)
-        guarding = spawn_restarting(guard.run, name="socket guard")
-        _log.info("engine %d serves %s", os.getpid(), path)
-        parent.notify_ready()
-        notifier.ready(os.getpid(), handover.offer.connections if handover is not None else 0)
-        reason = await lifetime.wait()
-        _log.info("engine %d ends: %s", os.getpid(), reason)
-    finally:
-        watching.cancel()
+            self._notices.profile_started.set()
+        elif await saver.open(restore=self._restore):
+            self._notices.profile_started.set()
+
+    async def _serve_socket(self, listening: socket.socket) -> None:
+        """Serve a socket at the path, which this engine owns."""
+        # Not before it owns the path: if this engine is killed, its parent must not start a second
+        # one that has the lock.
+        self._parent.hold(self._lock.fileno())
+        self._parent.hold(listening.fileno())
+        self._sender.server_socket = listening
+        await self._server.start(listening)
+
+    def _replaced(self, reason: str) -> None:
+        # At once, because the other engine may close a port at any time.
+        self._parent.release_all()
+        self._lifetime.end(reason)
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        is_replaced = self._sender.is_done
+        owns_socket = self._owns_socket and not is_replaced
         # Removed before anything is closed: a client that comes now starts a new engine, which
         # waits for the lock.
-        if guarding is not None:
-            guarding.cancel()
-        owns_socket = owns_socket and not sender.is_done
-        if owns_socket and guard.is_in_place:
-            unix_socket.unlink_socket(path)
-        await server.close()
-        sender.server_socket.close()
-        if not sender.is_done:
-            parent.release_server()
+        if owns_socket and self._guard.is_in_place:
+            unix_socket.unlink_socket(self._path)
+        await self._server.close()
+        self._sender.server_socket.close()
+        if not is_replaced:
+            self._parent.release_server()
         # Before the forwards stop, because the next engine may restore what is active now.
-        await saver.close(write=owns_socket)
-        if sender.is_done:
-            lock.release()
-            await _drain(session, signaled)
-        await session.close()
-        parent.close()
+        await self._saver.close(write=owns_socket)
+        if is_replaced:
+            self._lock.release()
+            await self._drain()
+        await self._session.close()
+        self._parent.close()
+
+    async def _drain(self) -> None:
+        """Wait until the open connections have ended, or a signal arrives."""
+        tasks: list[asyncio.Task[object]] = [
+            spawn(self._session.drain(DRAIN_S), name="drain"),
+            spawn(self._signaled.wait(), name="signal"),
+        ]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+    async def _watch_profiles(self) -> None:
+        """Apply edits of active profiles' files."""
+        # Wait for the first profile, because importing the YAML library takes a while.
+        await self._notices.profile_started.wait()
+        from tui_forward.daemon.profile_watcher import ProfileWatcher
+        from tui_forward.profiles.store import ProfileStore
+        from tui_forward.profiles.trust import TrustStore
+
+        store = ProfileStore(paths.profiles_dir(), Path("/"))
+        trust = TrustStore(paths.trusted_profiles_file())
+        await ProfileWatcher(self._session, store, trust, self._notices, self._saver).run()
 
 
 def _server_socket(path: Path, inherited: _InheritedSockets, *, is_served: bool) -> socket.socket:
@@ -289,79 +329,3 @@ def _end_on_signals(lifetime: Lifetime) -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
     return signaled
-
-
-async def _drain(session: LocalSession, signaled: asyncio.Event) -> None:
-    """Wait until the open connections have ended, or a signal arrives."""
-    tasks = [spawn(session.drain(DRAIN_S), name="drain"), spawn(signaled.wait(), name="signal")]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-
-
-async def _watch_profiles(session: LocalSession, notices: NoticeLog, saver: SessionSaver) -> None:
-    """Apply edits of active profiles' files."""
-    # Wait for the first profile, because importing the YAML library takes a while.
-    await notices.profile_started.wait()
-    from tui_forward.daemon.profile_watcher import ProfileWatcher
-    from tui_forward.profiles.store import ProfileStore
-    from tui_forward.profiles.trust import TrustStore
-
-    store = ProfileStore(paths.profiles_dir(), Path("/"))
-    await ProfileWatcher(
-        session, store, TrustStore(paths.trusted_profiles_file()), notices, saver
-    ).run()
-
-
-class Lifetime:
-    """Ends on request, or when there was no client for a while.
-
-    It lasts `idle_timeout_s` without clients (infinity is forever), `first_s` until the first
-    client, `minimum_s` in any case, and as long as `is_needed` returns True.
-    """
-
-    def __init__(
-        self, idle_timeout_s: float, *, first_s: float, minimum_s: float = 0.0,
-        is_needed: Callable[[], bool] = lambda: False,
-    ) -> None:  # fmt: skip
-        self._is_needed = is_needed
-        self._idle_timeout_s = idle_timeout_s
-        self._earliest_end = asyncio.get_running_loop().time() + minimum_s
-        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._timer: asyncio.TimerHandle | None = None
-        self._end_after(first_s, "no client connected")
-
-    def set_client_count(self, count: int) -> None:
-        """Report how many clients are connected."""
-        self._cancel_timer()
-        if not count:
-            left = self._earliest_end - asyncio.get_running_loop().time()
-            self._end_after(max(self._idle_timeout_s, left), "the last client disconnected")
-
-    def end(self, reason: str) -> None:
-        """End now. Idempotent."""
-        self._cancel_timer()
-        if not self._ended.done():
-            self._ended.set_result(reason)
-
-    async def wait(self) -> str:
-        """Wait for the end and return its reason."""
-        return await self._ended
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _end_after(self, seconds: float, reason: str) -> None:
-        if seconds <= 0:
-            self._end_unless_needed(reason)
-        elif seconds != float("inf"):
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(seconds, self._end_unless_needed, reason)
-
-    def _end_unless_needed(self, reason: str) -> None:
-        if self._is_needed():
-            self._end_after(_CHECK_S, reason)
-        else:
-            self.end(reason)
