@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.support.stream_server import StreamServer
+
 Object = dict[str, Any]
 
 
@@ -99,45 +101,32 @@ class ApiServer:
         self.history: list[tuple[int, str, str, Object]] = []
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
         self._continues: dict[str, tuple[int, list[Object], int]] = {}
         self._numbers = itertools.count()
-        self._server: asyncio.Server | None = None
-        self.port = 0
+        self._server = StreamServer(self._serve, tls=self.tls, limit=2**20)
         self.watch_generation = 0
 
     # Lifecycle ---------------------------------------------------------------------------
 
     async def start(self, port: int = 0) -> None:
-        self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", port, ssl=self.tls, limit=2**20
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self._server.start(port)
 
     async def stop(self) -> None:
-        if self._server is not None:
-            # Python 3.11 leaks a connection that it accepts in the iteration of `close`
-            # (gh-109564): stop accepting first.
-            for listener in self._server.sockets:
-                asyncio.get_running_loop().remove_reader(listener.fileno())
-            for _ in range(3):
-                await asyncio.sleep(0)
-            self._server.close()
-        self.drop_connections()
+        await self._server.stop()
         for task in [*self._tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._server is not None:
-            await self._server.wait_closed()
-            self._server = None
+
+    @property
+    def port(self) -> int:
+        return self._server.port
 
     @property
     def url(self) -> str:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}{self.prefix}"
 
     def drop_connections(self) -> None:
-        for writer in [*self._writers]:
-            writer.transport.abort()
+        self._server.drop_connections()
 
     async def end_watches(self) -> None:
         """End every watch cleanly, as a server does after timeoutSeconds."""
@@ -197,20 +186,9 @@ class ApiServer:
     # HTTP ---------------------------------------------------------------------------
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self._writers.add(writer)
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                await self._answer(self._request(head.decode()), writer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            self._writers.discard(writer)
-            self._tasks.discard(task)
-            writer.transport.abort()
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            await self._answer(self._request(head.decode()), writer)
 
     def _request(self, head: str) -> Request:
         first, *lines = head.split("\r\n")

@@ -134,14 +134,8 @@ async def test_https_proxy_is_verified_with_the_cluster_authority(
     tmp_path: Path,
 ) -> None:
     trust = Trust(tmp_path)
-
-    class SecureProxy(ConnectProxy):
-        async def start(self) -> None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=trust.server)
-            self.port = self._server.sockets[0].getsockname()[1]
-
     async with echo_server(trust.server) as server:
-        proxy = SecureProxy(server.port)
+        proxy = ConnectProxy(server.port, tls=trust.server)
         async with running(proxy):
             endpoint = Endpoint(
                 host="localhost",
