@@ -23,9 +23,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Handle SIGINT also in a background job, where shells ignore it and programs inherit that."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let processes of tests react to signals, which `nohup` and a shell's `&` ignore for them."""
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, _ignore_here),
+        (signal.SIGHUP, _ignore_here),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _ignore_here(number: int, frame: object) -> None:
+    """Ignore a signal in this process alone: a handler does not outlive `exec`."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the workers of `-n auto`: two per core, because half of the time tests wait."""
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
+    return 2 * (len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1)
 
 
 def pytest_collection_finish() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.e2e.processes import wait_until
 from tests.support.cluster_process import ClusterProcess, running_cluster
 from tests.support.engine_processes import engine_processes
 
@@ -31,7 +32,11 @@ def kubeconfig(cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch) -> Path
 def stopped_engines(own_home: Path) -> Iterator[None]:
     """Kill engines that outlive the test: it failed, or left its forwards running."""
     yield
-    for process in engine_processes(own_home):  # watchdogs first: they restart their engine
-        with suppress(psutil.Error):
-            process.kill()
-            process.wait(10)
+
+    def none_left() -> bool:
+        for process in engine_processes(own_home):  # watchdogs first: they restart their engine
+            with suppress(psutil.Error):
+                process.kill()
+        return not engine_processes(own_home)
+
+    wait_until(none_left, "the end of all engines")

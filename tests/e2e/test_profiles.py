@@ -318,7 +318,6 @@ def test_restart_keeps_forwards_and_connections(shell: Shell) -> None:
         lambda: not before & {process.pid for process in shell.engines()}, "the old engine to end"
     )
     shell("down", "shop")
-    wait_until(lambda: not shell.engines(), "the engine to end with its last forward")
 
 
 def _start_older_engine(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -372,7 +371,6 @@ def test_older_engine_is_replaced_after_confirmation(
         lambda: not before & {process.pid for process in shell.engines()}, "the old engine to end"
     )
     assert "no engine is running" not in shell("stop", "f1").stderr
-    wait_until(lambda: not shell.engines(), "the engine to end with its last forward")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import secrets
 import socket
 import tempfile
 import time
@@ -90,7 +91,7 @@ class ProfileEditors:
         profiles.mkdir(parents=True, exist_ok=True)
         team_profile = folder / "team" / ".tui-forward.yaml"
         team_profile.parent.mkdir()
-        ports = find_free_ports(PROFILES * _PORTS_PER_PROFILE, self._rng)
+        ports = find_free_ports(PROFILES * _PORTS_PER_PROFILE)
         self.editors = [
             ProfileEditor(path, team=path == team_profile, ports=ports[n::PROFILES], rng=self._rng)
             for n, path in enumerate(
@@ -251,11 +252,14 @@ class PendingEdit:
         ]
 
 
-def find_free_ports(count: int, rng: random.Random) -> list[int]:
-    """Return free ports below those that the system assigns to sockets."""
+def find_free_ports(count: int) -> list[int]:
+    """Return free ports below those that the system assigns to sockets.
+
+    They are the same in no two runs, because another run on this machine may use them.
+    """
     found: set[int] = set()
     while len(found) < count:
-        port = rng.randrange(20_000, 32_000)
+        port = secrets.choice(range(20_000, 32_000))
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             found.add(port)
     return sorted(found)

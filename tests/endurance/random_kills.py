@@ -168,9 +168,7 @@ class UserHome:
         self.profile = paths.profiles_dir() / "shop.yaml"
         self.profile.parent.mkdir(parents=True)
         self.profile.write_text(
-            _PROFILE.format(
-                namespace=toolbox.NAMESPACE, app=toolbox.NAME, ports=find_free_ports(2, rng)
-            )
+            _PROFILE.format(namespace=toolbox.NAMESPACE, app=toolbox.NAME, ports=find_free_ports(2))
         )
         self.ports: dict[str, int] = {}
 

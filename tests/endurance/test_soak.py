@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
+from math import inf
 
 import psutil
 import pytest
@@ -41,11 +42,11 @@ async def test_short_soak_leaves_no_task_descriptor_or_object(cluster: ClusterPr
     tasks_before = len(asyncio.all_tasks())
     process = psutil.Process()
     try:
-        await run_load(cluster, session, seed=1, load_s=3, fault_interval_s=1.0)
+        await run_load(cluster, session, seed=1, load_s=1, fault_interval_s=inf)
         await wait_until(lambda: len(asyncio.all_tasks()) <= tasks_before + 6, "idle tasks")
         objects, files = count_objects(), process.num_fds()
         tasks = len(asyncio.all_tasks())
-        result = await run_load(cluster, session, seed=2, load_s=8, fault_interval_s=1.5)
+        result = await run_load(cluster, session, seed=15, load_s=4, fault_interval_s=1.0)
         result.check()
 
         def is_released() -> bool:

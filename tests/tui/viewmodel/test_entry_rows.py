@@ -10,17 +10,23 @@ from tui_forward.model import (
     DeclaredPort,
     ForwardSpec,
     ForwardState,
+    Pod,
     PodRef,
     Service,
     Target,
     TargetKind,
 )
-from tui_forward.tui.viewmodel.cluster_state import ClusterState
-from tui_forward.tui.viewmodel.entries import pod_entry, service_entry, workload_entry
+from tui_forward.tui.viewmodel.cluster_state import ClusterState, pod_key
+from tui_forward.tui.viewmodel.entries import Entry, service_entry, workload_entry
 from tui_forward.tui.viewmodel.entry_rows import entry_row, port_row
 from tui_forward.tui.viewmodel.entry_targets import ForwardsByEntry, forward_on, target_of
 from tui_forward.tui.viewmodel.filter_query import parse_query
 from tui_forward.tui.viewmodel.rows import Cell
+
+
+def pod_entry(pod: Pod) -> Entry:
+    """Return the entry of a pod."""
+    return Entry(pod_key(pod), TargetKind.POD, pod)
 
 
 def test_pod_row_has_the_columns_of_kubectl() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tui_forward.model import DeclaredPort, Pod, PortProtocol, Service, TargetKind, Workload
-from tui_forward.tui.viewmodel.cluster_state import ClusterState, key_of, pod_key
+from tui_forward.tui.viewmodel.cluster_state import ClusterState, key_of
 
 Item = Pod | Service | Workload
 _NO_LABELS: Final[Mapping[str, str]] = {}
@@ -169,11 +169,6 @@ def _ports_of(pods: tuple[Pod, ...]) -> tuple[DeclaredPort, ...]:
     for port in named.values():
         ports.setdefault((port.number, port.name, port.protocol), port)
     return tuple(ports.values())
-
-
-def pod_entry(pod: Pod) -> Entry:
-    """Return the entry of a pod."""
-    return Entry(pod_key(pod), TargetKind.POD, pod)
 
 
 def service_entry(service: Service) -> Entry:
