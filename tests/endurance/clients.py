@@ -111,8 +111,10 @@ async def connected(port: int) -> AsyncIterator[Client]:
     sock = socket.socket()
     sock.setblocking(False)
     try:
-        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A reset that follows the accept may arrive before this loop sees the connection.
+        with contextlib.suppress(ConnectionResetError):
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
         yield Client(sock)
     finally:
         sock.close()

@@ -28,6 +28,7 @@ async def running(
     files: DashboardPaths | None = None,
 ) -> AsyncIterator[tuple[TuiForwardApp, Pilot[None]]]:
     app = TuiForwardApp(session, context="here", namespace=namespace, paths=files)
+    app.animation_level = "none"  # scrolls in one step, so that tests need not wait for it
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampler, "_IDLE_FACTOR", 1)  # what a test changes is to be seen soon
         async with app.run_test(size=size, notifications=True) as pilot:
