@@ -244,7 +244,13 @@ def _pod(name: str) -> dict[str, Any]:
                 {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
             ],
             "containerStatuses": [
-                {"name": "c", "ready": True, "restartCount": 0, "containerID": "x://1"}
+                {
+                    "name": "c",
+                    "ready": True,
+                    "restartCount": 0,
+                    "containerID": "x://1",
+                    "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+                }
             ],
         },
     }

@@ -25,7 +25,7 @@ from tui_forward.model import TransportChoice
 _CHUNK = bytes(256 * 1024)
 # When no byte has moved for this long, every buffer on the path is full.
 _STALLED_AFTER_S = 0.6
-_FILL_TIMEOUT_S = 20.0
+_FILL_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)

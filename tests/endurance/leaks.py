@@ -45,7 +45,7 @@ class SoakResult:
             assert not totals.missed_events, f"{name}: {totals.missed_events} missed events"
             differences = totals.find_engine_differences()
             assert not differences, f"{name}: " + "; ".join(differences[:5])
-            assert len(totals.clients) > 5, f"{name}: only {len(totals.clients)} clients"
+            assert len(totals.clients) >= soak.MIN_CLIENTS, f"{name}: {len(totals.clients)} clients"
         assert not self.without_faults.failures, f"without faults: {self.without_faults.failures}"
 
 

@@ -17,6 +17,7 @@ from tui_forward.profiles.trust import TrustStore
 
 ANCHOR = "anchor"  # in every valid version, on one line, and different in each
 _NAMESPACE = "shop"
+_NOT_TRUSTED = "has changed; review and trust it"
 _NAMES = ("web", "db", "cache", "queue", "mail")
 _TARGETS = ("deploy/web", "svc/api", "sts/db", "pod/one-0", "ds/agent")
 
@@ -217,9 +218,12 @@ class ProfileEditor:
         self._reported_problem = ""
 
     def trust(self, text: str) -> None:
-        """Trust a text, if the profile needs it."""
-        if self.team:
-            TrustStore(paths.trusted_profiles_file()).trust(self.path, text.removeprefix("\ufeff"))
+        """Trust a text, if the profile needs it; a write may keep a link to a file elsewhere."""
+        if self.team or self.path.is_symlink():
+            self._store_trust(text)
+
+    def _store_trust(self, text: str) -> None:
+        TrustStore(paths.trusted_profiles_file()).trust(self.path, text.removeprefix("\ufeff"))
 
     def _write_effective(self, kind: str, text: str, outcome: Outcome) -> Edit:
         """Write a text that changes forwards; the profile of a team is not always trusted."""
@@ -228,7 +232,7 @@ class ProfileEditor:
             self.trust(text)
         self.write(text)
         if not trusted:
-            return Edit("not trusted", ExpectRejected("has changed; review and trust it"))
+            return Edit("not trusted", ExpectRejected(_NOT_TRUSTED))
         return Edit(kind, outcome)
 
     def _write_valid(self) -> Edit:
@@ -332,11 +336,17 @@ class ProfileEditor:
         return Edit(kind, ExpectRejected(f"{self.path.name}:{position}: {problem}"))
 
     def _link(self) -> Edit | None:
-        """Replace the file of a user's profile by a link to a valid one."""
+        """Replace the file of a user's profile by a link to a valid one elsewhere."""
         if self.team:
             return None
         entries = self.next_version()
-        self._file.link(f"{self._serial}.yaml", self.format_profile(entries))
+        text = self.format_profile(entries)
+        trusted = self._rng.random() < 0.6
+        if trusted:
+            self._store_trust(text)
+        self._file.link(f"{self._serial}.yaml", text)
         self._written = ""
         self._reported_problem = ""
+        if not trusted:
+            return Edit("link, not trusted", ExpectRejected(_NOT_TRUSTED))
         return Edit("link", ExpectApplied(entries))

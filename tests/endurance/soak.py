@@ -30,6 +30,8 @@ _PORTS = (
     toolbox.CLOSED,
 )  # fmt: skip
 _CONCURRENT_CLIENTS = 24
+MIN_CLIENTS = 30
+"""Number of clients whose bytes are compared after a load."""
 _CLIENT_TIMEOUT_S = 60.0
 _RECOVERY_TIMEOUT_S = 45.0
 # Restarts of one container, which the kubelet delays longer and longer; changes of readiness.
@@ -97,7 +99,7 @@ class ClientMix:
         self._serials = itertools.count(1)
 
     async def run(self, deadline: float) -> None:
-        """Keep clients running until a deadline (monotonic)."""
+        """Keep clients running until a deadline (monotonic), or until enough were served."""
         async with asyncio.TaskGroup() as group:
             for _ in range(_CONCURRENT_CLIENTS):
                 group.create_task(self._run_clients(deadline))
@@ -118,7 +120,7 @@ class ClientMix:
             (toolbox.SOURCE, self._reset_during_download),
             (toolbox.ECHO, self._half_close),
         ]
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline or len(self.totals.clients) < MIN_CLIENTS:
             port, behavior = self._random.choice(behaviors)
             await self._run_client(port, self._random.choice(self._forwards[port]), behavior)
             await asyncio.sleep(self._random.random() * 0.05)

@@ -13,7 +13,7 @@ from tests.endurance import toolbox
 from tests.endurance.clients import Client, connected, download, echo
 from tests.endurance.engine_process import ForwardHandle, running_forward
 from tui_forward.daemon.remote_session import RemoteSession
-from tui_forward.model import Connection, ForwardState, TransportChoice
+from tui_forward.model import Connection, ForwardState, ReasonCode, TransportChoice
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -71,7 +71,7 @@ async def expect_refusal(session: RemoteSession, forward: ForwardHandle, data: b
         await send_and_expect_end(client, data)
     connection = await wait_for_end(session, forward, name)
     assert connection.failed
-    assert "nothing listens on 127.0.0.1:7999" in connection.close_reason
+    assert connection.close_code is ReasonCode.PORT_REFUSED
 
 
 async def test_refused_connections_fail_with_a_reason(
@@ -87,7 +87,7 @@ async def test_refused_connections_fail_with_a_reason(
         status = await forward.status()
         assert status.state is ForwardState.READY, "only the port is missing, not the pod"
         assert status.counters.connections_failed == 8
-        assert "nothing listens on 127.0.0.1:7999" in await forward.timeline()
+        assert status.warnings[0].code is ReasonCode.PORT_REFUSED
 
 
 async def test_reset_by_the_application_ends_one_connection(

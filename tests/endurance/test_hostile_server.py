@@ -27,24 +27,23 @@ from tests.endurance.outages import wait_for_served
 from tests.kube.certificates import Authority, server_context
 from tests.support.cluster_process import ClusterProcess
 from tui_forward.daemon.remote_session import RemoteSession
-from tui_forward.model import Forward, ForwardState, TargetKind, TransportChoice
+from tui_forward.model import Forward, ForwardState, ReasonCode, TargetKind, TransportChoice
 
 pytestmark = pytest.mark.timeout(180)
 
 # What a hostile server may make the engine use for a while.
 _MAX_GROWTH = 48 * MIB
 
-# What the reason contains, by attack; for all others any reason will do.
-REASONS = {
-    "endless-head": "not HTTP",
-    "endless-line": "not HTTP",
-    "endless-body": "sorry, sorry",
-    "silence": "nothing answers",
-    "half-a-frame": "nothing answers",
-    "drip": "did not answer the upgrade request",
-    "close": "closed the connection without answering",
-    "another-protocol": "something.else",
+CODES = {
+    "another-protocol": ReasonCode.API_UPGRADE_REFUSED,
+    "close": ReasonCode.API_UPGRADE_UNANSWERED,
+    "drip": ReasonCode.KUBELET_NO_ANSWER,
+    "endless-body": ReasonCode.KUBELET_ERROR,
+    "half-a-frame": ReasonCode.TUNNEL_NO_PONG,
+    "large-data": ReasonCode.TUNNEL_NO_PONG,
+    "silence": ReasonCode.TUNNEL_NO_PONG,
 }
+"""Codes by attack; that of all others is `NETWORK_PROTOCOL`."""
 
 
 @dataclass
@@ -71,11 +70,11 @@ class HostileServerScenario:
 
     async def check_failure(self, name: str) -> None:
         """Start an attack, and check the reason of the forward."""
+        code = CODES.get(name, ReasonCode.NETWORK_PROTOCOL)
         async with self.start_attack(name) as forward:
-            status = await wait_for_failure(forward)
+            # On a busy machine a first attempt may end by a time limit instead.
+            await wait_for_failure(forward, code)
             assert self.server.attacked[name] >= 1
-            assert status.reason
-            assert REASONS.get(name, "") in status.reason, f"{name}: {status.reason}"
 
     async def check_neighbor(self) -> None:
         """Check that the forward to the good cluster works and was never interrupted."""
@@ -127,14 +126,14 @@ def add_hostile_context(kubeconfig: Path, server: HostileServer, ca_file: Path |
     return str(yaml.safe_dump(config))
 
 
-async def wait_for_failure(forward: ForwardHandle) -> Forward:
-    """Wait until a forward that is never ready has failed."""
+async def wait_for_failure(forward: ForwardHandle, code: ReasonCode | None = None) -> None:
+    """Wait until a forward that is never ready has failed, by default with any code."""
 
     def has_failed(status: Forward) -> bool:
         assert status.state is not ForwardState.READY
-        return status.retry_at is not None
+        return status.retry_at is not None and code in (None, status.code)
 
-    return await forward.wait_until(has_failed, "a failure with the time of a retry")
+    await forward.wait_until(has_failed, f"a failure with {code}", 90.0)
 
 
 async def expect_cut(forward: ForwardHandle) -> None:

@@ -15,7 +15,7 @@ from tests.endurance.isolation import (
 from tests.support.cluster_process import ClusterProcess
 from tui_forward.model import TransportChoice
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 # Ten stopped readers may use 32 MiB of buffers, and Python keeps some freed memory.
 _MAX_GROWTH = 80 * MIB

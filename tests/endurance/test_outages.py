@@ -35,9 +35,8 @@ from tui_forward.model import BlockedBy, ForwardState
 
 pytestmark = pytest.mark.timeout(120)
 
-# Bounds that hold on any machine; `python -m tests.endurance` checks exact figures.
-_FIRST_BYTE_S = 5.0
-_SLOW_FIRST_BYTE_S = 15.0
+# A bound that holds on any machine; `python -m tests.endurance` checks exact figures.
+_FIRST_BYTE_S = 20.0
 
 
 @pytest.fixture
@@ -46,10 +45,10 @@ async def scene(cluster: ClusterProcess, session: RemoteSession) -> AsyncIterato
         yield scene
 
 
-def check(results: OutageResults, *, first_byte_s: float = _FIRST_BYTE_S) -> None:
+def check(results: OutageResults) -> None:
     assert results.violations == []
     assert results.held, "no connection was held, so the test shows nothing"
-    assert results.p50_s <= first_byte_s, results.row()
+    assert results.p50_s <= _FIRST_BYTE_S, results.row()
 
 
 async def test_deleted_pod_holds_connections(scene: OutageScene) -> None:
@@ -69,7 +68,7 @@ async def test_restarted_component_holds_connections(scene: OutageScene, compone
         scene, f"{component} killed", restart_component(component, kill=True)
     )
     results.outages += killed.outages
-    check(results, first_byte_s=_SLOW_FIRST_BYTE_S)
+    check(results)
 
 
 async def test_short_stall_cuts_no_connection(scene: OutageScene) -> None:
@@ -81,7 +80,7 @@ async def test_short_stall_cuts_no_connection(scene: OutageScene) -> None:
 
 async def test_silent_network_is_detected(scene: OutageScene) -> None:
     results = await repeat_outage(scene, "network silent", stall_until_detected("apiserver"))
-    check(results, first_byte_s=_SLOW_FIRST_BYTE_S)
+    check(results)
     assert "nothing has come through the tunnel" in await scene.forward.timeline()
 
 
@@ -89,7 +88,7 @@ async def test_pod_deleted_after_compaction_holds_connections(scene: OutageScene
     results = await repeat_outage(
         scene, "history compacted, pod deleted", delete_pod_after_compaction, 2
     )
-    check(results, first_byte_s=_SLOW_FIRST_BYTE_S)
+    check(results)
 
 
 async def test_rotated_token_is_read_again(cluster: ClusterProcess, session: RemoteSession) -> None:
