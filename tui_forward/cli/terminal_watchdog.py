@@ -59,18 +59,24 @@ class TerminalWatchdog:
 
         An ignored SIGHUP stays ignored.
         """
-        previous = {number: signal.getsignal(number) for number in handled_signals(_SIGNALS)}
+        self._previous = {one: signal.getsignal(one) for one in handled_signals(_SIGNALS)}
         self._thread.start()
-        for number in previous:
+        for number in self._previous:
             signal.signal(number, self._on_signal)
         try:
             yield
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            # A second Ctrl-C during the last steps of the interpreter would print a traceback.
+            if not self.is_ending:
+                self._restore_handlers()
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
     def stop(self) -> None:
         """Stop watching, for tests: a process that ends need not."""
+        self._restore_handlers()
         os.write(self._wake_sender, _STOP)
         self._thread.join()
         os.close(self._wake_receiver)
