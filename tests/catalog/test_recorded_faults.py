@@ -14,7 +14,14 @@ from typing import Any
 import pytest
 
 from tests.catalog.harness import Setup, resolution
-from tests.support.recorded_faults import TABLES, fault_names, faults_of
+from tests.support.recorded_faults import (
+    FOLDER,
+    TABLES,
+    UNTESTED,
+    fault_names,
+    faults_of,
+    names_of,
+)
 from tests.support.recorded_objects import (
     NAMESPACE,
     event_objects,
@@ -487,6 +494,44 @@ CASES = [
         pod="101-node-notready", at="2026-11-29T12:44:13Z",
         objects=(("nodes", node_object("114-node-notready-service", "node1")),),
     ),
+    *(
+        ready(fault, name)
+        for fault, name in {
+            # What they do to connections shows only there.
+            "041-port-loopback4-only": "loopback4",
+            "044-port-never-answers": "ok",
+            "045-port-answers-after-eof": "ok",
+            "046-port-late": "ok",
+            "047-hostnetwork": "hostnet",
+            "050-port-closes-at-once-silent-client": "ok",
+            "051-port-reads-then-closes": "ok",
+            "053-port-backlog-full": "ok",
+        }.items()
+    ),
+    service_case(
+        "070-svc-targetport-closed", "noport", READY, Code.FORWARD_READY,
+        "forwarding to ok:7999 by SPDY", port="443", hop=None, pod="001-healthy",
+    ),
+    ready("001-healthy", "ok", id="084-rbac-getpods-bothpf"),
+    *(
+        ready(
+            "001-healthy", "ok", denied=(("*", "pods"), ("get", "pods")), id=fault,
+        )
+        for fault in ("085-rbac-createpf-only", "087-rbac-bothpf-only")
+    ),
+    pod_case(
+        "001-healthy", "ok", BLOCKED, Code.RBAC_FORBIDDEN,
+        'not allowed to get pods "ok" in namespace faults as u',
+        'Ask for a role that allows "get pods "ok" in namespace faults"', hop=HopKind.API,
+        port="http", denied=(("*", "pods"), ("get", "pods")), id="087 with a named port",
+    ),
+    ready("001-healthy", "ok", denied=(("watch", "pods"),), id="092-rbac-glpods-bothpf"),
+    ready("001-healthy", "ok", id="093-rbac-glwpods-bothpf"),
+    pod_case(
+        "077-port-number-impossible", "ok", BLOCKED, Code.PORT_INVALID,
+        "70000 is not a port number", "Choose a port from 1 to 65535", port="70000",
+        hop=HopKind.PORT,
+    ),
     service_case(
         "101-node-notready", "ok", BLOCKED, Code.RBAC_FORBIDDEN,
         'not allowed to get services "ok" in namespace faults as u',
@@ -571,6 +616,13 @@ def test_table_covers_its_faults() -> None:
     assert {case.fault for case in CASES} <= set(faults_of(TABLE))
 
 
+@pytest.mark.parametrize("table", TABLES)
+def test_table_names_its_faults(table: str) -> None:
+    source = (FOLDER.parents[1] / table).read_text()
+    assert [name for name in faults_of(table) if name not in source] == []
+
+
 def test_every_recording_belongs_to_a_table() -> None:
-    covered = [name for table in TABLES for name in faults_of(table)]
-    assert sorted(set(covered)) == fault_names()
+    covered = {name for table in TABLES for name in faults_of(table)}
+    assert covered.isdisjoint(names_of(UNTESTED))
+    assert sorted(covered | set(names_of(UNTESTED))) == fault_names()

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.kube.api_server import ApiServer, Reply, Request, serving
+from tests.kube.api_server import ApiServer, Reply, Request, serving, status_body
 from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
 from tests.kube.objects import pod, service, workload
 from tests.session.factories import HEALTHY, TARGET, forward
@@ -155,6 +155,20 @@ RUNS = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 DONE = {"terminated": {"exitCode": 0}}
 FAILED = {"terminated": {"exitCode": 3}}
 WAITS = {"waiting": {"reason": "PodInitializing"}}
+
+
+async def test_container_without_a_log_has_the_hint_of_its_fault(world: Scenario) -> None:
+    pulls = {"waiting": {"reason": "ErrImagePull", "message": "no such tag"}}
+    world.api.put("pods", _with_states(init=DONE, main=pulls, side=RUNS))
+    refusal = status_body(400, "BadRequest", 'container "main" in pod "web-1" is waiting to start')
+
+    def refuse(request: Request) -> Reply | None:
+        return Reply(400, refusal) if request.path.endswith("/log") else None
+
+    world.api.intercept = refuse
+    with pytest.raises(ApiError, match="waiting to start") as failed:
+        await pod_log(world.cluster, forward(remote_port=8080), "", 10)
+    assert failed.value.hint == "Check its events: kubectl describe pod -n shop web-1"
 
 
 @pytest.mark.parametrize(

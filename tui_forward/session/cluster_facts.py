@@ -6,6 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import aclosing
+from http import HTTPStatus
+
+from msgspec.structs import replace
 
 from tui_forward.catalog.pod_reasons import why_unusable
 from tui_forward.catalog.pod_selection import pod_sort_key
@@ -25,6 +28,7 @@ from tui_forward.model import (
     Target,
     TargetKind,
 )
+from tui_forward.reasons import reason_hint
 from tui_forward.session.diagnosis import ClusterFacts
 from tui_forward.session.refresh_cache import FIRST_RESULT_TIMEOUT_S, StaleWhileRevalidateCache
 
@@ -142,15 +146,10 @@ async def _candidate(cluster: ClusterClient, target: Target) -> Pod | None:
     return None
 
 
-def _faulty_container(pod: PodDetails, forward: Forward) -> str:
-    """Return the container that keeps a pod from serving the port; empty if none does."""
-    reason = why_unusable(pod.pod, forward.remote_port)
-    return reason.container if reason is not None else ""
-
-
 async def pod_log(cluster: ClusterClient, forward: Forward, container: str, lines: int) -> PodLog:
     """Return log lines; see `Session.pod_log`."""
     containers: tuple[str, ...] = ()
+    down: Reason | None = None
     try:
         pod = await find_pod(cluster, forward)
     except ApiError as error:
@@ -160,14 +159,21 @@ async def pod_log(cluster: ClusterClient, forward: Forward, container: str, line
         namespace, name = forward.pod.namespace, forward.pod.name
     else:
         namespace, name, containers = pod.pod.namespace, pod.pod.name, pod.containers
+        down = why_unusable(pod.pod, forward.remote_port)
         # Of a container that is down, the API server returns the log of its latest run.
-        container = (
-            container or _faulty_container(pod, forward) or (pod.container_of(forward.remote_port))
-        )
+        faulty = down.container if down is not None else ""
+        container = container or faulty or pod.container_of(forward.remote_port)
     lines = max(1, min(lines, MAX_LOG_LINES))
-    body = await cluster.pod_log(
-        namespace, name, container=container, lines=lines, max_bytes=MAX_LOG_BYTES
-    )
+    try:
+        body = await cluster.pod_log(
+            namespace, name, container=container, lines=lines, max_bytes=MAX_LOG_BYTES
+        )
+    except ApiError as error:
+        if error.status != HTTPStatus.BAD_REQUEST or down is None:
+            raise
+        # It has no log because it has never run.
+        reason = replace(error.reason, hint=reason_hint(down))
+        raise ApiError(reason, status=error.status, status_reason=error.status_reason) from error
     return PodLog(
         pod=name, container=container, containers=containers, lines=split_log_lines(body)[-lines:]
     )

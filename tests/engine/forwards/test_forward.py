@@ -38,9 +38,11 @@ from tui_forward.model import (
     ForwardSpec,
     ForwardState,
     LocalAddress,
+    Reason,
     ReasonCode,
     Target,
     TargetKind,
+    Unresolved,
 )
 from tui_forward.protocol.http_answer import HttpAnswer
 from tui_forward.protocol.upgrade_rejection import parse_rejection
@@ -627,6 +629,34 @@ async def test_default_local_port_is_the_targets(engine: Engine, backend: FakeBa
     engine.start(spec(port=str(port), local_port=None))
     await until(lambda: only(engine).listening)
     assert only(engine).listening[0].port == port
+
+
+async def test_container_that_is_down_is_awaited_with_its_port_open(
+    engine: Engine, backend: FakeBackend, data_path: FakeDataPath
+) -> None:
+    # The port may be given by name: the pod that crashes declares it.
+    found = pod("web-1", 8080)
+    down = Unresolved(
+        reason=Reason(code=ReasonCode.POD_CRASH_LOOPING, pod="web-1", container="main"),
+        pod=found.pod,
+        port=found.port,
+    )
+    backend.resolutions["web"] = down
+    engine.start(spec(port="http", local_port=None))
+    await until(state_is(engine, ForwardState.WAITING))
+    await until(lambda: only(engine).listening)
+    assert (only(engine).pod, only(engine).remote_port) == (found.pod, 8080)
+    watch = backend.watches["web"]
+    watch.set(found)
+    await until(state_is(engine, ForwardState.READY))
+    watch.set(down)
+    await until(state_is(engine, ForwardState.WAITING))
+    assert only(engine).code is ReasonCode.POD_CRASH_LOOPING
+    client = asyncio.create_task(echo(only(engine).listening[0].port))
+    await until(lambda: only(engine).queued == 1)
+    watch.set(found)
+    assert await client == b"hello", "it waits for the container"
+    assert data_path.pool.dialed == [("web-1", 8080)] * 2
 
 
 async def test_named_port_is_opened_once_resolved(engine: Engine, backend: FakeBackend) -> None:

@@ -126,6 +126,7 @@ class PodHistory:
                 pod=pod.name,
                 namespace=pod.namespace,
                 container=last.container,
+                has_previous_log=last.restarted,
                 exit_code=last.code,
                 status=last.reason if last.reason not in ("Error", "Completed") else "",
             )

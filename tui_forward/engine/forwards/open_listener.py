@@ -24,7 +24,6 @@ from tui_forward.model import (
     Reason,
     ReasonCode,
     Resolution,
-    Resolved,
     TimelineKind,
     Unresolved,
 )
@@ -126,7 +125,7 @@ def _port_request(spec: ForwardSpec, resolution: Resolution) -> PortRequest | No
         return PortRequest(spec.local_port, required=True)
     if spec.target.port.isdecimal():
         return PortRequest(int(spec.target.port), required=False)
-    if isinstance(resolution, Resolved):
+    if resolution.port is not None:
         return PortRequest(resolution.port, required=False)
     return None
 
