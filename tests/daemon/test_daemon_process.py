@@ -161,6 +161,37 @@ async def test_signal_ends_the_engine(engines: EngineProcesses) -> None:
     assert "ends: SIGTERM" in engines.log.read_text()
 
 
+_HANGS_AT_ITS_END = """
+import asyncio, sys
+from tui_forward.daemon import __main__, engine_process
+from tui_forward.session.local import LocalSession
+
+async def hang(self):
+    await asyncio.Event().wait()
+
+LocalSession.close = hang
+engine_process._CLOSE_S = 0.5
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+
+
+def test_engine_ends_although_something_hangs(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    path, log = tmp_path / "e.sock", tmp_path / "log"
+    with subprocess.Popen(
+        [sys.executable, "-c", _HANGS_AT_ITS_END, "--socket", str(path), "--log", str(log)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert b"true" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(40) == 1
+    lock = unix_socket.SocketLock(path)
+    assert lock.acquire()
+    lock.release()
+    assert "exiting" in log.read_text()
+
+
 async def test_clients_that_start_together_share_one_engine(engines: EngineProcesses) -> None:
     sessions = await asyncio.gather(*(engines.open() for _ in range(3)))
     assert len({session.engine_pid for session in sessions}) == 1

@@ -450,3 +450,25 @@ async def test_engine_in_time_replaces_the_running_one(harness: ServerHarness) -
     assert harness.server._handover.is_done
     state.server_socket.close()
     os.close(state.lock_fd)
+
+
+async def test_client_closes_although_the_engine_does_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc_client, "_CLOSE_S", 0.1)
+    closed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_message(reader, rpc.MAX_REQUEST)
+        writer.write(rpc.encode_message(rpc.Welcome(rpc.VERSION, 1, "")))
+        await closed.wait()
+        await _close(writer)
+
+    path = tmp_path / "e.sock"
+    async with await asyncio.start_unix_server(serve, path):
+        client = await rpc_client.RpcClient.open(path)
+        for number in range(10):
+            client._writer.write(rpc.encode_message(rpc.GetConnections(number, "x" * 100_000)))
+        async with asyncio.timeout(5):
+            await client.close()
+        closed.set()

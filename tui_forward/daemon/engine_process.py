@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -43,6 +44,8 @@ _FIRST_CLIENT_S = 15.0
 _LOCK_S = 15.0
 # How long open connections may continue in a process that was replaced.
 DRAIN_S = 600.0
+# How long forwards and connections to clusters may take to close; they take a moment.
+_CLOSE_S = 12.0
 
 
 @dataclass
@@ -280,6 +283,10 @@ class EngineProcess:
         if is_replaced:
             self._lock.release()
             await self._drain()
+        # What hangs must not keep the lock, for which the next engine waits.
+        force_exit = threading.Timer(_CLOSE_S, _exit_although_hanging)
+        force_exit.daemon = True
+        force_exit.start()
         await self._session.close()
         self._parent.close()
 
@@ -316,6 +323,11 @@ def _server_socket(path: Path, inherited: _InheritedSockets, *, is_served: bool)
             return inherited.server
         inherited.server.close()
     return unix_socket.bind_socket(path)
+
+
+def _exit_although_hanging() -> None:
+    _log.error("the engine has not closed its connections within %g s: exiting", _CLOSE_S)
+    os._exit(1)
 
 
 def _end_on_signals(lifetime: Lifetime) -> asyncio.Event:

@@ -6,7 +6,6 @@ Imports neither the engine nor a Kubernetes client, because the dashboard's proc
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +19,7 @@ from tui_forward.errors import ProtocolError, TransportError, TuiForwardError
 from tui_forward.model import Reason, ReasonCode
 
 _HELLO_S = 10.0
+_CLOSE_S = 2.0
 # Longer than the engine takes to answer that a request failed (`server._REQUEST_S`).
 _RESPONSE_S = 40.0
 # Items of a subscription that are kept for a slow reader; then the oldest are dropped, as in the
@@ -163,8 +163,13 @@ class RpcClient:
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
         self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self._writer.wait_closed()
+        except TimeoutError:  # the engine does not read what was sent
+            self._writer.transport.abort()
+        except OSError:
+            pass
 
     def _cancel(self, request_id: int) -> None:
         """Cancel a request in the engine, if the connection is open."""
