@@ -96,7 +96,7 @@ class KubectlEventPrinter:
                     self._output.err(
                         self._tagged(
                             event,
-                            f"connection from {connection.client} failed: "
+                            f"connection from {one_line(connection.client)} failed: "
                             f"{one_line(connection.close_reason)}",
                         )
                     )
@@ -131,7 +131,7 @@ class KubectlEventPrinter:
             self._output.err(f"  {hint} {one_line(event.hint)}")
 
     def _tagged(self, event: Event, text: str) -> str:
-        return f"{event.target or event.forward} {text}" if self._named else text
+        return f"{one_line(event.target or event.forward)} {text}" if self._named else text
 
     def ready(self, forward: Forward) -> None:
         """Print kubectl's "Forwarding from" lines, which scripts wait for."""
@@ -141,9 +141,9 @@ class KubectlEventPrinter:
     def note(self, text: str, hint: str = "") -> None:
         """Print a note on stderr, and its hint if it has one."""
         if not self._quiet:
-            self._output.err(f"{style('note:', '1', color=self._color)}  {text}")
+            self._output.err(f"{style('note:', '1', color=self._color)}  {one_line(text)}")
             if hint:
-                self._output.err(f"{style('hint:', '1', color=self._color)}  {hint}")
+                self._output.err(f"{style('hint:', '1', color=self._color)}  {one_line(hint)}")
 
 
 def ipv4_first(addresses: tuple[LocalAddress, ...]) -> list[LocalAddress]:

@@ -13,6 +13,7 @@ import click
 from tui_forward.cli.log_options import requested_log_level
 from tui_forward.cli.questions import ask, can_ask
 from tui_forward.common import paths
+from tui_forward.common.printable import one_line
 from tui_forward.errors import ConfigError
 from tui_forward.model import Context
 from tui_forward.session import Session
@@ -128,7 +129,8 @@ async def _replace_if_older(kubeconfig: str | None, connect: Callable[[], Awaita
     except VersionMismatchError as error:
         if not (error.older and can_ask()):
             raise
-        click.echo(f"{error.message[0].upper()}{error.message[1:]}.", err=True)
+        message = one_line(error.message)
+        click.echo(f"{message[:1].upper()}{message[1:]}.", err=True)
         question = "Restart the engine? Active forwards keep their ports"
         if not ask(question, default=True):
             raise

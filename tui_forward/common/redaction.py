@@ -152,6 +152,6 @@ def redact_lines(text: str, *, limit: int) -> str:
     # First as a whole: a private key has several lines.
     text = _PRIVATE_KEY.sub(HIDDEN, hide(text))
     return "\n".join(
-        line[: len(line) - len(line.lstrip())] + redact(line, limit=limit)
+        line[: len(line) - len(line.lstrip(" "))] + redact(line, limit=limit)
         for line in text.splitlines()
     )

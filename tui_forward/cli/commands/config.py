@@ -11,7 +11,7 @@ from tui_forward.cli import forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.common import paths
 from tui_forward.common.arguments import format_duration_arg, format_size_arg
-from tui_forward.common.printable import escape_json, one_line
+from tui_forward.common.printable import escape_json, escape_unprintable, one_line
 from tui_forward.settings.parser import Settings, load_settings
 
 Value = str | float | list[str]
@@ -31,7 +31,9 @@ def config(as_json: bool, schema: bool) -> int:
     path = paths.settings_file()
     settings = load_settings(path)
     if not as_json:
-        click.echo(f"# {path}{'' if path.exists() else ' (does not exist)'}")
+        click.echo(
+            f"# {escape_unprintable(str(path))}{'' if path.exists() else ' (does not exist)'}"
+        )
     for name, value in _values(settings).items():
         file = path if name in settings.setting_lines else None
         _print(name, value, file, settings.setting_lines.get(name), as_json=as_json)
