@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from tests.common.yaml_bombs import BOMBS, MAX_CPU_S, MAX_NODES, SLOW
 from tui_forward.common import bounded_yaml
-from tui_forward.common.bounded_file import read_bounded
 from tui_forward.common.bounded_yaml import YamlLimitError, check_document, documents
 from tui_forward.errors import UsageError
 
@@ -111,15 +110,3 @@ def test_size_of_aliases_is_exact(levels: int, width: int) -> None:
             check_document(text)
     else:
         check_document(text)
-
-
-def test_file_is_read_up_to_a_size(tmp_path: Any) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(bytes(100))
-    assert read_bounded(path, 100) == bytes(100)
-    with pytest.raises(OSError, match="too large"):
-        read_bounded(path, 99)
-    path.unlink()
-    path.symlink_to("/dev/zero")
-    with pytest.raises(OSError, match="too large"):
-        read_bounded(path)

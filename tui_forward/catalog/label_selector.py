@@ -9,6 +9,8 @@ from functools import lru_cache
 
 from tui_forward.errors import UsageError
 
+# Longer ones are not kept: the cache outlives the objects.
+_MAX_CACHED_LENGTH = 2048
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _KEY = re.compile(rf"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/)?{_NAME}")
 _VALUE = re.compile(rf"(?:{_NAME})?")
@@ -61,9 +63,13 @@ class Selector:
         )
 
 
-@lru_cache(maxsize=4096)
 def parse_selector(text: str) -> Selector:
     """Parse a selector in kubectl's syntax, or raise UsageError; empty text selects everything."""
+    return _parse_cached(text) if len(text) <= _MAX_CACHED_LENGTH else _Parser(text).parse()
+
+
+@lru_cache(maxsize=4096)
+def _parse_cached(text: str) -> Selector:
     return _Parser(text).parse()
 
 

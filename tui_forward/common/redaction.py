@@ -61,6 +61,7 @@ _PATTERNS = (
 )
 # An opaque run: the secret key of AWS (40 characters), and whatever is longer than a digest.
 _RUN = re.compile(r"(?<![\w+/=.-])[\w+/]{40,}+={0,2}(?![\w.-])")
+_LONG_WORD = re.compile(r"[^\s\"',:{}\[\]]{16,}")
 _CHARACTER_KINDS = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"[0-9]"))
 
 
@@ -106,6 +107,11 @@ def _user_info(url: str) -> list[str]:
     """Return user:password of a URL, and the password alone."""
     user_info, at, _ = url.partition("://")[2].partition("/")[0].rpartition("@")
     return [user_info, user_info.partition(":")[2]] if at else []
+
+
+def long_words(text: str) -> list[str]:
+    """Return what may be a token or a part of a key in the output of a credential plugin."""
+    return _LONG_WORD.findall(text)
 
 
 def url_password(url: str) -> str:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.kube.objects import capture, capture_body, pod, service, workload
@@ -16,6 +18,7 @@ from tui_forward.kube import (
     REPLICASETS,
     SERVICES,
 )
+from tui_forward.kube.api import api_types, decoding
 from tui_forward.kube.timestamps import parse_rfc3339
 from tui_forward.model import DeclaredPort, OwnerRef, Pod, PortProtocol, TargetKind
 
@@ -470,3 +473,30 @@ def test_namespace_is_decoded() -> None:
 )
 def test_timestamp_is_parsed(text: str | None, expected: float) -> None:
     assert parse_rfc3339(text) == expected
+
+
+def test_large_values_are_not_kept_in_caches() -> None:
+    """The caches outlive the objects, and are shared by all clusters."""
+    texts = {name: name * 10_000 for name in ("n", "k", "v", "o", "p", "c", "i")}
+    raw = msgspec.convert(
+        {
+            "metadata": {
+                "namespace": texts["n"],
+                "labels": {texts["k"]: texts["v"]},
+                "ownerReferences": [{"kind": "X", "name": texts["o"], "controller": True}],
+                "creationTimestamp": texts["i"],
+            },
+            "spec": {
+                "nodeName": texts["n"],
+                "containers": [
+                    {"name": texts["c"], "ports": [{"containerPort": 1, "name": texts["p"]}]}
+                ],
+            },
+        },
+        api_types.Pod,
+    )
+    before = {name: sys.getrefcount(text) for name, text in texts.items()}
+    found = decoding.decode_pod(raw)
+    assert found.ports[0].name == texts["p"]
+    del found
+    assert {name: sys.getrefcount(text) for name, text in texts.items()} == before

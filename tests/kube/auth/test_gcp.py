@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.kube.kubeconfigs import kubeconfig, text_of, write
-from tui_forward.errors import AuthError
+from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube import ClusterClient, KubeconfigSource
 
 
@@ -65,3 +65,36 @@ async def test_missing_command_has_a_hint(config_path: Path) -> None:
     with pytest.raises(AuthError, match="no cmd-path") as caught:
         await cluster(config_path, expiry="2001-01-01T00:00:00Z").headers()
     assert "gke-gcloud-auth-plugin" in caught.value.hint
+
+
+@pytest.mark.parametrize("entry", ["", ".", "bin", "../x"])
+async def test_command_is_not_found_through_the_current_folder(
+    config_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    monkeypatch.chdir(prepare_evil(config_path.parent))
+    monkeypatch.setenv("PATH", f"{entry}:/nonexistent")
+    for program in ("evil", "./evil", "bin/evil"):
+        options = {"cmd-path": program, "expiry": "2001-01-01T00:00:00Z"}
+        with pytest.raises(AuthError, match="is not installed"):
+            await cluster(config_path, **options).headers()
+
+
+def prepare_evil(folder: Path) -> Path:
+    for path in (folder / "work/evil", folder / "work/bin/evil", folder / "x/evil"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("#!/bin/sh\necho token")
+        path.chmod(0o755)
+    return folder / "work"
+
+
+async def test_output_of_a_failing_command_is_not_quoted(config_path: Path) -> None:
+    body = "import sys; print('s3cr3t-s3cr3t-s3cr3t'); sys.exit('got s3cr3t-s3cr3t-s3cr3t')"
+    options = script(config_path.parent, body)
+    with pytest.raises(AuthError, match=r"got \[redacted\]"):
+        await cluster(config_path, expiry="2001-01-01T00:00:00Z", **options).headers()
+
+
+async def test_open_quotation_mark_in_arguments_is_an_error(config_path: Path) -> None:
+    options = {**script(config_path.parent, ""), "cmd-args": "'a"}
+    with pytest.raises(ConfigError, match="not closed"):
+        await cluster(config_path, expiry="2001-01-01T00:00:00Z", **options).headers()

@@ -31,21 +31,38 @@ _JOB_ENDS = {
 }
 
 
+# Pods of one workload declare the same ports, have the same owner and nearly the same labels:
+# ten thousand pods share a few hundred of each. Hence the caches below. They outlive the objects,
+# so that larger values than Kubernetes allows are not kept there.
+_MAX_CACHED_TEXT = 256
+_MAX_CACHED_LABELS = 4096  # characters
+_MAX_CACHED_PORTS = 64
+
+
 @lru_cache(maxsize=8192)
-def intern_text(text: str) -> str:
-    """Return one shared object for equal texts; unlike `sys.intern`, with a bound."""
+def _interned(text: str) -> str:
     return text
 
 
-# Pods of one workload declare the same ports, have the same owner and nearly the same labels:
-# ten thousand pods share a few hundred of each. Hence the caches below.
+def intern_text(text: str) -> str:
+    """Return one shared object for equal texts; unlike `sys.intern`, with a bound."""
+    return _interned(text) if len(text) <= _MAX_CACHED_TEXT else text
+
 
 # Number, name, protocol, container.
 _RawPort = tuple[int, str, str, str]
 
 
+def _ports(ports: list[_RawPort]) -> tuple[DeclaredPort, ...]:
+    is_small = len(ports) <= _MAX_CACHED_PORTS and all(
+        len(name) + len(protocol) + len(container) <= _MAX_CACHED_TEXT
+        for _, name, protocol, container in ports
+    )
+    return (_cached_ports if is_small else _cached_ports.__wrapped__)(tuple(ports))
+
+
 @lru_cache(maxsize=8192)
-def _ports(ports: tuple[_RawPort, ...]) -> tuple[DeclaredPort, ...]:
+def _cached_ports(ports: tuple[_RawPort, ...]) -> tuple[DeclaredPort, ...]:
     return tuple(
         DeclaredPort(
             number=number,
@@ -57,13 +74,25 @@ def _ports(ports: tuple[_RawPort, ...]) -> tuple[DeclaredPort, ...]:
     )
 
 
-@lru_cache(maxsize=8192)
 def _owner_ref(kind: str, name: str) -> OwnerRef:
+    if len(kind) + len(name) > 2 * _MAX_CACHED_TEXT:
+        return OwnerRef(kind, name)
+    return _cached_owner_ref(kind, name)
+
+
+@lru_cache(maxsize=8192)
+def _cached_owner_ref(kind: str, name: str) -> OwnerRef:
     return OwnerRef(kind, name)
 
 
+def _labels(labels: dict[str, str]) -> dict[str, str]:
+    if sum(map(len, labels)) + sum(map(len, labels.values())) > _MAX_CACHED_LABELS:
+        return labels
+    return _cached_labels(tuple(labels.items()))
+
+
 @lru_cache(maxsize=4096)
-def _labels(items: tuple[tuple[str, str], ...]) -> dict[str, str]:
+def _cached_labels(items: tuple[tuple[str, str], ...]) -> dict[str, str]:
     return {intern_text(key): intern_text(value) for key, value in items}
 
 
@@ -149,9 +178,9 @@ def decode_pod(raw: api_types.Pod) -> Pod:
         exits=tuple(filter(None, map(_latest_exit, statuses))),
         node=intern_text(spec.node_name),
         ip=status.pod_ip,
-        labels=_labels(tuple(metadata.labels.items())) if metadata.labels else _NO_LABELS,
+        labels=_labels(metadata.labels) if metadata.labels else _NO_LABELS,
         owner=_owner(metadata),
-        ports=_ports(tuple(ports)) if ports else (),
+        ports=_ports(ports) if ports else (),
         container_ids=tuple(container_ids),
     )
 

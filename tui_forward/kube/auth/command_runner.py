@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from tui_forward.errors import AuthError
@@ -25,6 +27,18 @@ class CompletedCommand(NamedTuple):
     code: int  # negative for a signal
     output: bytes  # cut at the limit
     stderr: str  # cut at a limit; may contain secrets
+
+
+def find_executable(command: str, path: str | None) -> str | None:
+    """Return the path of a command, looked up in absolute folders of a PATH only; None if absent.
+
+    Like Go's exec.LookPath: nothing is run from the current folder.
+    """
+    if os.sep in command and not Path(command).is_absolute():
+        return None
+    folders = (path or os.defpath).split(os.pathsep)
+    safe_path = os.pathsep.join(folder for folder in folders if Path(folder).is_absolute())
+    return shutil.which(command, path=safe_path)
 
 
 async def run_command(
@@ -54,8 +68,8 @@ async def run_command(
             # A session of its own: it has no access to the terminal and its Ctrl-C.
             start_new_session=True,
         )
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, ValueError) as error:  # ValueError: a null character in an argument
+        reason = (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
         _log.warning("%s cannot be run: %s", what, reason)
         raise AuthError(
             f"{what} cannot be run: {reason}", code=ReasonCode.AUTH_PLUGIN_FAILED, hint=hint

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import re
-import shutil
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import msgspec
 
-from tui_forward.common.redaction import redact, secret_arguments
+from tui_forward.common.redaction import long_words, redact, secret_arguments
 from tui_forward.errors import AuthError, ConfigError
-from tui_forward.kube.auth.command_runner import run_command
+from tui_forward.kube.auth.command_runner import find_executable, run_command
 from tui_forward.kube.auth.credentials import ClientCertificate, Credentials, load_pem
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
 from tui_forward.kube.timestamps import parse_rfc3339
@@ -48,8 +44,6 @@ class _ExecCredential(msgspec.Struct, rename="camel"):
     status: _Status | None = None
 
 
-# A token or a part of a key.
-_LONG_WORD = re.compile(r"[^\s\"',:{}\[\]]{16,}")
 _DECODER = msgspec.json.Decoder(_ExecCredential)
 
 
@@ -110,10 +104,7 @@ class ExecPlugin:
                 code=ReasonCode.AUTH_PLUGIN_FAILED,
                 hint="Set interactiveMode to IfAvailable or Never in the kubeconfig",
             )
-        # Like Go's exec.LookPath: nothing is run from the current folder through PATH.
-        folders = (path or os.defpath).split(os.pathsep)
-        safe_path = os.pathsep.join(folder for folder in folders if Path(folder).is_absolute())
-        executable = shutil.which(entry.command, path=safe_path)
+        executable = find_executable(entry.command, path)
         if executable is None:
             raise AuthError(
                 f'the exec plugin "{self._name}" is not installed, or not on the PATH',
@@ -172,7 +163,7 @@ class ExecPlugin:
         values = [value for _, value in self._entry.env]
         values += secret_arguments(self._entry.args)
         # Its output may be credentials, complete or not.
-        values += _LONG_WORD.findall(output.decode("utf-8", "replace"))
+        values += long_words(output.decode("utf-8", "replace"))
         return values
 
     def _parse(self, output: bytes) -> _Status:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import time
 from collections.abc import Mapping
 
 import msgspec
 
-from tui_forward.common.redaction import redact
-from tui_forward.errors import AuthError
-from tui_forward.kube.auth.command_runner import run_command
+from tui_forward.common.redaction import long_words, redact, secret_arguments
+from tui_forward.errors import AuthError, ConfigError
+from tui_forward.kube.auth.command_runner import find_executable, run_command
 from tui_forward.kube.auth.credentials import Credentials
 from tui_forward.kube.kubeconfig.loader import AuthProviderEntry
 from tui_forward.kube.timestamps import parse_rfc3339
@@ -53,14 +52,22 @@ class GcpProvider:
                 code=ReasonCode.AUTH_PLUGIN_FAILED,
                 hint=_HINT,
             )
-        executable = shutil.which(program, path=self._environ.get("PATH"))
+        executable = find_executable(program, self._environ.get("PATH"))
         if executable is None:
             raise AuthError(
-                f'the command "{program}" of the gcp auth-provider is not installed',
+                f'the command "{redact(program, limit=80)}" of the gcp auth-provider is not '
+                "installed",
                 code=ReasonCode.AUTH_PLUGIN_FAILED,
             )
+        try:
+            arguments = shlex.split(self._config.get("cmd-args", ""))
+        except ValueError as error:
+            raise ConfigError(
+                "cmd-args of the gcp auth-provider has a quotation mark that is not closed",
+                hint=_HINT,
+            ) from error
         finished = await run_command(
-            [executable, *shlex.split(self._config.get("cmd-args", ""))],
+            [executable, *arguments],
             self._environ,
             what="the command of the gcp auth-provider",
             timeout_s=_TIMEOUT_S,
@@ -68,7 +75,9 @@ class GcpProvider:
             hint=_HINT,
         )
         if finished.code != 0:
-            message = redact(finished.stderr, [self._token])
+            output = finished.output.decode("utf-8", "replace")
+            secrets = [self._token, *secret_arguments(arguments), *long_words(output)]
+            message = redact(finished.stderr, secrets)
             raise AuthError(
                 f"the command of the gcp auth-provider failed with exit code {finished.code}"
                 + (f": {message}" if message else ""),

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tui_forward.common import bounded_file
+from tui_forward.common.bounded_file import read_bounded
+
+
+def test_file_is_read_up_to_a_size(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(100))
+    assert read_bounded(path, 100) == bytes(100)
+    with pytest.raises(OSError, match="too large"):
+        read_bounded(path, 99)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="too large"):
+        read_bounded(path)
+
+
+def test_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    content = bytes(300_000)
+    writer = threading.Thread(target=lambda: path.write_bytes(content))
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # so that the writer can open it
+    writer.start()
+    try:
+        until = time.monotonic() + 10
+        while not select.select([reader], [], [], 1)[0]:
+            assert time.monotonic() < until
+        assert read_bounded(path) == content
+    finally:
+        writer.join()
+        os.close(reader)
+
+
+def test_pipe_without_an_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_file, "_PIPE_TIMEOUT_S", 0.2)
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(TimeoutError):  # no writer
+        read_bounded(path)
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        with pytest.raises(TimeoutError):
+            read_bounded(path)
+    finally:
+        os.close(descriptor)
