@@ -493,7 +493,7 @@ async def test_stopped_component_is_the_broken_hop(
         assert all(hops[one].state is HopState.OK for one in order[: order.index(kind)])
         began = time.monotonic()
         await scenario.session.hops(forward_id)
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 8.0
     finally:
         await scenario.cluster.control.request("start-component", component=hop)
     await _wait_for_hops(

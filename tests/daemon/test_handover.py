@@ -21,10 +21,6 @@ from tui_forward.errors import ConfigError, TransportError, TuiForwardError, Usa
 from tui_forward.model import ConnectionState, ForwardSpec, Snapshot, Target, TargetKind
 from tui_forward.session import Session
 
-pytestmark = [
-    pytest.mark.timeout(60),
-]
-
 
 def spec(name: str = "web-1") -> ForwardSpec:
     target = Target(context="here", namespace="shop", kind=TargetKind.POD, name=name, port="80")

@@ -17,10 +17,6 @@ from tui_forward.daemon.reconnecting_session import ReconnectingSession
 from tui_forward.errors import TransportError, UsageError
 from tui_forward.model import CatalogScope, Event, ForwardSpec, ForwardState, Target, TargetKind
 
-pytestmark = [
-    pytest.mark.timeout(60),
-]
-
 
 def kill(*pids: int) -> None:
     for pid in pids:

@@ -18,7 +18,7 @@ from typing import IO, Any
 import psutil
 
 PROGRAM = (sys.executable, "-m", "tui_forward")
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 # Conditions read the process table or start processes; polling faster slows down what is awaited.
 _POLL_S = 0.05
 

@@ -71,14 +71,14 @@ class Terminal:
             return all(text in screen for text in texts)
 
         try:
-            wait_until(is_shown, "the screen", 40)
+            wait_until(is_shown, "the screen", 90)
         except AssertionError:
             raise AssertionError(f"{texts} did not appear; last screen:\n{screen}") from None
         return screen
 
     def wait_until_gone(self, text: str) -> None:
         """Wait until the screen no longer shows a text."""
-        wait_until(lambda: text not in self.screen(), f"{text} to disappear", 40)
+        wait_until(lambda: text not in self.screen(), f"{text} to disappear", 90)
 
     def close(self) -> None:
         self._run("kill-server")

@@ -184,7 +184,7 @@ class ForwardHandle:
         raise AssertionError(f"there is no forward {self.id}")
 
     async def wait_until(
-        self, condition: Callable[[Forward], object], description: str, timeout_s: float = 30.0
+        self, condition: Callable[[Forward], object], description: str, timeout_s: float = 60.0
     ) -> Forward:
         """Wait until the status meets a condition; return it."""
         deadline = time.monotonic() + timeout_s
@@ -193,7 +193,7 @@ class ForwardHandle:
             await asyncio.sleep(0.02)
         return forward
 
-    async def wait_until_ready(self, timeout_s: float = 30.0) -> Forward:
+    async def wait_until_ready(self, timeout_s: float = 60.0) -> Forward:
         """Wait until the forward is ready, and set `port`."""
         forward = await self.wait_until(
             lambda forward: forward.state is ForwardState.READY, "ready", timeout_s
@@ -223,7 +223,7 @@ async def running_forward(
     context: str = "minicluster",
     transport: TransportChoice = TransportChoice.AUTO,
     ready: bool = True,
-    queue_timeout_s: float = 30.0,
+    queue_timeout_s: float = 60.0,
 ) -> AsyncIterator[ForwardHandle]:
     """Start a forward, by default to the toolbox; stop it at the end.
 
@@ -250,7 +250,7 @@ async def running_forward(
 
 
 async def wait_until(
-    condition: Callable[[], object], description: str, timeout_s: float = 30.0
+    condition: Callable[[], object], description: str, timeout_s: float = 60.0
 ) -> None:
     """Wait for a condition, for example on the state of another process."""
     deadline = time.monotonic() + timeout_s

@@ -15,8 +15,6 @@ from tests.endurance.engine_process import ForwardHandle, running_forward
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import Connection, ForwardState, ReasonCode, TransportChoice
 
-pytestmark = pytest.mark.timeout(60)
-
 TRANSPORTS = (TransportChoice.SPDY, TransportChoice.WEBSOCKET, TransportChoice.CHANNELS)
 
 
@@ -50,7 +48,7 @@ async def neighbor(
 
 async def wait_for_end(session: RemoteSession, forward: ForwardHandle, client: str) -> Connection:
     """Return the connection of a client, as the engine reports it after its end."""
-    for _ in range(1000):
+    for _ in range(6000):
         for connection in await session.connections(forward.id):
             if connection.client == client and connection.closed_at is not None:
                 return connection
@@ -77,7 +75,9 @@ async def expect_refusal(session: RemoteSession, forward: ForwardHandle, data: b
 async def test_refused_connections_fail_with_a_reason(
     session: RemoteSession, transport: TransportChoice, neighbor: ForwardHandle
 ) -> None:
-    async with running_forward(session, toolbox.CLOSED, transport=transport) as forward:
+    async with running_forward(
+        session, toolbox.CLOSED, transport=transport, queue_timeout_s=120
+    ) as forward:
         # With and without data, and several at a time.
         for _ in range(2):
             async with asyncio.TaskGroup() as group:

@@ -21,8 +21,6 @@ from tests.support.cluster_process import ClusterProcess
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import ForwardState, TransportChoice
 
-pytestmark = pytest.mark.timeout(60)
-
 SPDY, WEBSOCKET, CHANNELS = ORDER = (
     TransportChoice.SPDY,
     TransportChoice.WEBSOCKET,

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.cluster_process import ClusterProcess
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 # Debian's kubernetes-client, unpacked because it conflicts with another kubectl.
 DEBIAN_KUBECTL = Path(__file__).parents[2] / ".cache/kubectl-1.20/usr/bin/kubectl"
 

@@ -96,13 +96,13 @@ async def test_unresponsive_server_delays_by_two_seconds_at_most(
     world: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (refresh_cache, stations_module):
-        monkeypatch.setattr(module, "FIRST_RESULT_TIMEOUT_S", 0.1)
+        monkeypatch.setattr(module, "FIRST_RESULT_TIMEOUT_S", 0.5)
     world.api.stalled = True
     began = time.monotonic()
     for _ in range(10):
         facts = await world.inspector.inspect(forward(), None)
         assert (facts.health, facts.pod) == (None, None)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 10 * 0.5
 
 
 async def test_candidate_is_shown_without_a_pod(world: Scenario) -> None:

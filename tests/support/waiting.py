@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 15.0, what: str = "") -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 60.0, what: str = "") -> None:
     """Wait until a condition holds, polling every few milliseconds."""
     deadline = time.monotonic() + timeout_s
     while not condition():

