@@ -7,8 +7,10 @@ reports in these recordings.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +18,13 @@ from tests.engine.fake_cluster import ECHO, FakeAccess, running_cluster
 from tests.engine.harness import POD as FAKE_POD
 from tests.engine.harness import pool_to
 from tests.support.fake_engine import FakeBackend
-from tests.support.recorded_faults import load_fault
+from tests.support.recorded_faults import TABLES, fault_names, faults_of, load_fault
 from tests.support.replayed_answers import RecordedAccess, RecordedServer, recorded_server
 from tests.support.waiting import until
+from tui_forward.common.arguments import parse_ports
 from tui_forward.engine.engine import Engine
 from tui_forward.engine.limits import Limits
+from tui_forward.errors import UsageError
 from tui_forward.model import (
     BlockedBy,
     Forward,
@@ -371,9 +375,14 @@ async def test_refused_upgrade(case: Case) -> None:
 
 PASSES = (
     ("083-rbac-getpods-createpf", TransportChoice.SPDY),
+    ("084-rbac-getpods-bothpf", TransportChoice.SPDY),
     ("085-rbac-createpf-only", TransportChoice.SPDY),
+    ("087-rbac-bothpf-only", TransportChoice.SPDY),
     ("088-rbac-lwpods-createpf", TransportChoice.SPDY),
     ("089-rbac-glwpods-createpf", TransportChoice.SPDY),
+    ("092-rbac-glpods-bothpf", TransportChoice.SPDY),
+    ("093-rbac-glwpods-bothpf", TransportChoice.SPDY),
+    ("155-api-429", TransportChoice.SPDY),
     ("141-gateway-no-spdy", TransportChoice.WEBSOCKET),
 )
 
@@ -425,3 +434,64 @@ def test_text_on_the_error_stream(fault: str, code: ReasonCode, text: str) -> No
         assert failure.code is code
         assert reason_text(failure.reason) == text.format(port=failure.port)
         assert failed_hop(failure.reason) is PORT
+
+
+# The kubelet and the runtime have accepted the tunnel, and nothing says that a hop has failed: the
+# pod object tells why a connection ended, PINGs tell that the path is silent.
+SILENT_ENDS = (
+    "035-container-killed-mid-connection",
+    "041-port-loopback4-only",
+    "044-port-never-answers",
+    "045-port-answers-after-eof",
+    "046-port-late",
+    "047-hostnetwork",
+    "050-port-closes-at-once-silent-client",
+    "051-port-reads-then-closes",
+    "053-port-backlog-full",
+    "111-containerd-paused-mid-connection",
+    "150-api-paused-mid-connection",
+)
+
+
+@pytest.mark.parametrize("fault", SILENT_ENDS)
+def test_answers_without_a_fault(fault: str) -> None:
+    recording = load_fault(fault)
+    upgrades = [one for one in recording["requests"] if one["what"].startswith("upgrade ")]
+    answered = [one for one in upgrades if one.get("answer_status")]
+    assert answered
+    assert all(" 101 " in one["answer_status"] for one in answered)
+    # The channels begin with the port.
+    late = fault == "046-port-late"
+    assert late or all(len(one["text"]) <= 2 for one in recording["error_stream"])
+
+
+def test_077_impossible_port() -> None:
+    with pytest.raises(UsageError, match="70000"):
+        parse_ports(("70000",))
+
+
+def test_070_has_only_objects() -> None:
+    recording = load_fault("070-svc-targetport-closed")
+    assert not recording["error_stream"], "its text is that of 040-port-closed"
+    assert not [one for one in recording["requests"] if one["what"].startswith("upgrade ")]
+
+
+TESTS = Path(__file__).parents[1]
+TABLES_OF_ANSWERS = (
+    "engine/test_recorded_faults.py",
+    "engine/tunnels/test_time_limit.py",
+    "kube/auth/test_validity.py",
+    "kube/test_recorded_faults.py",
+    "transport/test_recorded_faults.py",
+)
+
+
+def test_every_recording_is_in_a_table() -> None:
+    named: set[str] = set()
+    for path in TABLES_OF_ANSWERS:
+        source = (TESTS / path).read_text()
+        named |= set(re.findall(r'"(\d{3})-[a-z0-9-]+"', source))
+        named |= set(re.findall(r"def test_(\d{3})_", source))
+    missing = [fault for fault in faults_of("answers") if fault[:3] not in named]
+    assert not missing
+    assert {name for table in TABLES for name in faults_of(table)} == set(fault_names())

@@ -12,10 +12,11 @@ from tests.engine.harness import OTHER_POD, POD, engine_harness, pool_to, receiv
 from tests.support.reasons import because
 from tests.support.waiting import until
 from tui_forward.engine.limits import Limits
+from tui_forward.engine.tunnels import time_limit
 from tui_forward.engine.tunnels.spdy_tunnel import SpdyTunnel
 from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import TransportError
-from tui_forward.model import TransportChoice
+from tui_forward.model import ReasonCode, TransportChoice
 
 
 async def test_pool_is_up_from_connect_to_loss() -> None:
@@ -295,3 +296,30 @@ async def test_transport_cache_is_per_cluster() -> None:
     assert cache.get("b") is None
     cache.evict("a")
     assert cache.get("a") is None
+
+
+@pytest.mark.parametrize("transport", [TransportChoice.SPDY, TransportChoice.WEBSOCKET])
+async def test_tunnel_that_stays_open_and_silent_is_replaced(transport: TransportChoice) -> None:
+    # As a WebSocket does when the container runtime behind it dies.
+    limits = replace(Limits(), ping_every_s=0.02, silence_s=0.1)
+    async with engine_harness(limits, transport) as harness:
+        await harness.open(ECHO)
+        for connection in harness.cluster.live:
+            connection.muted = True
+        error = await harness.pool.wait_lost()
+        assert error.code is ReasonCode.TUNNEL_SILENT
+        await harness.open(ECHO)
+        assert harness.pool.up
+
+
+async def test_tunnels_cut_at_the_same_age_name_a_time_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time_limit, "_MIN_AGE_S", 0.0)
+    monkeypatch.setattr(time_limit, "_TOGETHER_S", 0.0)
+    async with engine_harness(replace(Limits(), spare=0)) as harness:
+        for _ in range(3):
+            await harness.open(ECHO)
+            asyncio.get_running_loop().call_later(0.1, harness.cluster.cut)
+            error = await harness.pool.wait_lost()
+        assert error.code is ReasonCode.TUNNEL_TIME_LIMIT

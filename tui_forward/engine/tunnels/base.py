@@ -114,6 +114,7 @@ class Tunnel(ABC):
     load: int = 0  # open channels, except those that were marked half closed
     # When a channel was refused last by the application, in the loop's time.
     refused_at: float = -math.inf
+    opened_at: float = math.inf  # when its pool got it, in the loop's time
     last_received_at: float = -math.inf  # when the last byte was received, in the loop's time
 
     _ended: bool = False

@@ -31,6 +31,7 @@ from tui_forward.engine.tunnels.draining_tunnels import DrainingTunnels
 from tui_forward.engine.tunnels.late_answers import LateAnswers, OnAnswer
 from tui_forward.engine.tunnels.pool_growth import PoolGrowth
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
+from tui_forward.engine.tunnels.time_limit import TimeLimitDetector
 from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.engine.tunnels.tunnel_set import TunnelSet
 from tui_forward.engine.tunnels.tunnel_waiters import TunnelWaiters
@@ -104,6 +105,7 @@ class TunnelPool:
             on_settled=self._waiters.wake_one,
         )
         self._refused_at = -math.inf
+        self._time_limit = TimeLimitDetector()
         self._idle_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -280,6 +282,10 @@ class TunnelPool:
         if not self._tunnels.remove(tunnel) or self._is_legacy:
             return
         self._growth.record_loss()
+        now = self._loop.time()
+        reason = self._time_limit.ended(now - tunnel.opened_at, error.reason, now)
+        if reason is not error.reason:
+            error = TransportError(reason)
         self._log.warning("lost a tunnel, %d left: %s", len(self._tunnels), error.message)
         if not self._tunnels:
             self._go_down(error)
@@ -326,6 +332,7 @@ class TunnelPool:
         self._on_change()
 
     def _add(self, tunnel: Tunnel) -> None:
+        tunnel.opened_at = self._loop.time()
         self._tunnels.add(tunnel)
         self._round_trip_s = tunnel.round_trip_s
         self._waiters.wake_one()
