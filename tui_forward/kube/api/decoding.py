@@ -140,16 +140,23 @@ def decode_pod(raw: api_types.Pod) -> Pod:
     ]
     max_restarts = 0
     container_ids = []
-    statuses = list(status.container_statuses or ())
+    statuses = status.container_statuses or []
+    all_run, none_ended = not status.init_container_statuses, True
     for state in statuses:
         max_restarts = max(max_restarts, state.restart_count)
         if state.container_id:
             container_ids.append(state.container_id)
+        if state.state is None or state.state.running is None:
+            all_run = False
+        if state.restart_count:
+            none_ended = False
     if status.init_container_statuses and len(containers) > len(spec.containers or ()):
         container_names = {c.name for c in containers}
         sidecars = [s for s in status.init_container_statuses if s.name in container_names]
         container_ids += [s.container_id for s in sidecars if s.container_id]
-        statuses += sidecars
+        statuses = [*statuses, *sidecars]
+    # Nearly all pods of a large list run without a fault.
+    exits = () if all_run and none_ended else filter(None, map(_latest_exit, statuses))
     return Pod(
         namespace=intern_text(metadata.namespace),
         name=metadata.name,
@@ -160,8 +167,8 @@ def decode_pod(raw: api_types.Pod) -> Pod:
         reason=status.reason,
         message=summary.message,
         scheduled=scheduled,
-        scheduling_gates=tuple(one.name for one in spec.scheduling_gates or ()),
-        faults=find_container_faults(raw),
+        scheduling_gates=_names(spec.scheduling_gates) if spec.scheduling_gates else (),
+        faults=() if all_run else find_container_faults(raw),
         ready=ready,
         unready_gates=_unready_gates(raw) if spec.readiness_gates and not ready else (),
         ready_since=ready_since,
@@ -175,7 +182,7 @@ def decode_pod(raw: api_types.Pod) -> Pod:
         disruption=disruption,
         sandbox_ready=sandbox_ready,
         host_network=bool(spec.host_network),
-        exits=tuple(filter(None, map(_latest_exit, statuses))),
+        exits=tuple(exits),
         node=intern_text(spec.node_name),
         ip=status.pod_ip,
         labels=_labels(metadata.labels) if metadata.labels else _NO_LABELS,
@@ -183,6 +190,10 @@ def decode_pod(raw: api_types.Pod) -> Pod:
         ports=_ports(ports) if ports else (),
         container_ids=tuple(container_ids),
     )
+
+
+def _names(objects: list[api_types.Named]) -> tuple[str, ...]:
+    return tuple(one.name for one in objects)
 
 
 def _latest_exit(status: api_types.ContainerStatus) -> ContainerExit | None:
