@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
+import json
 import os
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
 import pytest
 
+from tests.minicluster.kubectl import Kubectl, kubectls
 from tests.support.cluster_process import ClusterProcess, running_cluster
 from tests.support.fake_engine import echo
 from tests.support.waiting import until
@@ -365,6 +370,97 @@ async def test_targets_that_cannot_be_forwarded_now(
     forward = await scenario.reached(forward_id, state)
     assert forward.code is code
     assert forward.hint
+
+
+DEPLOYMENT: dict[str, Any] = {
+    "kind": "Deployment",
+    "apiVersion": "apps/v1",
+    "spec": {
+        "replicas": 1,
+        "strategy": {"type": "Recreate"},
+        "template": {"spec": {"terminationGracePeriodSeconds": 1}},
+    },
+}
+
+
+def _deployment(name: str, image: str) -> str:
+    """Return a manifest whose container ends at once, or serves echo at port 7000."""
+    made = copy.deepcopy(DEPLOYMENT)
+    made["metadata"] = {"name": name, "namespace": "shop"}
+    made["spec"]["selector"] = {"matchLabels": {"app": name}}
+    container = {
+        "name": "main",
+        "image": image,
+        "env": [{"name": "LIFE_S", "value": "0"}],
+        "ports": [{"containerPort": 7000}],
+    }
+    made["spec"]["template"]["metadata"] = {"labels": {"app": name}}
+    made["spec"]["template"]["spec"]["containers"] = [container]
+    return json.dumps(made)
+
+
+@pytest.mark.kubectl
+@pytest.mark.parametrize("path", kubectls())
+async def test_deployment_that_crashes_is_awaited_until_it_is_fixed(
+    scenario: Scenario, path: Path, tmp_path: Path
+) -> None:
+    kubectl = Kubectl(path, scenario.cluster, tmp_path)
+    name = f"t{uuid.uuid4().hex[:8]}"
+
+    async def apply(image: str) -> None:
+        manifest = _deployment(name, image)
+        await asyncio.to_thread(kubectl, "apply", "--validate=false", "-f", "-", stdin=manifest)
+
+    await apply("local/crash-loop")
+    forward_id = await scenario.start(name, "7000")
+    crashed = await scenario.reached(
+        forward_id, lambda f: f.state is ForwardState.WAITING and "restarted" in f.reason
+    )
+    assert crashed.code is ReasonCode.POD_CRASH_LOOPING
+    port = crashed.listening[0].port
+    await apply("local/echo")
+    await scenario.reached(forward_id, ForwardState.READY)
+    assert await echo(port) == b"hello"
+    await apply("local/crash-loop")
+    await scenario.reached(
+        forward_id,
+        lambda f: f.state is ForwardState.WAITING and f.code is ReasonCode.POD_CRASH_LOOPING,
+    )
+    await apply("local/echo")
+    assert await echo(port) == b"hello", "it waits for the pod that works"
+    await asyncio.to_thread(kubectl, "-n", "shop", "delete", "deploy", name, "--wait=false")
+
+
+@pytest.mark.kubectl
+@pytest.mark.parametrize("path", kubectls()[:1])
+async def test_node_that_is_not_ready_is_named(
+    scenario: Scenario, path: Path, tmp_path: Path
+) -> None:
+    kubectl = Kubectl(path, scenario.cluster, tmp_path)
+    forward_id, _ = await scenario.ready("echo", "echo")
+    pod = (await scenario.forward(forward_id)).pod
+    assert pod is not None
+
+    async def set_conditions(*what: str, **condition: str) -> None:
+        """Do what the node controller does 50 s after the last report of a kubelet."""
+        condition = {"type": "Ready", "lastTransitionTime": "2026-01-01T00:00:00Z", **condition}
+        patch = json.dumps({"status": {"conditions": [condition]}})
+        arguments = ("patch", *what, "--subresource=status", "--type=merge", "-p", patch)
+        await asyncio.to_thread(kubectl, *arguments)
+
+    await scenario.cluster.fault("stop-component", component="kubelet", node=pod.node)
+    try:
+        await scenario.reached(forward_id, ForwardState.RECONNECTING)
+        await set_conditions("node", pod.node, status="Unknown", message="Kubelet stopped")
+        await set_conditions("-n", "shop", "pod", pod.name, status="False")
+        forward = await scenario.reached(forward_id, lambda f: "is NotReady" in f.reason)
+        assert f"node {pod.node} is NotReady since 2026-01-01" in forward.reason
+    finally:
+        await scenario.cluster.fault("start-component", component="kubelet", node=pod.node)
+    again = await scenario.reached(
+        forward_id, lambda f: f.state is ForwardState.READY and f.code is ReasonCode.FORWARD_READY
+    )
+    assert again.pod == pod
 
 
 async def test_missing_namespace_is_named(scenario: Scenario) -> None:
