@@ -12,7 +12,7 @@ from tests.engine.scenario import Scenario
 from tests.support.fake_engine import pod
 from tests.support.recorded_faults import load_fault
 from tests.support.waiting import until
-from tui_forward.engine.connections import connection as connection_module
+from tui_forward.engine.connections import dial_watch
 from tui_forward.engine.forwards import connection_queue
 from tui_forward.model import EventKind, ForwardState, ReasonCode
 
@@ -45,7 +45,7 @@ async def test_refusal_marks_the_forward_until_a_connection_succeeds(scenario: S
 async def test_silent_connection_that_is_not_refused_succeeds(
     scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "_REFUSAL_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(dial_watch, "_TIMEOUT_S", 0.05)
     await scenario.start(SILENT)
     scenario.cluster.refused_ports.add(SILENT)
     await scenario.connect()

@@ -17,6 +17,7 @@ from typing import ClassVar, Final
 
 from tui_forward.engine.connections.client_monitor import ClientMonitor
 from tui_forward.engine.connections.client_socket import close_socket
+from tui_forward.engine.connections.dial_watch import DialWatch
 from tui_forward.engine.connections.download import Download
 from tui_forward.engine.connections.half_close import HalfCloseTimer
 from tui_forward.engine.connections.lifecycle import (
@@ -39,8 +40,6 @@ from tui_forward.protocol.error_stream import PortForwardFailure
 from tui_forward.transport.tcp import set_socket_options
 
 _POOL_DOWN_PAUSE_S: Final = 0.01
-# An acknowledged channel that was not refused for this long leads to an application that listens.
-_REFUSAL_TIMEOUT_S: Final = 1.0
 
 
 class LocalConnection:
@@ -93,12 +92,12 @@ class LocalConnection:
         self._monitor = ClientMonitor(sock, self._upload, on_left=self._end)
         self._queue = QueueWait(queue_timeout_s, self._monitor)
         self._retry = RetryPolicy(owner, limits)
+        self._dial = DialWatch(owner)
         self._channel: Channel | None = None
         self._acknowledged = False
         self._failure: PortForwardFailure | None = None
         self._hold_s = 0.0
         self._hold_timer: asyncio.TimerHandle | None = None
-        self._refusal_timer: asyncio.TimerHandle | None = None
         self._channel_ended: asyncio.Future[None] | None = None
 
     # ------------------------------------------------------------- for the forward
@@ -199,7 +198,7 @@ class LocalConnection:
         self._failure = None
         self._acknowledged = False
         self._download.attach(channel)
-        self._watch_refusal()
+        self._dial.opened(channel)
         self._advance(Input.CHANNEL_HELD if self._hold_s else Input.CHANNEL_OPENED)
         channel.flush()
 
@@ -227,13 +226,11 @@ class LocalConnection:
     def closed(self, failure: PortForwardFailure | None) -> None:
         """See `ChannelHandler`."""
         channel, self._channel = self._channel, None
-        self._cancel_refusal_check()
         if self._is_closed:
             return
         self._acknowledged = channel is not None and channel.acknowledged
         self._failure = failure
-        if failure is None or failure.code is ReasonCode.PORT_RESET:
-            self._not_refused()
+        self._dial.ended(failure, acknowledged=self._acknowledged)
         if failure is None:
             self._advance(Input.CHANNEL_CLOSED)
         else:
@@ -250,31 +247,6 @@ class LocalConnection:
             self._half_close.data_received()
         else:
             self._download.reports_data = False
-
-    def _not_refused(self) -> None:
-        """Report that the dial has certainly succeeded."""
-        if self._acknowledged and self._owner.is_refusing:
-            self._owner.pod_answered()
-
-    def _check_refusal(self, is_late: bool) -> None:
-        """Report a channel that was acknowledged at the previous check and is still open."""
-        channel = self._channel
-        self._refusal_timer = None
-        if channel is None:
-            return
-        self._acknowledged = channel.acknowledged
-        if is_late:
-            self._not_refused()
-        else:
-            self._watch_refusal(is_late=channel.acknowledged)
-
-    def _watch_refusal(self, *, is_late: bool = False) -> None:
-        # Nothing confirms a dial. But the refusal of one follows the acknowledgement within
-        # milliseconds, on the same stream of bytes.
-        if self._owner.is_refusing:
-            self._refusal_timer = self._loop.call_later(
-                _REFUSAL_TIMEOUT_S, self._check_refusal, is_late
-            )
 
     def _client_reset(self) -> None:
         self._end(Reason(code=ReasonCode.CONNECTION_CLIENT_RESET), reset=True)
@@ -320,11 +292,6 @@ class LocalConnection:
         if self._hold_timer is not None:
             self._hold_timer.cancel()
             self._hold_timer = None
-
-    def _cancel_refusal_check(self) -> None:
-        if self._refusal_timer is not None:
-            self._refusal_timer.cancel()
-            self._refusal_timer = None
 
     def _hold_eof(self) -> None:
         assert self._channel is not None
@@ -375,7 +342,7 @@ class LocalConnection:
     def _release(self, reason: Reason, *, reset: bool) -> None:
         self.record.close(reason)
         self._cancel_hold()
-        self._cancel_refusal_check()
+        self._dial.cancel()
         self._upload.close()
         self._half_close.close()
         self._monitor.close()
