@@ -44,6 +44,7 @@ class PoolGrowth:
         self._generation = 0
         self._dials: set[asyncio.Task[None]] = set()
         self._retry_at = 0.0
+        self._retry_timer: asyncio.TimerHandle | None = None
         self._retry_delay_s = _MIN_RETRY_S
         self._dialed_at = -math.inf
         self.spare = limits.spare  # how many idle tunnels to keep
@@ -64,6 +65,7 @@ class PoolGrowth:
         """Cancel all dials, and start none. Idempotent."""
         self._is_active = False
         self._generation += 1
+        self._cancel_retry()
         for dial in self._dials:
             dial.cancel()
 
@@ -128,6 +130,14 @@ class PoolGrowth:
     def _back_off(self) -> None:
         self._retry_at = self._loop.time() + self._retry_delay_s
         self._retry_delay_s = min(2 * self._retry_delay_s, _MAX_RETRY_S)
+        self._cancel_retry()
+        if self._is_active:  # nothing else may ask for a tunnel for a long time
+            self._retry_timer = self._loop.call_at(self._retry_at, self.grow)
+
+    def _cancel_retry(self) -> None:
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+            self._retry_timer = None
 
     def _settled(self, dial: asyncio.Task[None]) -> None:
         self._dials.discard(dial)
