@@ -109,7 +109,7 @@ def test_profile_that_would_set_a_protected_variable_is_invalid(entry: str, vari
 @pytest.mark.parametrize(
     "name",
     ["db", "docker-registry", "git", "node", "python-api", "vault", "ssh", "aws-mock", "kube-ui",
-     "http", "proxy", "container-x", "ruby", "java"],
+     "http", "proxy", "container-x", "ruby", "java", "cargo", "yarn", "s3-endpoint", "uvicorn"],
 )  # fmt: skip
 def test_usual_names_are_valid(name: str) -> None:
     parse_profile(f"forwards: {{{name}: {{target: svc/x, port: 80}}}}", FILE)

@@ -507,3 +507,12 @@ def test_long_line_is_skipped_with_its_number() -> None:
     result = import_forwards(f"{good}\n{good}0 {'x' * 20_000}\n{good}1")
     assert [one.target.port for one in result.specs] == ["80", "801"]
     assert result.notes == ["line 2 skipped: the line is longer than 16384 characters"]
+
+
+@pytest.mark.parametrize("name", ["docker", "pip", "ld"])
+def test_import_of_a_name_whose_variables_are_protected_is_valid(name: str) -> None:
+    specs = import_forwards(f"kubectl port-forward svc/{name} 5432\n").specs
+    text = serialize_profile(specs, FILE)
+    (forward,) = parse_profile(text, FILE).forwards
+    assert forward.env == f"FORWARD_{name.upper()}"
+    assert serialize_profile(specs, FILE, text) == text

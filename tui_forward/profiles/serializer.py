@@ -13,7 +13,9 @@ from ruamel.yaml.comments import CommentedMap
 
 from tui_forward.common.arguments import format_duration_arg, is_loopback
 from tui_forward.model import ForwardSpec, TargetKind
+from tui_forward.profiles.env_names import allowed_prefix
 from tui_forward.profiles.parser import VERSION, load_roundtrip
+from tui_forward.profiles.profile import env_prefix
 
 _NON_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _MAX_NAME_LENGTH = 40
@@ -62,6 +64,9 @@ def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = ""
         if not isinstance(entry, CommentedMap):
             entry = found[name] = CommentedMap()
         _update_entry(entry, _entry(spec, common))
+        prefix = env_prefix(name)
+        if "env" not in entry and (allowed := allowed_prefix(prefix)) != prefix:
+            entry["env"] = allowed
         if not all(map(is_loopback, spec.addresses)) and "address" not in entry.ca.items:
             entry.yaml_add_eol_comment("OPEN TO OTHER MACHINES", "address")
     out = StringIO()

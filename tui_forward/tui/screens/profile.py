@@ -13,6 +13,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.reactive import reactive
 
+from tui_forward.common.printable import escape_unprintable
 from tui_forward.profiles.plan import ApplyMode
 from tui_forward.tui.plain_text import PlainText, plain, styled
 from tui_forward.tui.screens.dialogs import Dialog
@@ -129,7 +130,10 @@ class ProfileScreen(Dialog[ApplyMode | ProfileAction | None]):
     def _changes(self) -> Content:
         view, lines = self._view, self._view.changes[self.mode]
         if lines:
-            changes = [styled(f"  {line}", _COLORS.get(line[:1], "")) for line in lines]
+            # One line each, whatever is in a name.
+            changes = [
+                styled(f"  {escape_unprintable(line)}", _COLORS.get(line[:1], "")) for line in lines
+            ]
             return Content("\n").join([styled("Changes:", _MUTED), *changes])
         if self.mode is ApplyMode.MERGE and view.active_count:
             return plain("No forward is missing.")
