@@ -43,7 +43,7 @@ from tui_forward.model import (
 )
 
 MARKUP = "[/nope][@click=app.quit]x[/][$y][["
-HOSTILE = f"{MARKUP}{UNPRINTABLE}" + "x" * 2_000 + "漢" * 1_000
+HOSTILE = f"{MARKUP}{UNPRINTABLE}" + "x" * 2_000 + "漢" * 300
 CONTEXT, OTHER = "[/nope]c", "[@click=app.quit]d[/]"
 
 

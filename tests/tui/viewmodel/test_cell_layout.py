@@ -26,6 +26,11 @@ def test_truncation_has_an_ellipsis() -> None:
     assert truncate("a\x1b[31m", 8) == "a [31m  "
 
 
+def test_very_long_text_is_cut_before_it_is_measured() -> None:
+    assert truncate("漢" * 10**6, 9) == "漢漢漢漢…"
+    assert truncate("a" + "x" * 10**6 + "b", 9, middle=True) == "axxx…xxxb"
+
+
 @given(st.integers(1, 300))
 def test_columns_fit_the_table_if_they_can_be_dropped(width: int) -> None:
     widths = column_widths(COLUMNS, width)

@@ -9,6 +9,9 @@ from rich.cells import cell_len, set_cell_size
 
 from tui_forward.tui.viewmodel.rows import Cell
 
+# Characters of a text; more fit into no line, and measuring them takes time.
+_MAX_LENGTH = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -54,6 +57,8 @@ def truncate(text: str, width: int, *, right: bool = False, middle: bool = False
 
     Control characters become spaces. Generated names differ at their ends; `middle` keeps those.
     """
+    if len(text) > _MAX_LENGTH:
+        text = text[: _MAX_LENGTH // 2] + text[-_MAX_LENGTH // 2 :]
     clean = printable(text)
     narrow = clean.isascii()  # fast path: nearly all text is ASCII
     length = len(clean) if narrow else cell_len(clean)
