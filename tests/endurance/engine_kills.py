@@ -151,8 +151,8 @@ async def _kill_engines(
         for number in range(count):
             await asyncio.sleep(rng.random() * 0.3)  # any moment
             async with _session(cluster) as session:
+                killed = time.monotonic()
                 os.kill(session.engine_pid, signal.SIGKILL)
-            killed = time.monotonic()
             kills.append(killed)
             for load in loads:
                 first_byte_s = await _first_byte_s(load, killed, f"kill {number + 1}")
