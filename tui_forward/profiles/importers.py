@@ -30,7 +30,7 @@ MAX_FILE_BYTES: Final = 16 * 1024 * 1024  # shell histories and lists of pods ma
 _MAX_FORWARDS = 500
 # Different forwards, and commands, that are looked at.
 _MAX_FOUND: Final = 5_000
-_MAX_COMMANDS: Final = 20_000
+_MAX_COMMANDS: Final = 5_000
 _MAX_NOTES: Final = 1_000
 _MAX_NOTE_LENGTH: Final = 300
 # Program of a command after what shells print before it (numbers, times, prompts) and its folder.
@@ -133,19 +133,22 @@ def _add(found: ImportResult, name: str, spec: ForwardSpec) -> None:
 
 
 def _commands(text: str, found: ImportResult) -> _Entries:
-    commands = 0
+    seen: set[int] = set()  # a history repeats commands
     for number, line in _logical_lines(text):
         match = _COMMAND.search(line)
         if match is None or not _FORWARDS.search(line, match.start()):
             continue
         if line.lstrip().startswith("#"):
             continue
-        commands += 1
-        if commands > _MAX_COMMANDS:
+        command = line[match.start() :]
+        if hash(command) in seen:
+            continue
+        seen.add(hash(command))
+        if len(seen) > _MAX_COMMANDS:
             found.add_note(f"line {number} and what follows skipped: too many commands")
             return
         try:
-            for spec in parse_commands(line[match.start() :], context="", namespace=""):
+            for spec in parse_commands(command, context="", namespace=""):
                 yield spec.target.name.partition("=")[2] or spec.target.name, spec
         except UsageError as error:
             found.add_note(f"line {number} skipped: {error.message}")
