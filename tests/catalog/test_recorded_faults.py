@@ -591,7 +591,7 @@ async def test_recorded_fault(setup: Setup, case: Case) -> None:
 
     watch = setup.resolver.watch(target)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(14):
             current = await resolution(watch, is_expected)
     except TimeoutError:
         pytest.fail(f"{reason_text(shown(watch.current, state_machine.INITIAL).reason)}")
