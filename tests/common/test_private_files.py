@@ -10,8 +10,11 @@ import psutil
 import pytest
 
 from tests.support.other_user import give_away, needs_other_user
+from tui_forward.cli.env_vars import write_env_file
 from tui_forward.common.atomic_file import write_atomically
 from tui_forward.common.private_files import ensure_private_dirs, open_private_file
+from tui_forward.errors import ConfigError
+from tui_forward.profiles.store import ProfileStore
 
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
@@ -130,6 +133,27 @@ def test_own_link_is_kept(victim: Path) -> None:
     assert second.is_symlink()
     assert link.is_symlink()
     assert victim.read_text() == "x"
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link"])
+def test_link_of_a_cloned_repository_is_not_followed(kind: str, victim: Path) -> None:
+    """`git clone` creates links that belong to the user: `.env` may lead to `~/.bashrc`."""
+    env = victim.with_name(".env")
+    plant(kind, env, victim)
+    with pytest.raises(ConfigError, match="symbolic link"):
+        write_env_file(env, {"A": "b"})
+    store = ProfileStore(victim.parent / "profiles", victim.parent)
+    with pytest.raises(ConfigError, match="symbolic link"):
+        store.write(env, "forwards: {}")
+    assert victim.read_text() == "precious"
+    assert not victim.with_name("created").exists()
+
+
+def test_environment_file_is_replaced(victim: Path) -> None:
+    victim.chmod(0o640)
+    write_env_file(victim, {"A": "b", "C": "d e"})
+    assert victim.read_text() == "A=b\nC='d e'\n"
+    assert stat.S_IMODE(victim.stat().st_mode) == 0o640
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder"])

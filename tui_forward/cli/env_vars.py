@@ -53,6 +53,6 @@ def write_env_file(path: Path, variables: dict[str, str]) -> None:
     """Write NAME=VALUE lines, quoted for a shell; ConfigError if the file cannot be written."""
     text = "".join(f"{format_variable(name, value)}\n" for name, value in variables.items())
     try:
-        atomic_file.write_atomically(path, text.encode())
+        atomic_file.write_atomically(path, text.encode(), follow_links=False)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {(error.strerror or '').lower()}") from error

@@ -15,15 +15,21 @@ _MAX_QUARANTINED = 10
 _MAX_LINKS = 40  # as Linux
 
 
-def write_atomically(target: Path, data: bytes) -> os.stat_result:
+def write_atomically(target: Path, data: bytes, *, follow_links: bool = True) -> os.stat_result:
     """Replace or create a file in one step, and return its status; a link of this user is kept.
 
     A concurrent reader, or one after a power loss or an OSError, finds the old or the new content,
     complete. A new file is private (0600), as are missing directories (0700); an existing file
     keeps its permissions. Raise OSError for a link or a file of another user, who could choose what
-    is overwritten or read what is written, and for what is no regular file.
+    is overwritten or read what is written, and for what is no regular file. Without `follow_links`
+    any link is an error: those of a cloned repository belong to this user, too.
     """
-    target = _follow_own_links(target)
+    if follow_links:
+        target = _follow_own_links(target)
+    elif target.is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link", str(target))
+    else:
+        target = target.parent.resolve() / target.name
     ensure_private_dirs(target.parent)
     exists = os.path.lexists(target)
     if exists:

@@ -176,7 +176,9 @@ class ProfileStore:
         """Write a profile atomically, unless it is invalid; after an error it is unchanged."""
         parse_profile(text, path)
         try:
-            atomic_file.write_atomically(path, text.encode("utf-8"))
+            # Links in the user's folder are the user's; those of a repository lead anywhere.
+            own = path.parent == self.folder
+            atomic_file.write_atomically(path, text.encode("utf-8"), follow_links=own)
         except OSError as error:
             cause = (error.strerror or type(error).__name__).lower()
             raise ConfigError(f"cannot write {path}: {cause}") from error
