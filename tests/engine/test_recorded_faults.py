@@ -7,10 +7,8 @@ reports in these recordings.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +16,7 @@ from tests.engine.fake_cluster import ECHO, FakeAccess, running_cluster
 from tests.engine.harness import POD as FAKE_POD
 from tests.engine.harness import pool_to
 from tests.support.fake_engine import FakeBackend
-from tests.support.recorded_faults import TABLES, fault_names, faults_of, load_fault
+from tests.support.recorded_faults import load_fault
 from tests.support.replayed_answers import RecordedAccess, RecordedServer, recorded_server
 from tests.support.waiting import until
 from tui_forward.common.arguments import parse_ports
@@ -474,24 +472,3 @@ def test_070_has_only_objects() -> None:
     recording = load_fault("070-svc-targetport-closed")
     assert not recording["error_stream"], "its text is that of 040-port-closed"
     assert not [one for one in recording["requests"] if one["what"].startswith("upgrade ")]
-
-
-TESTS = Path(__file__).parents[1]
-TABLES_OF_ANSWERS = (
-    "engine/test_recorded_faults.py",
-    "engine/tunnels/test_time_limit.py",
-    "kube/auth/test_validity.py",
-    "kube/test_recorded_faults.py",
-    "transport/test_recorded_faults.py",
-)
-
-
-def test_every_recording_is_in_a_table() -> None:
-    named: set[str] = set()
-    for path in TABLES_OF_ANSWERS:
-        source = (TESTS / path).read_text()
-        named |= set(re.findall(r'"(\d{3})-[a-z0-9-]+"', source))
-        named |= set(re.findall(r"def test_(\d{3})_", source))
-    missing = [fault for fault in faults_of("answers") if fault[:3] not in named]
-    assert not missing
-    assert {name for table in TABLES for name in faults_of(table)} == set(fault_names())

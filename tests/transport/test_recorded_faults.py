@@ -121,6 +121,7 @@ def via_proxy(port: int) -> Endpoint:
 
 
 async def test_136_proxy_down() -> None:
+    assert load_fault("136-proxy-down")["requests"][0]["error"]
     async with serving(close) as port:
         pass
     error = await failure(via_proxy(port))
@@ -132,6 +133,7 @@ async def test_136_proxy_down() -> None:
 
 
 async def test_137_proxy_closes() -> None:
+    assert load_fault("137-proxy-closes")["requests"][0]["error"]
     async with serving(close) as port:
         error = await failure(via_proxy(port))
     assert error.code is Code.NETWORK_PROXY_CLOSED
@@ -139,6 +141,7 @@ async def test_137_proxy_closes() -> None:
 
 
 async def test_138_proxy_hangs() -> None:
+    assert load_fault("138-proxy-hangs")["requests"][0]["error"]
     async with serving(never) as port:
         error = await failure(via_proxy(port), timeout_s=0.2)
     assert error.code is Code.NETWORK_PROXY_TIMEOUT
@@ -182,6 +185,8 @@ async def test_certificate(fault: str, code: ReasonCode, hint: str, tmp_path: Pa
 
 @pytest.mark.parametrize("resets", [False, True])
 async def test_127_https_to_http(*, resets: bool) -> None:
+    assert load_fault("127-api-https-to-http")["requests"][0]["error"]
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(8)
         if resets:  # as when bytes are left that nothing reads
@@ -196,6 +201,7 @@ async def test_127_https_to_http(*, resets: bool) -> None:
 
 
 async def test_151_api_tls_handshake_hangs() -> None:
+    assert load_fault("151-api-tls-handshake-hangs")["requests"][0]["error"]
     async with serving(never) as port:
         tls = create_verifying_context(Authority().pem.decode())
         error = await failure(Endpoint(host="127.0.0.1", port=port, tls=tls), timeout_s=0.2)
@@ -207,6 +213,8 @@ async def test_151_api_tls_handshake_hangs() -> None:
 
 
 async def test_130_api_name_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_fault("130-api-name-unknown")["requests"][0]["error"]
+
     def unknown(host: str, *args: object, **kwargs: object) -> object:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
