@@ -80,9 +80,9 @@ class ProfileFile:
         real = path.resolve()
         if real.parent != path.parent.resolve():
             return "it is a link to a file outside your profile folder"
-        tree = _working_tree(real.parent)
         # Users may keep their home folder in a working tree of their own.
-        if real != path and tree is not None and not Path.home().resolve().is_relative_to(tree):
+        tree = _working_tree(real.parent) if real != path else None
+        if tree is not None and not Path.home().resolve().is_relative_to(tree):
             return "your profile folder is a link into a working tree"
         return ""
 
