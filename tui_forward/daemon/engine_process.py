@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -222,7 +223,6 @@ class EngineProcess:
     async def run(self, notifier: ReadyNotifier) -> None:
         """Serve until the end; TransportError if the engine to replace continues."""
         try:
-            self._tasks.append(spawn_restarting(self._watch_profiles, name="profiles"))
             await self._restore_forwards()
             if self._handover is not None:
                 await run_in_thread(self._handover.confirm, name="handover")
@@ -234,6 +234,7 @@ class EngineProcess:
             self._parent.notify_ready()
             draining = self._handover.offer.connections if self._handover is not None else 0
             notifier.ready(os.getpid(), draining)
+            self._tasks.append(spawn_restarting(self._watch_profiles, name="profiles"))
             reason = await self._lifetime.wait()
             _log.info("engine %d ends: %s", os.getpid(), reason)
         finally:
@@ -302,8 +303,11 @@ class EngineProcess:
 
     async def _watch_profiles(self) -> None:
         """Apply edits of active profiles' files."""
-        # Wait for the first profile, because importing the YAML library takes a while.
+        # Wait for the first profile, because importing the YAML library takes a while. In a
+        # thread, because restored forwards connect meanwhile.
         await self._notices.profile_started.wait()
+        for name in ("daemon.profile_watcher", "profiles.store", "profiles.trust"):
+            await run_in_thread(partial(import_module, f"tui_forward.{name}"), name="import")
         from tui_forward.daemon.profile_watcher import ProfileWatcher
         from tui_forward.profiles.store import ProfileStore
         from tui_forward.profiles.trust import TrustStore
