@@ -14,7 +14,7 @@ PYTEST_OPTIONS := -n $(WORKERS) --dist worksteal
 SLOW_TESTS := tests/containerd tests/e2e tests/endurance
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format bench bench-ui screenshots soak lock proto clean
+.PHONY: help demo run test pytest check format bench bench-ui screenshots soak lock proto clean
 .SECONDARY:
 
 help: ## show this text
@@ -42,7 +42,10 @@ demo: $(INSTALLED) ## start the embedded cluster and the dashboard; without a te
 run: $(INSTALLED) ## start the dashboard on your current kubeconfig context
 	$(BIN)/tui-forward
 
-test: check ## run linters, types, import contracts, then all tests
+test: $(INSTALLED) ## run linters, types and import contracts, and meanwhile all tests
+	@$(MAKE) --no-print-directory -j2 check pytest
+
+pytest: $(INSTALLED) ## run all tests only
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 test-%: .venv-%/.installed ## run all but the slow tests on Python 3.12, ... (PYTHON_3.12=path: its interpreter)
