@@ -449,7 +449,8 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         _KUBELET,
     ),
     ReasonCode.KUBELET_NO_ANSWER: _Entry(
-        f"the API server answers, but {_THE_KUBELET} does not[ within {{timeout_s}} s]",
+        f"the API server answers, but {_THE_KUBELET} does not[ within {{timeout_s}} s]"
+        "[: {detail}]",
         "Check the node: kubectl describe node [{node}|NODE]; "
         "otherwise proxies in between, which may not pass upgrades on",
         _KUBELET,

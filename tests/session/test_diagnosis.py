@@ -165,6 +165,18 @@ def test_upgrade_timeout_is_the_nodes_if_the_api_server_is_healthy() -> None:
     assert diagnose(forward(RECONNECTING), cause, UNREPORTED).hop is API
 
 
+def test_node_that_is_not_ready_explains_its_kubelet() -> None:
+    node = ClusterFacts(node=NodeDetails(name="node-a", ready=False, trouble="it is silent"))
+    gone = diagnose(forward(RECONNECTING), rejection(500, KUBELET_GONE), node)
+    assert gone.hop is KUBELET
+    assert gone.error.endswith("it refuses connections, the node is NotReady, it is silent")
+    silent = Reason(code=ReasonCode.KUBELET_NO_ANSWER, timeout_s=5)
+    assert diagnose(forward(RECONNECTING), silent, node).error == (
+        "the API server answers, but the kubelet of node-a does not within 5 s: "
+        "the node is NotReady, it is silent"
+    )
+
+
 def test_kubelet_port_distinguishes_kubelet_from_runtime() -> None:
     text = "error dialing backend: dial tcp 127.0.0.1:43493: connect: connection refused"
     cause = rejection(500, text)

@@ -26,6 +26,7 @@ from tui_forward.model import (
 from tui_forward.reasons import failed_hop, hop_hint, reason_text
 
 _KUBELET_PORT: Final = 10250
+_OF_THE_NODE: Final = (ReasonCode.KUBELET_UNREACHABLE, ReasonCode.KUBELET_NO_ANSWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,10 @@ def _refine(cause: Reason, facts: ClusterFacts) -> Reason:
     if cause.code is ReasonCode.API_UPGRADE_TIMEOUT and healthy:
         # The API server answers other requests: what it waits for itself is the node.
         return Reason(code=ReasonCode.KUBELET_NO_ANSWER, timeout_s=cause.timeout_s)
+    if cause.code in _OF_THE_NODE and facts.node is not None and facts.node.ready is False:
+        # The node is marked NotReady only some 50 s after its kubelet is gone.
+        details = (cause.detail, "the node is NotReady", facts.node.trouble)
+        return replace(cause, detail=", ".join(filter(None, details)))
     if cause.code is ReasonCode.RUNTIME_UNREACHABLE and cause.address:
         port = (facts.node.port if facts.node is not None else 0) or _KUBELET_PORT
         if cause.address.endswith(f":{port}"):
