@@ -602,3 +602,16 @@ async def test_recorded_watches_are_decoded(
 
 def put_text(path: Path, text: str) -> None:
     path.write_text(text)
+
+
+async def test_outage_is_logged_once(
+    config_path: Path, api: ApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = cluster_for(write(config_path, kubeconfig(api.url)))
+    await api.stop()
+    for _ in range(3):
+        with pytest.raises(TransportError):
+            await names(cluster)
+    warnings = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert len(warnings) == 1
+    await cluster.close()

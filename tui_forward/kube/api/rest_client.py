@@ -59,6 +59,7 @@ class RestClient:
         self._session_lock = asyncio.Lock()
         self._retired: set[HttpSession] = set()
         self._closed = False
+        self._last_failure: tuple[str, str] | None = None  # path and message
 
     async def get(
         self,
@@ -173,12 +174,13 @@ class RestClient:
             try:
                 duration_s = time.monotonic() - started
                 self._record_latency(duration_s)
+                self._last_failure = None
                 _log.debug("GET %s: %d, %.3f s", path, response.status, duration_s)
                 yield response
             finally:
                 response.close()
         except TransportError as error:
-            _log.warning("GET %s failed: %s", path, error)
+            self._log_failure(path, error)
             raise
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             if isinstance(error, aiohttp.ClientResponseError):  # its text quotes the response
@@ -190,13 +192,20 @@ class RestClient:
                 )
             else:
                 failure = to_transport_error(error, server=endpoint.authority)
-            _log.warning("GET %s failed: %s", path, failure)
+            self._log_failure(path, failure)
             raise failure from error
         finally:
             session.users -= 1
             if session in self._retired and not session.users:
                 self._retired.discard(session)
                 await session.close()
+
+    def _log_failure(self, path: str, error: TransportError) -> None:
+        """Log why there was no response; repetitions, of an outage, at a lower level."""
+        failure = (path, error.message)
+        repeated, self._last_failure = failure == self._last_failure, failure
+        level = logging.DEBUG if repeated else logging.WARNING
+        _log.log(level, "GET %s failed: %s", path, error)
 
     def _record_latency(self, duration_s: float) -> None:
         """Update the estimate, biased low: a slow response is the server's work."""
