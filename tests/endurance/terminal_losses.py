@@ -192,6 +192,7 @@ async def lose_terminal(home: Path, moment_name: str, way_name: str, delay_s: fl
     """
     moment, way = MOMENTS[moment_name], WAYS[way_name]
     kubeconfig = str(home / "kubeconfig")
+    _discard_previous_sessions(home)
     session = await connect(kubeconfig)
     try:
         await session.set_keep_running(True)
@@ -206,6 +207,12 @@ async def lose_terminal(home: Path, moment_name: str, way_name: str, delay_s: fl
     elif not forwards:  # else the loss came before the key
         await wait_until(lambda: not engine_processes(home), "the engine to end")
     return seconds
+
+
+def _discard_previous_sessions(home: Path) -> None:
+    """Delete what a dashboard would offer to restore, after a stop that was interrupted."""
+    for path in home.rglob("*.previous.json"):
+        path.unlink()
 
 
 async def _active_forwards(kubeconfig: str) -> int:

@@ -117,6 +117,7 @@ class DashboardRunner:
     async def _finish(self, app: TuiForwardApp) -> None:
         """Save the view and print the last message to the terminal."""
         app.view_state.save()
+        await app.quitting.finish()
         farewell = app.quitting.farewell
         if app.quitting.is_quitting:
             pass  # the user has decided, and the engine knows

@@ -88,6 +88,33 @@ async def test_choice_holds_if_the_dashboard_is_lost_while_it_quits(
         app.exit()
 
 
+async def test_stop_is_carried_out_after_the_terminal_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session, reached, release = shop(), asyncio.Event(), asyncio.Event()
+    stop = session.stop
+
+    async def stop_slowly(forward_id: str) -> None:
+        reached.set()
+        await release.wait()
+        await stop(forward_id)
+
+    monkeypatch.setattr(session, "stop", stop_slowly)
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("1")
+        await shows(app, "● ready")
+        await pilot.press("q")
+        await until(lambda: isinstance(app.screen, QuitScreen))
+        await pilot.press("y")
+        await reached.wait()
+        app.exit()
+    assert session.forwards
+    release.set()
+    await app.quitting.finish()
+    assert not session.forwards
+
+
 async def test_keep_running_is_not_offered_if_impossible(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text('keep_running = "always"')
     session = shop()

@@ -26,8 +26,8 @@ class Editor:
             # Not SIG_IGN, which the editor would inherit.
             previous = signal.signal(signal.SIGINT, lambda *_: None)
             try:
-                self._process = subprocess.Popen(command)
-                self._process.wait()
+                with subprocess.Popen(command) as self._process:
+                    self._process.wait()
             finally:
                 self._process = None
                 signal.signal(signal.SIGINT, previous)

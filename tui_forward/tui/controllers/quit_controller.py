@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 
 from textual.app import App
 
 from tui_forward.common.formatting import pluralize
+from tui_forward.common.tasks import spawn
 from tui_forward.errors import TuiForwardError
 from tui_forward.session import Session
 from tui_forward.session.batch import stop_forwards
@@ -33,6 +35,7 @@ class QuitController:
     ) -> None:  # fmt: skip
         self.farewell = ""  # message for the terminal after the screen is gone; may be empty
         self.is_quitting = False  # the user has chosen, and the app is about to exit
+        self._task: asyncio.Task[None] | None = None
         self._app = app
         self._session = session
         self._sampler = sampler
@@ -70,13 +73,19 @@ class QuitController:
             self._app.push_screen(dialog, self._quit)
 
     def _quit(self, choice: QuitChoice | None) -> None:
-        if choice is not None:
-            self._app.run_worker(self._stop_and_exit(choice), group="quit", exclusive=True)
+        if choice is not None and not self.is_quitting:
+            self.is_quitting = True
+            # Not a worker of the app: an app that has lost its terminal cancels these.
+            self._task = spawn(self._stop_and_exit(choice), name="quit")
+
+    async def finish(self) -> None:
+        """Wait until the user's choice is carried out, if there is one."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
     async def _stop_and_exit(self, choice: QuitChoice) -> None:
         """Stop forwards or let them run, then exit; to keep them, the engine must respond."""
         keep = choice is QuitChoice.KEEP_RUNNING
-        self.is_quitting = True
         try:
             async with session_timeout():
                 # First, so that no forward stays if one does not stop, or the dashboard is lost.
