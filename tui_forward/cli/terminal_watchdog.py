@@ -26,7 +26,7 @@ T = TypeVar("T")
 Action = Callable[[], object]
 
 # An orderly end has this long.
-EXIT_S = 2.0
+EXIT_S = 1.5
 # For a write to a terminal that is not read.
 _RESTORE_S = 0.3
 # poll() reports a hangup at once on Linux, but not on every system.
