@@ -215,7 +215,7 @@ async def test_health_and_credentials(tmp_path: Path, setup: Setup) -> None:
     found = await view(setup, SHOP, failed)
     assert found.health is not None
     assert found.health.blocked_by is BlockedBy.CREDENTIALS
-    assert "does not accept the token" in status(found, "pods")[2]
+    assert "has no credentials" in status(found, "pods")[2]
     rewrite(setup)
     found = await view(setup, SHOP, synced_all)
     assert names(found) == ["web-1", "web-2"]
