@@ -614,7 +614,7 @@ async def test_closed_port_breaks_its_hop(scenario: Scenario) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"hello")
     hops = await _wait_for_hops(scenario, forward_id, lambda hops: _broken(hops) is HopKind.PORT)
-    assert hops[HopKind.PORT].error.startswith("nothing listens on port 8081")
+    assert hops[HopKind.PORT].error.startswith("nothing listens on 127.0.0.1:8081 in pod legacy-")
     assert "refused 1 of the last 1 connection" in hops[HopKind.PORT].facts
     writer.close()
 
