@@ -71,11 +71,14 @@ async def test_simultaneous_connections_get_separate_tunnels() -> None:
 async def test_beyond_the_maximum_tunnels_are_shared_evenly_except_the_sentinel() -> None:
     async with engine_harness(replace(Limits(), max_tunnels=4, share_after_s=0.3)) as harness:
         await harness.open(ECHO)
-        clients = [harness.accept() for _ in range(12)]
-        for client in clients:
-            client.send(b"x")
-            assert await receive(client, 1) == b"x"
-        assert harness.pool.tunnels == 4
+        clients = []
+        for number in range(12):
+            clients.append(harness.accept())
+            clients[-1].send(b"x")
+            assert await receive(clients[-1], 1) == b"x"
+            if number == 3:
+                # While tunnels are being dialed, the others are shared by more.
+                await until(lambda: harness.pool.tunnels == 4)
         loads = sorted(tunnel.load for tunnel in harness.pool._tunnels)
         assert loads[0] == 0
         assert sum(loads) == 12
