@@ -10,12 +10,19 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tui_forward import known_secrets
 
 # Tests with these markers need programs or rights that a developer's machine may lack, where they
 # are skipped. CI has all of them, so a skip is a failure there.
 MARKERS_OF_REQUIREMENTS = ("kubectl", "containerd", "netns")
+
+# An example takes as long as the machine is busy.
+settings.register_profile(
+    "tests", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

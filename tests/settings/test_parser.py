@@ -161,7 +161,7 @@ def test_problem_text_names_file_line_and_hint() -> None:
 @given(
     st.binary(max_size=200) | st.text(alphabet='[]"=.#{}\n tkehmys', max_size=80).map(str.encode)
 )
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 def test_garbage_never_raises(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("garbage") / "settings.toml"
     path.write_bytes(data)

@@ -137,7 +137,6 @@ VALUES = st.integers() | st.floats() | st.booleans() | TEXTS | st.lists(TEXTS, m
 
 
 @given(st.sampled_from(list(SCHEMA["properties"])), VALUES)
-@hypothesis_settings(deadline=None)
 def test_schema_allows_whatever_the_parser_accepts(
     tmp_path_factory: pytest.TempPathFactory, name: str, value: object
 ) -> None:

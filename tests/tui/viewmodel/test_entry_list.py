@@ -447,7 +447,7 @@ def plainly(made: EntryList) -> tuple[str, ...]:
     return tuple(shown)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     st.lists(ITEMS, max_size=12),
     st.sampled_from(QUERIES),
