@@ -1,7 +1,8 @@
 """Secrets that this process has read or received, to hide them in every text that leaves it.
 
-Whoever reads a credential calls `remember`; reasons, errors and log records pass `hide`. So a text
-of another program that repeats a credential does no harm, wherever it ends up. Kept in memory only.
+Code that reads a credential calls `remember`; reasons, errors and log records pass `hide`. So a
+text of another program that repeats a credential does no harm, wherever it ends up. Kept in memory
+only.
 """
 
 from __future__ import annotations

@@ -360,7 +360,7 @@ CASES = [
     ),
     service_case(
         "061-svc-selector-matches-nothing", "matchesnone", WAITING, Code.TARGET_NO_MATCHING_PODS,
-        "no pod matches the selector of svc/matchesnone (app=nobody)", port="80",
+        "no pod matches the selector of svc/matchesnone (app=missing)", port="80",
         after_ready=RECONNECTING,
     ),
     service_case(

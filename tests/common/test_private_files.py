@@ -47,7 +47,7 @@ def test_a_file_in_the_way_of_a_folder_is_an_error(tmp_path: Path) -> None:
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Path:
-    """Return a file of the user that nobody may truncate."""
+    """Return a file of the user that no other user may truncate."""
     path = tmp_path / "victim"
     path.write_text("precious")
     return path

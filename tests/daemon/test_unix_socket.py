@@ -51,13 +51,22 @@ def test_folder_is_created_private(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_open_folder_is_rejected(tmp_path: Path) -> None:
-    folder = tmp_path / "open"
+def test_readable_folder_is_closed(tmp_path: Path) -> None:
+    folder = tmp_path / "readable"
     folder.mkdir()
     folder.chmod(0o755)
+    unix_socket.ensure_private_dir(folder / "engine.sock")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757, 0o777])
+def test_writable_folder_is_rejected(mode: int, tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(mode)
     with pytest.raises(ConfigError, match="open to other users") as failed:
         unix_socket.ensure_private_dir(folder / "engine.sock")
-    assert failed.value.hint == f"run: chmod 700 {folder}"
+    assert failed.value.hint == f"see what is in it, then run: chmod 700 {folder}"
 
 
 def test_symlink_to_a_folder_is_rejected(tmp_path: Path) -> None:
@@ -121,7 +130,7 @@ def test_open_outer_folder_is_rejected(shared_temp: Path) -> None:
     outer.chmod(0o777)
     with pytest.raises(ConfigError, match="open to other users") as failed:
         unix_socket.ensure_private_dir(shared_socket())
-    assert failed.value.hint == f"run: chmod 700 {outer}"
+    assert failed.value.hint == f"see what is in it, then run: chmod 700 {outer}"
 
 
 def test_shared_folder_without_sticky_bit_is_rejected(shared_temp: Path) -> None:

@@ -252,7 +252,7 @@ CASES = (
     runtime_down("112-containerd-restarted-mid-connection"),
     runtime_down("115-containerd-down"),
     Case(
-        "113-node-dial-hangs",  # said by the API server after our own limit
+        "113-node-dial-hangs",  # the API server answers after our own limit
         Code.KUBELET_UNREACHABLE,
         KUBELET,
         "the API server cannot reach the kubelet of node1 at 127.0.0.1:38403: "

@@ -64,8 +64,8 @@ async def close(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
 
 def recorded_connect_answer(fault: str) -> bytes:
     """Return what the recorded proxy answered to CONNECT."""
-    said = load_fault(fault)["requests"][0]["error"].partition("CONNECT with: ")[2]
-    status, _, rest = said.partition(" {")
+    answer = load_fault(fault)["requests"][0]["error"].partition("CONNECT with: ")[2]
+    status, _, rest = answer.partition(" {")
     headers, _, body = rest.partition("} ")
     lines = [ast.literal_eval(status)]
     lines += [f"{name}: {value}" for name, value in ast.literal_eval("{" + headers + "}").items()]
@@ -227,7 +227,7 @@ async def test_130_api_name_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("fault", "number", "code"),
     [
-        ("131-api-nobody-listens", errno.ECONNREFUSED, Code.NETWORK_REFUSED),
+        ("131-api-refuses-connections", errno.ECONNREFUSED, Code.NETWORK_REFUSED),
         ("132-api-no-route", errno.EHOSTUNREACH, Code.NETWORK_UNREACHABLE),
         ("152-api-down-mid-connection", errno.ECONNREFUSED, Code.NETWORK_REFUSED),
         ("153-api-down", errno.ECONNREFUSED, Code.NETWORK_REFUSED),

@@ -242,7 +242,7 @@ def _container(pod: Pod, fault: ContainerFault, code: ReasonCode, **parameters: 
 
 
 def _next_start(fault: ContainerFault) -> float | None:
-    """Return about when the kubelet starts a container again; None if that cannot be said."""
+    """Return about when the kubelet starts a container again; None if that is not known."""
     if not fault.ended_at:
         return None
     if fault.backoff_s is not None:

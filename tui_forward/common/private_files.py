@@ -1,7 +1,7 @@
 """Folders and files that another user can neither read nor redirect.
 
 Another user may have created a name first: as a symbolic link to a file of this user, as a hard
-link, or as a FIFO that blocks whoever opens it. Such a name is refused before anything is written.
+link, or as a FIFO that blocks its readers. Such a name is refused before anything is written.
 """
 
 from __future__ import annotations

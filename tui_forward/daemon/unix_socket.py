@@ -87,18 +87,20 @@ def ensure_private_dir(path: Path) -> None:
 
 
 def _check_private(folder: Path) -> None:
-    """Raise ConfigError unless a folder is one, belongs to this user, and is closed to others."""
+    """Close a folder to others; ConfigError if it is another user's or others may write in it."""
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise ConfigError(
             f"{folder} does not belong to you",
             hint="remove it, or set XDG_RUNTIME_DIR to a folder that belongs to you",
         )
-    if status.st_mode & 0o077:
+    if status.st_mode & 0o022:
         raise ConfigError(
             f"{folder} is open to other users",
-            hint=f"run: chmod 700 {shlex.quote(str(folder))}",
+            hint=f"see what is in it, then run: chmod 700 {shlex.quote(str(folder))}",
         )
+    if status.st_mode & 0o077:
+        folder.chmod(0o700)
 
 
 def _check_not_replaceable(folder: Path) -> None:

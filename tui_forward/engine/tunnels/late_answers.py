@@ -70,7 +70,7 @@ class LateAnswers:
         return True
 
     def reason(self, key: NodeKey) -> Reason | None:
-        """Return what the API server has said about a node lately, when it did."""
+        """Return the latest reason of the API server for a node, unless it is too old."""
         at, reason = self._reasons.get(key, (0.0, None))
         if reason is None or asyncio.get_running_loop().time() - at > _VALID_S:
             return None
