@@ -65,6 +65,7 @@ REQUESTS: list[rpc.FromClient] = [
 RESPONSES: list[rpc.FromEngine] = [
     rpc.Welcome(1, 4211, "/home/x/.kube/config"),
     rpc.VersionMismatch(1, "of another version"),
+    rpc.HandoverAccepted(),
     rpc.HandoverOffer(4, b"{}", (LocalAddress("::1", 8080),), 3, "prod", 1.5, "/s.json", "/e.log"),
     rpc.Result(1, rpc.encode_value("f1")),
     rpc.Item(2, rpc.encode_value(None)),

@@ -21,6 +21,7 @@ from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.engine.tunnels.spdy_channel import SpdyChannel
 from tui_forward.engine.tunnels.spdy_tunnel import SpdyTunnel
 from tui_forward.engine.tunnels.spill_buffer import SpillBuffer
+from tui_forward.kube import http_connector
 from tui_forward.protocol.portforward import ClientStreamPair
 from tui_forward.protocol.spdy.stream import SpdyStream
 from tui_forward.session.local import LocalSession
@@ -36,8 +37,11 @@ DATA_PATH_TYPES = frozenset({
 
 
 @pytest.mark.timeout(180)
-async def test_short_soak_leaves_no_task_descriptor_or_object(cluster: ClusterProcess) -> None:
+async def test_short_soak_leaves_no_task_descriptor_or_object(
+    cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Run the engine in this process, so that its tasks and objects can be counted."""
+    monkeypatch.setattr(http_connector, "_IDLE_S", 1.0)  # of connections kept for requests
     session = LocalSession(cluster.kubeconfig)
     tasks_before = len(asyncio.all_tasks())
     process = psutil.Process()

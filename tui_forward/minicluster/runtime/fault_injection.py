@@ -54,7 +54,7 @@ class RuntimeFaults:
                 for sandbox in self._sandboxes(request):
                     await self._shim.request(shim_protocol.StopSandbox(id=sandbox.id))
             case "end-pods":
-                await self._shim.request(shim_protocol.Shutdown())
+                await self._shim.end_shim()
             case "clear":
                 self._set_behavior(dict(self._configured))
                 self._stall(on=False, for_s=None)

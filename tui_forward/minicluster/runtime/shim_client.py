@@ -56,6 +56,11 @@ class ShimClient:
         reader = await self._connect()
         self._task = asyncio.create_task(self._run(reader), name="shim-client")
 
+    async def end_shim(self) -> None:
+        """End the shim with all pods, for good: no other shim is started. Raises as `request`."""
+        self._closed = True
+        await self.request(shim_protocol.Shutdown())
+
     async def close(self) -> None:
         """Disconnect; the shim and its pods keep running."""
         self._closed = True
