@@ -74,4 +74,6 @@ class StreamServer:
             await self._serve(reader, writer)
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        self._writers.pop(task).transport.abort()
+        # Named, because a writer that ends before its connection warns (Python 3.13).
+        writer = self._writers.pop(task)
+        writer.transport.abort()
