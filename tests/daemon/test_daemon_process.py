@@ -251,7 +251,7 @@ async def test_missing_program_is_an_error(tmp_path: Path) -> None:
 
 
 async def test_unsafe_folder_is_rejected(tmp_path: Path) -> None:
-    os.chmod(tmp_path, 0o755)  # noqa: PTH101 - pathlib calls are forbidden in coroutines
+    os.chmod(tmp_path, 0o777)  # noqa: PTH101 - pathlib calls are forbidden in coroutines
     with pytest.raises(ConfigError, match="open to other users"):
         await connect(socket_path=tmp_path / "e.sock")
 

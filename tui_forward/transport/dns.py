@@ -55,16 +55,18 @@ class Resolver:
 
     async def resolve(self, host: str, port: int) -> _Addresses:
         """Return the addresses; OSError, UnicodeError, or TimeoutError after `TIMEOUT_S`."""
-        lookup = self._find((host, port))
-        lookup.waiting += 1
+        lookup = self._join((host, port))
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 return await asyncio.wrap_future(lookup.future)
         finally:
             lookup.waiting -= 1
 
-    def _find(self, name: _Name) -> _Lookup:
-        """Return a lookup in progress or a kept result, else start a lookup."""
+    def _join(self, name: _Name) -> _Lookup:
+        """Wait for a lookup in progress or a kept result, else for a new one; return it.
+
+        The caller is counted before the lookup can end.
+        """
         now = time.monotonic()
         with self._lock:
             for other, lookup in list(self.lookups.items()):
@@ -72,19 +74,22 @@ class Resolver:
                     del self.lookups[other]
             found = self.lookups.get(name)
             if found is not None and found.ended_at is not None:
-                return self.lookups.pop(name)
-            if found is not None and now - found.started_at < _STALE_S:
+                del self.lookups[name]
+            if found is not None and (
+                found.ended_at is not None
+                or now - found.started_at < _STALE_S
+                or self._threads >= _MAX_LOOKUPS
+            ):
+                found.waiting += 1
                 return found
             if self._threads >= _MAX_LOOKUPS:
-                if found is not None:
-                    return found
                 raise OSError(errno.EAGAIN, f"{self._threads} other lookups have not ended")
             self._threads += 1
         host, port = name
         future: Future[_Addresses] = start_in_thread(
             lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), name=f"dns {host}"
         )
-        lookup = self.lookups[name] = _Lookup(future, now)
+        lookup = self.lookups[name] = _Lookup(future, now, waiting=1)
         future.add_done_callback(lambda _: self._ended(name, lookup))
         return lookup
 
