@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
 
 from tests.support.engine_processes import EngineSandbox
 from tests.support.other_user import needs_other_user, run_as_other_user
@@ -13,6 +18,14 @@ pytestmark = needs_other_user
 
 # Depending on when the engine closes the connection.
 _CLOSED = ("closed", "ConnectionResetError", "BrokenPipeError")
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Return a folder whose parents only this test opens; a session of pytest closes its own."""
+    folder = Path(tempfile.mkdtemp(prefix="tf-opened-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
 
 
 def sender(path: str, message_: rpc.FromClient) -> Callable[[], str]:
