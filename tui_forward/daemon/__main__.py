@@ -7,10 +7,8 @@ It serves one session on a unix socket until SIGTERM or SIGINT, or until it had 
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 
 from tui_forward.common.logging_levels import LEVELS
@@ -25,9 +23,6 @@ def main(argv: list[str] | None = None) -> int:
     if options.detach:
         if not _detach():
             return 0
-        # The next engine after a kill need not import anything. Most of this memory is shared.
-        import_engine()
-        gc.freeze()  # otherwise a collection copies the shared pages
         process = watchdog.fork_supervised()
         if process.is_restart:
             options.restore, options.take_over = True, False
@@ -75,15 +70,6 @@ def _parser() -> argparse.ArgumentParser:
         "--detach", action="store_true", help="run in the background and log to a file"
     )
     return parser
-
-
-def import_engine() -> None:
-    """Import the modules of an engine that serves."""
-    for name in (
-        "daemon.engine_process", "daemon.handover", "daemon.server", "engine.engine",
-        "session.kubernetes_backend", "session.local",
-    ):  # fmt: skip
-        import_module(f"tui_forward.{name}")
 
 
 def _detach() -> bool:

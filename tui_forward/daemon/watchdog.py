@@ -1,7 +1,6 @@
 """Parent of the engine process, which starts another engine if that one is killed.
 
-It is what `--detach` leaves in the background: a copy of a process that has imported the engine's
-modules, so that another engine serves within moments. An engine that ends by itself or on a signal
+It is what `--detach` leaves in the background. An engine that ends by itself or on a signal
 to the parent is not restarted; nor is one that is killed several times in a row before it serves.
 
 The parent also keeps copies of the engine's lock and listening sockets (see `held_descriptors`).
