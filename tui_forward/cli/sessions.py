@@ -17,7 +17,6 @@ from tui_forward.common.printable import one_line
 from tui_forward.errors import ConfigError
 from tui_forward.model import Context
 from tui_forward.session import Session
-from tui_forward.settings.parser import load_settings
 
 if TYPE_CHECKING:
     from tui_forward.daemon import RemoteSession
@@ -31,6 +30,7 @@ async def local_session(
 ) -> AsyncIterator[Session]:
     """Open a session in this process and close it at the end."""
     from tui_forward.session.local import LocalSession
+    from tui_forward.settings.parser import load_settings
 
     disk_buffer = load_settings(paths.settings_file()).disk_buffer
     session = LocalSession(kubeconfig, context=context or "", disk_buffer=disk_buffer)

@@ -25,7 +25,6 @@ from tui_forward.common.child_process import (
     python_module_command,
     without_relative_python_path,
 )
-from tui_forward.common.redaction import redact
 from tui_forward.daemon import session_store, unix_socket
 from tui_forward.daemon.other_engines import running_socket
 from tui_forward.daemon.readiness import ReadyMessage
@@ -187,6 +186,8 @@ async def _start(command: list[str], environ: Mapping[str, str], deadline: float
     try:
         message = msgspec.json.decode(line, type=ReadyMessage)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        from tui_forward.common.redaction import redact
+
         text = stderr.decode(errors="replace").strip()[-_MAX_STDERR:]
         cause = redact(text.splitlines()[-1]) if text else "no error message"
         if not line and time.monotonic() >= deadline:

@@ -19,7 +19,6 @@ An invalid file never stops the program: valid settings take effect, problems ar
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -155,6 +154,8 @@ def settings_identity(path: Path) -> tuple[int, int, int] | None:
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """Return a hint with the most similar known word, or ""."""
+    import difflib  # most words are right
+
     close = difflib.get_close_matches(word, known, n=1)
     return f"Did you mean {close[0]!r}?" if close else ""
 
