@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -35,6 +35,7 @@ def cluster() -> Iterator[ClusterProcess]:
 class Scenario:
     session: LocalSession
     cluster: ClusterProcess
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def start(self, name: str, port: str) -> int:
         target = Target(
@@ -65,6 +66,19 @@ class Scenario:
                     return connection
                 await asyncio.sleep(0.01)
 
+    async def open(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a connection that ends with the test at the latest."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        self.writers.append(writer)
+        return reader, writer
+
+    async def open_echo(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a connection that the application has answered."""
+        reader, writer = await self.open(port)
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
+        return reader, writer
+
     async def fault(self, name: str, **fields: object) -> None:
         await self.cluster.control.request(name, namespace="shop", pod=await self.pod(), **fields)
 
@@ -72,18 +86,14 @@ class Scenario:
 @pytest.fixture
 async def scenario(cluster: ClusterProcess) -> AsyncIterator[Scenario]:
     session = LocalSession(cluster.kubeconfig, monitor_system=False)
+    running = Scenario(session, cluster)
     try:
-        yield Scenario(session, cluster)
+        yield running
     finally:
+        for writer in running.writers:
+            writer.close()
         await cluster.control.request("clear")
         await session.close()
-
-
-async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"x")
-    assert await reader.readexactly(1) == b"x"
-    return reader, writer
 
 
 @pytest.mark.parametrize(
@@ -101,17 +111,16 @@ async def test_end_names_what_happened_to_the_pod(
     scenario: Scenario, fault: str, fields: dict[str, object], codes: set[ReasonCode]
 ) -> None:
     port = await scenario.start("echo", "echo")
-    reader, writer = await connect(port)
+    reader, _ = await scenario.open_echo(port)
     await scenario.fault(fault, **fields)
     assert await reader.read() == b""
     ended = await scenario.connection(lambda one: one.close_code in codes)
     assert not ended.failed
-    writer.close()
 
 
 async def test_connection_shows_that_its_pod_terminates_and_lives(scenario: Scenario) -> None:
     port = await scenario.start("echo", "echo")
-    reader, writer = await connect(port)
+    reader, writer = await scenario.open_echo(port)
     pod = await scenario.pod()
     await scenario.fault("delete-pod", grace=20)
     going = await scenario.connection(lambda one: one.code is not None)
@@ -125,7 +134,7 @@ async def test_connection_shows_that_its_pod_terminates_and_lives(scenario: Scen
 async def test_connection_to_a_pod_that_is_not_ready_lives(scenario: Scenario) -> None:
     port = await scenario.start("web", "http")
     pod = await scenario.pod()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await scenario.open(port)
     request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     writer.write(request)
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
@@ -138,7 +147,6 @@ async def test_connection_to_a_pod_that_is_not_ready_lives(scenario: Scenario) -
             pass
     connection = await scenario.connection(lambda one: one.bytes_from_pod)
     assert (connection.state, connection.pod) == (ConnectionState.OPEN, pod)
-    writer.close()
 
 
 async def test_refused_port_marks_the_forward(scenario: Scenario) -> None:

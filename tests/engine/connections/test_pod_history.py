@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
 from tests.support.recorded_faults import load_fault
 from tests.support.recorded_pods import decode_recorded, recorded_pods
 from tui_forward.engine.connections.pod_history import PodHistory, may_be_explained
+from tui_forward.engine.connections.record import ConnectionRecord
 from tui_forward.model import ContainerExit, DeclaredPort, Pod, PodRef, Reason, ReasonCode
 from tui_forward.reasons import reason_text
 
@@ -166,3 +169,30 @@ def test_only_ends_without_a_cause_may_be_explained() -> None:
     assert may_be_explained(ReasonCode.PORT_RESET)
     assert not may_be_explained(ReasonCode.CONNECTION_CLOSED_BY_CLIENT)
     assert not may_be_explained(ReasonCode.PORT_REFUSED)
+    for final in (DELETED, EVICTION, SANDBOX, RESTARTED):
+        assert not may_be_explained(final)
+
+
+@pytest.mark.parametrize(
+    ("later", "code"),
+    [
+        (msgspec.structs.replace(exited(), sandbox_ready=False), SANDBOX),
+        (msgspec.structs.replace(exited(), deleting=True), DELETED),
+        (msgspec.structs.replace(exited(), phase="Failed", disruption="Terminated"), EVICTION),
+        (exited(restarted=True), RESTARTED),
+    ],
+)
+def test_cause_of_a_container_that_ended_may_follow(later: Pod, code: ReasonCode) -> None:
+    """A runtime that stops a sandbox ends the containers first, as does a kubelet that evicts."""
+    history = PodHistory(REF, 80)
+    history.update(RUNNING, time.monotonic())
+    record = ConnectionRecord(1, "f", "127.0.0.1:1")
+    record.connected(history)
+    history.update(exited(), time.monotonic())
+    record.close(Reason(code=ReasonCode.CONNECTION_CLOSED_BY_APPLICATION))
+    assert record.explain_end()
+    assert record.close_reason is not None
+    assert record.close_reason.code is ENDED
+    history.update(later, time.monotonic())
+    record.explain_end()
+    assert record.close_reason.code is code

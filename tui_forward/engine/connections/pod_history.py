@@ -19,19 +19,21 @@ _EXPLAINS_S: Final = 10.0
 # A report may be later than the end by this much.
 REPORT_LAG_S: Final = 1.0
 _OVER: Final = frozenset({"Failed", "Succeeded"})
-# Ends that the pod may explain.
-_UNEXPLAINED: Final = frozenset(
+# Ends that the pod may explain. A container that ended is a cause whose own cause may follow:
+# a runtime that stops a sandbox, or a kubelet that evicts a pod, ends the containers first.
+_MAY_BE_EXPLAINED: Final = frozenset(
     {
         ReasonCode.CONNECTION_CLOSED_BY_APPLICATION,
         ReasonCode.CONNECTION_CLOSED_WITHOUT_DATA,
+        ReasonCode.CONNECTION_CONTAINER_ENDED,
         ReasonCode.PORT_RESET,
     }
 )
 
 
 def may_be_explained(code: ReasonCode) -> bool:
-    """Return whether a pod's history may name the cause of an end with this code."""
-    return code in _UNEXPLAINED
+    """Return whether a pod's history may name the cause, or a deeper one, of such an end."""
+    return code in _MAY_BE_EXPLAINED
 
 
 class PodHistory:

@@ -28,7 +28,7 @@ class ConnectionRecord:
         self._client = client
         self._opened_at = time.time()
         self._closed_at: float | None = None
-        self._close_reason: Reason | None = None
+        self.close_reason: Reason | None = None  # None while it is open
         self._history: PodHistory | None = None
         self._connected_at = self._ended_at = now
         self._rate_from_pod = Rate(now)
@@ -41,20 +41,20 @@ class ConnectionRecord:
 
     def close(self, reason: Reason) -> None:
         """Record the end."""
-        self._close_reason = reason
+        self.close_reason = reason
         self._closed_at = time.time()
         self._ended_at = time.monotonic()
         self.explain_end()
 
     def explain_end(self) -> bool:
-        """Look for the cause of the end in the pod; return whether it is still to be found."""
-        history, reason = self._history, self._close_reason
+        """Look for the cause of the end in the pod; return whether a report may still name it."""
+        history, reason = self._history, self.close_reason
         if history is None or reason is None or not may_be_explained(reason.code):
             return False
         cause = history.explain_end(self._connected_at, self._ended_at)
         if cause is not None:
-            self._close_reason = cause
-        return cause is None and history.is_known
+            self.close_reason = reason = cause
+        return history.is_known and may_be_explained(reason.code)
 
     @property
     def pod_condition(self) -> Reason | None:
@@ -82,7 +82,7 @@ class ConnectionRecord:
         from_pod, to_pod = download.bytes_from_pod, upload.bytes_to_pod
         clock = time.monotonic()
         closed = self._closed_at is not None
-        reason = self._close_reason
+        reason = self.close_reason
         condition = self._condition(state, upload, download)
         return Connection(
             id=self.id,
