@@ -554,6 +554,10 @@ class OwnerRef(msgspec.Struct, frozen=True, gc=False):
     name: str
 
 
+# The phases of a pod whose containers have ended for good.
+ENDED_PHASES: Final = frozenset({"Succeeded", "Failed"})
+
+
 class ContainerExit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The latest end of a container that has ended at least once."""
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from tui_forward.model import ContainerFault, Pod, PortProtocol, Reason, ReasonCode
+from tui_forward.model import ENDED_PHASES, ContainerFault, Pod, PortProtocol, Reason, ReasonCode
 from tui_forward.reasons import one_line
 
 _IMAGE: Final = frozenset(
@@ -32,7 +32,6 @@ _NOT_CREATED: Final = frozenset(
 _NOT_STARTED: Final = frozenset(
     {"ContainerCannotRun", "PostStartHookError", "PreStartHookError", "RunContainerError"}
 ) | {"StartError"}
-_ENDED_PHASES: Final = ("Succeeded", "Failed")
 _ENDED: Final = {
     "Evicted": ReasonCode.POD_EVICTED,
     "Preempting": ReasonCode.POD_EVICTED,
@@ -86,7 +85,7 @@ def telling_rank(reason: Reason) -> int:
 
 def is_ended(pod: Pod) -> bool:
     """Whether none of its containers will run again."""
-    return pod.phase in _ENDED_PHASES
+    return pod.phase in ENDED_PHASES
 
 
 def is_replaced_when_ended(pod: Pod) -> bool:

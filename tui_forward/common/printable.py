@@ -21,9 +21,14 @@ def escape_unprintable(text: str) -> str:
     return text if text.isprintable() else _SUSPECT.sub(_escape, text)
 
 
+def blank_unprintable(text: str) -> str:
+    """Return a text with each unprintable character as a space, so of the same length."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
 def one_line(text: str) -> str:
     """Return a text with unprintable characters as spaces and its white space collapsed."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join(blank_unprintable(text).split())
 
 
 def escape_json(data: bytes) -> bytes:

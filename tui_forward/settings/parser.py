@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from tui_forward.common import atomic_file
 from tui_forward.common.arguments import parse_addresses, parse_duration_value, parse_size_value
+from tui_forward.common.printable import blank_unprintable
 from tui_forward.errors import UsageError
 from tui_forward.model import BUILT_IN, ForwardDefaults
 from tui_forward.settings.toml_text import parse_toml
@@ -205,9 +206,9 @@ class _SettingsReader:
 
     def _report(self, line: int | None, message: str, hint: str) -> None:
         # Messages quote values of the file, which may hold control characters.
-        message = "".join(letter if letter.isprintable() else " " for letter in message)
+        message = blank_unprintable(message)[:_MAX_MESSAGE]
         hint = hint[:1].upper() + hint[1:]
-        self._problems.append(SettingsProblem(self._file, line, message[:_MAX_MESSAGE], hint))
+        self._problems.append(SettingsProblem(self._file, line, message, hint))
 
     def _read_keys(self, table: Mapping[str, object]) -> tuple[dict[str, str], dict[str, int]]:
         keys: dict[str, str] = {}

@@ -11,14 +11,13 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from tui_forward.model import Pod, PodRef, PortProtocol, Reason, ReasonCode
+from tui_forward.model import ENDED_PHASES, Pod, PodRef, PortProtocol, Reason, ReasonCode
 
 # A change explains the end of a connection if it was reported at most so long before. The runtime
 # ends the streams 1 to 2 s after the process has ended.
 _EXPLAINS_S: Final = 10.0
 # A report may be later than the end by this much.
 REPORT_LAG_S: Final = 1.0
-_OVER: Final = frozenset({"Failed", "Succeeded"})
 # Ends that the pod may explain. A container that ended is a cause whose own cause may follow:
 # a runtime that stops a sandbox, or a kubelet that evicts a pod, ends the containers first.
 _MAY_BE_EXPLAINED: Final = frozenset(
@@ -67,7 +66,7 @@ class PodHistory:
         self._gone_at = math.inf
         if pod.deleting:
             self._terminating_at = min(self._terminating_at, now)
-        if pod.phase in _OVER and before is not None and before.phase not in _OVER:
+        if pod.phase in ENDED_PHASES and before is not None and before.phase not in ENDED_PHASES:
             self._over_at = now
         for one in pod.exits:
             if before is not None and one.number > self._ends.get(one.container, 0):

@@ -11,9 +11,7 @@ from tui_forward.kube.api.api_types import (
 )
 from tui_forward.kube.errors import parse_backoff_s, strip_pull_backoff
 from tui_forward.kube.timestamps import parse_rfc3339
-from tui_forward.model import ContainerFault
-
-_ENDED_PHASES = ("Succeeded", "Failed")
+from tui_forward.model import ENDED_PHASES, ContainerFault
 
 
 def find_container_faults(pod: Pod) -> tuple[ContainerFault, ...]:
@@ -109,7 +107,7 @@ def _is_final(pod: Pod, terminated: Terminated | None, container: Container | No
     """Whether a container that has ended is not started again in this pod."""
     if terminated is None:
         return False
-    if pod.status.phase in _ENDED_PHASES:
+    if pod.status.phase in ENDED_PHASES:
         return True
     if container is not None and container.restart_policy_rules:
         return False  # they may restart it, whatever the policy

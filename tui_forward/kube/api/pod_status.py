@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from tui_forward.kube.api.api_types import Condition, ContainerStatus, Pod, Terminated
 from tui_forward.kube.api.container_faults import is_sidecar
-
-_TERMINAL = ("Succeeded", "Failed")
+from tui_forward.model import ENDED_PHASES
 
 
 class PodSummary(NamedTuple):
@@ -76,7 +75,7 @@ def summarize_pod(pod: Pod) -> PodSummary:
     if pod.metadata.deletion_timestamp is not None:
         if status.reason == "NodeLost":
             reason = "Unknown"
-        elif status.phase not in _TERMINAL:
+        elif status.phase not in ENDED_PHASES:
             reason = "Terminating"
     return PodSummary(reason, ready, total, restarts, message)
 

@@ -18,6 +18,7 @@ from textual.content import Content
 from textual.dom import DOMNode
 from textual.markup import escape
 
+from tui_forward.common.printable import blank_unprintable
 from tui_forward.tui.keys.key_names import bindings_of, format_key
 from tui_forward.tui.textual_internals import active_keymap
 from tui_forward.tui.viewmodel.filter_query import fuzzy_score
@@ -89,15 +90,15 @@ class ActionProvider(Provider):
         """Yield all commands while the query is empty."""
         for command in self.commands():
             yield DiscoveryHit(
-                Content(_one_line(command.title)), command.run, command.title,
-                help=escape(_one_line(command.help)),
+                Content(blank_unprintable(command.title)), command.run, command.title,
+                help=escape(blank_unprintable(command.help)),
             )  # fmt: skip
 
     async def search(self, query: str) -> Hits:
         """Yield commands that have every word in the title or in the help."""
         style = self.match_style
         for command in self.commands():
-            title = _one_line(command.title)
+            title = blank_unprintable(command.title)
             score = match_score(query, title, command.help)
             if score is None:
                 continue
@@ -105,7 +106,9 @@ class ActionProvider(Provider):
             if style is not None:
                 for start, end in match_spans(query, title):
                     content = content.stylize(style, start, end)
-            yield Hit(score, content, command.run, title, help=escape(_one_line(command.help)))
+            yield Hit(
+                score, content, command.run, title, help=escape(blank_unprintable(command.help))
+            )
 
 
 def match_score(query: str, title: str, more: str = "") -> float | None:
@@ -137,7 +140,3 @@ def match_spans(query: str, title: str) -> list[tuple[int, int]]:
 
 def _is_digit(binding: Binding) -> bool:
     return len(binding.key) == 1 and binding.key.isdecimal()
-
-
-def _one_line(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 
+from tui_forward.common.printable import blank_unprintable
 from tui_forward.tui.viewmodel.rows import Cell
 
 # Characters of a text; more fit into no line, and measuring them takes time.
@@ -47,11 +48,6 @@ def column_widths(columns: Sequence[Column], width: int) -> list[int]:
     return widths
 
 
-def printable(text: str) -> str:
-    """Replace each unprintable character with a space."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
-
-
 def truncate(text: str, width: int, *, right: bool = False, middle: bool = False) -> str:
     """Return the text in exactly `width` cells, truncated with an ellipsis.
 
@@ -59,7 +55,7 @@ def truncate(text: str, width: int, *, right: bool = False, middle: bool = False
     """
     if len(text) > _MAX_LENGTH:
         text = text[: _MAX_LENGTH // 2] + text[-_MAX_LENGTH // 2 :]
-    clean = printable(text)
+    clean = blank_unprintable(text)
     narrow = clean.isascii()  # fast path: nearly all text is ASCII
     length = len(clean) if narrow else cell_len(clean)
     if length > width:

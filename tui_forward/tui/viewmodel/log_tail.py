@@ -9,6 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from tui_forward.common.printable import blank_unprintable
 from tui_forward.daemon import log_record
 
 MAX_LINES: Final = 2000
@@ -40,9 +41,7 @@ class LogLine:
 
 def sanitize_terminal_text(text: str) -> str:
     """Replace control and direction characters so that the text is safe on a terminal."""
-    text = text.expandtabs(4)
-    if not text.isprintable():
-        text = "".join(character if character.isprintable() else " " for character in text)
+    text = blank_unprintable(text.expandtabs(4))
     return text if len(text) <= _MAX_LINE_LENGTH else f"{text[: _MAX_LINE_LENGTH - 1]}…"
 
 

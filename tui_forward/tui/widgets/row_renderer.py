@@ -14,11 +14,11 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_forward.common.printable import blank_unprintable
 from tui_forward.tui.viewmodel.cell_layout import (
     Column,
     column_widths,
     fitted_spans,
-    printable,
     truncate,
 )
 from tui_forward.tui.viewmodel.rows import Cell, Row
@@ -72,7 +72,7 @@ class RowRenderer:
         rule = self._style(f"rule{suffix}")
         parts = [Segment(edge, rule)]
         if title and width > _MIN_TITLE_WIDTH:
-            text = printable(f" {title} ")
+            text = blank_unprintable(f" {title} ")
             room = min(cell_len(text), width - 2)
             parts.append(Segment(truncate(text, room), self._style(f"title{suffix}")))
         parts.append(Segment(edge * max(0, width - sum(part.cell_length for part in parts)), rule))

@@ -18,7 +18,8 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from tui_forward.tui.viewmodel.cell_layout import Column, printable
+from tui_forward.common.printable import blank_unprintable
+from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.rows import Row
 from tui_forward.tui.widgets.line_cache_view import RULE_LINE, LineCacheView
 from tui_forward.tui.widgets.row_renderer import NO_ROW, DrawnLine, RowRenderer
@@ -296,7 +297,7 @@ class RowTable(LineCacheView, can_focus=True):
         if not self.keys:
             width = max(1, self.scrollable_content_region.width)
             line = y - self._header_height
-            wrapped = textwrap.wrap(printable(self.empty), width)
+            wrapped = textwrap.wrap(blank_unprintable(self.empty), width)
             if line < len(wrapped):
                 return self._renderer.message(wrapped[line])
         return self._renderer.blank()

@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_forward.tui.viewmodel.cell_layout import printable
+from tui_forward.common.printable import blank_unprintable
 from tui_forward.tui.viewmodel.rows import Cell
 
 _GAP = "  "
@@ -87,7 +87,7 @@ class StatusLine(Widget):
             style = base
             if cell.style:
                 style += self.get_component_rich_style(f"line--{cell.style}", partial=True)
-            segments.append(Segment(printable(cell.text), style))
+            segments.append(Segment(blank_unprintable(cell.text), style))
         strip = Strip(segments)
         if strip.cell_length > width:
             cut = strip.crop(0, max(0, width - cell_len("…")))
