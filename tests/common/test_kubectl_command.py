@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_forward.common.kubectl_command import format_command, is_forward_command, parse_commands
+from tui_forward.common.kubectl_command import (
+    AccessOptionError,
+    format_command,
+    is_forward_command,
+    parse_command,
+    parse_commands,
+)
 from tui_forward.errors import UsageError
 from tui_forward.model import (
     BUILT_IN,
@@ -145,3 +151,37 @@ def test_command_with_a_selector() -> None:
 def test_is_forward_command() -> None:
     assert is_forward_command("x kubectl -n a port-forward b 1")
     assert not is_forward_command("kubectl get pods")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-v6"], ["-v", "6"], ["--v=6"], ["--warnings-as-errors"], ["--match-server-version=true"],
+        ["--insecure-skip-tls-verify=false"], ["--kubeconfig", "own"], ["--kubeconfig=own"],
+        ["--cache-dir", "/tmp/x"], ["--request-timeout=5s"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_options_that_do_not_change_the_forward(options: list[str]) -> None:
+    words = ["kubectl", *options, "port-forward", "svc/web", *options, "8080:80"]
+    (spec,) = parse_command(
+        words, context="here", namespace="shop", is_own_kubeconfig=lambda path: path == "own"
+    )
+    assert (str(spec.target), spec.local_port) == ("shop/svc/web:80", 8080)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--kubeconfig", "other"], ["--cluster=x"], ["--user", "x"], ["--token=x"], ["-s", "x"],
+        ["-shttps://x"], ["--server=x"], ["--insecure-skip-tls-verify"], ["--as=x"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_options_that_change_the_cluster_or_the_user_are_refused(options: list[str]) -> None:
+    words = ["kubectl", *options, "port-forward", "svc/web", "8080:80"]
+    with pytest.raises(AccessOptionError) as raised:
+        parse_command(
+            words, context="here", namespace="shop", is_own_kubeconfig=lambda path: path == "own"
+        )
+    assert options[0].startswith(raised.value.option)

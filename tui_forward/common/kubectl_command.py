@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final
@@ -41,16 +42,39 @@ MAX_LINE_LENGTH: Final = 16 * 1024
 _REDIRECTED = re.compile(r"\s\d?(?:&>|>>?)\s*(?:&\d|[^\s;&|]+)")
 _CONTINUED = re.compile(r"\\\r?\n\s*")
 _COMMANDS = re.compile(r"port-forward|tui-forward\s+forward")
-# Options that do not affect what is forwarded.
+# Options that do not affect what is forwarded, with a value.
 _IGNORED_VALUES = frozenset(
-    {"--pod-running-timeout", "--request-timeout", "--cache-dir", "-v", "--v",
-     "--warnings-as-errors"}
+    {"--pod-running-timeout", "--request-timeout", "--cache-dir", "-v", "--v", "--vmodule",
+     "--log-flush-frequency", "--profile", "--profile-output", "--kuberc"}
 )  # fmt: skip
+# The same without a value, or with one behind `=`.
+_IGNORED_FLAGS = frozenset({"--warnings-as-errors", "--match-server-version",
+                            "--disable-compression"})  # fmt: skip
+# Options that change which cluster is reached, or who reaches it.
+_ACCESS_VALUES = frozenset(
+    {"--kubeconfig", "--cluster", "--user", "--token", "--server", "-s", "--as", "--as-group",
+     "--as-uid", "--certificate-authority", "--client-certificate", "--client-key", "--username",
+     "--password", "--tls-server-name"}
+)  # fmt: skip
+_ACCESS_FLAGS = frozenset({"--insecure-skip-tls-verify"})
 _VALUES = {
     "-n": "namespace", "--namespace": "namespace", "--context": "context",
     "--address": "address", "-l": "selector", "--selector": "selector", "--transport": "transport",
     "--queue-timeout": "queue_timeout", "--half-close-timeout": "half_close_timeout",
 }  # fmt: skip
+
+
+class AccessOptionError(UsageError):
+    """The command has an option that changes which cluster is reached, or who reaches it."""
+
+    def __init__(self, option: str, value: str) -> None:
+        what = "kubeconfig" if option == "--kubeconfig" else option
+        super().__init__(
+            f"the command has its own {what}",
+            hint=f"start tui-forward with that {what}, or leave it out",
+        )
+        self.option = option
+        self.value = value  # may be a secret
 
 
 @dataclass
@@ -109,15 +133,40 @@ def _split_commands(line: str) -> list[list[str]]:
     return [command for command in commands if command]
 
 
+def is_kubectl(program: str) -> bool:
+    """Return whether a word of a shell is kubectl, a program like it, or tui-forward."""
+    name = PurePath(program).name
+    return name in _KUBECTL or name == _OURS
+
+
+def parse_command(
+    words: Sequence[str], *, context: str, namespace: str, bare: bool = False,
+    defaults: ForwardDefaults = BUILT_IN, is_own_kubeconfig: Callable[[str], bool] | None = None,
+) -> tuple[ForwardSpec, ...]:  # fmt: skip
+    """Return the forwards of one command, given as the words of a shell, one for each port.
+
+    An empty namespace leaves it to the session. `bare` also accepts arguments without the command:
+    ``svc/web 8080:80``. `--kubeconfig` is accepted if `is_own_kubeconfig` returns true for it.
+    Raise AccessOptionError for another one, UsageError if it is no such command or is invalid.
+    """
+    line = _parse_words(words, bare=bare, is_own_kubeconfig=is_own_kubeconfig)
+    return tuple(_make_specs(line, context, namespace, defaults))
+
+
 def _parse_line(words: list[str], *, bare: bool) -> _Line:
     start = 0
     for word in words:
         if not _ENVIRONMENT.fullmatch(word) and word not in ("sudo", "nohup", "exec"):
             break
         if word.startswith("KUBECONFIG="):
-            raise _kubeconfig_error()
+            raise AccessOptionError("--kubeconfig", word.partition("=")[2])
         start += 1
-    words = words[start:]
+    return _parse_words(words[start:], bare=bare, is_own_kubeconfig=None)
+
+
+def _parse_words(
+    words: Sequence[str], *, bare: bool, is_own_kubeconfig: Callable[[str], bool] | None
+) -> _Line:
     program = PurePath(words[0]).name if words else ""
     if bare and program not in _KUBECTL and program != _OURS:
         program = "kubectl"
@@ -138,17 +187,24 @@ def _parse_line(words: list[str], *, bare: bool) -> _Line:
             line.words.append(word)
             continue
         short = name[:2]
-        if not name.startswith("--") and len(name) > 2 and short in _VALUES:
+        if not name.startswith("--") and len(name) > 2 and _takes_value(short):
             name, value, equals = short, word[2:].removeprefix("="), "="  # -nshop
-        if name == "--kubeconfig":
-            raise _kubeconfig_error()
-        if name not in _VALUES and name not in _IGNORED_VALUES:
+        if name in _ACCESS_FLAGS:
+            if value != "false":
+                raise AccessOptionError(name, value)
+            continue
+        if name in _IGNORED_FLAGS:
+            continue
+        if not _takes_value(name):
             raise UsageError(f"{name} is not supported", hint=f"leave it out; {_EXAMPLE}")
         if not equals:
             if not rest:
                 raise UsageError(f"{name} needs a value", hint=_EXAMPLE)
             value = rest.popleft()
-        if name in _VALUES:
+        if name in _ACCESS_VALUES:
+            if name != "--kubeconfig" or is_own_kubeconfig is None or not is_own_kubeconfig(value):
+                raise AccessOptionError(name, value)
+        elif name in _VALUES:
             line.options.setdefault(_VALUES[name], []).append(value)
     if line.words[:1] != [verb]:
         raise UsageError(f"the command is not {program} {verb}", hint=_EXAMPLE)
@@ -156,11 +212,8 @@ def _parse_line(words: list[str], *, bare: bool) -> _Line:
     return line
 
 
-def _kubeconfig_error() -> UsageError:
-    return UsageError(
-        "the command has its own kubeconfig",
-        hint="start tui-forward with that kubeconfig, or leave it out",
-    )
+def _takes_value(option: str) -> bool:
+    return option in _VALUES or option in _IGNORED_VALUES or option in _ACCESS_VALUES
 
 
 def _make_specs(
