@@ -1,4 +1,4 @@
-"""Hostile candidates in real shells: TAB and Enter pass them on as they are, or not at all."""
+"""Completion in real shells: TAB and Enter pass a candidate on as it is, or not at all."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tui_forward.cli.main import cli
-from tui_forward.cli.shell_completion import SafeBashComplete, SafeFishComplete, SafeZshComplete
+from tui_forward.cli.shell_completion import (
+    BashLine,
+    SafeBashComplete,
+    SafeFishComplete,
+    SafeZshComplete,
+)
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -29,6 +36,31 @@ COMPLETED = {
     "c2": f"c2 a & {ATTACK} | 'b' \"c\" \\ # ~ ! *",
     "arn:aws:e": "arn:aws:eks:eu-1:12:cluster/prod",
     "c3": "c3-ü,漢",
+    "team": "team prod (eu)",
+    "it": "it's",
+    "q": 'q"`$',
+    "http": "http-alt",
+}
+ARN = COMPLETED["arn:aws:e"]
+TEAM = COMPLETED["team"]
+# What is typed before TAB, and the arguments that the program gets.
+WRITTEN = {
+    "--context 'team p": ["--context", TEAM],
+    "--context=team\\ p": [f"--context={TEAM}"],
+    '--context="team p': [f"--context={TEAM}"],
+    '"--context=team p': [f"--context={TEAM}"],
+    "--context te'am p": ["--context", TEAM],
+    '--context "it': ["--context", "it's"],
+    "--context 'q": ["--context", 'q"`$'],
+    '--context "q': ["--context", 'q"`$'],
+    "--context=arn:aws:e": [f"--context={ARN}"],
+    '--context="arn:aws:e': [f"--context={ARN}"],
+    "--context arn\\:aws:e": ["--context", ARN],
+    f"--context {ARN} -n team\\ p": ["--context", ARN, "-n", TEAM],
+    f"--context='{TEAM}' -n 'arn:aws:e": [f"--context={TEAM}", "-n", ARN],
+    "forward svc/web 8080:http": ["forward", "svc/web", "8080:http-alt"],
+    "forward svc/web :http": ["forward", "svc/web", ":http-alt"],
+    'forward svc/web "8080:http': ["forward", "svc/web", "8080:http-alt"],
 }
 DROPPED = {
     "d0": f"d0\n{ATTACK}\n", "d1": "d1\x1b[2J", "d2": "d2\u202egnp", "d3": "d3\x9b31m",
@@ -41,6 +73,11 @@ PROGRAM = f"""\
 if [ -z "$_TUI_FORWARD_COMPLETE" ]; then
     printf '%s\\0' "$@" >> "$HOME/log"
     printf '\\n' >> "$HOME/log"
+elif [ -e "$HOME/broken" ]; then
+    echo NOISE >&2
+    read -r line
+    echo "NOISE $line" >&2
+    exit 1
 else
     exec {sys.executable} "$HOME/program.py"
 fi
@@ -106,6 +143,7 @@ def running_shell(name: str, home: Path) -> Iterator[Shell]:
     program = shutil.which(name)
     if program is None:
         pytest.skip(f"{name} is not installed")
+    home.mkdir(exist_ok=True)
     (home / "bin").mkdir()
     (home / "bin" / "tui-forward").write_text(PROGRAM)
     (home / "bin" / "tui-forward").chmod(0o755)
@@ -127,6 +165,7 @@ def running_shell(name: str, home: Path) -> Iterator[Shell]:
         os.close(shell.follower)
 
 
+@pytest.mark.shells
 @pytest.mark.parametrize("name", list(SHELLS))
 def test_tab_and_enter_run_nothing_but_the_program(name: str, tmp_path: Path) -> None:
     with running_shell(name, tmp_path) as shell:
@@ -135,12 +174,24 @@ def test_tab_and_enter_run_nothing_but_the_program(name: str, tmp_path: Path) ->
         for typed in ("d0", "d1"):
             assert shell.arguments(f"tui-forward --context {typed}\t\r") == ["--context", typed]
         assert shell.arguments("tui-forward --context=c1\t\r") == [f"--context={COMPLETED['c1']}"]
+        for typed, words in WRITTEN.items():
+            assert shell.arguments(f"tui-forward {typed}\t\r") == words
         if name == "bash":
-            # A quotation mark is typed: only a name that needs none is inserted.
-            assert shell.arguments("tui-forward --context 'c0\t'\r") == ["--context", "c0"]
-            name = COMPLETED["arn:aws:e"]  # bash adds the closing quotation mark
-            assert shell.arguments('tui-forward --context "arn:aws:e\t\r')[-1] == name
+            # A quotation mark in which a name cannot be written.
+            assert shell.arguments("tui-forward --context 'it\t'\r") == ["--context", "it"]
             assert shell.arguments("tui-forward --context c2\\ a\t\r")[-1] == COMPLETED["c2"]
+        # A program that fails, reads from the terminal, or is no longer there.
+        (tmp_path / "broken").touch()
+        shell.output = b""
+        assert shell.arguments("tui-forward --context c0\t\r") == ["--context", "c0"]
+        program = tmp_path / "bin" / "tui-forward"
+        program.rename(program.with_name("moved"))
+        shell.send("tui-forward --context c0\t")
+        shell.send("\x15echo > end\r")
+        shell.wait_for_file(tmp_path / "end", 1)
+        assert b"NOISE" not in shell.output
+        assert b"not found" not in shell.output
+        assert b"No such file" not in shell.output
     assert not (tmp_path / "PWNED").exists()
 
 
@@ -165,3 +216,58 @@ def test_only_printable_names_are_offered(
             assert len(offered) == 1
         elif typed and typed != "-":
             assert offered in ([""], [])
+
+
+def test_completion_that_takes_too_long_ends_without_a_word(tmp_path: Path) -> None:
+    code = """
+import time
+from tui_forward.cli import completers, main, shell_completion
+shell_completion.limit_time.__defaults__ = (0.2,)
+completers._query_session = lambda *_: time.sleep(600)
+raise SystemExit(main.main())
+"""
+    line = "tui-forward --context "
+    environ = {
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": os.getcwd(),  # noqa: PTH109
+        "COMP_WORDS": line, "COMP_CWORD": "", "_TUI_FORWARD_COMPLETE": "bash_complete",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+_TEXT = st.text(st.sampled_from("ab c$`\\\"'!:=(*\t~ü"), max_size=8)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(_TEXT, _TEXT, st.sampled_from(["", "'", '"'])), min_size=1, max_size=12))
+def test_bash_reads_a_completed_word_as_it_is(cases: list[tuple[str, str, str]]) -> None:
+    """Complete words of which a first part is written in some quoting; bash reads them back."""
+    lines, expected = [], []
+    for first, rest, quote in cases:
+        word = f"{first}{rest}"
+        written = {
+            "": "".join(f"\\{letter}" for letter in first),
+            "'": "'" + first.replace("'", "'\\''"),
+            '"': '"' + "".join(f"\\{one}" if one in '"\\$`' else one for one in first),
+        }[quote]
+        if first.endswith("'") and quote == "'":
+            continue  # it ends with the escape of a quotation mark
+        line = BashLine.parse(f"program {written}")
+        assert (line.words, line.last, line.quote) == (["program"], first, quote)
+        replaced = written if not quote else written[written.rindex(quote) + 1 :]
+        if quote == '"':
+            replaced = written[1:]
+        replacement = line.replace(replaced, word)
+        if replacement is None:
+            assert ("'" in rest and quote == "'") or ("!" in word and quote == '"')
+            continue
+        lines.append(f"{written.removesuffix(replaced)}{replacement}{line.quote}")
+        expected.append(word)
+        assert BashLine.parse(f"{lines[-1]} ").words == ([word] if lines[-1] else [])
+    script = f"printf '<%s>' {' '.join(lines)}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
+    # An empty word that is not quoted is no word.
+    words = [one for one, text in zip(expected, lines, strict=True) if text]
+    assert done.stdout.decode() == "".join(f"<{one}>" for one in words) or not words

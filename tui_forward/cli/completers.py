@@ -87,20 +87,28 @@ def complete_targets(ctx: click.Context, _param: click.Parameter, incomplete: st
 
 def complete_ports(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Return ports that the target declares, by number and by name."""
-    target = str(ctx.params.get("target") or "")
-    kind, _, name = target.rpartition("/")
+    from tui_forward.common.arguments import parse_target
+    from tui_forward.model import TargetKind
+
+    try:
+        kind, name = parse_target(str(ctx.params.get("target") or ""))
+    except TuiForwardError:
+        return []
 
     async def query(session: Session) -> list[str]:
-        view = await _view(session, ctx, ("pods", "services"))
+        view = await _view(session, ctx, ("pods", "services", "replicasets"))
         declared: list[DeclaredPort] = []
-        if kind in ("svc", "service", "services"):
+        if kind is TargetKind.SERVICE:
             for service in view.services:
                 if service.name == name:
                     declared += service.ports
         else:
+            names = {name}
+            if kind is not TargetKind.POD:  # pods of a deployment belong to its replica sets
+                names |= {w.name for w in view.workloads if w.owner and w.owner.name == name}
             for pod in view.pods:
                 owner = pod.owner.name if pod.owner is not None else ""
-                if name in (pod.name, owner):
+                if (pod.name if kind is TargetKind.POD else owner) in names:
                     declared += pod.ports
         words = (word for port in declared for word in (str(port.number), port.name) if word)
         return list(dict.fromkeys(words))

@@ -3,13 +3,18 @@
 Names of contexts, pods and files are written by others, and a shell runs what it inserts into the
 command line. So every candidate is one printable line. zsh and fish quote it themselves; bash
 inserts it as it is, so it is quoted here. Import this module to replace click's scripts.
+
+The scripts discard stderr, which would appear in the middle of the edited command line, and stdin,
+which is the terminal.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Any
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from click.shell_completion import (
     BashComplete,
@@ -18,11 +23,16 @@ from click.shell_completion import (
     ShellComplete,
     ZshComplete,
     add_completion_class,
-    split_arg_string,
 )
+
+# A completion that takes longer ends without candidates, whatever it waits for: a cluster, a disk,
+# a credential plugin. Completers themselves give up earlier, and in order.
+TIME_LIMIT_S: Final = 4.0
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_@%+=:,./-]", re.ASCII)
+_ESCAPED_IN_QUOTES: Final = '"\\$`'
+_UNSAFE_IN_QUOTES = re.compile(r'["\\$`]')
 
 # COMP_WORDS is the command up to the cursor, COMP_CWORD the part of its last word that readline
 # replaces: what follows a colon or another character of COMP_WORDBREAKS. The program is started
@@ -38,17 +48,50 @@ _BASH = """\
             plain,*) COMPREPLY+=("${reply#plain,}") ;;
         esac
     done < <(env COMP_WORDS="${COMP_LINE:0:$COMP_POINT}" COMP_CWORD="$2" \\
-        %(complete_var)s=bash_complete %(prog_name)s)
+        %(complete_var)s=bash_complete %(prog_name)s </dev/null 2>/dev/null)
 }
 
 complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+# Each candidate is three lines: type, value, description (`_`: none). The words behind the cursor
+# are left out, since a quotation mark that is still open would reach into them.
+_ZSH = """\
+#compdef %(prog_name)s
+
+%(complete_func)s() {
+    local -a plain described response
+    local type value description
+    response=("${(@f)$(env COMP_WORDS="${(j: :)words[1,CURRENT]}" COMP_CWORD=$((CURRENT-1)) \\
+        %(complete_var)s=zsh_complete %(prog_name)s </dev/null 2>/dev/null)}")
+    for type value description in ${response}; do
+        case "$type" in
+            dir) _path_files -/ ;;
+            file) _path_files -f ;;
+            plain)
+                if [[ "$description" == "_" ]]; then
+                    plain+=("$value")
+                else
+                    described+=("$value:$description")
+                fi
+                ;;
+        esac
+    done
+    (( $#described )) && _describe -V unsorted described -U
+    (( $#plain )) && compadd -U -V unsorted -a plain
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    %(complete_func)s "$@"
+else
+    compdef %(complete_func)s %(prog_name)s
+fi
 """
 _FISH = """\
 function %(complete_func)s
     set -l line (commandline -cp | string collect)
     set -l word (commandline -t | string collect)
     set -l response (env COMP_WORDS=$line COMP_CWORD=$word \\
-        %(complete_var)s=fish_complete %(prog_name)s)
+        %(complete_var)s=fish_complete %(prog_name)s </dev/null 2>/dev/null)
     for reply in $response
         set -l parts (string split -m 1 "," -- $reply)
         switch $parts[1]
@@ -85,39 +128,28 @@ class SafeBashComplete(_PrintableCandidates, BashComplete):
 
     name = "bash"
     source_template = _BASH
-    _typed = ""  # the last word as it is written on the command line
+    _line: BashLine  # the command line up to the cursor
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the words before the last one, and the last one without its quotes."""
-        line = os.environ["COMP_WORDS"]
-        start = _last_word(line)
-        self._typed = line[start:]
-        words = split_arg_string(line[:start])
+        self._line = BashLine.parse(os.environ["COMP_WORDS"])
+        words = [*self._line.words]
         while words and _ASSIGNMENT.match(words[0]):
             del words[0]
-        return words[1:], "".join(split_arg_string(self._typed)[:1])
+        return words[1:], self._line.last
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
         """Return the candidates that can be inserted."""
-        found = super().get_completions(args, incomplete)
-        replaced = os.environ.get("COMP_CWORD", "")
         items = []
-        for one in found:
-            word = self.option + one.value
+        for one in super().get_completions(args, incomplete):
             if one.type != "plain":
                 items.append(one)
                 continue
-            typed = self._typed
-            if "'" in typed or '"' in typed:
-                # Inside quotes another quoting would apply.
-                if _UNSAFE.search(word):
-                    continue
-                typed = incomplete
-            else:
-                word = _UNSAFE.sub(r"\\\g<0>", word)
-            before = typed.removesuffix(replaced)
-            if word.startswith(before):
-                items.append(CompletionItem(word.removeprefix(before)))
+            replacement = self._line.replace(
+                os.environ.get("COMP_CWORD", ""), self.option + one.value
+            )
+            if replacement is not None:
+                items.append(CompletionItem(replacement))
         return items
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
@@ -130,9 +162,10 @@ class SafeZshComplete(_PrintableCandidates, ZshComplete):
     """Candidates for zsh, whose `compadd` quotes them."""
 
     name = "zsh"
+    source_template = _ZSH
 
     def format_completion(self, item: CompletionItem[str]) -> str:
-        """Return the lines for click's script."""
+        """Return the lines for the script."""
         item.value = self.option + item.value if item.type == "plain" else item.value
         return super().format_completion(item)
 
@@ -150,18 +183,68 @@ class SafeFishComplete(_PrintableCandidates, FishComplete):
         return super().format_completion(item)
 
 
-def _last_word(line: str) -> int:
-    """Return where the last word of a command line starts; its end if that is a space."""
-    start, quote, escaped = 0, "", False
-    for index, letter in enumerate(line):
-        if escaped:
-            escaped = False
-        elif letter == "\\" and quote != "'":
-            escaped = True
-        elif quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        elif letter.isspace():
-            start = index + 1
-    return start
+@dataclass(slots=True)
+class BashLine:
+    """Command line up to the cursor, in words as bash splits it. Expansions are not made."""
+
+    words: list[str] = field(default_factory=list)  # complete ones, without quotes
+    last: str = ""  # the one at the cursor, without quotes; empty behind a space
+    written: str = ""  # the same one as it is written
+    quote: str = ""  # quotation mark that is open at the cursor
+
+    @classmethod
+    def parse(cls, line: str) -> BashLine:
+        """Split a command line."""
+        parsed = cls()
+        escaped = False
+        for letter in line:
+            if letter.isspace() and not parsed.quote and not escaped:
+                if parsed.written:
+                    parsed.words.append(parsed.last)
+                parsed.last = parsed.written = ""
+                continue
+            parsed.written += letter
+            if escaped:
+                escaped = False
+                if parsed.quote and letter not in _ESCAPED_IN_QUOTES:
+                    parsed.last += "\\"
+                parsed.last += letter
+            elif letter == "\\" and parsed.quote != "'":
+                escaped = True
+            elif parsed.quote:
+                if letter == parsed.quote:
+                    parsed.quote = ""
+                else:
+                    parsed.last += letter
+            elif letter in "'\"":
+                parsed.quote = letter
+            else:
+                parsed.last += letter
+        return parsed
+
+    def replace(self, replaced: str, word: str) -> str | None:
+        """Return what makes the last word `word` if it is written in place of `replaced`.
+
+        `replaced` is the end of the last word as it is written. None if that cannot be done.
+        """
+        if not self.written.endswith(replaced):
+            return None
+        kept = BashLine.parse(self.written.removesuffix(replaced))
+        if kept.quote != self.quote or not word.startswith(kept.last):
+            return None
+        rest = word.removeprefix(kept.last)
+        match self.quote:
+            case "'":
+                return None if "'" in rest else rest
+            case '"':
+                # `!` starts a history expansion there, and a backslash before it would stay.
+                return None if "!" in rest else _UNSAFE_IN_QUOTES.sub(r"\\\g<0>", rest)
+            case _:
+                return _UNSAFE.sub(r"\\\g<0>", rest)
+
+
+def limit_time(seconds: float = TIME_LIMIT_S) -> None:
+    """End this process after some seconds, without a word, if it still runs."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
