@@ -55,6 +55,7 @@ def offered(monkeypatch: pytest.MonkeyPatch, line: str, replaced: str) -> list[s
 def config(config_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KUBECONFIG", str(config_path))
     monkeypatch.setattr(completers, "_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(completers, "_GRACE_S", 60.0)
     return config_path
 
 

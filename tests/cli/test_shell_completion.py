@@ -218,12 +218,12 @@ def test_only_printable_names_are_offered(
             assert offered in ([""], [])
 
 
-def test_completion_that_takes_too_long_ends_without_a_word(tmp_path: Path) -> None:
+def test_completer_that_does_not_end_ends_without_a_word(tmp_path: Path) -> None:
     code = """
 import time
-from tui_forward.cli import completers, main, shell_completion
-shell_completion.limit_time.__defaults__ = (0.2,)
-completers._query_session = lambda *_: time.sleep(600)
+from tui_forward.cli import completers, main, sessions
+completers._TIMEOUT_S = completers._GRACE_S = 0.1
+sessions.local_session = lambda *_, **__: time.sleep(600)
 raise SystemExit(main.main())
 """
     line = "tui-forward --context "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tui_forward.session import Session
 
 _TIMEOUT_S = 2.0
+# What does not react to the end of that time (a disk, a plugin) ends with the process.
+_GRACE_S = 2.0
 _POLL_S = 0.02
 
 T = TypeVar("T")
@@ -31,7 +33,7 @@ def complete_profiles(_ctx: click.Context, _param: click.Parameter, incomplete: 
     from tui_forward.profiles.parser import ProfileError
 
     names = []
-    with contextlib.suppress(TuiForwardError, OSError):
+    with contextlib.suppress(TuiForwardError, OSError), _time_limit():
         for file in profile_lookup.store().files():
             try:
                 names.append(file.read().name)
@@ -140,11 +142,25 @@ def _run_bounded(query: Callable[[], Awaitable[T]], fallback: T) -> T:
             return await query()
 
     # Output on stderr would appear in the middle of the edited command line.
-    with Path(os.devnull).open("w") as null, contextlib.redirect_stderr(null):
+    with Path(os.devnull).open("w") as null, contextlib.redirect_stderr(null), _time_limit():
         try:
             return asyncio.run(bounded())
         except (TuiForwardError, OSError, TimeoutError):
             return fallback
+
+
+@contextlib.contextmanager
+def _time_limit() -> Iterator[None]:
+    """End this process, without a word, if the block is not left in time."""
+    import threading
+
+    timer = threading.Timer(_TIMEOUT_S + _GRACE_S, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 async def _view(

@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors are printed, not raised."""
     secure_standard_streams()
     if _COMPLETE_VARIABLE in os.environ:  # a completion script started this process
-        importlib.import_module("tui_forward.cli.shell_completion").limit_time()
+        importlib.import_module("tui_forward.cli.shell_completion")
     try:
         result: Any = cli.main(
             args=None if arguments is None else list(arguments),

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,10 +23,6 @@ from click.shell_completion import (
     ZshComplete,
     add_completion_class,
 )
-
-# A completion that takes longer ends without candidates, whatever it waits for: a cluster, a disk,
-# a credential plugin. Completers themselves give up earlier, and in order.
-TIME_LIMIT_S: Final = 4.0
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_@%+=:,./-]", re.ASCII)
@@ -241,10 +236,3 @@ class BashLine:
                 return None if "!" in rest else _UNSAFE_IN_QUOTES.sub(r"\\\g<0>", rest)
             case _:
                 return _UNSAFE.sub(r"\\\g<0>", rest)
-
-
-def limit_time(seconds: float = TIME_LIMIT_S) -> None:
-    """End this process after some seconds, without a word, if it still runs."""
-    timer = threading.Timer(seconds, os._exit, (0,))
-    timer.daemon = True
-    timer.start()
