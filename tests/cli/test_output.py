@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import sys
 import threading
 
 import pytest
@@ -94,3 +96,20 @@ def test_error_has_a_message_line_and_a_hint_line() -> None:
 )
 def test_one_line_removes_control_characters(text: str, line: str) -> None:
     assert one_line(text) == line
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("utf-8", "3 × ● ünï ?"), ("latin-1", "3 × * ünï ?"), ("ascii", "3 x * ?n? ?")],
+)
+def test_lines_have_the_encoding_of_the_stream(
+    encoding: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    output = Output(written.append, written.append)
+    output.out("3 × ● ünï \udcff")
+    output.err("3 × ● ünï \udcff")
+    output.close()
+    assert b"".join(written).decode(encoding).splitlines() == [shown, shown]

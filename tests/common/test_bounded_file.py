@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.other_user import needs_other_user, run_as_other_user
 from tui_forward.common import bounded_file
-from tui_forward.common.bounded_file import read_bounded
+from tui_forward.common.bounded_file import is_folder, may_exist, read_bounded
 
 
 def test_file_is_read_up_to_a_size(tmp_path: Path) -> None:
@@ -53,3 +54,28 @@ def test_pipe_without_an_end_is_an_error(tmp_path: Path, monkeypatch: pytest.Mon
             read_bounded(path)
     finally:
         os.close(descriptor)
+
+
+@needs_other_user
+def test_path_in_a_folder_of_another_user(tmp_path: Path) -> None:
+    """`Path.exists` raises there, for example if HOME is that of the user before `su`."""
+    (tmp_path / "closed").mkdir(mode=0o700)
+    inside = tmp_path / "closed" / "config"
+
+    def look() -> str:
+        return f"{may_exist(inside)} {is_folder(inside)}"
+
+    assert run_as_other_user(look) == "True False"
+
+
+def test_missing_paths(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "broken").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    for name, expected in {
+        "none": False, "broken": False, "file/inside": False,
+        "file": True, "loop": True, "n\0": True,
+    }.items():  # fmt: skip
+        assert may_exist(tmp_path / name) is expected, name
+        assert not is_folder(tmp_path / name)
+    assert is_folder(tmp_path)

@@ -29,6 +29,7 @@ def put(store: ProfileStore, name: str, text: str = GOOD) -> Path:
 
 
 def team(store: ProfileStore, text: str = GOOD) -> Path:
+    assert store.working is not None
     root = store.working.parent.parent
     (root / ".git").mkdir()
     path = root / ".tui-forward.yaml"
@@ -46,6 +47,7 @@ def test_own_profiles_by_name_then_the_working_trees(store: ProfileStore) -> Non
 
 
 def test_only_the_root_of_a_working_tree_counts(store: ProfileStore) -> None:
+    assert store.working is not None
     (store.working / ".tui-forward.yaml").write_text(GOOD)
     assert store.team_file() is None
     (store.working / ".git").write_text("gitdir: elsewhere")  # as in a worktree
@@ -229,3 +231,12 @@ def test_trust_that_another_user_wrote_counts_nothing(tmp_path: Path) -> None:
     path.chmod(0o600)
     give_away(path)
     assert not TrustStore(path).is_trusted(file, GOOD)
+
+
+def test_current_folder_is_missing(tmp_path: Path) -> None:
+    store = ProfileStore(tmp_path / "profiles", None)
+    put(store, "web.yaml")
+    assert [file.path.name for file in store.files()] == ["web.yaml"]
+    assert store.find(str(store.folder / "web.yaml")).read().name == "web"
+    with pytest.raises(UsageError, match="no such file"):
+        store.find(str(tmp_path / "none.yaml"))

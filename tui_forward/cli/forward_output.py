@@ -54,11 +54,13 @@ def json_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def json_line(record: dict[str, Any]) -> str:
-    """Return an object as one JSON line."""
+    """Return an object as one JSON line that stdout can encode."""
     try:
-        return escape_json(msgspec.json.encode(record)).decode()
-    except UnicodeEncodeError:  # a path that is not UTF-8
+        line = escape_json(msgspec.json.encode(record)).decode()
+        line.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:  # a path that is not UTF-8, or a stdout that is not
         return json.dumps(record)
+    return line
 
 
 def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TextIO
 
+from tui_forward.common.ascii_symbols import REPLACE_SYMBOLS
 from tui_forward.common.printable import one_line
 from tui_forward.errors import TuiForwardError
 
@@ -87,6 +88,10 @@ def fd_writer(fd: int) -> Write:
     return write
 
 
+def _encoding(stream: TextIO | None) -> str:
+    return getattr(stream, "encoding", None) or "utf-8"
+
+
 class Output:
     """Writes lines to stdout and stderr in order, from its own thread.
 
@@ -98,6 +103,7 @@ class Output:
         max_lines: int = _MAX_LINES,
     ) -> None:  # fmt: skip
         self._writers = {True: stdout or fd_writer(1), False: stderr or fd_writer(2)}
+        self._encodings = {True: _encoding(sys.stdout), False: _encoding(sys.stderr)}
         self._lines: deque[tuple[bool, bytes]] = deque(maxlen=max_lines)
         self._wake = threading.Condition()
         self._closed = False
@@ -113,10 +119,11 @@ class Output:
         self._put(False, line)
 
     def _put(self, is_data: bool, line: str | bytes) -> None:
-        raw = line.encode("utf-8", "replace") if isinstance(line, str) else line
+        if isinstance(line, str):
+            line = line.encode(self._encodings[is_data], REPLACE_SYMBOLS)
         with self._wake:
             if not self._closed:
-                self._lines.append((is_data, raw + b"\n"))
+                self._lines.append((is_data, line + b"\n"))
                 self._wake.notify_all()
 
     def close(self, timeout_s: float = _FLUSH_S) -> None:

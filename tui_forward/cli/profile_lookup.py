@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
 
@@ -12,6 +11,7 @@ from tui_forward.cli.output import style, use_color
 from tui_forward.cli.questions import ask, can_ask
 from tui_forward.common import paths
 from tui_forward.common.printable import escape_unprintable
+from tui_forward.common.user_folders import working_dir
 from tui_forward.errors import TuiForwardError, UsageError
 from tui_forward.profiles.description import describe_exposure, describe_forwards
 from tui_forward.profiles.parser import parse_profile
@@ -22,7 +22,7 @@ from tui_forward.profiles.trust import TrustStore
 
 def store() -> ProfileStore:
     """Return the store of the user's profiles and of those in the working directory."""
-    return ProfileStore(paths.profiles_dir(), Path.cwd())
+    return ProfileStore(paths.profiles_dir(), working_dir())
 
 
 def trust() -> TrustStore:

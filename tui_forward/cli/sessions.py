@@ -13,6 +13,7 @@ import click
 from tui_forward.cli.log_options import requested_log_level
 from tui_forward.cli.questions import ask, can_ask
 from tui_forward.common import paths
+from tui_forward.common.bounded_file import may_exist
 from tui_forward.common.printable import one_line
 from tui_forward.errors import ConfigError
 from tui_forward.model import Context
@@ -111,7 +112,7 @@ def _note_level_of_running_engine(kubeconfig: str | None) -> None:
     from tui_forward.daemon import unix_socket
 
     level = requested_log_level()
-    if level and unix_socket.default_socket_path(kubeconfig, os.environ).exists():
+    if level and may_exist(unix_socket.default_socket_path(kubeconfig, os.environ)):
         option = "-vv" if level == "trace" else f"--log-level {level}"
         click.echo(
             "note: the running engine keeps its log level; "

@@ -13,6 +13,7 @@ import select
 import sys
 from typing import Any, TextIO
 
+from tui_forward.common.ascii_symbols import REPLACE_SYMBOLS
 from tui_forward.errors import TuiForwardError
 
 
@@ -85,10 +86,14 @@ def secure_standard_streams() -> None:
 def _text_stream(
     raw: io.FileIO, replaced: TextIO | None, *, is_message: bool = False
 ) -> io.TextIOWrapper:
-    """Return a stream with the encoding of the one that it replaces."""
+    """Return a stream with the encoding of the one that it replaces.
+
+    Characters that the encoding lacks are replaced: in Latin-1 or code page 437, in files without a
+    UTF-8 locale, and in names of files that are not UTF-8.
+    """
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=replaced.encoding if replaced is not None else "utf-8",
-        errors="backslashreplace" if is_message or replaced is None else replaced.errors,
+        errors=REPLACE_SYMBOLS,
         line_buffering=is_message or raw.isatty(),
     )

@@ -15,6 +15,28 @@ MAX_BYTES: Final = 16 * 2**20
 _PIECE_BYTES: Final = 2**20
 
 
+def may_exist(path: Path) -> bool:
+    """Return False if there is nothing at a path, True if there is or that is unknown.
+
+    `Path.exists` raises PermissionError in a folder that this user may not enter.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return True
+    return True
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether there is a folder at a path; False if that is unknown."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 # Time for a pipe: `<(command)` of a shell.
 _PIPE_TIMEOUT_S: Final = 5.0
 

@@ -21,10 +21,12 @@ from typing import IO
 import msgspec
 
 from tui_forward.common.blocking_call import run_in_thread
+from tui_forward.common.bounded_file import may_exist
 from tui_forward.common.child_process import (
     python_module_command,
     without_relative_python_path,
 )
+from tui_forward.common.user_folders import absolute_path, home_dir
 from tui_forward.daemon import session_store, unix_socket
 from tui_forward.daemon.other_engines import running_socket
 from tui_forward.daemon.readiness import ReadyMessage
@@ -57,7 +59,7 @@ async def connect(
     unix_socket.ensure_private_dir(path)
     deadline = time.monotonic() + _READY_S
     for attempt in range(1, _ATTEMPTS + 1):
-        if path.exists():
+        if may_exist(path):
             try:
                 return await RemoteSession.open(path)
             except EngineRefusedError:
@@ -131,7 +133,7 @@ async def replace_engine(
     """
     environment = dict(os.environ if environ is None else environ)
     path = socket_path or engine_socket(kubeconfig, environment)
-    if not path.exists():
+    if not may_exist(path):
         raise UsageError("no engine is running", hint="there is nothing to restart")
     command = _engine_command(path, kubeconfig, "", 0.0, environment)
     command += [*arguments, "--take-over"]
@@ -152,9 +154,9 @@ def _engine_command(
         command += ["--context", context]
     # Absolute paths, because the engine runs in another folder.
     if kubeconfig:
-        command += ["--kubeconfig", str(Path(kubeconfig).expanduser().absolute())]
+        command += ["--kubeconfig", str(absolute_path(kubeconfig))]
     elif environ.get("KUBECONFIG"):
-        files = unix_socket.kubeconfig_files(None, environ) or (Path.home() / ".kube" / "config",)
+        files = unix_socket.kubeconfig_files(None, environ) or (home_dir() / ".kube" / "config",)
         environ["KUBECONFIG"] = os.pathsep.join(map(str, files))
     return command
 

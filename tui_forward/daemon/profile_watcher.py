@@ -20,6 +20,7 @@ from pathlib import Path
 import watchfiles
 
 from tui_forward.common.blocking_call import run_in_thread
+from tui_forward.common.bounded_file import is_folder
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.profile_apply import apply_plan, validate_plan
 from tui_forward.daemon.session_saver import SessionSaver
@@ -230,7 +231,7 @@ def _folders(files: Iterable[ProfileFile]) -> set[Path]:
         paths.append(file.path)
         with contextlib.suppress(OSError, RuntimeError):  # links that form a loop
             paths.append(file.path.resolve())
-    return {path.parent for path in paths if path.parent.is_dir()}
+    return {path.parent for path in paths if is_folder(path.parent)}
 
 
 def _read(file: ProfileFile) -> _Content:

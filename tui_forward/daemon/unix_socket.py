@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tui_forward.common.private_files import ensure_private_dirs, open_private_file
+from tui_forward.common.user_folders import absolute_path, home_dir
 from tui_forward.errors import ConfigError
 
 _FOLDER = "tui-forward"
@@ -35,8 +36,8 @@ def kubeconfig_files(kubeconfig: str | None, environ: Mapping[str, str]) -> tupl
         names = [kubeconfig]
     else:
         names = [item for item in environ.get("KUBECONFIG", "").split(os.pathsep) if item]
-    files = tuple(dict.fromkeys(Path(name).expanduser().absolute() for name in names))
-    return () if files == (Path.home() / ".kube" / "config",) else files
+    files = tuple(dict.fromkeys(absolute_path(name) for name in names))
+    return () if files == (home_dir() / ".kube" / "config",) else files
 
 
 def default_socket_path(kubeconfig: str | None, environ: Mapping[str, str]) -> Path:

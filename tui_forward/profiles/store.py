@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tui_forward.common import atomic_file
+from tui_forward.common.user_folders import absolute_path, expand_home, home_dir
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.profiles.parser import MAX_FILE_BYTES, ProfileError, ProfileProblem, parse_profile
 from tui_forward.profiles.profile import Profile
@@ -82,7 +83,7 @@ class ProfileFile:
             return "it is a link to a file outside your profile folder"
         # Users may keep their home folder in a working tree of their own.
         tree = _working_tree(real.parent) if real != path else None
-        if tree is not None and not Path.home().resolve().is_relative_to(tree):
+        if tree is not None and not home_dir().resolve().is_relative_to(tree):
             return "your profile folder is a link into a working tree"
         return ""
 
@@ -109,10 +110,10 @@ class ProfileStore:
     """Finds profile files, and writes the user's profiles.
 
     The user's `folder` need not exist; `working` is the current folder, to find the profile of a
-    working tree.
+    working tree, or None if it is missing.
     """
 
-    def __init__(self, folder: Path, working: Path) -> None:
+    def __init__(self, folder: Path, working: Path | None) -> None:
         self.folder = folder
         self.working = working
 
@@ -131,6 +132,8 @@ class ProfileStore:
 
     def team_file(self) -> ProfileFile | None:
         """Return the profile file of the current working tree, if it has one."""
+        if self.working is None:
+            return None
         with contextlib.suppress(PermissionError):  # the folders may be unreadable
             root = _working_tree(self.working)
             if root is not None and (root / TEAM_FILE).is_file():
@@ -140,7 +143,8 @@ class ProfileStore:
     def find(self, name: str) -> ProfileFile:
         """Find a file by path, file name or profile name; UsageError if none or ambiguous."""
         if os.sep in name or name.endswith(_SUFFIXES):
-            path = (self.working / Path(name).expanduser()).resolve()
+            expanded = expand_home(name)
+            path = absolute_path(self.working / expanded if self.working else expanded).resolve()
             team = self.team_file()
             # A file outside the user's profile folder may be written by others.
             own = path.parent == self.folder.resolve()

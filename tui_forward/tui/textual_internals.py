@@ -26,6 +26,8 @@ from textual.scroll_view import ScrollView
 from textual.widget import Widget
 from textual.widgets import Input
 
+from tui_forward.common.ascii_symbols import REPLACE_SYMBOLS
+
 T = TypeVar("T")
 
 
@@ -84,7 +86,7 @@ class _TerminalFile:
         self._encoding = sys.__stdout__.encoding if sys.__stdout__ is not None else "utf-8"
 
     def write(self, text: str) -> None:
-        self._data += text.encode(self._encoding, "replace")
+        self._data += text.encode(self._encoding, REPLACE_SYMBOLS)
 
     def flush(self) -> None:
         """Write what is buffered; drop it if the terminal is gone."""

@@ -11,6 +11,7 @@ from tui_forward.cli import forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.common import paths
 from tui_forward.common.arguments import format_duration_arg, format_size_arg
+from tui_forward.common.bounded_file import may_exist
 from tui_forward.common.printable import escape_json, escape_unprintable, one_line
 from tui_forward.settings.parser import Settings, load_settings
 
@@ -32,7 +33,7 @@ def config(as_json: bool, schema: bool) -> int:
     settings = load_settings(path)
     if not as_json:
         click.echo(
-            f"# {escape_unprintable(str(path))}{'' if path.exists() else ' (does not exist)'}"
+            f"# {escape_unprintable(str(path))}{'' if may_exist(path) else ' (does not exist)'}"
         )
     for name, value in _values(settings).items():
         file = path if name in settings.setting_lines else None

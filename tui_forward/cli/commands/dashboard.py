@@ -140,6 +140,7 @@ def _restore_offer(session: Session, kubeconfig: str | None, restore: bool) -> R
 
 def _dashboard_paths(kubeconfig: str | None) -> DashboardPaths:
     from tui_forward.common import paths
+    from tui_forward.common.user_folders import working_dir
     from tui_forward.daemon import log, unix_socket
     from tui_forward.tui.storage.paths import DashboardPaths
 
@@ -149,7 +150,7 @@ def _dashboard_paths(kubeconfig: str | None) -> DashboardPaths:
         log=log.log_file(unix_socket.default_socket_path(kubeconfig, os.environ)),
         profiles=paths.profiles_dir(),
         trusted_profiles=paths.trusted_profiles_file(),
-        working_dir=Path.cwd(),
+        working_dir=working_dir(),
     )
 
 

@@ -14,6 +14,7 @@ from tui_forward.cli import completers, forward_output, profile_lookup
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.output import style, use_color
 from tui_forward.cli.questions import ask, can_ask
+from tui_forward.common.bounded_file import may_exist
 from tui_forward.common.formatting import pluralize
 from tui_forward.common.printable import escape_unprintable, one_line
 from tui_forward.errors import TuiForwardError, UsageError
@@ -200,7 +201,7 @@ def import_(file: TextIO, name: str | None, print_only: bool) -> int:
     if print_only:
         click.echo(text, nl=False)
         return ExitCode.DONE
-    if Path(profile_name).name != profile_name or path.exists():
+    if Path(profile_name).name != profile_name or may_exist(path):
         raise UsageError(f"{path} already exists", hint="choose another name with --name")
     store.write(path, text)
     count = pluralize(len(found.specs), "forward")

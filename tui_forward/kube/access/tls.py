@@ -91,6 +91,14 @@ def _load_client_certificate(
             ) from error
 
 
+def _no_key_file(error: OSError) -> ConfigError:
+    cause = (error.strerror or type(error).__name__).lower()
+    return ConfigError(
+        f"the client key cannot be passed to OpenSSL in a temporary file: {cause}",
+        hint="Set TMPDIR to a folder that you can write",
+    )
+
+
 @contextlib.contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
     """Yield a path from which OpenSSL can read `content`.
@@ -106,11 +114,17 @@ def _as_file(content: bytes) -> Iterator[str]:
         finally:
             os.close(descriptor)
         return
-    # mkstemp creates files that only their owner can read.
-    descriptor, path = tempfile.mkstemp(prefix="tui-forward-", suffix=".pem")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        # mkstemp creates files that only their owner can read.
+        descriptor, path = tempfile.mkstemp(prefix="tui-forward-", suffix=".pem")
+    except OSError as error:
+        raise _no_key_file(error) from error
+    try:
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+        except OSError as error:
+            raise _no_key_file(error) from error
         yield path
     finally:
         Path(path).unlink(missing_ok=True)

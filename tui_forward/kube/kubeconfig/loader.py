@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tui_forward.common.bounded_file import may_exist
 from tui_forward.common.redaction import is_secret_name, secret_option_values, url_password
 from tui_forward.errors import ConfigError
 from tui_forward.known_secrets import remember
@@ -197,7 +198,7 @@ class Kubeconfig:
         return "The kubeconfig has no contexts"
 
     def _where(self) -> str:
-        present = [path for path in self.paths if path.exists()]
+        present = [path for path in self.paths if may_exist(path)]
         if not present:
             return "the kubeconfig"
         return ", ".join(str(path) for path in present)

@@ -14,7 +14,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tui_forward.common.bounded_file import is_folder, may_exist
 from tui_forward.common.tasks import spawn
+from tui_forward.common.user_folders import expand_home, home_dir
 from tui_forward.errors import ConfigError
 from tui_forward.kube.kubeconfig.loader import (
     ClusterEntry,
@@ -70,7 +72,7 @@ class KubeconfigSource:
         service_account: Path = _SERVICE_ACCOUNT,
     ) -> None:
         self.environ: Mapping[str, str] = os.environ if environ is None else environ
-        self._explicit = Path(path).expanduser() if path else None
+        self._explicit = expand_home(path) if path else None
         self._context = context
         self._service_account = service_account
         self._signature: Signature | None = None
@@ -86,9 +88,9 @@ class KubeconfigSource:
         if self._explicit is not None:
             return (self._explicit,)
         listed = self.environ.get("KUBECONFIG", "")
-        paths = tuple(Path(item).expanduser() for item in listed.split(os.pathsep) if item)
+        paths = tuple(expand_home(item) for item in listed.split(os.pathsep) if item)
         # client-go drops duplicates.
-        return tuple(dict.fromkeys(paths)) or (Path.home() / ".kube" / "config",)
+        return tuple(dict.fromkeys(paths)) or (home_dir() / ".kube" / "config",)
 
     def kubeconfig(self) -> Kubeconfig:
         """Return the current content of the merged kubeconfig, or raise ConfigError."""
@@ -124,11 +126,11 @@ class KubeconfigSource:
         return self.kubeconfig().resolve(name or self._context).context
 
     def _load(self, paths: tuple[Path, ...]) -> Kubeconfig:
-        if self._explicit is not None and not self._explicit.exists():
+        if self._explicit is not None and not may_exist(self._explicit):
             raise ConfigError(
                 f"the kubeconfig {self._explicit} does not exist", hint="Check --kubeconfig"
             )
-        if any(path.exists() for path in paths):
+        if any(may_exist(path) for path in paths):
             return load_merged(paths)
         in_cluster = self._in_cluster(paths)
         if in_cluster is not None:
@@ -214,7 +216,7 @@ class KubeconfigSource:
         """Wake the waiters on every change in a watched folder."""
         import watchfiles
 
-        folders = {path.parent for path in self._watched() if path.parent.is_dir()}
+        folders = {path.parent for path in self._watched() if is_folder(path.parent)}
         if not folders:
             await asyncio.sleep(_POLL_INTERVAL_S)
             return

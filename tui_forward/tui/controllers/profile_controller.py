@@ -65,7 +65,7 @@ class ProfileController:
 
     def _service(self) -> ProfileService | None:
         paths = self._paths
-        if paths.profiles is None or paths.trusted_profiles is None or paths.working_dir is None:
+        if paths.profiles is None or paths.trusted_profiles is None:
             self._notifier.warn("Profiles are not available")
             return None
         from tui_forward.profiles.store import ProfileStore

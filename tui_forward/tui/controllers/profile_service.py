@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tui_forward.common.bounded_file import may_exist
 from tui_forward.common.formatting import pluralize
 from tui_forward.daemon.profile_apply import apply_plan, plan_profile
 from tui_forward.errors import ConfigError, UsageError
@@ -142,7 +143,7 @@ class ProfileService:
         if Path(name).name != name or name.startswith("."):
             raise ConfigError(f'invalid profile name "{name}"', hint="use letters and digits")
         path = self._store.path_for(name)
-        before = ProfileFile(path).text() if path.exists() else ""
+        before = ProfileFile(path).text() if may_exist(path) else ""
         specs = map(spec_with_bound_port, forwards)
         self._store.write(path, serialize_profile(specs, path, before))
         return path
