@@ -143,6 +143,10 @@ class ReasonCode(StrEnum):
     AUTH_CERTIFICATE_NOT_YET_VALID = "auth.certificate_not_yet_valid"
     AUTH_CERTIFICATE_REFUSED = "auth.certificate_refused"
     AUTH_PLUGIN_FAILED = "auth.plugin_failed"
+    AUTH_PLUGIN_RUNNING = "auth.plugin_running"
+    AUTH_LOGIN_RUNNING = "auth.login_running"
+    AUTH_LOGIN_ENDED = "auth.login_ended"
+    AUTH_TERMINAL_REQUIRED = "auth.terminal_required"
     AUTH_REFRESH_FAILED = "auth.refresh_failed"
     RBAC_FORBIDDEN = "rbac.forbidden"
 
@@ -822,6 +826,16 @@ class EngineNotice(msgspec.Struct, frozen=True, kw_only=True):
     is_problem: bool = False  # needs the user
 
 
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """A credential plugin that runs, and what it tells the user meanwhile."""
+
+    context: str
+    code: ReasonCode
+    plugin: str = ""
+    text: str = ""  # its latest lines, without secrets: an address to open, a code to enter
+    since: float = 0.0  # when it was started
+
+
 class OtherEngine(msgspec.Struct, frozen=True, kw_only=True):
     """An engine of the same user for another kubeconfig."""
 
@@ -846,6 +860,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     health: tuple[ApiHealth, ...] = ()
     notices: tuple[EngineNotice, ...] = ()
     other_engines: tuple[OtherEngine, ...] = ()
+    logins: tuple[Login, ...] = ()  # credential plugins that run now
 
 
 class EventKind(StrEnum):
@@ -857,13 +872,15 @@ class EventKind(StrEnum):
     CONNECTION_CHANGED = "connection.changed"  # its `code`
     CONNECTION_CLOSED = "connection.closed"
     STOPPED = "stopped"
+    LOGIN = "login"  # a line that a credential plugin wrote for the user: `context`, `reason`
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Event as one JSON object; `sequence` has no gaps within a session.
 
     `forward` is the forward's id; `state`, `code` and `reason` are set for STATE and STOPPED,
-    `listening` for LISTENING, `connection` for the CONNECTION kinds.
+    `listening` for LISTENING, `connection` for the CONNECTION kinds, `context` and `reason` for
+    LOGIN, which is about no single forward.
     """
 
     event: EventKind
@@ -878,3 +895,4 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     listening: tuple[LocalAddress, ...] = ()
     remote_port: int | None = None
     connection: Connection | None = None
+    context: str = ""

@@ -77,6 +77,7 @@ _VIA: Final = "[ through the proxy {proxy}]"
 _GATEWAY: Final = "a gateway in front of the API server[ ({gateway})]"
 _PROXY: Final = "[the proxy {proxy}|the proxy]"
 _OF_USER: Final = "[ of user {user}]"
+_PLUGIN: Final = "the credential plugin[ {name}]"
 
 _TABLE: Final[dict[ReasonCode, _Entry]] = {
     # States of a forward
@@ -211,6 +212,29 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ReasonCode.AUTH_PLUGIN_FAILED: _Entry(
         "[the credential plugin {name}|the credential plugin] failed[: {detail}]",
         _LOG_IN_HINT,
+        _API,
+        BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_PLUGIN_RUNNING: _Entry(
+        f"waiting for {_PLUGIN}",
+        "It may be waiting for a login in the browser or for the network",
+        _API,
+    ),
+    ReasonCode.AUTH_LOGIN_RUNNING: _Entry(
+        f"{_PLUGIN} is waiting[: {{detail}}]",
+        "Do what it asks for; the forward continues automatically",
+        _API,
+        BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_LOGIN_ENDED: _Entry(
+        f"{_PLUGIN} was ended before it had an answer",
+        _LOG_IN_HINT,
+        _API,
+        BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_TERMINAL_REQUIRED: _Entry(
+        f"{_PLUGIN} needs a terminal to log in (interactiveMode: Always)",
+        "Press L in the dashboard to log in, or run `tui-forward forward` in a terminal",
         _API,
         BlockedBy.CREDENTIALS,
     ),
@@ -840,6 +864,15 @@ _HOP_HINTS: Final = {
     _POD: _DESCRIBE_HINT,
     _PORT: "Check which port the container listens on",
 }
+
+
+# A credential plugin runs: its end brings the credentials, or another reason.
+_LOGIN_CODES: Final = frozenset({ReasonCode.AUTH_PLUGIN_RUNNING, ReasonCode.AUTH_LOGIN_RUNNING})
+
+
+def is_login(code: ReasonCode | None) -> bool:
+    """Whether this is a login in progress: to be waited for, although it may need the user."""
+    return code in _LOGIN_CODES
 
 
 def reason_text(reason: Reason) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from tui_forward.errors import AuthError
+from tui_forward.model import Reason
 from tui_forward.protocol.channels_server import ChannelsServer, ServerChannel
 from tui_forward.protocol.error_stream import (
     containerd_dial_error,
@@ -318,6 +319,13 @@ class FakeAccess:
             if len(self._tokens) > 1:
                 self._tokens.pop(0)
         return {"Authorization": f"Bearer {self._tokens[0]}"} if self._tokens else {}
+
+    @property
+    def login(self) -> Reason | None:
+        return None
+
+    def observe_login(self, on_change: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
 
     def explain(self, error: AuthError) -> AuthError:
         return error

@@ -35,6 +35,7 @@ from tui_forward.model import (
     ConnectionState,
     Context,
     Forward,
+    Login,
     Namespace,
     Pod,
     PodLog,
@@ -118,6 +119,13 @@ class FakeAccess:
     async def headers(self, *, refresh: bool = False) -> dict[str, str]:
         return {}
 
+    @property
+    def login(self) -> Reason | None:
+        return None
+
+    def observe_login(self, on_change: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
+
     def explain(self, error: AuthError) -> AuthError:
         return error
 
@@ -138,6 +146,8 @@ class FakeBackend:
         self.closed = False
         self.scopes: list[tuple[CatalogScope, int]] = []
         self.known = ClusterFacts()
+        self.login_retries: list[str] = []
+        self.known_logins: tuple[Login, ...] = ()
         self.log = PodLog(pod="web-1", container="main", containers=("main",), lines=("hello",))
         self.log_error: TuiForwardError | None = None
         self.log_requests: list[tuple[str, str, int]] = []
@@ -192,6 +202,15 @@ class FakeBackend:
 
     def revision(self) -> int:
         return self.current_revision
+
+    def logins(self) -> tuple[Login, ...]:
+        return self.known_logins
+
+    def retry_login(self, context: str) -> None:
+        self.login_retries.append(context)
+
+    def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:
+        self.on_login_line = on_line
 
     def has_changed(self, before: int, now: int) -> bool:
         return before != now

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.recorded_faults import load_fault
 from tui_forward.errors import AuthError
+from tui_forward.model import Reason
 from tui_forward.transport import Endpoint
 from tui_forward.transport.access import OutageClock
 
@@ -106,6 +107,13 @@ class RecordedAccess:
     async def headers(self, *, refresh: bool = False) -> Mapping[str, str]:
         self.refreshes += refresh
         return {}
+
+    @property
+    def login(self) -> Reason | None:
+        return None
+
+    def observe_login(self, on_change: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
 
     def explain(self, error: AuthError) -> AuthError:
         return error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from msgspec.structs import replace
+
 from tui_forward.catalog.change_log import ChangeLog
 from tui_forward.catalog.pod_index import PodIndex
 from tui_forward.catalog.pod_selection import pod_sort_key
@@ -35,6 +37,7 @@ from tui_forward.model import (
     TargetKind,
     Workload,
 )
+from tui_forward.reasons import blocked_by, reason_hint, reason_text
 
 # Pods first: the first rows on the screen need their first page.
 _RESOURCES: tuple[Resource[AnyItem], ...] = cast(
@@ -59,6 +62,7 @@ class ScopeInformer:
         self._reflectors = [self._reflector(resource) for resource in _RESOURCES]
         self._tasks: list[asyncio.Task[None]] = []
         self._head_start: asyncio.TimerHandle | None = None
+        self._stop_observing = cluster.observe_login(self._bump_version)
 
     @property
     def version(self) -> int:
@@ -79,6 +83,7 @@ class ScopeInformer:
 
     async def stop(self) -> None:
         """Stop following."""
+        self._stop_observing()
         if self._head_start is not None:
             self._head_start.cancel()
         for task in self._tasks:
@@ -132,7 +137,20 @@ class ScopeInformer:
             workloads=tuple(i for i in items if isinstance(i, Workload)),
             removed=removed,
             resources=tuple(self._status(reflector) for reflector in self._reflectors),
-            health=self._health,
+            health=self._current_health(),
+        )
+
+    def _current_health(self) -> ApiHealth:
+        login = self._cluster.login
+        if login is None:
+            return self._health
+        return replace(
+            self._health,
+            ok=False,
+            code=login.code,
+            error=reason_text(login),
+            hint=reason_hint(login),
+            blocked_by=blocked_by(login),
         )
 
     def pods_of(self, namespace: str, kind: TargetKind, name: str) -> list[Pod]:

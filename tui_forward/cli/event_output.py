@@ -16,6 +16,7 @@ from tui_forward.model import (
     ForwardState,
     LocalAddress,
 )
+from tui_forward.reasons import is_login
 
 # How long a state of a forward that was never ready must last to be printed.
 _SETTLE_S = 0.5
@@ -100,15 +101,25 @@ class KubectlEventPrinter:
                             f"{one_line(connection.close_reason)}",
                         )
                     )
+            case EventKind.LOGIN:
+                # Also if quiet: nothing works before the user has read it.
+                self._output.err(one_line(event.reason))
             case EventKind.STATE | EventKind.STOPPED if not self._quiet:
                 self._handle_state(event)
             case _:
                 pass
 
     def _handle_state(self, event: Event) -> None:
-        """Print a new state, but not the short-lived ones of a forward that is starting."""
+        """Print a new state, but not the short-lived ones of a forward that is starting.
+
+        Nor that it waits for a login: the lines of the plugin are printed.
+        """
         state = (event.state, event.reason)
-        if event.state is None or self._last_states.get(event.forward) == state:
+        if (
+            event.state is None
+            or is_login(event.code)
+            or self._last_states.get(event.forward) == state
+        ):
             return
         self._last_states[event.forward] = state
         delayed = self._delayed.pop(event.forward, None)

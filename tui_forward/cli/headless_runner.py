@@ -1,8 +1,8 @@
 """Forwards without a dashboard: start them, print their events, stop them on a signal.
 
 A forward that cannot become ready until someone changes something is an error of the command. An
-API server that does not answer is waited for. A forward that was ready once stays active whatever
-happens later: it waits, reconnects, or reports what it needs from the user.
+API server that does not answer is waited for, and so is a login. A forward that was ready once
+stays active whatever happens later: it waits, reconnects, or reports what it needs from the user.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tui_forward.model import (
     LocalAddress,
     ReasonCode,
 )
+from tui_forward.reasons import is_login
 from tui_forward.session import Session
 from tui_forward.session.batch import run_batch
 
@@ -163,12 +164,14 @@ class HeadlessRunner:
         while self._pending:
             snapshot = await self._session.snapshot()
             for forward in snapshot.forwards:
-                if forward.id in self._pending and forward.state is ForwardState.BLOCKED:
+                is_blocked = forward.state is ForwardState.BLOCKED and not is_login(forward.code)
+                if forward.id in self._pending and is_blocked:
                     raise StartError(forward.reason, hint=forward.hint)
             contexts = {spec.target.context for spec in self._pending.values()}
             for health in snapshot.health:
                 affected = health.context in contexts or "" in contexts
                 wrong = health.blocked_by is not None or health.code in _WRONG_SERVER
+                wrong = wrong and not is_login(health.code)
                 if health.ok is False and health.error and affected and wrong:
                     kind = ConfigError if health.blocked_by is BlockedBy.CONFIG else StartError
                     raise kind(health.error, hint=health.hint)

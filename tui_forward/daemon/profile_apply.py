@@ -10,6 +10,7 @@ from tui_forward.errors import ConfigError
 from tui_forward.model import Context, Forward, ForwardSpec, ForwardState
 from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, qualified_name
 from tui_forward.profiles.profile import Profile, ProfileForward
+from tui_forward.reasons import is_login
 from tui_forward.session import Session
 from tui_forward.session.batch import stop_forwards
 
@@ -135,6 +136,10 @@ async def _wait_settled(
     """Wait until these forwards are ready or blocked, at most until the deadline."""
     while asyncio.get_running_loop().time() < deadline:
         active = forwards_of(profile, (await session.snapshot()).forwards)
-        if all(active[name].state in _SETTLED for name in names if name in active):
+        if all(_is_settled(active[name]) for name in names if name in active):
             return
         await asyncio.sleep(_POLL_S)
+
+
+def _is_settled(forward: Forward) -> bool:
+    return forward.state in _SETTLED and not is_login(forward.code)

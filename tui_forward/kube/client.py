@@ -165,15 +165,22 @@ class ClusterClient(ClusterAccess):
         return await health.check_health(self._rest)
 
     async def close(self) -> None:
-        """Close every connection; requests in progress fail."""
+        """End the login in progress and close every connection; requests in progress fail."""
+        await super().close()
         await self._rest.close()
 
 
 class ClusterClients:
-    """Clients by context, created on first use."""
+    """Clients by context, created on first use; `on_created` is called with each."""
 
-    def __init__(self, source: KubeconfigSource) -> None:
+    def __init__(
+        self,
+        source: KubeconfigSource,
+        *,
+        on_created: Callable[[ClusterClient], None] = lambda _: None,
+    ) -> None:
         self.source = source
+        self._on_created = on_created
         self._clients: dict[str, ClusterClient] = {}
         preload()
 
@@ -181,8 +188,14 @@ class ClusterClients:
         """Return the client of a context; an empty name means the current one."""
         name = self.source.context_name(context)
         if name not in self._clients:
-            self._clients[name] = ClusterClient(self.source, name)
+            self._clients[name] = client = ClusterClient(self.source, name)
+            self._on_created(client)
         return self._clients[name]
+
+    @property
+    def clients(self) -> tuple[ClusterClient, ...]:
+        """The clients created until now."""
+        return tuple(self._clients.values())
 
     async def close(self) -> None:
         """Close every connection of every client."""

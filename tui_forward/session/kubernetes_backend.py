@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from tui_forward.model import (
     CatalogView,
     Context,
     Forward,
+    Login,
     PodLog,
     Target,
 )
@@ -25,6 +27,7 @@ from tui_forward.transport.access import ServerAccess
 
 if TYPE_CHECKING:
     # Loaded when the hops of a forward are first requested, to start faster.
+    from tui_forward.kube.client import ClusterClient
     from tui_forward.session.cluster_facts import ClusterInspector
     from tui_forward.session.diagnosis import ClusterFacts
 
@@ -40,7 +43,8 @@ class KubernetesBackend:
 
     def __init__(self, kubeconfig: str | Path | None, *, context: str = "") -> None:
         self._source = KubeconfigSource(kubeconfig, context=context)
-        self._clusters = ClusterClients(self._source)
+        self._clusters = ClusterClients(self._source, on_created=self._observe_login)
+        self._on_login_line: Callable[[str, str], None] = lambda _context, _line: None
         self._resolver = CatalogTargetResolver(self._clusters.get)
         self._catalog = Catalog(self._clusters.get)
         self._inspector: ClusterInspector | None = None
@@ -88,6 +92,27 @@ class KubernetesBackend:
             if context not in self._health
         )
 
+    def logins(self) -> tuple[Login, ...]:
+        """See `ClusterBackend.logins`."""
+        return tuple(
+            Login(
+                context=client.context,
+                code=reason.code,
+                plugin=reason.name,
+                text=reason.detail,
+                since=client.login_started_at,
+            )
+            for client in self._clusters.clients
+            if (reason := client.login) is not None
+        )
+
+    def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:
+        """See `ClusterBackend.listen_to_logins`."""
+        self._on_login_line = on_line
+
+    def _observe_login(self, client: ClusterClient) -> None:
+        client.observe_login(lambda: None, lambda line: self._on_login_line(client.context, line))
+
     async def inspect(self, forward: Forward) -> ClusterFacts:
         """See `ClusterBackend.inspect`."""
         context = forward.spec.target.context
@@ -118,8 +143,14 @@ class KubernetesBackend:
 
     def refresh(self) -> None:
         """See `ClusterProvider.refresh`."""
+        for client in self._clusters.clients:
+            client.retry_login(requested=False)
         self._resolver.refresh()
         self._catalog.refresh()
+
+    def retry_login(self, context: str) -> None:
+        """See `ClusterBackend.retry_login`."""
+        self._clusters.get(context).retry_login(requested=True)
 
     def revision(self) -> Signature:
         """See `ClusterBackend.revision`."""

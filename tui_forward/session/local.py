@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -25,9 +25,11 @@ from tui_forward.model import (
     Connection,
     Context,
     Event,
+    EventKind,
     Forward,
     ForwardSpec,
     Hop,
+    Login,
     PodLog,
     Snapshot,
     Target,
@@ -86,6 +88,15 @@ class ClusterBackend(Protocol):
     def health(self) -> tuple[ApiHealth, ...]:
         """Return the health of the API servers in use."""
 
+    def logins(self) -> tuple[Login, ...]:
+        """Return the credential plugins that run now and take longer than usual."""
+
+    def retry_login(self, context: str) -> None:
+        """Run the credential plugin of a context now if it is needed, however often it failed."""
+
+    def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:
+        """Call `on_line` with context and text of each line that a plugin writes for the user."""
+
     async def inspect(self, forward: Forward) -> ClusterFacts:
         """Return facts about the hops of a forward; waits two seconds at most."""
 
@@ -133,8 +144,11 @@ class LocalSession:
         self._socket_holder = socket_holder
         self._engine_or_none: Engine | None = None
         self._closed = False
+        # Of the last snapshot.
         self._health: tuple[ApiHealth, ...] = ()
-        self._health_version = 0
+        self._logins: tuple[Login, ...] = ()
+        self._cluster_version = 0
+        backend.listen_to_logins(self._emit_login_line)
         self._helpers = [
             spawn_restarting(self._watch_kubeconfig, name="kubeconfig"),
             spawn(self._load_engine(), name="engine"),
@@ -189,6 +203,9 @@ class LocalSession:
 
     async def reconnect(self, forward_id: str) -> None:
         """See `Session.reconnect`."""
+        context = self._engine.forward(forward_id).spec.target.context
+        with contextlib.suppress(ConfigError):  # the forward shows it
+            self._backend.retry_login(context)
         self._engine.reconnect(forward_id)
 
     async def set_keep_running(self, on: bool) -> None:
@@ -228,20 +245,29 @@ class LocalSession:
 
     async def snapshot(self) -> Snapshot:
         """See `Session.snapshot`."""
-        health = self._backend.health()
-        if health != self._health:
-            self._health = health
-            self._health_version += 1
+        health, logins = self._backend.health(), self._backend.logins()
+        if (health, logins) != (self._health, self._logins):
+            self._health, self._logins = health, logins
+            self._cluster_version += 1
+        version, at = self._cluster_version, time.time()
         if self._engine_or_none is None:
-            return Snapshot(version=self._health_version, at=time.time(), health=health)
+            return Snapshot(version=version, at=at, health=health, logins=logins)
         forwards = self._engine.forwards()
         return Snapshot(
-            version=self._engine.version + self._health_version,
-            at=time.time(),
+            version=self._engine.version + version,
+            at=at,
             forwards=forwards,
             totals=self._engine.totals(forwards),
             health=health,
+            logins=logins,
         )
+
+    def _emit_login_line(self, context: str, line: str) -> None:
+        if self._engine_or_none is not None:
+            event = EventKind.LOGIN
+            self._engine.emit(
+                Event(event=event, time=time.time(), forward="", context=context, reason=line)
+            )
 
     async def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:
         """See `Session.connections`."""

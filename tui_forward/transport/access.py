@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tui_forward.errors import AuthError
+from tui_forward.model import Reason
 from tui_forward.transport.proxy_address import ProxyAddress
 
 # An API server that starts refuses everything for a fraction of a second, until it has its roles.
@@ -93,6 +94,13 @@ class ServerAccess(Protocol):
         With `refresh` the server refused the last headers with 401: get new credentials even if the
         current ones look valid. At most one refresh per response; then `AuthError`.
         """
+
+    @property
+    def login(self) -> Reason | None:
+        """What `headers` waits for: a login by the user, a slow plugin; None for nothing."""
+
+    def observe_login(self, on_change: Callable[[], None]) -> Callable[[], None]:
+        """Call `on_change` when `login` may have changed, until the returned function is called."""
 
     def explain(self, error: AuthError) -> AuthError:
         """Return the error with what the refused credentials say about themselves (expired …)."""

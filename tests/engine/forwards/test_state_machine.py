@@ -18,6 +18,7 @@ from tui_forward.engine.forwards.state_machine import (
     Failed,
     Input,
     ListenerBlocked,
+    LoginPending,
     Paused,
     PodMissing,
     PodMoved,
@@ -43,6 +44,8 @@ UNUSABLE = Reason(code=ReasonCode.POD_UNUSABLE, pod="web-1")
 REPLACED = Reason(code=ReasonCode.POD_REPLACED, pod="a", successor="b")
 REFUSED = Reason(code=ReasonCode.NETWORK_REFUSED, server="api:6443", dialed_pod="web-1")
 EXPIRED = Reason(code=ReasonCode.AUTH_FAILED, text="credentials expired", hint="Log in")
+PLUGIN = Reason(code=ReasonCode.AUTH_PLUGIN_RUNNING, name="cloud-login")
+DEVICE_CODE = Reason(code=ReasonCode.AUTH_LOGIN_RUNNING, name="cloud-login", detail="enter X-1")
 CLOSED = Reason(code=ReasonCode.TUNNEL_CLOSED_BY_SERVER)
 CRASHED = Reason(code=ReasonCode.FORWARD_FAILED, detail="ValueError: x")
 PORT_REFUSED = Reason(code=ReasonCode.PORT_REFUSED, port="80", pod="a")
@@ -67,6 +70,7 @@ INPUTS: dict[type[Input], list[Input]] = {
     ],
     PodMoved: [PodMoved(REPLACED)],
     DialStarted: [connecting("b")],
+    LoginPending: [LoginPending(PLUGIN), LoginPending(DEVICE_CODE)],
     DialFailed: [DialFailed(REFUSED, 12.0), DialFailed(EXPIRED, 12.0)],
     TunnelUp: [forwarding("b")],
     TunnelLost: [TunnelLost(CLOSED)],
@@ -329,3 +333,22 @@ def test_worst_warning_is_the_reason() -> None:
 
 def replace_previous(reason: Reason, previous: Reason) -> Reason:
     return msgspec.structs.replace(reason, previous=previous)
+
+
+def test_login_is_shown_until_there_are_credentials() -> None:
+    running = run(LoginPending(PLUGIN))
+    assert (running.state, running.blocked_by) == (ForwardState.CONNECTING, None)
+    waiting = run(LoginPending(DEVICE_CODE), status=running)
+    assert (waiting.state, waiting.blocked_by) == (ForwardState.BLOCKED, BlockedBy.CREDENTIALS)
+    assert "cloud-login is waiting: enter X-1" in text(waiting)
+    assert run(connecting("a"), status=waiting).state is ForwardState.CONNECTING
+    assert run(PodMissing(RESOLVING), status=waiting).state is ForwardState.STARTING
+
+
+def test_login_of_a_list_does_not_disturb_a_ready_forward() -> None:
+    assert run(LoginPending(DEVICE_CODE), status=READY) == READY
+
+
+def test_login_after_an_outage_is_part_of_it() -> None:
+    lost = run(TunnelLost(CLOSED), status=READY)
+    assert run(LoginPending(PLUGIN), status=lost).state is ForwardState.RECONNECTING

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,21 +10,35 @@ import pytest
 from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
 from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.auth.credentials import Credentials, CredentialSource, HeaderList
+from tui_forward.kube.auth.shared_login import SharedLogin
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext, UserEntry
 
 CLUSTER = ClusterEntry(name="c", server="https://x")
 
 
 def credential_source(user: UserEntry, provider: Provider | None = None) -> CredentialSource:
-    return CredentialSource(ResolvedContext("c", "default", CLUSTER, user), provider)
+    login = None if provider is None else SharedLogin(provider, clock=provider.clock)
+    return CredentialSource(ResolvedContext("c", "default", CLUSTER, user), login)
 
 
 class Provider:
+    name = "plugin"
+
     def __init__(self) -> None:
+        self.now = 0.0
         self.asked: list[bool] = []
         self.number = 0
         self.gate = asyncio.Event()
         self.gate.set()
+
+    def clock(self) -> float:
+        return self.now
+
+    def listen(self, on_line: Callable[[str], None]) -> None:
+        pass
+
+    def current(self) -> Credentials | None:
+        return Credentials(authorization=f"Bearer {self.number}") if self.number else None
 
     async def credentials(self, *, refresh: bool) -> Credentials:
         self.asked.append(refresh)
@@ -79,7 +94,8 @@ async def test_concurrent_refusals_cause_one_refresh() -> None:
     found = {(await task).authorization for task in waiting}
     assert found == {"Bearer 2"}
     assert provider.asked.count(True) == 1
-    # A refusal after the refresh causes another one.
+    # A refusal a while after the refresh causes another one.
+    provider.now += 10
     assert (await source.credentials(refresh=True)).authorization == "Bearer 3"
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -286,6 +287,83 @@ async def test_canceling_kills_the_plugin(plugins: PluginFactory, tmp_path: Path
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await wait_until_gone(int(pid.read_text()))
+
+
+async def test_stderr_is_passed_on_while_the_plugin_runs(
+    plugins: PluginFactory, tmp_path: Path
+) -> None:
+    """Like E04 of the field: a device code, whose plugin waits until the user has signed in."""
+    signed_in = tmp_path / "signed-in"
+    body = (
+        "print('To sign in, open https://login.example/device', file=sys.stderr)\n"
+        "print('and enter the code ABCD-1234', file=sys.stderr)\n"
+        f"print('(token={SECRET}, ' + os.environ['PW'] + ')', file=sys.stderr)\n"
+        "sys.stderr.write('Waiting: '); sys.stderr.flush()\n"
+        f"while not os.path.exists({str(signed_in)!r}): time.sleep(0.01)\n"
+        "answer(token='t')\n"
+    )
+    plugin = plugins.plugin(body, env=(("PW", "pass-phrase"),))
+    lines: list[str] = []
+    plugin.listen(lines.append)
+    waiting = asyncio.create_task(token(plugin))
+    await until(lambda: len(lines) == 4)
+    assert lines == [
+        "To sign in, open https://login.example/device",
+        "and enter the code ABCD-1234",
+        "(token=[redacted], [redacted])",
+        "Waiting:",
+    ]
+    assert not waiting.done()
+    signed_in.touch()
+    assert await waiting == "Bearer t"
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr", "both"])
+async def test_child_that_keeps_the_pipes_open_discards_no_answer(
+    plugins: PluginFactory, tmp_path: Path, stream: str
+) -> None:
+    pid = tmp_path / "pid"
+    null = {"stdout": "stderr=subprocess.DEVNULL", "stderr": "stdout=subprocess.DEVNULL"}
+    body = (
+        "import subprocess\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],"
+        f" {null.get(stream, '')})\n"
+        f"open({str(pid)!r}, 'w').write(str(child.pid))\n"
+        "print('starting the agent', file=sys.stderr)\n"
+        "answer(token='t')\n"
+    )
+    try:
+        assert await token(plugins.plugin(body)) == "Bearer t"
+        # It may be an agent that later runs need.
+        assert psutil.pid_exists(int(pid.read_text()))
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+async def test_plugin_may_write_much_to_both_streams(plugins: PluginFactory) -> None:
+    body = (
+        "for n in range(20000): print(n, 'x' * 50, file=sys.stderr)\n"
+        "sys.stdout.write(' ' * 900_000)\n"
+        "answer(token='t')\n"
+    )
+    assert await token(plugins.plugin(body)) == "Bearer t"
+
+
+async def test_last_words_of_a_verbose_plugin_are_shown(plugins: PluginFactory) -> None:
+    body = "for n in range(20000): print(n, 'x' * 50, file=sys.stderr)\nsys.exit('no session')"
+    with pytest.raises(AuthError, match="no session"):
+        await token(plugins.plugin(body))
+
+
+async def test_no_descriptor_is_left_open(plugins: PluginFactory) -> None:
+    await token(plugins.plugin("answer(token='t')"))
+    before = len(psutil.Process().open_files()), psutil.Process().num_fds()
+    for _ in range(3):
+        await token(plugins.plugin("answer(token='t')"))
+        with pytest.raises(AuthError):
+            await token(plugins.plugin("", args=("a\0b",)))
+    await asyncio.sleep(0)
+    assert (len(psutil.Process().open_files()), psutil.Process().num_fds()) == before
 
 
 async def wait_until_gone(pid: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from tui_forward.engine.context import EngineContext, TargetWatch
 from tui_forward.engine.forwards import reasons, state_machine
@@ -22,6 +23,7 @@ from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ApiError, ForwardError, TransportError, TuiForwardError
 from tui_forward.model import (
+    BlockedBy,
     ForwardSpec,
     PodRef,
     Reason,
@@ -31,7 +33,8 @@ from tui_forward.model import (
     TimelineKind,
     Unresolved,
 )
-from tui_forward.reasons import blocked_by, error_text, reason_text
+from tui_forward.reasons import blocked_by, error_text, is_login, reason_text
+from tui_forward.transport.access import ServerAccess
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +82,8 @@ class Reconciler:
         self._forward_id = forward_id
         self._name = f"forward {forward_id}"
         self._watch: TargetWatch | None = None
+        self._access: ServerAccess | None = None
+        self._stop_observing: Callable[[], None] = lambda: None
         self._dial: asyncio.Task[None] | None = None
         self._dial_target: Resolved | None = None  # of the current or latest dial
         self._connected: Resolved | None = None  # latest connection of the pool
@@ -112,6 +117,9 @@ class Reconciler:
         """
         if self._watch is None:
             return self._failure
+        login = self._login
+        if login is not None and not self._was_up:
+            return login
         if isinstance(self.resolution, Resolved):
             return self.resolution.caution if self._was_up else self._failure
         gone = self._sandbox_gone
@@ -124,7 +132,9 @@ class Reconciler:
     def watch(self) -> TargetWatch:
         """Start to follow the target; raise `ConfigError` if the context cannot be used."""
         self._watch = self._engine.clusters.watch(self._spec.target)
-        self.insecure = self._engine.clusters.access(self._spec.target.context).insecure
+        self._access = access = self._engine.clusters.access(self._spec.target.context)
+        self._stop_observing = access.observe_login(self._login_changed)
+        self.insecure = access.insecure
         self._failure = None
         self._pods.observe(self._watch)
         self._update_resolution(self._watch.current)
@@ -208,6 +218,7 @@ class Reconciler:
     async def release(self) -> None:
         """Stop dialing and following; leave the pool as it is."""
         await self._stop_dial()
+        self._stop_observing()
         if self._watch is not None:
             self._watch.close()
             self._watch = None
@@ -262,6 +273,9 @@ class Reconciler:
         if isinstance(resolution, Unresolved):
             await self._stop_dial()
             self._disconnect(resolution.reason)
+            if self._login is not None and _waits_for_credentials(resolution.reason):
+                self._recorder.advance(state_machine.LoginPending(self._login))
+                return None
             before = self._connected.pod if self._connected is not None else None
             lost = reasons.lost_pod(resolution, before)
             self._recorder.advance(state_machine.PodMissing(resolution.reason, lost))
@@ -269,6 +283,7 @@ class Reconciler:
         if self._dial is not None:
             assert self._dial_target is not None
             if _same_tunnels(self._dial_target, resolution):
+                self._show_login(resolution)
                 return None
             await self._stop_dial()
         pool = self.pool
@@ -284,10 +299,32 @@ class Reconciler:
         # The only place that dials. Not even an event that ends a delay makes it spin.
         pause = max(self._retry_at - now, self._backoff.earliest_s(now))
         if pause > 0:
+            failure = self._failure
+            if self._login is not None and failure is not None and _waits_for_credentials(failure):
+                self._recorder.advance(state_machine.LoginPending(self._login))
             return pause
         self._backoff.attempted(now)
         self._start_dial(resolution)
         return None
+
+    @property
+    def _login(self) -> Reason | None:
+        """What a login in progress waits for."""
+        return self._access.login if self._access is not None else None
+
+    def _login_changed(self) -> None:
+        """Show what a plugin says now, or use what it has brought."""
+        failure = self._failure
+        if self._login is None and failure is not None and _waits_for_credentials(failure):
+            self._retry_by(0.0)
+        self._wake.set()
+
+    def _show_login(self, resolved: Resolved) -> None:
+        """Show that the current dial waits for a login, or no longer does."""
+        if self._login is not None:
+            self._recorder.advance(state_machine.LoginPending(self._login))
+        elif is_login(self._recorder.status.reason.code):
+            self._recorder.advance(state_machine.DialStarted(reasons.connecting(resolved)))
 
     def _start_dial(self, resolved: Resolved) -> None:
         self._recorder.advance(state_machine.DialStarted(reasons.connecting(resolved)))
@@ -410,6 +447,11 @@ def _dial_failure(dial: asyncio.Task[None]) -> TuiForwardError | None:
     _log.error("a dial failed unexpectedly", exc_info=error)
     detail = f"{type(error).__name__}: {error_text(error)}"
     return ForwardError(Reason(code=ReasonCode.INTERNAL_ERROR, detail=detail))
+
+
+def _waits_for_credentials(reason: Reason) -> bool:
+    """Whether this may be because requests wait for credentials, or were refused."""
+    return reason.code is ReasonCode.TARGET_RESOLVING or blocked_by(reason) is BlockedBy.CREDENTIALS
 
 
 def _same_tunnels(one: Resolved, other: Resolution) -> bool:

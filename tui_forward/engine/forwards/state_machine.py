@@ -98,6 +98,10 @@ class DialStarted(_WithReason):
     """A tunnel is being opened."""
 
 
+class LoginPending(_WithReason):
+    """Credentials have to come first: a plugin runs, which may wait for the user."""
+
+
 @dataclass(frozen=True, slots=True)
 class DialFailed(_WithReason):
     """No tunnel could be opened."""
@@ -157,6 +161,7 @@ Input = (
     | PodMissing
     | PodMoved
     | DialStarted
+    | LoginPending
     | DialFailed
     | TunnelUp
     | TunnelLost
@@ -234,6 +239,14 @@ def _start_dial(status: Status, event: DialStarted) -> Status:
     return replace(dialing, dialing=event.reason)
 
 
+def _pend_login(status: Status, event: LoginPending) -> Status:
+    if reasons.blocked_by(event.reason) is not None:
+        return _enter(status, BLOCKED, event.reason)
+    if status.was_ready:
+        return _reconnect(status, event.reason)
+    return _enter(status, CONNECTING, event.reason)
+
+
 def _fail_dial(status: Status, event: DialFailed) -> Status:
     if reasons.blocked_by(event.reason) is not None:
         failed = _enter(status, BLOCKED, event.reason)
@@ -295,6 +308,7 @@ _BEFORE_READY: Mapping[type[Input], Rule] = {
     PodMissing: _miss_pod,
     PodMoved: _keep,  # not ready: the pod that is dialed next is named by DialStarted
     DialStarted: _start_dial,
+    LoginPending: _pend_login,
     DialFailed: _fail_dial,
     TunnelUp: _become_ready,
     TunnelLost: _keep,  # there was none
@@ -317,6 +331,7 @@ TABLE: Mapping[ForwardState, Mapping[type[Input], Rule]] = {
         PodMissing: _miss_pod_while_ready,
         PodMoved: _lose_tunnel,
         DialStarted: _keep,  # another tunnel beside the one that is up
+        LoginPending: _keep,  # its tunnel is authenticated already
         DialFailed: _keep,
         TunnelLost: _lose_tunnel,
         PortRefused: _refuse,

@@ -32,6 +32,8 @@ from tui_forward.reasons import reason_hint, reason_text
 _log = logging.getLogger(__name__)
 
 _TIMELINE_LIMIT = 200
+# The dials of a long outage, and the lines of a plugin that runs.
+_FREQUENT_INPUTS = (state_machine.DialStarted, state_machine.LoginPending)
 
 
 class Timeline:
@@ -170,8 +172,8 @@ class StatusRecorder:
         self._warned_at = {code: self._warned_at.get(code, time.time()) for code in codes}
         if moved or after.reason != before.reason:
             self._log.info("%s: %s", after.state, reason_text(after.reason))
-            # The dials of a long outage would push everything else out of the timeline.
-            if moved or not isinstance(event, state_machine.DialStarted):
+            # They would push everything else out of the timeline.
+            if moved or not isinstance(event, _FREQUENT_INPUTS):
                 text = f"{after.state}: {reason_text(after.reason)}"
                 self.record(TimelineKind.STATE, text, after.reason.code)
             if after.state is not ForwardState.STOPPED or after.paused:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from tui_forward.kube.auth.credentials import (
     CredentialSource,
     HeaderList,
 )
+from tui_forward.kube.auth.shared_login import SharedLogin
 from tui_forward.kube.auth.validity import explain_refusal
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext
 from tui_forward.kube.kubeconfig.source import KubeconfigSource, Signature, file_signatures
@@ -39,6 +41,14 @@ _HIDDEN_CERTIFICATE = (
     "Use a token, or connect to the API server itself: what terminates TLS in between hides the "
     "client certificate of the kubeconfig"
 )
+
+
+@dataclass(frozen=True, eq=False)
+class LoginObserver:
+    """Callbacks about logins."""
+
+    on_change: Callable[[], None]
+    on_line: Callable[[str], None]
 
 
 class RequestAuth(NamedTuple):
@@ -61,7 +71,9 @@ class ClusterAccess:
         self._resolved: ResolvedContext | None = None
         self._files: Signature = ()
         self._credential_source: CredentialSource | None = None
-        self._provider: CredentialProvider | None = None
+        self._login: SharedLogin | None = None
+        self._login_observers: set[LoginObserver] = set()
+        self._renewal_waiters: set[asyncio.Future[None]] = set()
         self._last_credentials: Credentials | None = None
         self._endpoint: Endpoint | None = None
         # What the endpoint was built from: the context as resolved, and the certificate.
@@ -120,6 +132,42 @@ class ClusterAccess:
             await self._endpoint_for(source, credentials), source.headers(credentials)
         )
 
+    @property
+    def login(self) -> Reason | None:
+        """See `ServerAccess.login`."""
+        return self._login.reason if self._login is not None else None
+
+    @property
+    def login_started_at(self) -> float:
+        """When the login in progress began, in seconds since the epoch; 0 without one."""
+        return self._login.started_at if self._login is not None else 0.0
+
+    def observe_login(
+        self,
+        on_change: Callable[[], None],
+        on_line: Callable[[str], None] = lambda _: None,
+    ) -> Callable[[], None]:
+        """See `ServerAccess.observe_login`; `on_line` gets each line that a plugin writes."""
+        observer = LoginObserver(on_change, on_line)
+        self._login_observers.add(observer)
+        return lambda: self._login_observers.discard(observer)
+
+    def retry_login(self, *, requested: bool) -> None:
+        """Let requests that wait for credentials try again.
+
+        If the user has requested it, a plugin runs however often it has failed.
+        """
+        if self._login is not None and requested:
+            self._login.retry_now()
+        elif self._login is not None:
+            self._login.retry_soon()
+        self._wake_renewal_waiters()
+
+    async def close(self) -> None:
+        """End the login in progress. Idempotent."""
+        if self._login is not None:
+            await self._login.close()
+
     def explain(self, error: AuthError) -> AuthError:
         """See `ServerAccess.explain`."""
         source, credentials = self._credential_source, self._last_credentials
@@ -140,12 +188,21 @@ class ClusterAccess:
         return AuthError(replace(reason, hint=source.hint))
 
     async def credentials_changed(self, since: Signature | None = None) -> None:
-        """Wait until a file that credentials come from changes. Safe to cancel.
+        """Wait until a file that credentials come from changes, or a plugin has new ones.
 
-        Changes after `since` count, the `credentials_revision` before the credentials were used; by
-        default those from now on.
+        Changes of files after `since` count, the `credentials_revision` before the credentials were
+        used; by default those from now on. Safe to cancel.
         """
-        await self._source.changed(since)
+        renewed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        changed = asyncio.create_task(self._source.changed(since), name="credential files")
+        self._renewal_waiters.add(renewed)
+        try:
+            waiting: set[asyncio.Future[Any]] = {changed, renewed}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._renewal_waiters.discard(renewed)
+            changed.cancel()
+            await asyncio.gather(changed, return_exceptions=True)
 
     def credentials_revision(self) -> Signature:
         """Return the state of the kubeconfig and the files it names, for `credentials_changed`."""
@@ -171,10 +228,38 @@ class ClusterAccess:
         before = self._resolved
         if before is None or (resolved.user, resolved.cluster) != (before.user, before.cluster):
             # Keep a plugin's credentials when other parts of the file change.
-            self._provider = _make_provider(resolved, self._source)
-        source = self._credential_source = CredentialSource(resolved, self._provider)
+            # The run of a plugin that was replaced ends once its users have left.
+            self._login = self._make_login(_make_provider(resolved, self._source))
+        source = self._credential_source = CredentialSource(resolved, self._login)
         self._resolved, self._files = resolved, files
         return source
+
+    def _make_login(self, provider: CredentialProvider | None) -> SharedLogin | None:
+        if provider is None:
+            return None
+        return SharedLogin(
+            provider,
+            on_change=self._login_changed,
+            on_line=self._pass_login_line,
+            on_renewed=self._login_renewed,
+        )
+
+    def _login_changed(self) -> None:
+        for observer in tuple(self._login_observers):
+            observer.on_change()
+
+    def _login_renewed(self) -> None:
+        self._wake_renewal_waiters()
+        self._login_changed()
+
+    def _wake_renewal_waiters(self) -> None:
+        for waiter in self._renewal_waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _pass_login_line(self, line: str) -> None:
+        for observer in tuple(self._login_observers):
+            observer.on_line(line)
 
     async def _endpoint_for(self, source: CredentialSource, credentials: Credentials) -> Endpoint:
         key = (source, credentials.certificate)

@@ -23,6 +23,10 @@ async def check_health(client: RestClient) -> ApiHealth:
     """Return the health of an API server. Never raises."""
     access = client.access
     await import_in_thread()  # not part of the server's latency
+    try:
+        await access.request_auth()  # a login may take minutes
+    except TuiForwardError as error:
+        return _unhealthy(client, error)
     started = time.monotonic()
     try:
         async with asyncio.timeout(_TIMEOUT_S):

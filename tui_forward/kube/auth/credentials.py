@@ -7,11 +7,9 @@ client certificate is presented in addition.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-import time
-from collections.abc import ItemsView, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -47,7 +45,20 @@ class Credentials:
 
 
 class CredentialProvider(Protocol):
-    """Source of credentials outside of the kubeconfig: a plugin, an identity provider."""
+    """Source of credentials outside of the kubeconfig: a plugin, an identity provider.
+
+    `shared_login.SharedLogin` calls it: one run at a time.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name of the plugin in texts."""
+
+    def listen(self, on_line: Callable[[str], None]) -> None:
+        """Call `on_line` with each line for the user, without secrets, while it runs."""
+
+    def current(self) -> Credentials | None:
+        """Return credentials that should be valid now; None if `credentials` has to get others."""
 
     async def credentials(self, *, refresh: bool) -> Credentials:
         """Return credentials that should be valid now, or raise AuthError.
@@ -101,22 +112,23 @@ class _Lines(ItemsView[str, str]):
         return len(self._lines)
 
 
+class SharedCredentials(Protocol):
+    """Credentials of a provider for any number of callers; see `shared_login.SharedLogin`."""
+
+    async def credentials(self, *, refresh: bool = False) -> Credentials:
+        """Return credentials that should be valid; with `refresh`, the last ones were refused."""
+
+
 class CredentialSource:
-    """Credentials of one user of a kubeconfig; `provider` is its plugin or identity provider.
+    """Credentials of one user of a kubeconfig; `shared` are those of its plugin or provider."""
 
-    Concurrent callers share one run of a plugin; after a refresh, callers whose request was refused
-    meanwhile get its result instead of another refresh.
-    """
-
-    def __init__(self, resolved: ResolvedContext, provider: CredentialProvider | None) -> None:
+    def __init__(self, resolved: ResolvedContext, shared: SharedCredentials | None) -> None:
         self.resolved = resolved
         user = resolved.user
         self._user = user
-        self._provider = provider
+        self._shared = shared
         self._token_file = _TokenFile(user.token_file) if user.token_file else None
         self._certificate = _certificate(user)
-        self._lock = asyncio.Lock()
-        self._refreshed_at = float("-inf")
         self._impersonation = tuple(_impersonation(user))
 
     async def credentials(self, *, refresh: bool = False) -> Credentials:
@@ -127,14 +139,9 @@ class CredentialSource:
         static = self._static_authorization(refresh=refresh)
         if static is not None:
             return Credentials(authorization=static, certificate=self._certificate)
-        if self._provider is None:
+        if self._shared is None:
             return Credentials(certificate=self._certificate)
-        requested_at = time.monotonic()
-        async with self._lock:
-            renew = refresh and self._refreshed_at < requested_at
-            provided = await self._provider.credentials(refresh=renew)
-            if renew:
-                self._refreshed_at = time.monotonic()
+        provided = await self._shared.credentials(refresh=refresh)
         return Credentials(
             authorization=provided.authorization,
             certificate=self._certificate or provided.certificate,
@@ -145,7 +152,7 @@ class CredentialSource:
         """Whether a refresh can return other credentials than before."""
         if self._token_file is not None:
             return True
-        return self._provider is not None and not self._user.token and not self._user.username
+        return self._shared is not None and not self._user.token and not self._user.username
 
     @property
     def user_name(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -18,14 +18,15 @@ from tui_forward.common.redaction import long_words, redact, secret_arguments
 from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.auth.command_runner import find_executable, run_command
 from tui_forward.kube.auth.credentials import ClientCertificate, Credentials, load_pem
+from tui_forward.kube.auth.login_text import clean_line
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
 from tui_forward.kube.timestamps import parse_rfc3339
 from tui_forward.model import ReasonCode
 
 _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _KNOWN_VERSIONS = (*_VERSIONS, "client.authentication.k8s.io/v1alpha1")
-# Time for requests to an identity provider; a plugin has no terminal to prompt on.
-TIMEOUT_S = 60.0
+# A login by the user takes minutes, and the codes of identity providers are valid that long.
+TIMEOUT_S = 1800.0
 _MAX_OUTPUT_BYTES = 1024 * 1024
 # Renew before expiry, so that no request arrives with an expired token.
 _RENEW_BEFORE_S = 10.0
@@ -65,17 +66,31 @@ class ExecPlugin:
         self._cluster = cluster
         self._environ = environ
         self._timeout_s = timeout_s
+        self._on_line: Callable[[str], None] = lambda _: None
         self._credentials: Credentials | None = None
         self._expires_at = float("inf")
+
+    @property
+    def name(self) -> str:
+        """See `CredentialProvider.name`."""
+        return self._name
+
+    def listen(self, on_line: Callable[[str], None]) -> None:
+        """See `CredentialProvider.listen`: what it writes to stderr."""
+        self._on_line = on_line
 
     @property
     def _name(self) -> str:
         return redact(self._entry.command.replace("\\", "/").rpartition("/")[2], limit=80)
 
+    def current(self) -> Credentials | None:
+        """Return the cached credentials until they expire."""
+        return self._credentials if time.time() < self._expires_at else None
+
     async def credentials(self, *, refresh: bool) -> Credentials:
         """Return cached credentials, or run the plugin."""
-        cached = self._credentials
-        if cached is not None and not refresh and time.time() < self._expires_at:
+        cached = self.current()
+        if cached is not None and not refresh:
             return cached
         status = self._parse(await self._run())
         expires_at = parse_rfc3339(status.expiration_timestamp)
@@ -147,6 +162,7 @@ class ExecPlugin:
             timeout_s=self._timeout_s,
             output_limit=_MAX_OUTPUT_BYTES,
             hint=self._hint("Check `command` in the kubeconfig"),
+            on_line=lambda line, output: self._on_line(clean_line(line, self._secrets(output))),
         )
         if finished.code != 0:
             message = redact(finished.stderr, self._secrets(finished.output))

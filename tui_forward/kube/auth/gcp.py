@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -38,9 +38,20 @@ class GcpProvider:
             float("inf") if self._token else 0.0
         )
 
+    name = "gcp"
+
+    def listen(self, on_line: Callable[[str], None]) -> None:
+        """See `CredentialProvider.listen`: it tells nothing."""
+
+    def current(self) -> Credentials | None:
+        """See `CredentialProvider.current`."""
+        if not self._token or time.time() > self._expires_at - _RENEW_BEFORE_S:
+            return None
+        return Credentials(authorization=f"Bearer {self._token}")
+
     async def credentials(self, *, refresh: bool) -> Credentials:
         """See `CredentialProvider.credentials`."""
-        if refresh or not self._token or time.time() > self._expires_at - _RENEW_BEFORE_S:
+        if refresh or self.current() is None:
             await self._renew()
         return Credentials(authorization=f"Bearer {self._token}")
 

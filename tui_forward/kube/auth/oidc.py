@@ -16,7 +16,7 @@ import binascii
 import logging
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -73,9 +73,20 @@ class OidcProvider:
         self._token = self._config.get("id-token", "")
         self._refresh_token = self._config.get("refresh-token", "")
 
+    name = "the identity provider"
+
+    def listen(self, on_line: Callable[[str], None]) -> None:
+        """See `CredentialProvider.listen`: it tells nothing."""
+
+    def current(self) -> Credentials | None:
+        """See `CredentialProvider.current`."""
+        if not self._token or _expires_at(self._token) < time.time() + _RENEW_BEFORE_S:
+            return None
+        return Credentials(authorization=f"Bearer {self._token}")
+
     async def credentials(self, *, refresh: bool) -> Credentials:
         """See `CredentialProvider.credentials`."""
-        if refresh or not self._token or _expires_at(self._token) < time.time() + _RENEW_BEFORE_S:
+        if refresh or self.current() is None:
             await self._renew()
         return Credentials(authorization=f"Bearer {self._token}")
 

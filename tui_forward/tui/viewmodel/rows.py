@@ -28,6 +28,7 @@ from tui_forward.model import (
     Snapshot,
     TargetKind,
 )
+from tui_forward.reasons import is_login
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.forward_list import Heading
 
@@ -228,6 +229,8 @@ def status_cells(
     place = (title, context, Cell(f"ns: {scope.namespace or 'all'} ▾"))
     if health is not None and health.ok is False:
         hint = f" → {health.hint}" if health.hint else ""
+        if is_login(health.code):
+            return (*place, Cell(f"login: {health.error}", "warn"))
         return (*place, Cell(f"API ✗ {health.error}{hint}", "bad"))
     forwards = pluralize(len(snapshot.forwards), "forward")
     return (
