@@ -49,7 +49,7 @@ API, KUBELET, RUNTIME, POD_HOP, PORT = (
     HopKind.POD,
     HopKind.PORT,
 )
-NOBODY_WAITS = Limits(upgrade_timeout_s=0.15)
+WAITS_BRIEFLY = Limits(upgrade_timeout_s=0.15)
 RBAC = "Ask for a role with the verbs get and create on pods/portforward"
 NODE = "Check the node and its network: kubectl describe node node1"
 RUNTIME_HINT = "Check that the container runtime runs on node1"
@@ -327,7 +327,7 @@ class RecordedBackend(FakeBackend):
 
 @contextlib.asynccontextmanager
 async def forwarding(server: RecordedServer, pod: str) -> AsyncIterator[tuple[Engine, str]]:
-    engine = Engine(RecordedBackend(server, pod), limits=NOBODY_WAITS, monitor_system=False)
+    engine = Engine(RecordedBackend(server, pod), limits=WAITS_BRIEFLY, monitor_system=False)
     target = Target(
         context="c", namespace="faults", kind=TargetKind.DEPLOYMENT, name="x", port="7000"
     )
@@ -393,9 +393,26 @@ async def test_transport_that_passes_is_used(fault: str, transport: TransportCho
             status = str(request.get("answer_status"))
             if request["what"].startswith("upgrade ") and " 101 " not in status:
                 cluster.refuse[kind] = (int(status.split()[1]), str(request["answer_body"]))
-        async with pool_to(cluster, NOBODY_WAITS, access=FakeAccess(cluster)) as pool:
+        async with pool_to(cluster, WAITS_BRIEFLY, access=FakeAccess(cluster)) as pool:
             await pool.connect(FAKE_POD, ECHO)
             assert pool.transport is transport
+
+
+async def test_missing_answer_is_shown_while_the_next_transport_is_tried() -> None:
+    fault = "102-kubelet-paused-mid-connection"
+    async with (
+        recorded_server(fault) as server,
+        forwarding(server, pod_of(fault)) as (engine, forward_id),
+    ):
+        await until(lambda: only(engine).code is Code.KUBELET_NO_ANSWER)
+        entries = [one for one in engine.timeline(forward_id) if one.code is not None]
+    states = [(one.code, one.text.partition(":")[0]) for one in entries]
+    first = states.index((Code.API_UPGRADE_TIMEOUT, "connecting"))
+    last = states.index((Code.KUBELET_NO_ANSWER, "connecting"))
+    assert first < last
+    assert [code for code, _ in states].count(Code.API_UPGRADE_TIMEOUT) == 1
+    # It came with the first of three time-outs.
+    assert entries[last].at - entries[first].at > 1.5 * WAITS_BRIEFLY.upgrade_timeout_s
 
 
 IN_POD = "nothing listens on 127.0.0.1:{port} in the pod"

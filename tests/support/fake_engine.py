@@ -232,9 +232,11 @@ class FakePool:
         limits: Limits,
         on_change: Callable[[], None],
         on_late_answer: Callable[[Reason | None], None],
+        on_no_answer: Callable[[Reason], None],
     ) -> None:
         self.data_path = data_path
         self.on_late_answer = on_late_answer
+        self.on_no_answer = on_no_answer
         self.access = access
         self.transport: TransportChoice | None = TransportChoice.SPDY
         self.up = False
@@ -404,6 +406,7 @@ class FakeDataPath:
             forward_id: str,
             late_answers: LateAnswers,
             on_late_answer: Callable[[Reason | None], None],
+            on_no_answer: Callable[[Reason], None],
         ) -> FakePool:
             del forward_id, late_answers
             return FakePool(
@@ -414,6 +417,7 @@ class FakeDataPath:
                 limits=limits,
                 on_change=on_change,
                 on_late_answer=on_late_answer,
+                on_no_answer=on_no_answer,
             )
 
         monkeypatch.setattr(reconciler, "TunnelPool", make_pool)

@@ -53,6 +53,7 @@ _STARTING_RETRY_S = 0.5
 _MAX_RETRY_AFTER_S = 60.0
 # How long a tunnel may take to answer a probe.
 _PROBE_TIMEOUT_S = 3.0
+_CONNECTING = ReasonCode.FORWARD_CONNECTING
 _UNANSWERED = frozenset({ReasonCode.API_UPGRADE_TIMEOUT, ReasonCode.KUBELET_NO_ANSWER})
 
 
@@ -344,6 +345,7 @@ class Reconciler:
                 forward_id=self._forward_id,
                 late_answers=self._engine.late_answers,
                 on_late_answer=self._process_late_answer,
+                on_no_answer=self._process_no_answer,
             )
         await self.pool.connect(resolved.pod, resolved.port)
 
@@ -389,6 +391,14 @@ class Reconciler:
         reason = reasons.dial_failed(error.reason, self._spec.target, resolved)
         self._recorder.last_event = reason_text(reason)
         self._recorder.advance(state_machine.DialFailed(reason, time.time() + delay))
+
+    def _process_no_answer(self, reason: Reason) -> None:
+        """Show that a transport got no answer, unless a better reason is on show."""
+        resolved = self._dial_target
+        if resolved is None or self._recorder.status.reason.code is not _CONNECTING:
+            return
+        shown = reasons.dial_failed(reason, self._spec.target, resolved)
+        self._recorder.advance(state_machine.DialFailed(shown, None))
 
     def _process_late_answer(self, reason: Reason | None) -> None:
         """Replace "no answer" by what the API server says about it at last; see `LateAnswers`."""

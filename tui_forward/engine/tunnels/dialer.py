@@ -45,13 +45,16 @@ USER_AGENT: Final = "tui-forward"
 _ORDER: Final = (TransportChoice.SPDY, TransportChoice.WEBSOCKET, TransportChoice.CHANNELS)
 
 Connect = Callable[..., Awaitable[ByteStream]]
+# Called with the reason when a transport got no answer and the next one is tried.
+OnNoAnswer = Callable[[Reason], None]
 
 
 class Dialer:
     """Opens tunnels to the pods of one cluster.
 
     `choice` is the required transport, or `AUTO`. Tests bring their own `connect`. `on_late_answer`
-    is called when the API server explains a dial that has failed without an answer.
+    is called when the API server explains a dial that has failed without an answer, and
+    `on_no_answer` while a dial goes on, since that takes several times `upgrade_timeout_s`.
     """
 
     def __init__(
@@ -65,9 +68,11 @@ class Dialer:
         connect: Connect = connect,
         late_answers: LateAnswers | None = None,
         on_late_answer: OnAnswer = lambda _: None,
+        on_no_answer: OnNoAnswer = lambda _: None,
     ) -> None:
         self._late_answers = late_answers or LateAnswers()
         self._on_late_answer = on_late_answer
+        self._on_no_answer = on_no_answer
         self._access = access
         self._choice = choice
         self._transport_cache = transport_cache
@@ -93,6 +98,8 @@ class Dialer:
                 tunnel = await self._dial_logged(transport, pod, port, owner, level=logging.INFO)
             except _TransportRejectedError as rejection:
                 failures[transport] = rejection.error
+                if rejection.error.code is ReasonCode.API_UPGRADE_TIMEOUT:
+                    self._on_no_answer(rejection.error.reason)
                 continue
             self._late_answers.forget(self._node_key(pod))
             if self._choice is TransportChoice.AUTO:

@@ -26,7 +26,7 @@ from tui_forward.common.tasks import spawn
 from tui_forward.engine.forward_logger import ForwardLogger
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel
-from tui_forward.engine.tunnels.dialer import Connect, Dialer
+from tui_forward.engine.tunnels.dialer import Connect, Dialer, OnNoAnswer
 from tui_forward.engine.tunnels.draining_tunnels import DrainingTunnels
 from tui_forward.engine.tunnels.late_answers import LateAnswers, OnAnswer
 from tui_forward.engine.tunnels.pool_growth import PoolGrowth
@@ -54,7 +54,8 @@ class TunnelPool:
     """Tunnels to one pod. Belongs to one event loop; not thread-safe.
 
     `on_change` is called (synchronously, must not raise) whenever `up`, `tunnels`, `transport` or
-    `round_trip_s` changed; `on_late_answer` as in `Dialer`. Tests bring their own `connect`.
+    `round_trip_s` changed; `on_late_answer` and `on_no_answer` as in `Dialer`. Tests bring their
+    own `connect`.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class TunnelPool:
         connect: Connect = connect,
         late_answers: LateAnswers | None = None,
         on_late_answer: OnAnswer = lambda _: None,
+        on_no_answer: OnNoAnswer = lambda _: None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._log = ForwardLogger(_log, forward_id, access.context)
@@ -81,6 +83,7 @@ class TunnelPool:
             connect=connect,
             late_answers=late_answers,
             on_late_answer=on_late_answer,
+            on_no_answer=on_no_answer,
         )
         self._limits = limits
         self._on_change = on_change
