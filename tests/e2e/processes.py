@@ -23,11 +23,17 @@ TIMEOUT_S = 60.0
 _POLL_S = 0.05
 
 
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = TIMEOUT_S) -> None:
-    """Wait until a condition of another process holds."""
+def wait_until(
+    condition: Callable[[], object],
+    what: str,
+    timeout_s: float = TIMEOUT_S,
+    *,
+    state: Callable[[], str] = str,
+) -> None:
+    """Wait until a condition of another process holds; `state` describes it as it is then."""
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"timed out waiting for {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for {what} {state()}"
         time.sleep(_POLL_S)
 
 
@@ -59,7 +65,7 @@ class Process:
             assert found or self.popen.poll() is None, f"exited early: {self.output()}"
             return found
 
-        wait_until(has_appeared, f"{texts} in {self.output()}")
+        wait_until(has_appeared, f"{texts} in", state=self.output)
 
     def output(self) -> str:
         return f"stdout {self.out} stderr {self.err}"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.processes import PROGRAM, http_get, program
+from tests.e2e.processes import PROGRAM, http_get, program, wait_until
 from tests.support.cluster_process import ClusterProcess
 
 Config = dict[str, list[dict[str, dict[str, object]]]]
@@ -176,19 +176,21 @@ def test_port_used_on_one_address_of_localhost_is_a_warning(
 
 def test_default_local_port_in_use_is_replaced_with_a_note(cluster: ClusterProcess) -> None:
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # already in use
-            stack.enter_context(socket.create_server(("127.0.0.1", 8080)))
+
+        def hold_port() -> bool:
+            # Another test may hold it, and release it at any time.
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", 8080)))
+                return True
+            return False
+
+        wait_until(hold_port, "port 8080")
         process = stack.enter_context(
             program(
-                "forward",
-                "deploy/web",
-                "8080",
-                "-n",
-                "shop",
-                "--kubeconfig",
-                str(cluster.kubeconfig),
+                "forward", "deploy/web", "8080", "-n", "shop",
+                "--kubeconfig", str(cluster.kubeconfig),
             )
-        )
+        )  # fmt: skip
         process.wait_for_output(
             "Forwarding from 127.0.0.1:", "local port 8080 is in use, listening on"
         )

@@ -183,6 +183,13 @@ class ForwardHandle:
                 return forward
         raise AssertionError(f"there is no forward {self.id}")
 
+    async def failures(self) -> tuple[str, ...]:
+        """Return the reasons of its failed connections; those of old ones are not known."""
+        counted = (await self.status()).counters.connections_failed
+        known = [one for one in await self._session.connections(self.id) if one.failed]
+        texts = [f"{one.client}: {one.close_reason}" for one in known]
+        return (*texts, *("unknown" for _ in range(counted - len(texts))))
+
     async def wait_until(
         self, condition: Callable[[Forward], object], description: str, timeout_s: float = 60.0
     ) -> Forward:

@@ -123,7 +123,7 @@ class NeighborLatency:
         other: Neighbors on another forward.
         peak_growth: Peak growth of the engine's memory, in bytes.
         retained: Growth of the engine's memory after all connections have ended.
-        failed: Failed connections of the forward with the stalled connections.
+        failures: Reasons of failed connections of the forward with the stalled connections.
         log_errors: Errors that the engine has logged.
     """
 
@@ -133,7 +133,7 @@ class NeighborLatency:
     other: Latency
     peak_growth: int
     retained: int
-    failed: int
+    failures: tuple[str, ...]
     log_errors: str
 
     def row(self) -> str:
@@ -203,6 +203,6 @@ async def _measure(
         other=Latency(other_before, other_during),
         peak_growth=peak_growth,
         retained=engine.footprint().rss - rss_before,
-        failed=(await same.status()).counters.connections_failed,
+        failures=await same.failures(),
         log_errors=engine.log_errors(),
     )

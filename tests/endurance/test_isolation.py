@@ -35,7 +35,7 @@ async def test_neighbors_of_ten_stalled_connections_are_served(
     # `python -m tests.endurance` checks the milliseconds; this machine runs other tests, too.
     for each in (latency.same, latency.other):
         assert each.during < 10 * each.before + 0.2, latency.row()
-    assert latency.failed == 0
+    assert latency.failures == ()
     assert latency.log_errors == ""
 
 
