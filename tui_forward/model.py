@@ -714,6 +714,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str = "default"
     current: bool = False
     insecure: bool = False  # the server's certificate is not verified
+    problem: str = ""  # why it cannot be used, for example: the kubeconfig lacks its cluster
 
 
 class CatalogScope(msgspec.Struct, frozen=True):

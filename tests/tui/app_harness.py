@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from tests.cli.fake_session import FakeSession, until
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.controllers import sampler
+from tui_forward.tui.storage.context_choice import ContextChoice
 from tui_forward.tui.storage.paths import DashboardPaths
 
 
@@ -26,8 +27,12 @@ async def running(
     size: tuple[int, int] = (80, 24),
     namespace: str = "shop",
     files: DashboardPaths | None = None,
+    context: str = "here",
+    choice: ContextChoice | None = None,
 ) -> AsyncIterator[tuple[TuiForwardApp, Pilot[None]]]:
-    app = TuiForwardApp(session, context="here", namespace=namespace, paths=files)
+    app = TuiForwardApp(
+        session, context=context, namespace=namespace, paths=files, context_choice=choice
+    )
     app.animation_level = "none"  # scrolls in one step, so that tests need not wait for it
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampler, "_IDLE_FACTOR", 1)  # what a test changes is to be seen soon

@@ -19,6 +19,7 @@ from tui_forward.session import Session
 if TYPE_CHECKING:
     from tui_forward.tui.app import TuiForwardApp
     from tui_forward.tui.controllers.restore_controller import RestoreOffer
+    from tui_forward.tui.storage.context_choice import ContextChoice
     from tui_forward.tui.storage.paths import DashboardPaths
     from tui_forward.tui.storage.view_state import ViewStateStore
 
@@ -38,6 +39,7 @@ class StartView:
     scope: CatalogScope  # context and namespace
     origin: tuple[str, str]  # current context and namespace of the kubeconfig
     view_state: ViewStateStore  # the last view, which the dashboard saves
+    choice: ContextChoice | None = None  # set if the user has to choose a context first
 
 
 class DashboardRunner:
@@ -94,6 +96,7 @@ class DashboardRunner:
             restore_offer=self._offer if not message else None,
             can_keep_running=self._can_keep_running, view_state_store=self._start.view_state,
             origin=self._start.origin,
+            context_choice=self._start.choice if not scope.context else None,
         )  # fmt: skip
 
     async def _run_app(self, app: TuiForwardApp) -> None:

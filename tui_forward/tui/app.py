@@ -33,6 +33,7 @@ from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.screens.dialogs import QuitScreen, RestoreScreen
 from tui_forward.tui.screens.forward_detail import DetailScreen
+from tui_forward.tui.storage.context_choice import ContextChoice
 from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.storage.paths import DashboardPaths
 from tui_forward.tui.storage.view_state import ViewStateStore
@@ -113,6 +114,7 @@ class TuiForwardApp(ThemedApp[None]):
         histories: TrafficHistories | None = None, startup_message: str = "",
         restore_offer: RestoreOffer | None = None, can_keep_running: bool = True,
         view_state_store: ViewStateStore | None = None, origin: tuple[str, str] = ("", ""),
+        context_choice: ContextChoice | None = None,
     ) -> None:  # fmt: skip
         paths = paths if paths is not None else DashboardPaths()
         settings_file = SettingsFile(paths.settings)
@@ -121,6 +123,7 @@ class TuiForwardApp(ThemedApp[None]):
         self._settings_file = settings_file
         self._startup_message = startup_message
         self._restore_offer = restore_offer
+        self._context_choice = context_choice
         self._favorites = favorites = Favorites(paths.favorites)
         session = LimitedSession(session, clock)
         histories = histories if histories is not None else TrafficHistories()
@@ -183,6 +186,8 @@ class TuiForwardApp(ThemedApp[None]):
         ):  # fmt: skip
             if text:
                 self._notifier.warn(text)
+        if self._context_choice is not None:
+            self.scope.choose_context(self._context_choice)
         if self._restore_offer is not None:
             self._restoring.present(self._restore_offer)
 

@@ -15,8 +15,17 @@ from tui_forward.cli import dashboard_runner, output
 from tui_forward.cli.commands import dashboard
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.errors import ConfigError, TuiForwardError
-from tui_forward.model import CatalogScope, Context, ForwardSpec, Target, TargetKind
+from tui_forward.model import (
+    ApiHealth,
+    CatalogScope,
+    CatalogView,
+    Context,
+    ForwardSpec,
+    Target,
+    TargetKind,
+)
 from tui_forward.session import Session
+from tui_forward.tui.storage.context_choice import ContextChoice
 
 
 @pytest.fixture(autouse=True)
@@ -149,10 +158,45 @@ async def test_context_is_checked_before_the_dashboard_opens(
     with pytest.raises(ConfigError, match='no context "nowhere"') as caught:
         await show(None, context="nowhere", namespace=None)
     assert "here" in caught.value.hint
-    session.context_list = (Context(name="b", cluster="c"), Context(name="a", cluster="c"))
-    with pytest.raises(ConfigError, match="no current context") as caught:
+    session.context_list = ()
+    with pytest.raises(ConfigError, match="the kubeconfig has no contexts"):
         await show(None, context=None, namespace=None)
-    assert "available: a, b" in caught.value.hint
+
+
+MISSING = 'there is no context "deleted" in /home/ana/.kube/config'
+NO_CLUSTER = 'context "b" names the cluster "x", which is not in /home/ana/.kube/config'
+
+
+@pytest.mark.parametrize(
+    ("problem", "reported"), [("", MISSING), (NO_CLUSTER, "")], ids=["dangling", "broken"]
+)
+@pytest.mark.parametrize("namespace", [None, "", "data"])
+async def test_without_a_usable_context_the_user_chooses_one(
+    problem: str, reported: str, namespace: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tui_forward.tui.app import TuiForwardApp
+
+    shown: list[tuple[CatalogScope, ContextChoice | None]] = []
+
+    async def run(app: TuiForwardApp) -> None:
+        shown.append((app.cluster_state.scope, app._context_choice))
+
+    session = FakeSession()
+    session.context_list = (
+        Context(name="a", cluster="c"),
+        Context(name="b", cluster="x", current=bool(problem), problem=problem),
+    )
+    scope = CatalogScope("")
+    health = ApiHealth(context="", ok=False, error=reported or problem)
+    session.views[scope] = CatalogView(scope=scope, version=1, complete=True, health=health)
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
+    monkeypatch.setattr(TuiForwardApp, "run_async", run)
+    await show(None, context=None, namespace=namespace)
+    choice = ContextChoice(reported or problem, namespace)
+    assert shown == [(CatalogScope("", namespace or ""), choice)]
+    # One that the command line names is shown, with its problem.
+    await show(None, context="b", namespace=namespace)
+    assert shown[1] == (CatalogScope("b", "default" if namespace is None else namespace), None)
 
 
 @pytest.mark.parametrize(

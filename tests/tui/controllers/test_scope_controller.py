@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.fake_session import until
 from tests.tui.app_harness import running, screen_text, shows
 from tests.tui.samples import pod, shop, view
@@ -10,6 +12,7 @@ from tui_forward.model import (
     Context,
 )
 from tui_forward.tui.screens.picker import Picker
+from tui_forward.tui.storage.context_choice import ContextChoice
 from tui_forward.tui.storage.paths import DashboardPaths
 
 
@@ -99,3 +102,38 @@ async def test_favorite_namespaces_and_contexts_persist_and_come_first(
         await shows(app, "★ there")
         text = screen_text(app)
         assert text.index("★ there") < text.index("cluster here")
+
+
+@pytest.mark.parametrize(("namespace", "shown"), [(None, "ops"), ("", "all"), ("data", "data")])
+async def test_choice_of_a_context_opens_first_and_gives_the_reason(
+    namespace: str | None, shown: str
+) -> None:
+    session = shop()
+    session.context_list = (
+        Context(name="broken", cluster="x", problem="the kubeconfig lacks the cluster x"),
+        Context(name="there", cluster="c2", namespace="ops"),
+    )
+    choice = ContextChoice("the kubeconfig has no current context", namespace)
+    async with running(
+        session, (100, 30), context="", namespace=namespace or "", choice=choice
+    ) as (app, pilot):
+        await until(lambda: isinstance(app.screen, Picker))
+        await shows(
+            app,
+            "the kubeconfig has no current context. Choose one.",
+            "broken",
+            "the kubeconfig lacks",
+        )
+        await pilot.press(*"there", "enter")
+        await shows(app, "there ▾", f"ns: {shown}")
+
+
+async def test_choice_that_is_canceled_can_be_made_later() -> None:
+    session = shop()
+    choice = ContextChoice("the kubeconfig has no current context", None)
+    async with running(session, (100, 30), context="", namespace="", choice=choice) as (app, pilot):
+        await until(lambda: isinstance(app.screen, Picker))
+        await pilot.press("escape")
+        await shows(app, "– ▾")
+        await pilot.press("c", "enter")
+        await shows(app, "here ▾")

@@ -167,3 +167,45 @@ async def test_two_thousand_options_are_drawn_lazily(size: tuple[int, int]) -> N
         assert len(app.screen.query_one(RowTable)._drawn) <= 20
         await pilot.press("enter")
         await until(lambda: app.answers == ["ns-1999"])
+
+
+ACCOUNTS = [
+    f"arn:aws:eks:eu-west-1:{account}:cluster/{name}"
+    for account in ("111122223333", "444455556666")
+    for name in ("prod-a", "prod-b")
+]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 20), (44, 20)])
+async def test_contexts_of_two_accounts_are_distinguishable(size: tuple[int, int]) -> None:
+    options = [PickerOption(name, name, f"cluster {name}") for name in ACCOUNTS]
+    async with picking(Picker("context", options), size) as (app, pilot):
+        lines = [line for line in text(app).splitlines() if "…" in line or "arn:" in line]
+        for account in ("111122223333", "444455556666"):
+            for name in ("prod-a", "prod-b"):
+                assert any(account in line and name in line for line in lines), text(app)
+        # What is cut of the line under the cursor is shown below.
+        await pilot.press("down")
+        without_layout = dict.fromkeys(map(ord, " │\n"), "")
+        full = f"cluster {ACCOUNTS[1]}".translate(without_layout)
+        await until(lambda: full in text(app).translate(without_layout))
+
+
+async def test_cursor_is_visible_with_a_note_on_a_low_screen() -> None:
+    options = [PickerOption(f"context-{number}", f"context-{number}") for number in range(60)]
+    picker = Picker("context", options, note="the kubeconfig has no current context. Choose one.")
+    async with picking(picker, (80, 24)) as (app, pilot):
+        for _ in range(45):
+            await pilot.press("down")
+        await until(lambda: "context-45 " in text(app))
+
+
+@pytest.mark.parametrize("size", [(20, 10), (256, 60)])
+async def test_picker_fits_any_width(size: tuple[int, int]) -> None:
+    options = [PickerOption(name, name, "cluster") for name in ACCOUNTS]
+    async with picking(Picker("context", options), size) as (app, pilot):
+        box = app.screen.query_one("Picker > Vertical")
+        assert box.region.x >= 0
+        assert box.region.right <= size[0]
+        await pilot.press("down", "enter")
+        await until(lambda: app.answers == [ACCOUNTS[1]])

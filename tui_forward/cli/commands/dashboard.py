@@ -13,9 +13,10 @@ from tui_forward.cli import output
 from tui_forward.cli.dashboard_runner import DashboardRunner, StartView
 from tui_forward.cli.sessions import remote_session, resolve_context
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
-from tui_forward.errors import UsageError
+from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import CatalogScope
 from tui_forward.session import Session
+from tui_forward.tui.storage.context_choice import ContextChoice
 from tui_forward.tui.storage.view_state import ViewStateStore
 
 if TYPE_CHECKING:
@@ -82,22 +83,31 @@ async def show_dashboard(
 async def _start_view(
     session: Session, context: str | None, namespace: str | None, view_state: ViewStateStore
 ) -> StartView:
-    """Return what to show first; ConfigError if there is no such context.
+    """Return what to show first; ConfigError if there is no such context, or none at all.
 
     This is the last view, unless the command line names another one, or the kubeconfig's current
     context or namespace has changed since: a user who switched it expects to see the new one.
+    Without a usable current context, the user chooses one in the dashboard.
     """
     contexts = await session.contexts()
-    origin = next(((one.name, one.namespace) for one in contexts if one.current), ("", ""))
+    current = next((one for one in contexts if one.current), None)
+    origin = (current.name, current.namespace) if current is not None else ("", "")
     place = view_state.state
     if (
         place is not None
         and context is None
         and namespace is None
         and place.origin == origin
-        and any(one.name == place.context for one in contexts)
+        and any(one.name == place.context and not one.problem for one in contexts)
     ):
         return StartView(CatalogScope(place.context, place.namespace), origin, view_state)
+    if context is None and (current is None or current.problem):
+        health = (await session.catalog(CatalogScope(""))).health
+        problem, hint = (health.error, health.hint) if health is not None else ("", "")
+        if not contexts:
+            raise ConfigError(problem or "the kubeconfig has no contexts", hint=hint)
+        choice = ContextChoice(problem or "there is no current context", namespace)
+        return StartView(CatalogScope("", namespace or ""), origin, view_state, choice)
     resolved = await resolve_context(session, context)
     scope = CatalogScope(resolved.name, resolved.namespace if namespace is None else namespace)
     return StartView(scope, origin, view_state)

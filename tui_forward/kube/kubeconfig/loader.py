@@ -137,9 +137,18 @@ class Kubeconfig:
                 namespace=entry.namespace or "default",
                 current=entry.name == current_name,
                 insecure=self._is_insecure(entry.cluster),
+                problem=self._problem(entry.name),
             )
             for entry in self.contexts.values()
         )
+
+    def _problem(self, context: str) -> str:
+        """Return why a context cannot be used; empty if it can."""
+        try:
+            self.resolve(context)
+        except ConfigError as error:
+            return error.message
+        return ""
 
     def _is_insecure(self, cluster: str) -> bool:
         entry = self.clusters.get(cluster)

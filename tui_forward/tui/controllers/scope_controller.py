@@ -22,6 +22,7 @@ from tui_forward.tui.viewmodel.entry_list import EntryList
 
 if TYPE_CHECKING:
     from tui_forward.tui.keys.palette import PaletteCommand
+    from tui_forward.tui.storage.context_choice import ContextChoice
 
 _NO_CONTEXT = ""  # key of the favorite contexts in the favorites
 
@@ -85,13 +86,13 @@ class ScopeController:
         picker = Picker("namespace", options, free=True, note=note, toggle_favorite=toggle)
         self._app.push_screen(picker, show)
 
-    def choose_context(self) -> None:
-        """Open the picker of the kubeconfig's contexts."""
+    def choose_context(self, choice: ContextChoice | None = None) -> None:
+        """Open the picker of the kubeconfig's contexts, with the reason for a choice."""
         self._app.run_worker(
-            self._choose_context(), group="contexts", exclusive=True, exit_on_error=False
+            self._choose_context(choice), group="contexts", exclusive=True, exit_on_error=False
         )
 
-    async def _choose_context(self) -> None:
+    async def _choose_context(self, choice: ContextChoice | None) -> None:
         from tui_forward.tui.screens.picker import Picker
         from tui_forward.tui.viewmodel import picker_options
 
@@ -108,12 +109,14 @@ class ScopeController:
         def show(name: str | None) -> None:
             context = next((one for one in contexts if one.name == name), None)
             if context is not None:
-                self.show(context.name, context.namespace)
+                namespace = choice.namespace if choice is not None else None
+                self.show(context.name, context.namespace if namespace is None else namespace)
 
         def toggle(name: str) -> None:
             self._favorites.toggle(_NO_CONTEXT, picker_options.context_key(name))
 
-        self._app.push_screen(Picker("context", options, toggle_favorite=toggle), show)
+        note = f"{choice.reason}. Choose one." if choice is not None else ""
+        self._app.push_screen(Picker("context", options, note=note, toggle_favorite=toggle), show)
 
     def palette_commands(self) -> Iterator[PaletteCommand]:
         """Yield a command to show each other namespace."""

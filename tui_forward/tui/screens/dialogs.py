@@ -22,6 +22,8 @@ T = TypeVar("T")
 class Dialog(ModalScreen[T], Generic[T]):
     """Box in the middle of the screen."""
 
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-normal")]  # noqa: RUF012 - as Textual declares it
+
 
 class QuitChoice(Enum):
     """What happens to active forwards when the dashboard quits."""

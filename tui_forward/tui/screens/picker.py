@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -15,11 +16,16 @@ from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.filter_query import fuzzy_score
+from tui_forward.tui.viewmodel.name_shortening import NameShortener
 from tui_forward.tui.viewmodel.picker_options import PickerOption
 from tui_forward.tui.viewmodel.rows import Cell, Row
 from tui_forward.tui.widgets.row_table import RowTable
 
 _TYPED = "+"  # prefix of the key of a typed name
+# Cells of a name that matter more than its description, and of the description.
+_NAME_WIDTH = 50
+_DETAIL_WIDTH = 28
+_NAME, _DETAIL = 2, 3  # positions of the columns
 
 
 def rank_options(options: Sequence[PickerOption], text: str) -> list[PickerOption]:
@@ -66,10 +72,19 @@ class Picker(Dialog[str | None]):
         self._toggle_favorite = toggle_favorite  # called with the key of a changed option
         self._starred = {option.key for option in options if option.starred}
         self._shown: dict[str, PickerOption] = {}
+        self._shortener = NameShortener(option.text for option in options)
+        longest = max((len(option.text) for option in options), default=0)
         self._table = RowTable(
-            (Column("", 1), Column("", 1), Column("", 12, flexible=True), Column("", 28, drop=1)),
+            (
+                Column("", 1), Column("", 1),
+                Column("", min(max(12, longest), _NAME_WIDTH), flexible=True),
+                Column("", _DETAIL_WIDTH, drop=1),
+            ),
             empty="No match", header=False, id="options",
         )  # fmt: skip
+        # What the table cuts of the option under the cursor; composed if it may cut anything.
+        self._full = PlainText(id="full")
+        self._may_cut = longest > 12 or any(len(one.detail) > _DETAIL_WIDTH for one in options)
         self._table.can_focus = False
 
     def compose(self) -> ComposeResult:
@@ -82,9 +97,13 @@ class Picker(Dialog[str | None]):
             if self._note:
                 yield PlainText(self._note, id="note")
             yield self._table
+            if self._may_cut:
+                yield self._full
 
     def on_mount(self) -> None:
         """Start at the present choice."""
+        self.set_class(bool(self._note) or self._may_cut, "-with-text")
+        self.watch(self._table, "cursor", self._show_full, init=False)
         self._show("")
         current = next((option.key for option in self._options if option.current), None)
         if current is not None:
@@ -102,7 +121,23 @@ class Picker(Dialog[str | None]):
         option = self._shown[key]
         mark = Cell("●" if option.current else " ", "ok")
         star = Cell("★" if key in self._starred else " ", "strong")
-        return Row((mark, star, Cell(option.text), Cell(option.detail, "dim")))
+        name = self._shortener.shorten(option.text, self._table.column_width(_NAME))
+        return Row((mark, star, Cell(name), Cell(option.detail, "dim")))
+
+    def _show_full(self) -> None:
+        """Show what is cut of the option under the cursor."""
+        option = self._shown.get(self._table.cursor or "")
+        parts: list[str] = []
+        if option is not None:
+            if cell_len(option.text) > self._table.column_width(_NAME):
+                parts.append(option.text)
+            if cell_len(option.detail) > self._table.column_width(_DETAIL):
+                parts.append(option.detail)
+        self._full.show("  ".join(parts))
+
+    def on_resize(self) -> None:
+        """Show what is cut at another width."""
+        self.call_after_refresh(self._show_full)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the list and move to the best match."""

@@ -50,7 +50,7 @@ class ViewStateStore:
 
     def save(self, state: ViewState) -> None:
         """Save the view state if it changed. Blocks on the disk."""
-        if state == self.state:
+        if state == self.state or not state.context:  # none was chosen yet
             return
         self._file.refresh()
         places = self._file.content.places

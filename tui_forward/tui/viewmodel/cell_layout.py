@@ -27,7 +27,10 @@ class Column:
 
 
 def column_widths(columns: Sequence[Column], width: int) -> list[int]:
-    """Return the width of each column, 0 if dropped; one cell is between columns."""
+    """Return the width of each column, 0 if dropped; one cell is between columns.
+
+    If nothing is left to drop, the flexible column is narrower than its minimum.
+    """
     shown = list(columns)
 
     def needed() -> int:
@@ -35,13 +38,13 @@ def column_widths(columns: Sequence[Column], width: int) -> list[int]:
 
     while needed() > width and (last := max(shown, key=lambda c: c.drop)).drop:
         shown.remove(last)
-    spare = max(0, width - needed())
+    spare = width - needed()
     widths = []
     for column in columns:
         if column not in shown:
             widths.append(0)
         elif column.flexible:
-            widths.append(column.width + spare)
+            widths.append(max(1, column.width + spare))
             spare = 0
         else:
             widths.append(column.width)

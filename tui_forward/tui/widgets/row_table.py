@@ -19,7 +19,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from tui_forward.common.printable import blank_unprintable
-from tui_forward.tui.viewmodel.cell_layout import Column
+from tui_forward.tui.viewmodel.cell_layout import Column, column_widths
 from tui_forward.tui.viewmodel.rows import Row
 from tui_forward.tui.widgets.line_cache_view import RULE_LINE, LineCacheView
 from tui_forward.tui.widgets.row_renderer import NO_ROW, DrawnLine, RowRenderer
@@ -130,6 +130,10 @@ class RowTable(LineCacheView, can_focus=True):
         if columns != self._renderer.columns:
             self._renderer.columns = columns
             self.refresh()
+
+    def column_width(self, position: int) -> int:
+        """Return the width of a column in cells; 0 while it is dropped."""
+        return column_widths(self.columns, self.scrollable_content_region.width)[position]
 
     @property
     def empty(self) -> str:

@@ -1,0 +1,13 @@
+"""What a dashboard needs to know if it starts without a context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ContextChoice:
+    """The choice of a context, which the user has to make first."""
+
+    reason: str  # why there is none, as a sentence without a full stop
+    namespace: str | None  # the one of the command line, "" for all; None: the context's own
