@@ -485,6 +485,9 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     counters: Counters = Counters()
     insecure: bool = False  # the certificate of the API server is not verified
     last_event: str = ""  # latest timeline text about a failure
+    # The terminal whose environment its credential plugin runs in, and the names of variables that
+    # differ there; empty if it is that of the front end.
+    environment: str = ""
     # The worst first. A ready forward with warnings is amber, and `code` is that of the first.
     warnings: tuple[ForwardWarning, ...] = ()
 
@@ -827,6 +830,17 @@ class EngineNotice(msgspec.Struct, frozen=True, kw_only=True):
     is_problem: bool = False  # needs the user
 
 
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """A front end and its environment, which has secrets: never saved, shown or logged."""
+
+    environ: dict[str, str]
+    terminal: str = ""  # "pts/3"; empty without one
+    pid: int = 0
+
+    def __repr__(self) -> str:
+        return f"Caller(terminal={self.terminal!r}, pid={self.pid}, {len(self.environ)} variables)"
+
+
 class Login(msgspec.Struct, frozen=True, kw_only=True):
     """A credential plugin that runs, and what it tells the user meanwhile."""
 
@@ -835,6 +849,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     plugin: str = ""
     text: str = ""  # its latest lines, without secrets: an address to open, a code to enter
     since: float = 0.0  # when it was started
+    environment: str = ""  # see `Forward.environment`
 
 
 class OtherEngine(msgspec.Struct, frozen=True, kw_only=True):

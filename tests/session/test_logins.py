@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ import pytest
 from tests.kube.api_server import ApiServer, serving
 from tests.kube.kubeconfigs import kubeconfig, write
 from tests.support.waiting import until
+from tui_forward.common.logging_levels import TRACE
 from tui_forward.common.tasks import spawn
 from tui_forward.kube.auth import shared_login
 from tui_forward.model import (
     BlockedBy,
+    Caller,
     CatalogScope,
     Event,
     EventKind,
@@ -29,11 +33,16 @@ from tui_forward.model import (
     Target,
     TargetKind,
 )
+from tui_forward.session import kubernetes_backend
+from tui_forward.session.callers import CURRENT_CALLER
+from tui_forward.session.kubernetes_backend import KubernetesBackend
 from tui_forward.session.local import LocalSession
 
 V1 = "client.authentication.k8s.io/v1"
 URL = "https://login.example/device"
 LOGIN = ReasonCode.AUTH_LOGIN_RUNNING
+# With valid credentials: the pods of these tests do not exist.
+MISSING = (ReasonCode.POD_NOT_FOUND, ReasonCode.TARGET_NOT_FOUND)
 
 
 class Plugin:
@@ -232,3 +241,129 @@ async def test_closing_the_session_kills_the_plugin(
     await until(lambda: pid.exists() and pid.read_text())
     await session.close()
     await until(lambda: not Path(f"/proc/{pid.read_text()}/cmdline").exists())
+
+
+# Environments ---------------------------------------------------------------------------
+
+
+def caller(**environ: str) -> Caller:
+    return Caller(environ={**os.environ, **environ}, terminal="pts/7", pid=4211)
+
+
+@pytest.fixture
+def profiles(plugin: Plugin) -> Plugin:
+    """Return a plugin like `aws eks get-token`: what it gives depends on the environment."""
+    plugin.write(
+        "profile = os.environ.get('CLOUD_PROFILE', '')\n"
+        "if profile != 'prod': sys.exit(f'profile {profile!r} has no access')\n"
+        "answer('good')\n"
+    )
+    return plugin
+
+
+@contextlib.contextmanager
+def asked_by(one: Caller | None) -> Iterator[None]:
+    token = CURRENT_CALLER.set(one)
+    try:
+        yield
+    finally:
+        CURRENT_CALLER.reset(token)
+
+
+DEV, PROD = caller(CLOUD_PROFILE="dev"), caller(CLOUD_PROFILE="prod", SHLVL="7")
+FAILED = ReasonCode.AUTH_PLUGIN_FAILED
+
+
+async def test_plugin_runs_in_the_environment_of_who_asks(
+    session: LocalSession, profiles: Plugin
+) -> None:
+    """A01 of the field: the terminal that started the engine has another profile."""
+    ids = {}
+    for name, one in (("none", None), ("dev", DEV), ("prod", PROD)):
+        with asked_by(one):
+            ids[await session.start(spec(name))] = name
+    await snapshot_with(
+        session,
+        lambda s: {ids[one.id] for one in s.forwards if one.code is FAILED} == {"none", "dev"},
+    )
+    await until(lambda: profiles.count == 3)
+    for one, is_healthy in ((None, False), (DEV, False), (PROD, True)):
+        with asked_by(one):
+            deadline = time.monotonic() + 60
+            while True:
+                health = (await session.catalog(CatalogScope("test", "shop"))).health
+                assert health is not None
+                if health.ok is not None:
+                    break
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.01)
+            assert health.ok is is_healthy
+    # The lists have used what the forwards had.
+    assert profiles.count == 3
+
+
+async def test_terminals_that_differ_in_volatile_variables_share_a_login(
+    session: LocalSession, profiles: Plugin
+) -> None:
+    for number in range(5):
+        with asked_by(caller(CLOUD_PROFILE="prod", SHLVL=str(number), TMUX_PANE=f"%{number}")):
+            await session.start(spec(f"web-{number}"))
+            await session.catalog(CatalogScope("test", "shop"))
+    await snapshot_with(session, lambda s: all(one.code in MISSING for one in s.forwards))
+    assert profiles.count == 1
+
+
+@pytest.mark.parametrize("command", ["reconnect", "resume"])
+async def test_forward_takes_the_environment_of_who_resumes_it(
+    session: LocalSession, profiles: Plugin, command: str
+) -> None:
+    with asked_by(DEV):
+        forward_id = await session.start(spec())
+        await snapshot_with(session, lambda s: s.forwards[0].code is FAILED)
+        assert (await session.snapshot()).forwards[0].environment == ""
+    with asked_by(PROD):
+        snapshot = await session.snapshot()
+        assert snapshot.forwards[0].environment == "pts/7 (CLOUD_PROFILE differs)"
+        if command == "resume":
+            await session.pause(forward_id)
+        await getattr(session, command)(forward_id)
+        await snapshot_with(session, lambda s: s.forwards[0].code in MISSING)
+        assert (await session.snapshot()).forwards[0].environment == ""
+    # A program without a terminal, such as the engine itself, changes nothing.
+    await session.reconnect(forward_id)
+    with asked_by(PROD):
+        assert (await session.snapshot()).forwards[0].environment == ""
+
+
+async def test_values_of_an_environment_are_shown_nowhere(
+    session: LocalSession, plugin: Plugin, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(TRACE)
+    plugin.write("sys.exit('denied: ' + os.environ['CLOUD_SECRET'])\n")
+    secret = "s3cr3t-of-the-terminal"
+    with asked_by(caller(CLOUD_SECRET=secret)):
+        await session.start(spec())
+        snapshot = await snapshot_with(session, lambda s: s.forwards[0].code is FAILED)
+    snapshots = [snapshot, await session.snapshot()]
+    events = [repr(session._engine._events)]
+    shown = [repr(one) for one in snapshots] + events + [caplog.text]
+    assert not [text for text in shown if secret in text]
+
+
+async def test_number_of_environments_is_bounded(session: LocalSession, profiles: Plugin) -> None:
+    for number in range(40):
+        with asked_by(caller(CLOUD_PROFILE="prod", NUMBER=str(number))):
+            await session.snapshot()
+    backend = session._backend
+    assert isinstance(backend, KubernetesBackend)
+    assert len(backend._callers) <= kubernetes_backend._MAX_CALLERS
+    # One that a forward uses stays.
+    with asked_by(PROD):
+        forward_id = await session.start(spec())
+        await session.pause(forward_id)
+    for number in range(40):
+        with asked_by(caller(CLOUD_PROFILE="prod", NUMBER=str(number))):
+            await session.snapshot()
+    with asked_by(PROD):
+        await session.resume(forward_id)
+        await snapshot_with(session, lambda s: s.forwards[0].code in MISSING)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pytest
 
@@ -29,6 +29,7 @@ from tui_forward.errors import (
 )
 from tui_forward.model import (
     ApiHealth,
+    Caller,
     CatalogScope,
     CatalogView,
     Connection,
@@ -146,6 +147,7 @@ class FakeBackend:
         self.closed = False
         self.scopes: list[tuple[CatalogScope, int]] = []
         self.known = ClusterFacts()
+        self.environ: dict[str, str] = {}
         self.login_retries: list[str] = []
         self.known_logins: tuple[Login, ...] = ()
         self.log = PodLog(pod="web-1", container="main", containers=("main",), lines=("hello",))
@@ -205,6 +207,9 @@ class FakeBackend:
 
     def logins(self) -> tuple[Login, ...]:
         return self.known_logins
+
+    def for_caller(self, caller: Caller, *, keep: Collection[object] = ()) -> FakeBackend:
+        return self
 
     def retry_login(self, context: str) -> None:
         self.login_retries.append(context)

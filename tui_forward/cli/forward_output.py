@@ -39,6 +39,7 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
         "reason": forward.reason,
         "hint": forward.hint,
         "warnings": [msgspec.to_builtins(warning) for warning in forward.warnings],
+        "environment": forward.environment,
         "listening": [str(address) for address in forward.listening],
         "pod": forward.pod.name if forward.pod is not None else "",
         "started_at": forward.started_at,

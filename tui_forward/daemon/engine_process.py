@@ -31,6 +31,7 @@ from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.daemon.socket_guard import SocketGuard
 from tui_forward.errors import TransportError
 from tui_forward.model import LocalAddress
+from tui_forward.session.callers import decode_callers
 from tui_forward.settings.parser import load_settings
 
 if TYPE_CHECKING:
@@ -245,6 +246,7 @@ class EngineProcess:
             self._session.inherit(self._inherited.forwards)
         saver, handover = self._saver, self._handover
         if handover is not None:
+            self._session.inherit_callers(decode_callers(handover.offer.callers))
             await saver.open(restore=True, handed_over=handover.session)
             # A client of another version cannot reconnect, which must not stop its forwards.
             saver.keep_requested |= handover.offer.version != rpc.VERSION

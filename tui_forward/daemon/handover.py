@@ -31,6 +31,7 @@ from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.daemon.session_store import SavedSession
 from tui_forward.errors import ProtocolError, TransportError, UsageError
 from tui_forward.model import ConnectionState, LocalAddress
+from tui_forward.session.callers import encode_callers
 
 if TYPE_CHECKING:
     from tui_forward.session.local import LocalSession
@@ -97,6 +98,7 @@ class HandoverSender:
                 session=msgspec.json.encode(current),
                 addresses=tuple(forward_sockets),
                 connections=sum(one.state in _OPEN_STATES for one in connections),
+                callers=encode_callers(self._session.callers()),
             )
             descriptors = [self._lock.fileno(), self.server_socket.fileno()]
             descriptors += [sock.fileno() for sock in forward_sockets.values()]

@@ -33,6 +33,8 @@ from tui_forward.daemon.readiness import ReadyMessage
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.daemon.rpc_client import EngineRefusedError
 from tui_forward.errors import ConfigError, TransportError, UsageError
+from tui_forward.model import Caller
+from tui_forward.session.callers import make_caller
 
 # Time for imports of the engine and the Kubernetes client on a slow machine with cold caches.
 _READY_S = 30.0
@@ -50,18 +52,20 @@ async def connect(
     """Open a session in the engine process of a kubeconfig; start the process if none is running.
 
     `context`, `idle_timeout_s`, `environ` and `arguments` (more of `python -m tui_forward.daemon`)
-    are those of an engine that is started here. Raise ConfigError if there is no safe folder for
-    the socket, EngineRefusedError if the version or the user of the running engine differs, and
+    are those of an engine that is started here; credential plugins run in `environ` for the
+    requests of this session, whichever engine it is. Raise ConfigError if there is no safe folder
+    for the socket, EngineRefusedError if the version or the user of the running engine differs, and
     TransportError, which quotes the engine's error, if none could be started.
     """
     environment = dict(os.environ if environ is None else environ)
+    caller = make_caller(environment)
     path = socket_path or engine_socket(kubeconfig, environment)
     unix_socket.ensure_private_dir(path)
     deadline = time.monotonic() + _READY_S
     for attempt in range(1, _ATTEMPTS + 1):
         if may_exist(path):
             try:
-                return await RemoteSession.open(path)
+                return await RemoteSession.open(path, caller=caller)
             except EngineRefusedError:
                 raise
             except TransportError as error:
@@ -71,7 +75,7 @@ async def connect(
         command = _engine_command(path, kubeconfig, context, idle_timeout_s, environment)
         await _start([*command, *arguments], environment, deadline)
         try:
-            return await RemoteSession.open(path)
+            return await RemoteSession.open(path, caller=caller)
         except EngineRefusedError:
             raise
         except TransportError:
@@ -81,14 +85,15 @@ async def connect(
     raise AssertionError("the last attempt returns or raises")
 
 
-async def connect_to_running(path: Path) -> RemoteSession | None:
+async def connect_to_running(path: Path, *, caller: Caller | None = None) -> RemoteSession | None:
     """Open a session in the engine process that serves a socket; None if none does.
 
-    Starts nothing. Raise EngineRefusedError as `connect` does, and TransportError if an engine
-    holds the socket but does not respond.
+    Starts nothing. `caller` is whose environment credential plugins run in, for this session. Raise
+    EngineRefusedError as `connect` does, and TransportError if an engine holds the socket but does
+    not respond.
     """
     try:
-        return await RemoteSession.open(path)
+        return await RemoteSession.open(path, caller=caller)
     except EngineRefusedError:
         raise
     except TransportError as error:
@@ -110,7 +115,8 @@ async def connect_if_running(
     was rebooted) is started again. Errors are those of `connect`.
     """
     path = socket_path or engine_socket(kubeconfig, os.environ if environ is None else environ)
-    session = await connect_to_running(path)
+    caller = make_caller(os.environ if environ is None else environ)
+    session = await connect_to_running(path, caller=caller)
     if session is not None:
         return session
     saved = session_store.load_session(session_store.session_file(path))

@@ -12,6 +12,7 @@ from tui_forward.daemon import rpc
 from tui_forward.daemon.rpc_client import RpcClient
 from tui_forward.errors import TransportError
 from tui_forward.model import (
+    Caller,
     CatalogScope,
     CatalogView,
     Connection,
@@ -33,9 +34,9 @@ class RemoteSession:
         self._client = client
 
     @classmethod
-    async def open(cls, path: Path) -> RemoteSession:
-        """Connect to the engine process that serves `path`, with the errors of `RpcClient.open`."""
-        return cls(await RpcClient.open(path))
+    async def open(cls, path: Path, *, caller: Caller | None = None) -> RemoteSession:
+        """Connect to the engine process that serves `path`; see `RpcClient.open`."""
+        return cls(await RpcClient.open(path, caller=caller))
 
     @property
     def engine_pid(self) -> int:

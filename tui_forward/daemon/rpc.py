@@ -23,7 +23,7 @@ from tui_forward.errors import (
     ProtocolError,
     TuiForwardError,
 )
-from tui_forward.model import CatalogScope, ForwardSpec, LocalAddress, Reason
+from tui_forward.model import Caller, CatalogScope, ForwardSpec, LocalAddress, Reason
 
 VERSION: Final = 5
 """Client and engine process must have the same version."""
@@ -53,9 +53,13 @@ class _ForwardRequest(_Numbered, frozen=True):
 
 
 class Hello(_Message, frozen=True):
-    """First message; `version` must be the engine process's."""
+    """First message; `version` must be the engine process's.
+
+    Without `caller`, requests use the credentials of the engine's own environment.
+    """
 
     version: int
+    caller: Caller | None = None
 
 
 class HandoverRequest(_Message, frozen=True):
@@ -197,6 +201,7 @@ class HandoverOffer(_Message, frozen=True):
     idle_timeout_s: float = 0.0  # how long it runs without clients
     session_file: str = ""  # file that stores its active forwards
     log_file: str = ""  # its log file; empty for standard error
+    callers: bytes = b""  # environments of the forwards (`callers.encode_callers`)
 
 
 class HandoverAccepted(_Message, frozen=True):

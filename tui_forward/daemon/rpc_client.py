@@ -16,7 +16,7 @@ from tui_forward.common.tasks import spawn
 from tui_forward.daemon import rpc, unix_socket
 from tui_forward.daemon.framing import read_message
 from tui_forward.errors import ProtocolError, TransportError, TuiForwardError
-from tui_forward.model import Reason, ReasonCode
+from tui_forward.model import Caller, Reason, ReasonCode
 
 _HELLO_S = 10.0
 _CLOSE_S = 2.0
@@ -65,9 +65,10 @@ class RpcClient:
         self._reading = spawn(self._read(), name="rpc client")
 
     @classmethod
-    async def open(cls, path: Path) -> RpcClient:
+    async def open(cls, path: Path, *, caller: Caller | None = None) -> RpcClient:
         """Connect to the engine process that serves `path`.
 
+        `caller` is whose environment credential plugins run in, for this client's requests.
         Raise VersionMismatchError if it is of another version, EngineRefusedError if it belongs to
         another user, TransportError if no engine serves the socket.
         """
@@ -78,7 +79,7 @@ class RpcClient:
                 sock = writer.get_extra_info("socket")
                 if sock is None or not unix_socket.is_same_user(sock):
                     raise EngineRefusedError(f"the engine at {path} belongs to another user")
-                writer.write(rpc.encode_message(rpc.Hello(rpc.VERSION)))
+                writer.write(rpc.encode_message(rpc.Hello(rpc.VERSION, caller)))
                 await writer.drain()
                 body = await read_message(reader, rpc.MAX_RESPONSE)
             if body is None:

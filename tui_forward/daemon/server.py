@@ -31,6 +31,7 @@ from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.errors import ProtocolError, TransportError, TuiForwardError, UsageError
 from tui_forward.model import Reason, ReasonCode
 from tui_forward.session import Session
+from tui_forward.session.callers import CURRENT_CALLER
 
 _log = logging.getLogger(__name__)
 
@@ -182,6 +183,8 @@ class ClientConnection:
             reason = "client and engine are of different versions"
             await self._send(rpc.VersionMismatch(rpc.VERSION, reason))
             return False
+        # Requests are tasks that inherit it.
+        CURRENT_CALLER.set(hello.caller)
         await self._send(rpc.Welcome(rpc.VERSION, os.getpid(), self._kubeconfig))
         return True
 

@@ -99,17 +99,20 @@ class Engine:
 
     # --------------------------------------------------------------------------- Commands
 
-    def start(self, spec: ForwardSpec, *, forward_id: str = "") -> str:
+    def start(
+        self, spec: ForwardSpec, *, forward_id: str = "", clusters: ClusterProvider | None = None
+    ) -> str:
         """Start a forward and return its id; later problems become its state.
 
-        `forward_id` is its id in the engine before, used if it is free here. Raises `UsageError` if
-        the specification is invalid.
+        `forward_id` is its id in the engine before, used if it is free here. `clusters` are those
+        to use instead of the engine's, with other credentials. Raises `UsageError` if the
+        specification is invalid.
         """
         validate_spec(spec)
         if self._closed:
             raise UsageError("the session is closed")
         forward_id = self._new_id(forward_id)
-        forward = ActiveForward(forward_id, spec, self)
+        forward = ActiveForward(forward_id, spec, self, clusters or self.clusters)
         self._forwards[forward_id] = forward
         forward.begin()
         self.changed()
@@ -162,6 +165,10 @@ class Engine:
     async def resume(self, forward_id: str) -> None:
         """Undo `pause`."""
         await self._forward(forward_id).resume()
+
+    async def use_clusters(self, forward_id: str, clusters: ClusterProvider) -> None:
+        """Let a forward use other clusters, with other credentials; this cuts its tunnels."""
+        await self._forward(forward_id).use_clusters(clusters)
 
     def reconnect(self, forward_id: str) -> None:
         """Cut the present tunnels, end any back-off, and connect again now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
@@ -35,8 +35,14 @@ class ClusterClient(ClusterAccess):
     `RestClient.get`.
     """
 
-    def __init__(self, source: KubeconfigSource, context: str = "") -> None:
-        super().__init__(source, context)
+    def __init__(
+        self,
+        source: KubeconfigSource,
+        context: str = "",
+        *,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(source, context, environ=environ)
         self._rest = RestClient(self)
 
     async def get(self, resource: Resource[Item], namespace: str, name: str) -> Item:
@@ -171,15 +177,20 @@ class ClusterClient(ClusterAccess):
 
 
 class ClusterClients:
-    """Clients by context, created on first use; `on_created` is called with each."""
+    """Clients by context, created on first use; `on_created` is called with each.
+
+    `environ` is the environment of their plugins and proxies, by default that of the kubeconfig.
+    """
 
     def __init__(
         self,
         source: KubeconfigSource,
         *,
+        environ: Mapping[str, str] | None = None,
         on_created: Callable[[ClusterClient], None] = lambda _: None,
     ) -> None:
         self.source = source
+        self._environ = environ
         self._on_created = on_created
         self._clients: dict[str, ClusterClient] = {}
         preload()
@@ -188,7 +199,7 @@ class ClusterClients:
         """Return the client of a context; an empty name means the current one."""
         name = self.source.context_name(context)
         if name not in self._clients:
-            self._clients[name] = client = ClusterClient(self.source, name)
+            self._clients[name] = client = ClusterClient(self.source, name, environ=self._environ)
             self._on_created(client)
         return self._clients[name]
 

@@ -1,54 +1,41 @@
-"""Backend of a session: the clusters of a kubeconfig and their live views."""
+"""Backend of a session: the clusters of a kubeconfig, in the environment of each caller."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec.structs import replace
 
-from tui_forward.catalog import Catalog, CatalogTargetResolver
-from tui_forward.engine.context import TargetWatch
-from tui_forward.kube import ClusterClients, KubeconfigSource
+from tui_forward.common.redaction import is_secret_name
+from tui_forward.common.tasks import spawn
+from tui_forward.known_secrets import remember
+from tui_forward.kube import KubeconfigSource
 from tui_forward.kube.kubeconfig.source import Signature, has_changed
-from tui_forward.model import (
-    ApiHealth,
-    CatalogScope,
-    CatalogView,
-    Context,
-    Forward,
-    Login,
-    PodLog,
-    Target,
-)
-from tui_forward.transport.access import ServerAccess
+from tui_forward.model import Caller, Context, Login
+from tui_forward.session.caller_clusters import CallerClusters
+from tui_forward.session.callers import describe_caller, environment_key
 
-if TYPE_CHECKING:
-    # Loaded when the hops of a forward are first requested, to start faster.
-    from tui_forward.kube.client import ClusterClient
-    from tui_forward.session.cluster_facts import ClusterInspector
-    from tui_forward.session.diagnosis import ClusterFacts
-
-# The health of an API server is outdated once no view refreshes it.
-_HEALTH_MAX_AGE_S = 30.0
+# Each environment has its own credentials, watches and connections.
+_MAX_CALLERS = 16
 
 
-class KubernetesBackend:
+class KubernetesBackend(CallerClusters):
     """Implementation of `local.ClusterBackend` over `kube` and `catalog`.
 
-    `kubeconfig` is `--kubeconfig`, this file and nothing else; by default as kubectl.
+    `kubeconfig` is `--kubeconfig`, this file and nothing else; by default as kubectl. Its own
+    clusters are those in the environment of this process.
     """
 
     def __init__(self, kubeconfig: str | Path | None, *, context: str = "") -> None:
-        self._source = KubeconfigSource(kubeconfig, context=context)
-        self._clusters = ClusterClients(self._source, on_created=self._observe_login)
-        self._on_login_line: Callable[[str, str], None] = lambda _context, _line: None
-        self._resolver = CatalogTargetResolver(self._clusters.get)
-        self._catalog = Catalog(self._clusters.get)
-        self._inspector: ClusterInspector | None = None
-        self._health: dict[str, tuple[float, ApiHealth]] = {}
+        self._source = source = KubeconfigSource(kubeconfig, context=context)
+        super().__init__(source, source.environ, on_login_line=self._pass_login_line)
+        self._on_line: Callable[[str, str], None] = lambda _context, _line: None
+        self._own_key = environment_key(source.environ)
+        self._callers: dict[bytes, tuple[Caller, CallerClusters]] = {}  # the latest one last
+        self._latest: tuple[Caller, CallerClusters] | None = None  # of `for_caller`
+        self._closing: set[asyncio.Task[None]] = set()
 
     def contexts(self) -> tuple[Context, ...]:
         """See `ClusterBackend.contexts`."""
@@ -58,99 +45,64 @@ class KubernetesBackend:
         """See `ClusterBackend.current_context`."""
         return self._source.current()
 
-    def namespace(self, context: str) -> str:
-        """See `ClusterBackend.namespace`."""
-        return self._clusters.get(context).namespace
+    def for_caller(self, caller: Caller, *, keep: Collection[object] = ()) -> CallerClusters:
+        """See `ClusterBackend.for_caller`."""
+        if self._latest is not None and self._latest[0] is caller:
+            return self._latest[1]
+        clusters = self._clusters_for(caller, keep)
+        self._latest = caller, clusters
+        return clusters
 
-    def access(self, context: str) -> ServerAccess:
-        """See `ClusterProvider.access`."""
-        return self._clusters.get(context)
-
-    def watch(self, target: Target) -> TargetWatch:
-        """See `ClusterProvider.watch`."""
-        return self._resolver.watch(target)
-
-    def catalog(self, scope: CatalogScope, since: int) -> CatalogView:
-        """See `ClusterBackend.catalog`."""
-        view = self._catalog.view(scope, since)
-        if view.health is not None:
-            self._health[scope.context] = (time.monotonic(), view.health)
-        return view
-
-    def health(self) -> tuple[ApiHealth, ...]:
-        """See `ClusterBackend.health`: of recently viewed contexts, and of unreachable ones."""
-        now = time.monotonic()
-        for context in [c for c, (at, _) in self._health.items() if now - at > _HEALTH_MAX_AGE_S]:
-            del self._health[context]
-        viewed = tuple(health for _, health in self._health.values())
-        # Without a view, the watches of forwards detect an unreachable cluster.
-        return viewed + tuple(
-            ApiHealth(
-                context=context, ok=False, code=error.code, error=error.message, hint=error.hint
+    def _clusters_for(self, caller: Caller, keep: Collection[object]) -> CallerClusters:
+        key = environment_key(caller.environ)
+        if key == self._own_key:
+            return self
+        found = self._callers.pop(key, None)
+        if found is None:
+            remember(*(v for name, v in caller.environ.items() if is_secret_name(name)))
+            clusters = CallerClusters(
+                self._source, caller.environ, on_login_line=self._pass_login_line
             )
-            for context, error in self._resolver.unreachable().items()
-            if context not in self._health
-        )
+            found = caller, clusters
+            self._close_unused(keep)
+        self._callers[key] = found
+        return found[1]
+
+    def _close_unused(self, keep: Collection[object]) -> None:
+        """Make room for another environment."""
+        excess = len(self._callers) + 1 - _MAX_CALLERS
+        unused = [
+            key
+            for key, (_, clusters) in self._callers.items()
+            if clusters not in keep and not clusters.is_viewed
+        ]
+        for key in unused[: max(0, excess)]:
+            _, clusters = self._callers.pop(key)
+            self._latest = None
+            task = spawn(clusters.close(), name="closing unused clusters")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     def logins(self) -> tuple[Login, ...]:
         """See `ClusterBackend.logins`."""
-        return tuple(
-            Login(
-                context=client.context,
-                code=reason.code,
-                plugin=reason.name,
-                text=reason.detail,
-                since=client.login_started_at,
-            )
-            for client in self._clusters.clients
-            if (reason := client.login) is not None
-        )
+        found = list(super().logins())
+        for caller, clusters in self._callers.values():
+            place = describe_caller(caller)
+            found += [replace(login, environment=place) for login in clusters.logins()]
+        return tuple(found)
 
     def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:
         """See `ClusterBackend.listen_to_logins`."""
-        self._on_login_line = on_line
+        self._on_line = on_line
 
-    def _observe_login(self, client: ClusterClient) -> None:
-        client.observe_login(lambda: None, lambda line: self._on_login_line(client.context, line))
-
-    async def inspect(self, forward: Forward) -> ClusterFacts:
-        """See `ClusterBackend.inspect`."""
-        context = forward.spec.target.context
-        # The current errors of the forward's own watches take precedence over older health.
-        health = next((one for one in self.health() if one.context == context), None)
-        error = self._resolver.unreachable().get(context)
-        if error is not None:
-            health = msgspec.structs.replace(
-                health if health is not None else ApiHealth(context=context),
-                ok=False,
-                latency_s=None,
-                code=error.code,
-                error=error.message,
-                hint=error.hint,
-            )
-        if self._inspector is None:
-            from tui_forward.session.cluster_facts import ClusterInspector
-
-            self._inspector = ClusterInspector(self._clusters.get)
-        return await self._inspector.inspect(forward, health)
-
-    async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
-        """See `ClusterBackend.pod_log`."""
-        from tui_forward.session.cluster_facts import pod_log
-
-        cluster = self._clusters.get(forward.spec.target.context)
-        return await pod_log(cluster, forward, container, lines)
+    def _pass_login_line(self, context: str, line: str) -> None:
+        self._on_line(context, line)
 
     def refresh(self) -> None:
         """See `ClusterProvider.refresh`."""
-        for client in self._clusters.clients:
-            client.retry_login(requested=False)
-        self._resolver.refresh()
-        self._catalog.refresh()
-
-    def retry_login(self, context: str) -> None:
-        """See `ClusterBackend.retry_login`."""
-        self._clusters.get(context).retry_login(requested=True)
+        super().refresh()
+        for _, clusters in self._callers.values():
+            clusters.refresh()
 
     def revision(self) -> Signature:
         """See `ClusterBackend.revision`."""
@@ -162,8 +114,9 @@ class KubernetesBackend:
 
     async def close(self) -> None:
         """See `ClusterBackend.close`."""
-        if self._inspector is not None:
-            await self._inspector.close()
-        await self._resolver.close()
-        await self._catalog.close()
-        await self._clusters.close()
+        callers = list(self._callers.values())
+        self._callers.clear()
+        await asyncio.gather(*(clusters.close() for _, clusters in callers))
+        if self._closing:
+            await asyncio.wait(self._closing)
+        await super().close()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,7 @@ from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import (
     ApiHealth,
     BlockedBy,
+    Caller,
     CatalogScope,
     CatalogView,
     Connection,
@@ -35,6 +36,12 @@ from tui_forward.model import (
     Target,
     TimelineEntry,
     TrafficHistory,
+)
+from tui_forward.session.callers import (
+    CURRENT_CALLER,
+    describe_caller,
+    differing_names,
+    make_caller,
 )
 
 if TYPE_CHECKING:
@@ -58,11 +65,15 @@ _ENGINE = "tui_forward.engine.engine"
 _ENGINE_LOAD_DELAY_S = 1.5
 
 
-class ClusterBackend(Protocol):
-    """The clusters of a kubeconfig and their live views; methods may raise ConfigError.
+class CallerBackend(Protocol):
+    """The clusters of a kubeconfig in one environment; methods may raise ConfigError.
 
     Repeats `engine.context.ClusterProvider`, so that the engine need not be loaded.
     """
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment that credential plugins run in."""
 
     def access(self, context: str) -> ServerAccess:
         """See `ClusterProvider.access`."""
@@ -73,12 +84,6 @@ class ClusterBackend(Protocol):
     def refresh(self) -> None:
         """See `ClusterProvider.refresh`."""
 
-    def contexts(self) -> tuple[Context, ...]:
-        """Return the contexts of the kubeconfig."""
-
-    def current_context(self) -> str:
-        """Return the name of the current context."""
-
     def namespace(self, context: str) -> str:
         """Return the namespace of a context."""
 
@@ -88,20 +93,36 @@ class ClusterBackend(Protocol):
     def health(self) -> tuple[ApiHealth, ...]:
         """Return the health of the API servers in use."""
 
-    def logins(self) -> tuple[Login, ...]:
-        """Return the credential plugins that run now and take longer than usual."""
-
     def retry_login(self, context: str) -> None:
         """Run the credential plugin of a context now if it is needed, however often it failed."""
-
-    def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:
-        """Call `on_line` with context and text of each line that a plugin writes for the user."""
 
     async def inspect(self, forward: Forward) -> ClusterFacts:
         """Return facts about the hops of a forward; waits two seconds at most."""
 
     async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
         """See `Session.pod_log`; raises the same errors."""
+
+
+class ClusterBackend(CallerBackend, Protocol):
+    """The clusters of a kubeconfig; itself in the environment of this process."""
+
+    def contexts(self) -> tuple[Context, ...]:
+        """Return the contexts of the kubeconfig."""
+
+    def current_context(self) -> str:
+        """Return the name of the current context."""
+
+    def for_caller(self, caller: Caller, *, keep: Collection[object] = ()) -> CallerBackend:
+        """Return the clusters in the environment of a caller: itself, if they do not differ.
+
+        Those of others that are not in `keep` and have no view may be closed.
+        """
+
+    def logins(self) -> tuple[Login, ...]:
+        """Return the credential plugins that run now and take longer than usual."""
+
+    def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:
+        """Call `on_line` with context and text of each line that a plugin writes for the user."""
 
     def revision(self) -> Any:
         """Return the state of the kubeconfig and the files it names."""
@@ -144,6 +165,10 @@ class LocalSession:
         self._socket_holder = socket_holder
         self._engine_or_none: Engine | None = None
         self._closed = False
+        # Of forwards in another environment than that of this process.
+        self._callers: dict[str, tuple[Caller, CallerBackend]] = {}
+        # Of forwards that are started next, by their ids in the engine before.
+        self._handed_over: dict[str, Caller] = {}
         # Of the last snapshot.
         self._health: tuple[ApiHealth, ...] = ()
         self._logins: tuple[Login, ...] = ()
@@ -182,16 +207,59 @@ class LocalSession:
     async def start(self, spec: ForwardSpec, *, forward_id: str = "") -> str:
         """See `Session.start`; `forward_id` is its id in the previous engine."""
         target = spec.target
+        caller = CURRENT_CALLER.get() or self._handed_over.pop(forward_id, None)
+        backend = self._backend_for(caller)
         context = target.context or self._backend.current_context()
-        namespace = target.namespace or self._backend.namespace(context)
+        namespace = target.namespace or backend.namespace(context)
         if (context, namespace) != (target.context, target.namespace):
             target = msgspec.structs.replace(target, context=context, namespace=namespace)
             spec = msgspec.structs.replace(spec, target=target)
-        return self._engine.start(spec, forward_id=forward_id)
+        forward_id = self._engine.start(spec, forward_id=forward_id, clusters=backend)
+        self._set_caller(forward_id, caller, backend)
+        return forward_id
+
+    def _backend_for(self, caller: Caller | None) -> CallerBackend:
+        """Return the clusters in the environment of a front end; None is this process."""
+        if caller is None:
+            return self._backend
+        keep = [backend for _, backend in self._callers.values()]
+        return self._backend.for_caller(caller, keep=keep)
+
+    def _backend_of(self, forward_id: str) -> CallerBackend:
+        """Return the clusters that a forward uses."""
+        found = self._callers.get(forward_id)
+        return self._backend if found is None else found[1]
+
+    def _set_caller(self, forward_id: str, caller: Caller | None, backend: CallerBackend) -> None:
+        if caller is None or backend is self._backend:
+            self._callers.pop(forward_id, None)
+        else:
+            self._callers[forward_id] = caller, backend
+
+    async def _use_environment(self, forward_id: str) -> None:
+        """Let a forward use the environment of the front end that asks for it now."""
+        caller = CURRENT_CALLER.get()
+        if caller is None:
+            return  # that of a program without a terminal says nothing about credentials
+        backend = self._backend_for(caller)
+        if backend is not self._backend_of(forward_id):
+            await self._engine.use_clusters(forward_id, backend)
+            self._set_caller(forward_id, caller, backend)
+
+    def _environment_of(self, forward_id: str, viewer: CallerBackend) -> str:
+        """See `Forward.environment`."""
+        backend = self._backend_of(forward_id)
+        if backend is viewer:
+            return ""
+        found = self._callers.get(forward_id)
+        place = describe_caller(found[0]) if found is not None else "the engine"
+        names = differing_names(backend.environ, viewer.environ)
+        return f"{place} ({names} {'differ' if ',' in names else 'differs'})"
 
     async def stop(self, forward_id: str) -> None:
         """See `Session.stop`."""
         await self._engine.stop(forward_id)
+        self._callers.pop(forward_id, None)
 
     async def pause(self, forward_id: str) -> None:
         """See `Session.pause`."""
@@ -199,13 +267,16 @@ class LocalSession:
 
     async def resume(self, forward_id: str) -> None:
         """See `Session.resume`."""
+        self._engine.forward(forward_id)
+        await self._use_environment(forward_id)
         await self._engine.resume(forward_id)
 
     async def reconnect(self, forward_id: str) -> None:
         """See `Session.reconnect`."""
         context = self._engine.forward(forward_id).spec.target.context
+        await self._use_environment(forward_id)
         with contextlib.suppress(ConfigError):  # the forward shows it
-            self._backend.retry_login(context)
+            self._backend_of(forward_id).retry_login(context)
         self._engine.reconnect(forward_id)
 
     async def set_keep_running(self, on: bool) -> None:
@@ -227,6 +298,21 @@ class LocalSession:
         """Take over listening sockets of another process, for the forwards started next."""
         self._engine.adopt_sockets(sockets)
 
+    def inherit_callers(self, callers: Mapping[str, Caller]) -> None:
+        """Use the environments of another engine for its forwards, which are started next."""
+        self._handed_over.update(callers)
+
+    def callers(self) -> dict[str, Caller]:
+        """Return the environment of each forward, for the next engine."""
+        own = make_caller(self._backend.environ)
+        forwards = self._engine.forwards() if self._engine_or_none is not None else ()
+        found = {}
+        for forward in forwards:
+            caller = self._callers[forward.id][0] if forward.id in self._callers else own
+            if caller is not None:
+                found[forward.id] = caller
+        return found
+
     def hold(self) -> InheritedSockets:
         """Stop accepting for now, and return all listening sockets."""
         return self._engine.pause_accepting() if self._engine_or_none is not None else {}
@@ -245,7 +331,8 @@ class LocalSession:
 
     async def snapshot(self) -> Snapshot:
         """See `Session.snapshot`."""
-        health, logins = self._backend.health(), self._backend.logins()
+        viewer = self._backend_for(CURRENT_CALLER.get())
+        health, logins = viewer.health(), self._backend.logins()
         if (health, logins) != (self._health, self._logins):
             self._health, self._logins = health, logins
             self._cluster_version += 1
@@ -253,6 +340,12 @@ class LocalSession:
         if self._engine_or_none is None:
             return Snapshot(version=version, at=at, health=health, logins=logins)
         forwards = self._engine.forwards()
+        if self._callers or viewer is not self._backend:
+            forwards = tuple(
+                msgspec.structs.replace(one, environment=environment) if environment else one
+                for one in forwards
+                for environment in (self._environment_of(one.id, viewer),)
+            )
         return Snapshot(
             version=self._engine.version + version,
             at=at,
@@ -287,7 +380,7 @@ class LocalSession:
         from tui_forward.session.hops import build_hops
 
         try:
-            facts = await self._backend.inspect(self._engine.forward(forward_id))
+            facts = await self._backend_of(forward_id).inspect(self._engine.forward(forward_id))
         except ConfigError:
             facts = ClusterFacts()  # the forward reports the error
         # The forward as it is now, not as it was before the wait.
@@ -300,7 +393,8 @@ class LocalSession:
 
     async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
         """See `Session.pod_log`."""
-        return await self._backend.pod_log(self._engine.forward(forward_id), container, lines)
+        forward = self._engine.forward(forward_id)
+        return await self._backend_of(forward_id).pod_log(forward, container, lines)
 
     def events(self, since: int = 0) -> AsyncIterator[Event]:
         """See `Session.events`."""
@@ -315,7 +409,7 @@ class LocalSession:
         try:
             if not scope.context:
                 scope = CatalogScope(self._backend.current_context(), scope.namespace)
-            return self._backend.catalog(scope, since)
+            return self._backend_for(CURRENT_CALLER.get()).catalog(scope, since)
         except ConfigError as error:
             health = ApiHealth(
                 context=scope.context,

@@ -14,7 +14,7 @@ from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.engine.connections.client_socket import close_socket
 from tui_forward.engine.connections.listener import Listener
 from tui_forward.engine.connections.local_ports import InheritedSockets
-from tui_forward.engine.context import EngineContext
+from tui_forward.engine.context import ClusterProvider, EngineContext
 from tui_forward.engine.forwards import state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
 from tui_forward.engine.forwards.connection_queue import ConnectionQueue
@@ -45,7 +45,9 @@ _MAX_QUEUED = 2048
 class ActiveForward:
     """A forward that is active; its spec has context and namespace filled in."""
 
-    def __init__(self, forward_id: str, spec: ForwardSpec, engine: EngineContext) -> None:
+    def __init__(
+        self, forward_id: str, spec: ForwardSpec, engine: EngineContext, clusters: ClusterProvider
+    ) -> None:
         self.id = forward_id
         self.spec = spec
         self._engine = engine
@@ -65,6 +67,7 @@ class ActiveForward:
             recorder=self._recorder,
             wake=self._wake,
             engine=engine,
+            clusters=clusters,
             forward_id=forward_id,
         )
         self._table = ConnectionTable(
@@ -147,6 +150,21 @@ class ActiveForward:
             self._recorder.begin("resumed")
             self._reconciler.retry_now()
             self._start_task()
+
+    async def use_clusters(self, clusters: ClusterProvider) -> None:
+        """Connect through other clusters, with other credentials; the tunnels are cut."""
+        await self._run_to_completion(self._use_clusters(clusters))
+
+    async def _use_clusters(self, clusters: ClusterProvider) -> None:
+        async with self._lifecycle:
+            if self._is_stopped:
+                return
+            await self._cancel_task()
+            reason = Reason(code=ReasonCode.FORWARD_RECONNECTING)
+            self._recorder.advance(state_machine.TunnelLost(reason))
+            await self._reconciler.use_clusters(clusters)
+            if not self._recorder.status.paused:
+                self._start_task()
 
     def reconnect(self) -> None:
         """Cut the tunnels, reset every delay, and dial now."""

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from tui_forward.engine.context import EngineContext, TargetWatch
+from tui_forward.engine.context import ClusterProvider, EngineContext, TargetWatch
 from tui_forward.engine.forwards import reasons, state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
 from tui_forward.engine.forwards.backoff import Backoff
@@ -72,6 +72,7 @@ class Reconciler:
         recorder: StatusRecorder,
         wake: AutoResetEvent,
         engine: EngineContext,
+        clusters: ClusterProvider,
         forward_id: str,
     ) -> None:
         self._spec = spec
@@ -80,6 +81,7 @@ class Reconciler:
         self._recorder = recorder
         self._wake = wake
         self._engine = engine
+        self._clusters = clusters
         self._forward_id = forward_id
         self._name = f"forward {forward_id}"
         self._watch: TargetWatch | None = None
@@ -132,8 +134,8 @@ class Reconciler:
 
     def watch(self) -> TargetWatch:
         """Start to follow the target; raise `ConfigError` if the context cannot be used."""
-        self._watch = self._engine.clusters.watch(self._spec.target)
-        self._access = access = self._engine.clusters.access(self._spec.target.context)
+        self._watch = self._clusters.watch(self._spec.target)
+        self._access = access = self._clusters.access(self._spec.target.context)
         self._stop_observing = access.observe_login(self._login_changed)
         self.insecure = access.insecure
         self._failure = None
@@ -234,6 +236,16 @@ class Reconciler:
                 await self.pool.close()
         except TimeoutError:
             _log.warning("the tunnels of %s did not close in time", self._name)
+
+    async def use_clusters(self, clusters: ClusterProvider) -> None:
+        """Forget the target and the tunnels, for other clusters; `follow` is not running."""
+        self._was_up = False
+        await self.close()
+        self.pool = self._access = self._connected = self._failure = None
+        self.resolution = Unresolved(reason=Reason(code=ReasonCode.TARGET_RESOLVING))
+        self._queue.mark_pod_stale()
+        self._clusters = clusters
+        self.retry_now()
 
     def abort(self, reason: Reason) -> None:
         """Cut all tunnels at once; `follow` is not running."""
@@ -337,7 +349,7 @@ class Reconciler:
     async def _connect(self, resolved: Resolved) -> None:
         if self.pool is None:
             self.pool = TunnelPool(
-                self._engine.clusters.access(self._spec.target.context),
+                self._clusters.access(self._spec.target.context),
                 transport=self._spec.transport,
                 transport_cache=self._engine.transport_cache,
                 limits=self._engine.limits,

@@ -62,11 +62,19 @@ class ClusterAccess:
     """Endpoint and credentials of one context; follows changes of the kubeconfig.
 
     A changed server, certificate or token is used from the next request on. Safe to use
-    concurrently and to cancel. An empty context means the one that is current now.
+    concurrently and to cancel. An empty context means the one that is current now. `environ` is the
+    environment of plugins and proxies, by default that of the kubeconfig.
     """
 
-    def __init__(self, source: KubeconfigSource, context: str = "") -> None:
+    def __init__(
+        self,
+        source: KubeconfigSource,
+        context: str = "",
+        *,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self._source = source
+        self._environ = source.environ if environ is None else environ
         self._context = source.context_name(context)
         self._resolved: ResolvedContext | None = None
         self._files: Signature = ()
@@ -229,7 +237,7 @@ class ClusterAccess:
         if before is None or (resolved.user, resolved.cluster) != (before.user, before.cluster):
             # Keep a plugin's credentials when other parts of the file change.
             # The run of a plugin that was replaced ends once its users have left.
-            self._login = self._make_login(_make_provider(resolved, self._source))
+            self._login = self._make_login(_make_provider(resolved, self._environ))
         source = self._credential_source = CredentialSource(resolved, self._login)
         self._resolved, self._files = resolved, files
         return source
@@ -268,7 +276,7 @@ class ClusterAccess:
                 cluster = source.resolved.cluster
                 # Certificates are read from files and parsed.
                 self._endpoint = await run_in_thread(
-                    lambda: _make_endpoint(cluster, credentials.certificate, self._source.environ),
+                    lambda: _make_endpoint(cluster, credentials.certificate, self._environ),
                     name="TLS settings",
                 )
                 self._endpoint_key = key
@@ -313,25 +321,25 @@ def _make_endpoint(
 
 
 def _make_provider(
-    resolved: ResolvedContext, source: KubeconfigSource
+    resolved: ResolvedContext, environ: Mapping[str, str]
 ) -> CredentialProvider | None:
     """Return the provider of credentials that are not in the kubeconfig itself."""
     user = resolved.user
     if user.exec is not None:
         from tui_forward.kube.auth.exec_plugin import ExecPlugin
 
-        return ExecPlugin(user.exec, resolved.cluster, source.environ)
+        return ExecPlugin(user.exec, resolved.cluster, environ)
     entry = user.auth_provider
     if entry is None:
         return None
     if entry.name == "oidc":
         from tui_forward.kube.auth.oidc import OidcProvider
 
-        return OidcProvider(user, source.environ)
+        return OidcProvider(user, environ)
     if entry.name == "gcp":
         from tui_forward.kube.auth.gcp import GcpProvider
 
-        return GcpProvider(entry, source.environ)
+        return GcpProvider(entry, environ)
     successor = _SUCCESSORS.get(entry.name, "an exec plugin")
     raise AuthError(
         f'the auth-provider "{entry.name}" of user "{user.name}" is not supported',

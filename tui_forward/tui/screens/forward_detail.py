@@ -254,6 +254,8 @@ def summary_lines(forward: Forward, now: float, defaults: ForwardDefaults) -> li
         rows.Cell(f"queue timeout {spec.queue_timeout_s:g} s", "dim"),
         rows.Cell("pinned to this pod" if spec.target.pin else "follows its owner", "dim"),
     ]
+    if forward.environment:
+        options.append(rows.Cell(f"environment of {forward.environment}", "warn"))
     if spec.label:
         options.insert(0, rows.Cell(f"label {spec.label}", "strong"))
     return [counters_line, options, [rows.Cell(format_command(spec, defaults), "dim")]]

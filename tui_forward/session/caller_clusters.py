@@ -1,0 +1,150 @@
+"""The clusters of a kubeconfig in the environment of one caller, and their live views."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui_forward.catalog import Catalog, CatalogTargetResolver
+from tui_forward.engine.context import TargetWatch
+from tui_forward.kube import ClusterClients, KubeconfigSource
+from tui_forward.model import ApiHealth, CatalogScope, CatalogView, Forward, Login, PodLog, Target
+from tui_forward.transport.access import ServerAccess
+
+if TYPE_CHECKING:
+    # Loaded when the hops of a forward are first requested, to start faster.
+    from tui_forward.kube.client import ClusterClient
+    from tui_forward.session.cluster_facts import ClusterInspector
+    from tui_forward.session.diagnosis import ClusterFacts
+
+# The health of an API server is outdated once no view refreshes it.
+_HEALTH_MAX_AGE_S = 30.0
+
+
+class CallerClusters:
+    """Clients, watches and views that use the credentials of one environment.
+
+    Implements `ClusterProvider`, and what `local.CallerBackend` adds. `on_login_line` gets context
+    and text of each line that a credential plugin writes for the user.
+    """
+
+    def __init__(
+        self,
+        source: KubeconfigSource,
+        environ: Mapping[str, str],
+        *,
+        on_login_line: Callable[[str, str], None],
+    ) -> None:
+        self.environ = environ
+        self._on_login_line = on_login_line
+        self._clusters = ClusterClients(source, environ=environ, on_created=self._observe_login)
+        self._resolver = CatalogTargetResolver(self._clusters.get)
+        self._catalog = Catalog(self._clusters.get)
+        self._inspector: ClusterInspector | None = None
+        self._health: dict[str, tuple[float, ApiHealth]] = {}
+
+    @property
+    def is_viewed(self) -> bool:
+        """Whether a front end shows a part of it."""
+        return bool(self._catalog.scopes)
+
+    def namespace(self, context: str) -> str:
+        """See `ClusterBackend.namespace`."""
+        return self._clusters.get(context).namespace
+
+    def access(self, context: str) -> ServerAccess:
+        """See `ClusterProvider.access`."""
+        return self._clusters.get(context)
+
+    def watch(self, target: Target) -> TargetWatch:
+        """See `ClusterProvider.watch`."""
+        return self._resolver.watch(target)
+
+    def catalog(self, scope: CatalogScope, since: int) -> CatalogView:
+        """See `CallerBackend.catalog`."""
+        view = self._catalog.view(scope, since)
+        if view.health is not None:
+            self._health[scope.context] = (time.monotonic(), view.health)
+        return view
+
+    def health(self) -> tuple[ApiHealth, ...]:
+        """See `CallerBackend.health`: of recently viewed contexts, and of unreachable ones."""
+        now = time.monotonic()
+        for context in [c for c, (at, _) in self._health.items() if now - at > _HEALTH_MAX_AGE_S]:
+            del self._health[context]
+        viewed = tuple(health for _, health in self._health.values())
+        # Without a view, the watches of forwards detect an unreachable cluster.
+        return viewed + tuple(
+            ApiHealth(
+                context=context, ok=False, code=error.code, error=error.message, hint=error.hint
+            )
+            for context, error in self._resolver.unreachable().items()
+            if context not in self._health
+        )
+
+    def logins(self) -> tuple[Login, ...]:
+        """Return the credential plugins that run now and take longer than usual."""
+        return tuple(
+            Login(
+                context=client.context,
+                code=reason.code,
+                plugin=reason.name,
+                text=reason.detail,
+                since=client.login_started_at,
+            )
+            for client in self._clusters.clients
+            if (reason := client.login) is not None
+        )
+
+    def retry_login(self, context: str) -> None:
+        """See `CallerBackend.retry_login`."""
+        self._clusters.get(context).retry_login(requested=True)
+
+    async def inspect(self, forward: Forward) -> ClusterFacts:
+        """See `CallerBackend.inspect`."""
+        context = forward.spec.target.context
+        # The current errors of the forward's own watches take precedence over older health.
+        health = next((one for one in self.health() if one.context == context), None)
+        error = self._resolver.unreachable().get(context)
+        if error is not None:
+            health = msgspec.structs.replace(
+                health if health is not None else ApiHealth(context=context),
+                ok=False,
+                latency_s=None,
+                code=error.code,
+                error=error.message,
+                hint=error.hint,
+            )
+        if self._inspector is None:
+            from tui_forward.session.cluster_facts import ClusterInspector
+
+            self._inspector = ClusterInspector(self._clusters.get)
+        return await self._inspector.inspect(forward, health)
+
+    async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
+        """See `CallerBackend.pod_log`."""
+        from tui_forward.session.cluster_facts import pod_log
+
+        cluster = self._clusters.get(forward.spec.target.context)
+        return await pod_log(cluster, forward, container, lines)
+
+    def refresh(self) -> None:
+        """See `ClusterProvider.refresh`."""
+        for client in self._clusters.clients:
+            client.retry_login(requested=False)
+        self._resolver.refresh()
+        self._catalog.refresh()
+
+    async def close(self) -> None:
+        """Close all connections and watches."""
+        if self._inspector is not None:
+            await self._inspector.close()
+        await self._resolver.close()
+        await self._catalog.close()
+        await self._clusters.close()
+
+    def _observe_login(self, client: ClusterClient) -> None:
+        client.observe_login(lambda: None, lambda line: self._on_login_line(client.context, line))
