@@ -136,6 +136,7 @@ class ReasonCode(StrEnum):
     AUTH_FAILED = "auth.failed"
     AUTH_UNAUTHORIZED = "auth.unauthorized"
     AUTH_NO_CREDENTIALS = "auth.no_credentials"
+    AUTH_NOT_ENCRYPTED = "auth.not_encrypted"
     AUTH_TOKEN_EXPIRED = "auth.token_expired"
     AUTH_TOKEN_NOT_YET_VALID = "auth.token_not_yet_valid"
     AUTH_TOKEN_REFUSED = "auth.token_refused"

@@ -159,11 +159,17 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         "no valid credentials[: {detail}]", _LOG_IN_HINT, _API, BlockedBy.CREDENTIALS
     ),
     ReasonCode.AUTH_NO_CREDENTIALS: _Entry(
-        "[user {user} of the kubeconfig has|the kubeconfig has] no credentials, "
-        "so [{server}|the API server] treats the request as anonymous",
+        "[user {user} of the kubeconfig has|the kubeconfig has] no credentials for "
+        "[{server}|the API server]",
         "Add a token, a client certificate or an exec plugin to the user in the kubeconfig",
         _API,
         BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_NOT_ENCRYPTED: _Entry(
+        "credentials are not sent over plain http://, and [{server}|the API server] wants some",
+        "Use https:// in `server` of the kubeconfig",
+        _API,
+        BlockedBy.CONFIG,
     ),
     ReasonCode.AUTH_TOKEN_EXPIRED: _Entry(
         "the token" + _OF_USER + " expired[ at {time}]", _RENEW_HINT, _API, BlockedBy.CREDENTIALS

@@ -7,6 +7,7 @@ import pytest
 
 from tests.catalog.harness import Setup
 from tests.kube.api_server import serving
+from tests.kube.certificates import Authority, server_context
 from tests.support.leaks import no_leaks
 from tui_forward.catalog import reflector
 
@@ -19,6 +20,15 @@ def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reflector, "_FIRST_DELAY_S", 0.01)
     monkeypatch.setattr(reflector, "_POLL_S", 0.02)
     monkeypatch.setattr(reflector, "_POLL_LARGE_S", 0.02)
+
+
+@pytest.fixture
+async def secure_setup(tmp_path: Path) -> AsyncIterator[Setup]:
+    """A setup with TLS: credentials are sent to no other server."""
+    async with serving(tls=server_context(Authority().issue("server"), tmp_path)) as server:
+        live = Setup(server, tmp_path / "config")
+        yield live
+        await live.close()
 
 
 @pytest.fixture

@@ -204,20 +204,20 @@ async def test_resource_unknown_to_the_server(setup: Setup) -> None:
     assert "broke" in status(found, "jobs")[2]
 
 
-async def test_health_and_credentials(tmp_path: Path, setup: Setup) -> None:
-    fill(setup)
-    setup.server.tokens = {"good"}
+async def test_health_and_credentials(tmp_path: Path, secure_setup: Setup) -> None:
+    fill(secure_setup)
+    secure_setup.server.tokens = {"good"}
 
     def failed(found: CatalogView) -> bool:
         unhealthy = found.health is not None and found.health.ok is False
         return unhealthy and bool(status(found, "pods")[2])
 
-    found = await view(setup, SHOP, failed)
+    found = await view(secure_setup, SHOP, failed)
     assert found.health is not None
     assert found.health.blocked_by is BlockedBy.CREDENTIALS
     assert "has no credentials" in status(found, "pods")[2]
-    rewrite(setup)
-    found = await view(setup, SHOP, synced_all)
+    rewrite(secure_setup)
+    found = await view(secure_setup, SHOP, synced_all)
     assert names(found) == ["web-1", "web-2"]
 
 

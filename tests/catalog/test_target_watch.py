@@ -344,15 +344,15 @@ async def test_permission_granted_later(setup: Setup, monkeypatch: pytest.Monkey
 # Errors ------------------------------------------------------------------------------------
 
 
-async def test_expired_credentials_block_until_the_kubeconfig_changes(setup: Setup) -> None:
-    setup.server.tokens = {"good"}
-    rewrite(setup, token="expired")
-    setup.server.put("pods", pod("web-1"))
-    watch = setup.watch(TargetKind.POD, "web-1")
+async def test_expired_credentials_block_until_the_kubeconfig_changes(secure_setup: Setup) -> None:
+    secure_setup.server.tokens = {"good"}
+    rewrite(secure_setup, token="expired")
+    secure_setup.server.put("pods", pod("web-1"))
+    watch = secure_setup.watch(TargetKind.POD, "web-1")
     found = await reason(watch, "does not accept the token")
     assert blocked_by(found.reason) is BlockedBy.CREDENTIALS
     began = time.monotonic()
-    rewrite(setup, token="good")
+    rewrite(secure_setup, token="good")
     await pod_named(watch, "web-1")
     assert time.monotonic() - began < reflector._CREDENTIALS_RETRY_S
 

@@ -191,7 +191,7 @@ CASES = (
         "094-anonymous",
         Code.AUTH_NO_CREDENTIALS,
         API,
-        "the kubeconfig has no credentials, so the API server treats the request as anonymous",
+        "the kubeconfig has no credentials for the API server",
         "Add a token",
         BlockedBy.CREDENTIALS,
     ),

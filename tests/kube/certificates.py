@@ -39,14 +39,15 @@ class Pair:
 class Authority:
     """A certificate authority whose certificates pass VERIFY_X509_STRICT (RFC 5280)."""
 
-    def __init__(self, name: str = "test authority") -> None:
+    def __init__(self, name: str = "test authority", issuer: Authority | None = None) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        issuer = issuer or self
         self._certificate = (
-            self._builder(self._name, self._key.public_key())
+            issuer._builder(self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_key_usage("key_cert_sign", "crl_sign"), critical=True)
-            .sign(self._key, hashes.SHA256())
+            .sign(issuer._key, hashes.SHA256())
         )
         self.pem = self._certificate.public_bytes(serialization.Encoding.PEM)
 
@@ -85,9 +86,13 @@ class Authority:
                 alternatives.append(x509.IPAddress(ipaddress.ip_address(other)))
             except ValueError:
                 alternatives.append(x509.DNSName(other))
+        builder = self._builder(subject, key.public_key(), days, begins_in_days)
+        if alternatives:
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName(alternatives), critical=False
+            )
         certificate = (
-            self._builder(subject, key.public_key(), days, begins_in_days)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage("digital_signature"), critical=True)
             .add_extension(
                 x509.ExtendedKeyUsage(
@@ -95,7 +100,6 @@ class Authority:
                 ),
                 critical=False,
             )
-            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         return Pair(

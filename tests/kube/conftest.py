@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.kube.api_server import ApiServer, serving
-from tests.kube.certificates import Authority
+from tests.kube.certificates import Authority, server_context
 from tests.support.leaks import no_leaks
 
 __all__ = ["no_leaks"]
@@ -20,6 +20,13 @@ def authority() -> Authority:
 @pytest.fixture
 async def api() -> AsyncIterator[ApiServer]:
     async with serving() as server:
+        yield server
+
+
+@pytest.fixture
+async def secure_api(tmp_path: Path, authority: Authority) -> AsyncIterator[ApiServer]:
+    """A server with TLS: credentials are sent to no other."""
+    async with serving(tls=server_context(authority.issue("server"), tmp_path)) as server:
         yield server
 
 

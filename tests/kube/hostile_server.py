@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gzip
 import itertools
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 
 # A head and the blocks of the body; the connection is closed at their end.
@@ -53,7 +54,7 @@ def unique_pods(labels: int = 0) -> Iterator[bytes]:
 
 @contextlib.asynccontextmanager
 async def hostile_server(
-    respond: Responder, *, pause_s: float = 0
+    respond: Responder, *, pause_s: float = 0, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[int, list[str]]]:
     """Serve, with pauses between blocks; yields the port and the requests as they arrive."""
     requests: list[str] = []
@@ -78,7 +79,7 @@ async def hostile_server(
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1], requests
     finally:

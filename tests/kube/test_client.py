@@ -48,19 +48,19 @@ async def events(cluster: ClusterClient, version: str, count: int) -> list[tuple
 # Access ----------------------------------------------------------------------------------
 
 
-async def test_token_authenticates_requests(config_path: Path) -> None:
-    async with serving(tokens={"secret-token"}) as server:
-        server.put("pods", pod("web-1"))
-        write(config_path, kubeconfig(server.url, user={"token": "secret-token"}))
-        cluster = cluster_for(config_path)
-        assert await names(cluster, "shop") == ["web-1"]
-        endpoint = await cluster.endpoint()
-        assert (endpoint.host, endpoint.port, endpoint.tls) == ("127.0.0.1", server.port, None)
-        assert dict((await cluster.headers()).items()) == {"Authorization": "Bearer secret-token"}
-        found = await cluster.get(PODS, "shop", "web-1")
-        assert isinstance(found, Pod)
-        assert found.ready
-        await cluster.close()
+async def test_token_authenticates_requests(config_path: Path, secure_api: ApiServer) -> None:
+    secure_api.tokens = {"secret-token"}
+    secure_api.put("pods", pod("web-1"))
+    write(config_path, kubeconfig(secure_api.url, user={"token": "secret-token"}))
+    cluster = cluster_for(config_path)
+    assert await names(cluster, "shop") == ["web-1"]
+    endpoint = await cluster.endpoint()
+    assert (endpoint.host, endpoint.port) == ("127.0.0.1", secure_api.port)
+    assert dict((await cluster.headers()).items()) == {"Authorization": "Bearer secret-token"}
+    found = await cluster.get(PODS, "shop", "web-1")
+    assert isinstance(found, Pod)
+    assert found.ready
+    await cluster.close()
 
 
 async def test_client_certificate_authenticates_requests(
@@ -102,32 +102,36 @@ async def test_impersonation_headers_are_sent_one_per_line(
     await cluster.close()
 
 
-async def test_refused_token_is_refreshed_once(config_path: Path, api: ApiServer) -> None:
-    api.tokens = {"two"}
+async def test_refused_token_is_refreshed_once(config_path: Path, secure_api: ApiServer) -> None:
+    secure_api.tokens = {"two"}
     token = config_path.with_name("token")
     put_text(token, "one")
-    cluster = cluster_for(write(config_path, kubeconfig(api.url, user={"tokenFile": "token"})))
+    cluster = cluster_for(
+        write(config_path, kubeconfig(secure_api.url, user={"tokenFile": "token"}))
+    )
 
     def rotate(_: Request) -> None:
         put_text(token, "two")
 
     with pytest.raises(AuthError) as caught:
         await names(cluster)
-    assert len(api.requests) == 2
+    assert len(secure_api.requests) == 2
     assert str(token) in caught.value.hint
-    rotate(api.requests[0])
+    rotate(secure_api.requests[0])
     assert await names(cluster) == []
     await cluster.close()
 
 
-async def test_refused_static_token_is_not_retried(config_path: Path, api: ApiServer) -> None:
-    api.tokens = {"good"}
-    cluster = cluster_for(write(config_path, kubeconfig(api.url, user={"token": "bad"})))
+async def test_refused_static_token_is_not_retried(
+    config_path: Path, secure_api: ApiServer
+) -> None:
+    secure_api.tokens = {"good"}
+    cluster = cluster_for(write(config_path, kubeconfig(secure_api.url, user={"token": "bad"})))
     with pytest.raises(AuthError) as caught:
         await names(cluster)
-    assert len(api.requests) == 1
+    assert len(secure_api.requests) == 1
     assert "bad" not in str(caught.value) + caught.value.hint
-    write(config_path, kubeconfig(api.url, user={"token": "good"}))
+    write(config_path, kubeconfig(secure_api.url, user={"token": "good"}))
     assert await names(cluster) == []
     await cluster.close()
 
@@ -425,13 +429,13 @@ async def test_health_reports_version_and_latency(path: Path, api: ApiServer) ->
     await cluster.close()
 
 
-async def test_health_reports_what_blocks(config_path: Path, api: ApiServer) -> None:
-    api.tokens = {"good"}
-    cluster = cluster_for(write(config_path, kubeconfig(api.url, user={"token": "bad"})))
+async def test_health_reports_what_blocks(config_path: Path, secure_api: ApiServer) -> None:
+    secure_api.tokens = {"good"}
+    cluster = cluster_for(write(config_path, kubeconfig(secure_api.url, user={"token": "bad"})))
     health = await cluster.health()
     assert (health.ok, health.blocked_by) == (False, BlockedBy.CREDENTIALS)
     assert health.hint
-    write(config_path, kubeconfig(api.url, cluster={"proxy-url": "x://"}))
+    write(config_path, kubeconfig(secure_api.url, cluster={"proxy-url": "x://"}))
     assert (await cluster.health()).blocked_by is BlockedBy.CONFIG
     await cluster.close()
 

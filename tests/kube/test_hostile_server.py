@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.kube.certificates import Authority, server_context
 from tests.kube.hostile_client import SMALL_BYTES
 from tests.kube.hostile_server import LIST, Response, endless, hostile_server, raw, scenario
 from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
@@ -67,8 +68,13 @@ async def failure(request: Any) -> TuiForwardError:
 @requests_of_each_kind
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_to_another_server_are_not_followed(
-    config_path: Path, request_of: Callable[[ClusterClient], Any], status: int
+    config_path: Path,
+    tmp_path: Path,
+    authority: Authority,
+    request_of: Callable[[ClusterClient], Any],
+    status: int,
 ) -> None:
+    tls = server_context(authority.issue("server"), tmp_path)
     async with hostile_server(lambda _: answer(200, EMPTY_LIST)) as (elsewhere, seen):
         for location in (
             f"http://127.0.0.1:{elsewhere}/api",
@@ -82,8 +88,8 @@ async def test_redirects_to_another_server_are_not_followed(
             "http://127.0.0.1:99999/",
         ):
             redirect = answer(status, b"", f"Location: {location}")
-            async with hostile_server(always(redirect)) as (port, _):
-                content = kubeconfig(f"http://127.0.0.1:{port}", user=USER)
+            async with hostile_server(always(redirect), tls=tls) as (port, _):
+                content = kubeconfig(f"https://127.0.0.1:{port}", user=USER)
                 cluster = cluster_for(write(config_path, content))
                 error = await failure(request_of(cluster))
                 assert error.code is ReasonCode.API_REDIRECTED, (location, error)
@@ -92,14 +98,17 @@ async def test_redirects_to_another_server_are_not_followed(
         assert not seen
 
 
-async def test_redirects_within_the_server_are_followed_as_in_client_go(config_path: Path) -> None:
+async def test_redirects_within_the_server_are_followed_as_in_client_go(
+    config_path: Path, tmp_path: Path, authority: Authority
+) -> None:
     def respond(path: str) -> Response:
         if path.startswith("/old/"):
             return answer(307, b"", "Location: /new/pods?limit=500&x=%2F")
         return answer(200, EMPTY_LIST)
 
-    async with hostile_server(respond) as (port, seen):
-        content = kubeconfig(f"http://127.0.0.1:{port}/old", user=USER)
+    tls = server_context(authority.issue("server"), tmp_path)
+    async with hostile_server(respond, tls=tls) as (port, seen):
+        content = kubeconfig(f"https://127.0.0.1:{port}/old", user=USER)
         cluster = cluster_for(write(config_path, content))
         await collect(cluster.list_pages(PODS))
         assert [one.split(" ")[1] for one in seen] == [

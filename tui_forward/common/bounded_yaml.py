@@ -109,17 +109,6 @@ def safe_loader() -> type[yaml.SafeLoader]:
     return loader
 
 
-def check_document(content: str | bytes) -> None:
-    """Check the first document, without building it; YamlLimitError, or yaml.YAMLError."""
-    import yaml
-
-    limits = YamlLimits()
-    for event in yaml.parse(content, Loader=safe_loader()):
-        limits.add(event)
-        if isinstance(event, yaml.DocumentEndEvent):
-            return
-
-
 def documents(text: str) -> Iterator[Any]:
     """Yield every document: mappings, lists, strings, integers, true, false and null.
 

@@ -39,7 +39,7 @@ async def named(tmp_path: Path, authority: Authority) -> AsyncIterator[ApiServer
 def cluster(
     path: Path, server: str, authority: Authority, options: dict[str, Any], *, client: bool = True
 ) -> ClusterClient:
-    user = {}
+    user = {"token": "t"}
     if client:
         pair = authority.issue("me")
         user = {
@@ -197,8 +197,8 @@ async def test_key_with_passphrase_does_not_prompt(config_path: Path, authority:
 @pytest.mark.parametrize(
     ("user", "options", "expected"),
     [
-        (None, {"certificate-authority-data": b64(b"no pem")}, "contains no PEM certificate"),
-        (None, {"certificate-authority-data": "!"}, "not valid base64"),
+        (None, {"certificate-authority-data": b64(b"no pem")}, "contains no valid PEM certificate"),
+        (None, {"certificate-authority-data": "!"}, "not base64"),
         (None, {"certificate-authority": "none.crt"}, "cannot be read"),
         ("garbage", {}, "cannot be used"),
         ("mismatch", {}, "cannot be used"),
@@ -217,7 +217,7 @@ async def test_invalid_certificate_setting_is_a_config_error(
 ) -> None:
     one, two = authority.issue("one"), authority.issue("two")
     users = {
-        None: {},
+        None: {"token": "t"},
         "garbage": {"client-certificate-data": b64(b"x"), "client-key-data": b64(b"y")},
         "mismatch": {
             "client-certificate-data": b64(one.certificate),
@@ -273,7 +273,9 @@ def put(folder: Path, certificate: bytes, key: bytes) -> None:
             ("fd00::1", 6443, True, "/k8s/clusters/c-1"),
         ),
         ("x:8080", {}, ("x", 8080, False, "")),
-        ("x:6443", {"insecure-skip-tls-verify": True}, ("x", 6443, True, "")),
+        ("x:6443", {"insecure-skip-tls-verify": True}, ("x", 6443, False, "")),
+        ("x:6443/", {"certificate-authority-data": "YQ=="}, ("x", 6443, False, "")),
+        ("HTTPS://u:p@X:1?a=b#c", {}, ("x", 1, True, "")),
     ],
 )
 async def test_server_address_is_parsed_as_in_client_go(

@@ -17,6 +17,7 @@ from tui_forward.kube.kubeconfig.loader import Kubeconfig, load_merged
 from tui_forward.kube.kubeconfig.source import IN_CLUSTER, KubeconfigSource
 
 SECRET = "hunter2-hunter2-hunter2"
+KEY = "aHVudGVyMi1odW50ZXIyLWh1bnRlcjI="  # base64 of it
 
 FULL = """\
 apiVersion: v1
@@ -141,7 +142,7 @@ def test_first_file_wins_and_paths_are_relative_to_their_file(tmp_path: Path) ->
         ("users:\n- name: a\n  user: {}\n- name: b\n  user:\n    token: 12345\n", 6, "token"),
         ("users: 7\n", 1, "users"),
         ("- a\n", 1, "object"),
-        ("contexts:\n- context: {}\n", 2, "name"),
+        ("contexts:\n- context: {}\n- name: ''\n", 3, "name"),
         ("users:\n- name: a\n  user:\n    exec: {command: x, args: [1]}\n", 4, "args"),
     ],
 )
@@ -179,15 +180,16 @@ def test_repr_shows_no_secret(config_path: Path) -> None:
     user = {
         "token": SECRET,
         "password": SECRET,
-        "client-key-data": SECRET,
+        "client-key-data": KEY,
         "auth-provider": {"name": "oidc", "config": {"refresh-token": SECRET}},
         "exec": {"command": "x", "env": [{"name": "A", "value": SECRET}], "args": [SECRET]},
     }
     cluster = {"proxy-url": f"http://me:{SECRET}@proxy"}
     write(config_path, kubeconfig("https://x", user=user, cluster=cluster))
     login = load_merged((config_path,)).resolve()
-    assert SECRET not in repr(login)
-    assert SECRET not in repr(load_merged((config_path,)))
+    for shown in (repr(login), repr(load_merged((config_path,)))):
+        assert SECRET not in shown
+        assert KEY not in shown
 
 
 def test_unknown_context_suggests_similar_names(config_path: Path) -> None:
@@ -206,11 +208,6 @@ def test_unknown_context_suggests_similar_names(config_path: Path) -> None:
         ("", "there is no context"),
         ("contexts:\n- {name: a, context: {cluster: x}}\n", "has no current context"),
         ("current-context: a\ncontexts:\n- {name: a, context: {cluster: x}}\n", 'cluster "x"'),
-        (
-            "current-context: a\ncontexts:\n- {name: a, context: {cluster: x, user: u}}\n"
-            "clusters:\n- {name: x, cluster: {server: s}}\n",
-            'user "u"',
-        ),
     ],
 )
 def test_incomplete_context_is_a_config_error(config_path: Path, text: str, expected: str) -> None:

@@ -24,7 +24,9 @@ from tui_forward.kube.auth.credentials import (
 from tui_forward.kube.auth.shared_login import SharedLogin
 from tui_forward.kube.auth.validity import explain_refusal
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext
+from tui_forward.kube.kubeconfig.server_url import parse_server_url
 from tui_forward.kube.kubeconfig.source import KubeconfigSource, Signature, file_signatures
+from tui_forward.kube.kubeconfig.validation import validate_context
 from tui_forward.kube.proxy_selection import select_proxy
 from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.access import Endpoint
@@ -37,6 +39,7 @@ _SUCCESSORS = {
 
 # Another credential would not be valid earlier: the clock is the first suspect.
 _WRONG_CLOCK = (ReasonCode.AUTH_TOKEN_NOT_YET_VALID, ReasonCode.AUTH_CERTIFICATE_NOT_YET_VALID)
+_NOT_IDENTIFIED = (ReasonCode.AUTH_NO_CREDENTIALS, ReasonCode.AUTH_UNAUTHORIZED)
 _HIDDEN_CERTIFICATE = (
     "Use a token, or connect to the API server itself: what terminates TLS in between hides the "
     "client certificate of the kubeconfig"
@@ -182,6 +185,8 @@ class ClusterAccess:
         code, reason = error.reason.code, error.reason
         if source is None or credentials is None or reason.gateway:
             return error
+        if source.withholds_credentials and code in _NOT_IDENTIFIED:
+            return AuthError(Reason(code=ReasonCode.AUTH_NOT_ENCRYPTED, server=self.server))
         if code is ReasonCode.AUTH_NO_CREDENTIALS:
             if not credentials.authorization and credentials.certificate is not None:
                 return AuthError(replace(reason, user=source.user_name, hint=_HIDDEN_CERTIFICATE))
@@ -233,6 +238,7 @@ class ClusterAccess:
         source = self._credential_source
         if source is not None and resolved == self._resolved and files == self._files:
             return source
+        validate_context(resolved)
         before = self._resolved
         if before is None or (resolved.user, resolved.cluster) != (before.user, before.cluster):
             # Keep a plugin's credentials when other parts of the file change.
@@ -287,35 +293,22 @@ def _make_endpoint(
     cluster: ClusterEntry, certificate: ClientCertificate | None, environ: Mapping[str, str]
 ) -> Endpoint:
     """Return the endpoint of a cluster, with its trust and a client certificate. Reads files."""
-    origin = f'cluster "{cluster.name}"'
-    hint = f"Correct `server` in {cluster.source or 'the kubeconfig'}"
-    server = cluster.server
-    if not server:
-        raise ConfigError(f"{origin} has no server address", hint=hint)
-    if "://" not in server:
-        # client-go: TLS if anything about TLS is configured, else plain http.
-        has_tls = cluster.insecure or cluster.ca_data or cluster.ca_file or certificate
-        server = f"{'https' if has_tls else 'http'}://{server}"
-    try:
-        parts = urlsplit(server)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        host = parts.hostname
-    except ValueError:
-        raise ConfigError(f"the server address of {origin} is not a valid URL", hint=hint) from None
-    if parts.scheme not in {"http", "https"} or not host:
-        raise ConfigError(
-            f"the server address of {origin} is not an http:// or https:// URL", hint=hint
-        )
-    secure = parts.scheme == "https"
+    server = parse_server_url(cluster)
+    secure = server.is_encrypted
     return Endpoint(
-        host=host,
-        port=port,
+        host=server.host,
+        port=server.port,
         tls=create_client_context(cluster, certificate) if secure else None,
         server_hostname=cluster.tls_server_name or None if secure else None,
-        path_prefix=parts.path.rstrip("/"),
+        path_prefix=server.path,
         has_own_ca=bool(cluster.ca_data or cluster.ca_file),
         proxy=select_proxy(
-            host, port, tls=secure, proxy_url=cluster.proxy_url, environ=environ, origin=origin
+            server.host,
+            server.port,
+            tls=secure,
+            proxy_url=cluster.proxy_url,
+            environ=environ,
+            origin=f'cluster "{cluster.name}" ({cluster.origin})',
         ),
     )
 
@@ -325,6 +318,9 @@ def _make_provider(
 ) -> CredentialProvider | None:
     """Return the provider of credentials that are not in the kubeconfig itself."""
     user = resolved.user
+    if not parse_server_url(resolved.cluster).is_encrypted:
+        # As client-go: nothing that identifies the user is sent, and no plugin runs for it.
+        return None
     if user.exec is not None:
         from tui_forward.kube.auth.exec_plugin import ExecPlugin
 
@@ -342,6 +338,6 @@ def _make_provider(
         return GcpProvider(entry, environ)
     successor = _SUCCESSORS.get(entry.name, "an exec plugin")
     raise AuthError(
-        f'the auth-provider "{entry.name}" of user "{user.name}" is not supported',
+        f'the auth-provider "{entry.name}" of user "{user.name}" ({user.origin}) is not supported',
         hint=f"kubectl no longer supports it either: change the kubeconfig to {successor}",
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import ssl
 import tempfile
 from collections.abc import Iterator
@@ -15,27 +14,6 @@ from tui_forward.kube.auth.credentials import ClientCertificate, load_pem
 from tui_forward.kube.kubeconfig.loader import ClusterEntry
 from tui_forward.transport.tls_context import create_verifying_context
 
-_PEM_CERTIFICATE = re.compile(
-    rb"-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----"
-)
-
-
-def load_ca_pem(cluster: ClusterEntry) -> bytes:
-    """Return the cluster's own certificate authorities as PEM; empty means the system's."""
-    where = f'certificate-authority of cluster "{cluster.name}"'
-    source = str(cluster.source or "the kubeconfig")
-    pem = load_pem(cluster.ca_data, cluster.ca_file, where, source)
-    if not pem:
-        return b""
-    # OpenSSL rejects comments in bundles unless they are plain ASCII.
-    blocks = _PEM_CERTIFICATE.findall(pem)
-    if not blocks:
-        raise ConfigError(
-            f"{where} contains no PEM certificate",
-            hint=f"Correct certificate-authority in {source}",
-        )
-    return b"\n".join(blocks) + b"\n"
-
 
 def create_client_context(
     cluster: ClusterEntry, certificate: ClientCertificate | None
@@ -44,28 +22,36 @@ def create_client_context(
     if cluster.insecure and (cluster.ca_data or cluster.ca_file):
         # As client-go: the authority would be ignored, against the intention of one of the two.
         raise ConfigError(
-            f'cluster "{cluster.name}" sets both certificate-authority and '
+            f'cluster "{cluster.name}" ({cluster.origin}) sets both certificate-authority and '
             "insecure-skip-tls-verify",
-            hint=f"Remove one of them from {cluster.source or 'the kubeconfig'}",
+            hint="Remove one of them there",
         )
-    authority = load_ca_pem(cluster)
     if cluster.insecure:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     else:
-        try:
-            context = create_verifying_context(authority.decode("ascii") if authority else None)
-        except ssl.SSLError as error:
-            raise ConfigError(
-                f'certificate-authority of cluster "{cluster.name}" is not a valid certificate',
-                hint=f"Correct it in {cluster.source or 'the kubeconfig'}",
-            ) from error
+        context = _create_verifying_context(cluster)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if certificate is not None:
         _load_client_certificate(context, certificate, cluster)
     return context
+
+
+def _create_verifying_context(cluster: ClusterEntry) -> ssl.SSLContext:
+    """Return a context that trusts the cluster's own certificate authorities, else the system's."""
+    if not cluster.ca_data and not cluster.ca_file:
+        return create_verifying_context()
+    where = f'certificate-authority of cluster "{cluster.name}"'
+    pem = load_pem(cluster.ca_data, cluster.ca_file, where, cluster.origin)
+    try:
+        return create_verifying_context(pem.decode("ascii", "ignore"))
+    except ssl.SSLError as error:
+        raise ConfigError(
+            f"{where} contains no valid PEM certificate",
+            hint=f"Correct certificate-authority in {cluster.origin}",
+        ) from error
 
 
 def _load_client_certificate(

@@ -1,14 +1,14 @@
 """Credentials for an API server: static values, files, and providers.
 
 Precedence follows client-go (`clientcmd`, `rest`, `transport`): a readable token file before a
-token, both before a password, and any of these before an exec plugin or an auth-provider. A
-client certificate is presented in addition.
+token, both before a user name, and any of these before an exec plugin or an auth-provider. A
+client certificate is presented in addition, and replaces an exec plugin. Nothing of these is used
+towards a server without TLS; only impersonation is.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, ItemsView, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +16,13 @@ from typing import Protocol
 from urllib.parse import quote
 
 from tui_forward.common.bounded_file import read_bounded
-from tui_forward.errors import AuthError, ConfigError
+from tui_forward.errors import AuthError, ConfigError, TuiForwardError
 from tui_forward.known_secrets import remember
 from tui_forward.kube.kubeconfig.loader import ResolvedContext, UserEntry
+from tui_forward.kube.kubeconfig.schema import decode_base64
+from tui_forward.kube.kubeconfig.server_url import parse_server_url
 from tui_forward.kube.kubeconfig.source import Signature, file_signatures
+from tui_forward.model import Reason, ReasonCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +131,24 @@ class CredentialSource:
         self._user = user
         self._shared = shared
         self._token_file = _TokenFile(user.token_file) if user.token_file else None
-        self._certificate = _certificate(user)
+        self._is_encrypted = parse_server_url(resolved.cluster).is_encrypted
+        self._certificate = _certificate(user) if self._is_encrypted else None
         self._impersonation = tuple(_impersonation(user))
 
     async def credentials(self, *, refresh: bool = False) -> Credentials:
         """Return the current credentials; `refresh` if the server refused the last ones.
 
-        AuthError: a plugin or identity provider failed, or there is nothing newer.
+        As in client-go there are none towards http://. AuthError: a plugin or identity provider
+        failed, there is nothing newer, or the kubeconfig has no credentials at all.
         """
+        if not self._is_encrypted:
+            return Credentials()
         static = self._static_authorization(refresh=refresh)
         if static is not None:
             return Credentials(authorization=static, certificate=self._certificate)
-        if self._shared is None:
+        if self._shared is None or not self._uses_provider:
+            if self._certificate is None:
+                raise self._no_credentials()
             return Credentials(certificate=self._certificate)
         provided = await self._shared.credentials(refresh=refresh)
         return Credentials(
@@ -150,9 +159,48 @@ class CredentialSource:
     @property
     def can_refresh(self) -> bool:
         """Whether a refresh can return other credentials than before."""
-        if self._token_file is not None:
-            return True
-        return self._shared is not None and not self._user.token and not self._user.username
+        if not self._is_encrypted:
+            return False
+        return self._token_file is not None or self._uses_provider
+
+    @property
+    def withholds_credentials(self) -> bool:
+        """Whether the user has credentials, which are not sent to a server without TLS."""
+        user = self._user
+        settings = (
+            user.token, user.token_file, user.username, user.exec, user.auth_provider,
+            user.certificate_data, user.certificate_file,
+        )  # fmt: skip
+        return not self._is_encrypted and any(settings)
+
+    @property
+    def _uses_provider(self) -> bool:
+        """Whether credentials come from the provider, if the user has one.
+
+        Tokens and names precede it. As in client-go, a client certificate of the kubeconfig
+        replaces an exec plugin, but not an auth-provider.
+        """
+        user = self._user
+        if self._shared is None or user.token or user.token_file or user.username:
+            return False
+        return user.exec is None or self._certificate is None
+
+    def _no_credentials(self) -> TuiForwardError:
+        user = self._user
+        if user.is_missing:
+            return ConfigError(
+                f'context "{self.resolved.context}" ({user.origin}) names the user "{user.name}", '
+                "which is not in the kubeconfig",
+                hint="Correct `user` of the context, or add the user",
+            )
+        # kubectl asks for a name and a password on the terminal.
+        return AuthError(
+            Reason(
+                code=ReasonCode.AUTH_NO_CREDENTIALS,
+                user=user.name,
+                server=self.resolved.cluster.server.rpartition("@")[2],
+            )
+        )
 
     @property
     def user_name(self) -> str:
@@ -192,7 +240,7 @@ class CredentialSource:
             if any(character in value for character in "\r\n\0"):
                 raise ConfigError(
                     f'the {name} header of user "{self._user.name}" would contain a line break',
-                    hint=f"Correct the user in {self._user.source or 'the kubeconfig'}",
+                    hint=f"Correct the user in {self._user.origin}",
                 )
         return HeaderList(lines)
 
@@ -208,7 +256,7 @@ class CredentialSource:
             )
         if user.token:
             return f"Bearer {user.token}"
-        if user.username or user.password:
+        if user.username:
             pair = f"{user.username}:{user.password}".encode()
             return f"Basic {base64.b64encode(pair).decode()}"
         return None
@@ -237,35 +285,31 @@ class _TokenFile:
 
 
 def _certificate(user: UserEntry) -> ClientCertificate | None:
+    if not user.certificate_data and not user.certificate_file:
+        return None  # As in client-go, a key alone does not count.
     certificate = _load_user_pem(
         user.certificate_data, user.certificate_file, user, "client-certificate"
     )
     key = _load_user_pem(user.key_data, user.key_file, user, "client-key")
-    if not certificate and not key:
-        return None
     if not certificate or not key:
-        missing = "client-key" if certificate else "client-certificate"
-        raise ConfigError(
-            f'user "{user.name}" has a client certificate or key but no {missing}',
-            hint=f"Add {missing} to the user in {user.source or 'the kubeconfig'}",
-        )
+        return None
     return ClientCertificate(certificate=certificate, key=key)
 
 
 def _load_user_pem(data: str, file: str, user: UserEntry, what: str) -> bytes:
     where = f'{what} of user "{user.name}"'
-    return load_pem(data, file, where, str(user.source or "the kubeconfig"))
+    return load_pem(data, file, where, user.origin)
 
 
 def load_pem(data: str, file: str, where: str, source: str) -> bytes:
     """Return PEM from inline base64, else from a file, else nothing.
 
-    `where` is the setting ("client-key of user x") and `source` the kubeconfig, for ConfigError.
+    `where` is the setting ("client-key of user x") and `source` its file and line, for ConfigError.
     """
     if data:
         try:
-            return base64.b64decode("".join(data.split()), validate=True)
-        except (binascii.Error, ValueError):
+            return decode_base64(data)
+        except ValueError:
             raise ConfigError(
                 f"{where} is not valid base64", hint=f"Correct {where.split()[0]}-data in {source}"
             ) from None
@@ -283,12 +327,6 @@ def load_pem(data: str, file: str, where: str, source: str) -> bytes:
 def _impersonation(user: UserEntry) -> Iterator[tuple[str, str]]:
     """Yield the header lines of `as`, `as-uid`, `as-groups` and `as-user-extra`."""
     if not user.impersonate_user:
-        if user.impersonate_groups or user.impersonate_uid or user.impersonate_extra:
-            # As in client-go: the server would ignore the rest.
-            raise ConfigError(
-                f'user "{user.name}" impersonates groups, a uid or extras but no user',
-                hint=f"Add `as` to the user in {user.source or 'the kubeconfig'}",
-            )
         return
     yield "Impersonate-User", user.impersonate_user
     if user.impersonate_uid:

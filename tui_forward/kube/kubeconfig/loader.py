@@ -33,6 +33,16 @@ from tui_forward.kube.kubeconfig.schema import (
 from tui_forward.model import Context, ReasonCode
 
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
+_VERSIONS_WITH_DEFAULTS = (
+    "client.authentication.k8s.io/v1beta1",
+    "client.authentication.k8s.io/v1alpha1",
+)
+
+
+def describe_origin(source: Path | None, line: int) -> str:
+    """Return file and line of an entry for messages."""
+    where = str(source) if source is not None else "the kubeconfig"
+    return f"{where}, line {line}" if line else where
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +54,18 @@ class ClusterEntry:
     tls_server_name: str = ""
     insecure: bool = False
     ca_file: str = ""
-    ca_data: str = ""  # base64; takes precedence over `ca_file`
+    ca_data: str = ""  # base64 without line breaks
     proxy_url: str = field(default="", repr=False)  # May contain a password: never show it.
     disable_compression: bool = False
     # Extension `client.authentication.k8s.io/exec`, for plugins with `provideClusterInfo`.
     exec_config: object = field(default=None, repr=False)
     source: Path | None = None  # the file of the entry
+    line: int = field(default=0, compare=False)  # in the file, counted from 1
+
+    @property
+    def origin(self) -> str:
+        """File and line of the entry, for messages."""
+        return describe_origin(self.source, self.line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +109,13 @@ class UserEntry:
     auth_provider: AuthProviderEntry | None = None
     exec: ExecEntry | None = None
     source: Path | None = None
+    line: int = field(default=0, compare=False)
+    is_missing: bool = False  # a context names it, but no file has it
+
+    @property
+    def origin(self) -> str:
+        """File and line of the entry, for messages."""
+        return describe_origin(self.source, self.line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,16 +207,11 @@ class Kubeconfig:
                 hint=f"Available: {_list_names(self.clusters) or 'none'}",
             )
         user = self.users.get(entry.user)
-        if user is None and entry.user:
-            raise ConfigError(
-                f'context "{name}" names the user "{entry.user}", which is not in {self._where()}',
-                hint=f"Available: {_list_names(self.users) or 'none'}",
-            )
+        if user is None:
+            # As in client-go, which needs no user towards http:// or with other credentials.
+            user = UserEntry(name=entry.user, source=entry.source, is_missing=bool(entry.user))
         return ResolvedContext(
-            context=name,
-            namespace=entry.namespace or "default",
-            cluster=cluster,
-            user=user or UserEntry(),
+            context=name, namespace=entry.namespace or "default", cluster=cluster, user=user
         )
 
     def _suggest(self, name: str) -> str:
@@ -229,23 +247,21 @@ def load_merged(paths: tuple[Path, ...]) -> Kubeconfig:
         parsed = read(path)
         if parsed is None:
             continue
-        current = current or parsed.current_context or ""
-        for cluster in parsed.clusters or ():
-            if cluster.name not in clusters:
-                clusters[cluster.name] = _cluster(cluster, path)
-        for context in parsed.contexts or ():
-            if context.name not in contexts:
-                raw = context.context or RawContext()
-                contexts[context.name] = ContextEntry(
-                    name=context.name,
-                    cluster=raw.cluster or "",
-                    user=raw.user or "",
-                    namespace=raw.namespace or "",
-                    source=path,
-                )
-        for user in parsed.users or ():
-            if user.name not in users:
-                users[user.name] = _user(user, path)
+        current = current or parsed.current_context
+        for cluster, line in parsed.clusters:
+            clusters.setdefault(cluster.name or "", _cluster(cluster, path, line))
+        for context, _ in parsed.contexts:
+            raw = context.context or RawContext()
+            entry = ContextEntry(
+                name=context.name or "",
+                cluster=raw.cluster or "",
+                user=raw.user or "",
+                namespace=raw.namespace or "",
+                source=path,
+            )
+            contexts.setdefault(entry.name, entry)
+        for user, line in parsed.users:
+            users.setdefault(user.name or "", _user(user, path, line))
     remember(*_secrets(clusters.values(), users.values()))
     return Kubeconfig(
         paths=paths, current_context=current, contexts=contexts, clusters=clusters, users=users
@@ -271,66 +287,85 @@ def _resolve_path(path: Path, value: str | None) -> str:
     return str(path.parent.absolute() / value)
 
 
-def _cluster(named: NamedCluster, path: Path) -> ClusterEntry:
+def _cluster(named: NamedCluster, path: Path, line: int) -> ClusterEntry:
     raw = named.cluster or RawCluster()
-    extension = next((e.extension for e in raw.extensions or () if e.name == _EXEC_EXTENSION), None)
+    extensions = [extension for extension in raw.extensions or () if extension is not None]
+    extension = next((e.extension for e in extensions if e.name == _EXEC_EXTENSION), None)
     return ClusterEntry(
-        name=named.name,
+        name=named.name or "",
         server=raw.server or "",
         tls_server_name=raw.tls_server_name or "",
         insecure=bool(raw.insecure_skip_tls_verify),
         ca_file=_resolve_path(path, raw.certificate_authority),
-        ca_data=raw.certificate_authority_data or "",
+        ca_data=_base64(raw.certificate_authority_data),
         proxy_url=raw.proxy_url or "",
         disable_compression=bool(raw.disable_compression),
         exec_config=extension,
         source=path,
+        line=line,
     )
 
 
-def _user(named: NamedUser, path: Path) -> UserEntry:
+def _base64(data: str | None) -> str:
+    """Return base64 without line breaks, which Go ignores; a field of them alone is empty."""
+    return (data or "").replace("\r", "").replace("\n", "")
+
+
+def _user(named: NamedUser, path: Path, line: int) -> UserEntry:
     raw = named.user or RawUser()
     return UserEntry(
-        name=named.name,
+        name=named.name or "",
         certificate_file=_resolve_path(path, raw.client_certificate),
-        certificate_data=raw.client_certificate_data or "",
+        certificate_data=_base64(raw.client_certificate_data),
         key_file=_resolve_path(path, raw.client_key),
-        key_data=raw.client_key_data or "",
+        key_data=_base64(raw.client_key_data),
         token=raw.token or "",
         token_file=_resolve_path(path, raw.token_file),
         username=raw.username or "",
         password=raw.password or "",
         impersonate_user=raw.as_ or "",
         impersonate_uid=raw.as_uid or "",
-        impersonate_groups=tuple(raw.as_groups or ()),
+        impersonate_groups=_texts(raw.as_groups),
         impersonate_extra=tuple(
-            (key, tuple(values or ())) for key, values in (raw.as_user_extra or {}).items()
+            (key, _texts(values)) for key, values in (raw.as_user_extra or {}).items()
         ),
         auth_provider=_auth_provider(raw.auth_provider),
         exec=_exec(raw.exec, path),
         source=path,
+        line=line,
     )
 
 
+def _texts(values: Iterable[str | None] | None) -> tuple[str, ...]:
+    """Return a list of texts; as in Go, `null` is an empty one."""
+    return tuple(value or "" for value in values or ())
+
+
 def _auth_provider(raw: RawAuthProvider | None) -> AuthProviderEntry | None:
-    if raw is None or not raw.name:
+    if raw is None:
         return None
     config = tuple((key, value or "") for key, value in (raw.config or {}).items())
-    return AuthProviderEntry(name=raw.name, config=config)
+    return AuthProviderEntry(name=raw.name or "", config=config)
 
 
 def _exec(raw: RawExec | None, path: Path) -> ExecEntry | None:
     if raw is None:
         return None
-    command = raw.command
-    if "/" in command or "\\" in command:
+    command = raw.command or ""
+    if "/" in command:
         command = _resolve_path(path, command)
+    version = raw.api_version or ""
+    # Version 1 has no default, see `validation`.
+    default_mode = "IfAvailable" if version in _VERSIONS_WITH_DEFAULTS else ""
     return ExecEntry(
         command=command,
-        api_version=raw.api_version or "",
-        args=tuple(raw.args or ()),
-        env=tuple((item.name, item.value or "") for item in raw.env or ()),
+        api_version=version,
+        args=_texts(raw.args),
+        env=tuple(
+            ((item.name or "", item.value or "") if item is not None else ("", ""))
+            for item in raw.env or ()
+        ),
         install_hint=(raw.install_hint or "").strip(),
         provide_cluster_info=bool(raw.provide_cluster_info),
-        interactive_mode=raw.interactive_mode or "",
+        interactive_mode=raw.interactive_mode or default_mode,
     )

@@ -5,29 +5,40 @@ Errors name file and line and never quote content, which may be secret.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import errno
 import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from tui_forward.common.bounded_file import read_bounded
-from tui_forward.common.bounded_yaml import YamlLimitError, check_document, safe_loader
 from tui_forward.errors import ConfigError
-
-if TYPE_CHECKING:
-    import yaml
+from tui_forward.kube.kubeconfig.go_yaml import GoYamlError, Node, compose, to_value
 
 # Thousands of clusters with their certificates.
 MAX_FILE_BYTES = 32 * 2**20
 
+Item = TypeVar("Item", bound=msgspec.Struct)
+
+
+class _Named(Protocol):
+    name: str | None
+
 
 class Extension(msgspec.Struct):
-    """An extension of a cluster."""
+    """An extension of a file, a cluster, a context or a user."""
 
-    name: str = ""
+    name: str | None = None
     extension: object = None
+
+
+Extensions = list[Extension | None] | None
 
 
 class RawCluster(msgspec.Struct, rename="kebab"):
@@ -40,7 +51,7 @@ class RawCluster(msgspec.Struct, rename="kebab"):
     certificate_authority_data: str | None = None
     proxy_url: str | None = None
     disable_compression: bool | None = None
-    extensions: list[Extension] | None = None
+    extensions: Extensions = None
 
 
 class RawContext(msgspec.Struct, rename="kebab"):
@@ -49,22 +60,23 @@ class RawContext(msgspec.Struct, rename="kebab"):
     cluster: str | None = None
     user: str | None = None
     namespace: str | None = None
+    extensions: Extensions = None
 
 
 class EnvVar(msgspec.Struct):
     """An environment variable of an exec plugin."""
 
-    name: str = ""
+    name: str | None = None
     value: str | None = None
 
 
 class RawExec(msgspec.Struct, rename="camel"):
     """`users[].user.exec`."""
 
-    command: str = ""
+    command: str | None = None
     api_version: str | None = None
-    args: list[str] | None = None
-    env: list[EnvVar] | None = None
+    args: list[str | None] | None = None
+    env: list[EnvVar | None] | None = None
     install_hint: str | None = None
     provide_cluster_info: bool | None = None
     interactive_mode: str | None = None
@@ -73,7 +85,7 @@ class RawExec(msgspec.Struct, rename="camel"):
 class RawAuthProvider(msgspec.Struct):
     """`users[].user.auth-provider`."""
 
-    name: str = ""
+    name: str | None = None
     config: dict[str, str | None] | None = None
 
 
@@ -88,45 +100,70 @@ class RawUser(msgspec.Struct, rename="kebab"):
     token_file: str | None = msgspec.field(name="tokenFile", default=None)
     as_: str | None = msgspec.field(name="as", default=None)
     as_uid: str | None = None
-    as_groups: list[str] | None = None
-    as_user_extra: dict[str, list[str] | None] | None = None
+    as_groups: list[str | None] | None = None
+    as_user_extra: dict[str, list[str | None] | None] | None = None
     username: str | None = None
     password: str | None = None
     auth_provider: RawAuthProvider | None = None
     exec: RawExec | None = None
+    extensions: Extensions = None
 
 
 class NamedCluster(msgspec.Struct):
     """An item of `clusters`."""
 
-    name: str
+    name: str | None = None
     cluster: RawCluster | None = None
 
 
 class NamedContext(msgspec.Struct):
     """An item of `contexts`."""
 
-    name: str
+    name: str | None = None
     context: RawContext | None = None
 
 
 class NamedUser(msgspec.Struct):
     """An item of `users`."""
 
-    name: str
+    name: str | None = None
     user: RawUser | None = None
+
+
+class RawPreferences(msgspec.Struct):
+    """`preferences`, which nothing uses; kubectl checks the types."""
+
+    colors: bool | None = None
+    extensions: Extensions = None
 
 
 class RawFile(msgspec.Struct, rename="kebab"):
     """A kubeconfig file."""
 
+    kind: str | None = None
+    api_version: str | None = msgspec.field(name="apiVersion", default=None)
+    preferences: RawPreferences | None = None
     current_context: str | None = None
-    clusters: list[NamedCluster] | None = None
-    contexts: list[NamedContext] | None = None
-    users: list[NamedUser] | None = None
+    clusters: list[NamedCluster | None] | None = None
+    contexts: list[NamedContext | None] | None = None
+    users: list[NamedUser | None] | None = None
+    extensions: Extensions = None
 
 
-def read(path: Path) -> RawFile | None:
+@dataclass(frozen=True, slots=True)
+class ParsedFile:
+    """A kubeconfig file, and the lines of the items of its lists, counted from 1.
+
+    An item that is `null` is one without values, as in kubectl.
+    """
+
+    current_context: str = ""
+    clusters: Sequence[tuple[NamedCluster, int]] = ()
+    contexts: Sequence[tuple[NamedContext, int]] = ()
+    users: Sequence[tuple[NamedUser, int]] = ()
+
+
+def read(path: Path) -> ParsedFile | None:
     """Read a file; None if it does not exist."""
     try:
         content = read_bounded(path, MAX_FILE_BYTES)
@@ -150,104 +187,128 @@ def read(path: Path) -> RawFile | None:
     return parse(content, path)
 
 
-def parse(content: bytes, path: Path) -> RawFile:
+def parse(content: bytes, path: Path) -> ParsedFile:
     """Parse the content of a file; ConfigError names file and line, never the content."""
-    import yaml
-
-    hint = "Correct the file, or point KUBECONFIG or --kubeconfig at another one"
     try:
-        check_document(content)
-        loader = _loader()(content)
-        try:
-            node = loader.get_node() if loader.check_node() else None
-            data = None if node is None else loader.construct_document(node)
-        finally:
-            loader.dispose()
-    except YamlLimitError as error:
+        node = compose(content)
+        data = None if node is None else to_value(node)
+    except GoYamlError as error:
+        where = f", line {error.line}, column {error.column}" if error.line else ""
+        what = "valid YAML" if error.is_syntax else "accepted"
         raise ConfigError(
-            f"the kubeconfig {path}, line {error.line}, column {error.column} is not accepted: "
-            f"{error.problem}",
-            hint=hint,
+            f"the kubeconfig {path}{where} is not {what}: {error.problem}", hint=_HINT
         ) from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        # `problem` describes the grammar and may quote a word; str(error) quotes lines.
-        problem = _QUOTED.sub("…", error.problem or "syntax error")
-        raise ConfigError(
-            f"the kubeconfig {path}{line} is not valid YAML: {problem}", hint=hint
-        ) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(
-            f"the kubeconfig {path} is not valid YAML ({type(error).__name__})", hint=hint
-        ) from None
-    if data is None:
-        return RawFile()
+    if node is None or data is None:
+        return ParsedFile()
     try:
-        return msgspec.convert(data, RawFile)
+        raw = msgspec.convert(data, RawFile)
     except msgspec.ValidationError as error:
         problem, _, where = str(error).partition(" - at ")
-        pointer = where.strip("`")
-        line_number = _line_of(node, pointer)
-        line = f", line {line_number}" if line_number else ""
-        place = f" at {pointer.removeprefix('$').removeprefix('.')}" if pointer else ""
-        raise ConfigError(
-            f"the kubeconfig {path}{line} is not valid{place}: {problem}", hint=hint
-        ) from None
+        pointer = where.strip("`").removeprefix("$").removeprefix(".")
+        raise _error(path, node, pointer, problem) from None
+    for pointer, problem in _problems(raw):
+        raise _error(path, node, pointer, problem)
+    return ParsedFile(
+        current_context=raw.current_context or "",
+        clusters=_with_lines(raw.clusters, node.child("clusters"), NamedCluster),
+        contexts=_with_lines(raw.contexts, node.child("contexts"), NamedContext),
+        users=_with_lines(raw.users, node.child("users"), NamedUser),
+    )
 
 
-def _loader() -> type[yaml.SafeLoader]:
-    """Return the loader; it reads unquoted dates, times and `1:30` as strings, as client-go does.
+def _error(path: Path, node: Node, pointer: str, problem: str) -> ConfigError:
+    place = f" at {pointer}" if pointer else ""
+    line = _line_of(node, pointer)
+    return ConfigError(
+        f"the kubeconfig {path}, line {line} is not valid{place}: {problem}", hint=_HINT
+    )
 
-    PyYAML reads the last as a number with base 60, whose length in digits takes quadratic time.
+
+def _with_lines(
+    items: list[Item | None] | None, node: Node | None, empty: Callable[[], Item]
+) -> tuple[tuple[Item, int], ...]:
+    nodes = node.items if node is not None else []
+    lines = [item.line + 1 for item in nodes] if len(nodes) == len(items or ()) else repeat(0)
+    return tuple((item or empty(), line) for item, line in zip(items or (), lines, strict=False))
+
+
+def _problems(raw: RawFile) -> Iterator[tuple[str, str]]:
+    """Yield what kubectl refuses in a file although the types are right: place and problem."""
+    if (raw.api_version or "") not in _API_VERSIONS:
+        yield "apiVersion", "a kubeconfig has the apiVersion v1"
+    if (raw.kind or "Config") != "Config":
+        yield "kind", "a kubeconfig has the kind Config"
+    yield from _repeated("clusters", raw.clusters)
+    yield from _repeated("contexts", raw.contexts)
+    yield from _repeated("users", raw.users)
+    yield from _repeated("extensions", raw.extensions)
+    if raw.preferences is not None:
+        yield from _repeated("preferences.extensions", raw.preferences.extensions)
+    for index, named in enumerate(raw.clusters or ()):
+        if named is not None and (cluster := named.cluster) is not None:
+            place = f"clusters[{index}].cluster"
+            yield from _repeated(f"{place}.extensions", cluster.extensions)
+            data = cluster.certificate_authority_data
+            yield from _undecodable(f"{place}.certificate-authority-data", data)
+    for index, named_context in enumerate(raw.contexts or ()):
+        if named_context is not None and (context := named_context.context) is not None:
+            yield from _repeated(f"contexts[{index}].context.extensions", context.extensions)
+    for index, named_user in enumerate(raw.users or ()):
+        if named_user is not None and (user := named_user.user) is not None:
+            place = f"users[{index}].user"
+            yield from _repeated(f"{place}.extensions", user.extensions)
+            yield from _undecodable(
+                f"{place}.client-certificate-data", user.client_certificate_data
+            )
+            yield from _undecodable(f"{place}.client-key-data", user.client_key_data)
+
+
+def _repeated(place: str, items: Sequence[_Named | None] | None) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    for index, item in enumerate(items or ()):
+        name = (item.name if item is not None else "") or ""
+        if name in seen:
+            yield f"{place}[{index}]", f'the name "{name}" is used twice in this list'
+        seen.add(name)
+
+
+def _undecodable(place: str, data: str | None) -> Iterator[tuple[str, str]]:
+    try:
+        decode_base64(data or "")
+    except ValueError:
+        yield place, "it is not base64 (only line breaks may be inside)"
+
+
+def decode_base64(data: str) -> bytes:
+    """Return what a `*-data` field stands for; as in Go, line breaks are ignored.
+
+    ValueError: it is not base64.
     """
-    global _loader_class
-    if _loader_class is None:
-        base = safe_loader()
-        resolvers = {
-            first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
-            for first, pairs in base.yaml_implicit_resolvers.items()
-        }
-        constructors = {
-            **base.yaml_constructors,
-            "tag:yaml.org,2002:int": _construct_number,
-            "tag:yaml.org,2002:float": _construct_number,
-        }
-        members = {"yaml_implicit_resolvers": resolvers, "yaml_constructors": constructors}
-        _loader_class = type("_Loader", (base,), members)
-    return _loader_class
+    try:
+        return base64.b64decode(data.replace("\r", "").replace("\n", ""), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("not base64") from None
 
 
-def _construct_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
-    if ":" in node.value:
-        return node.value
-    if node.tag.endswith(":int"):
-        return loader.construct_yaml_int(node)
-    return loader.construct_yaml_float(node)
+_HINT: Final = "Correct the file, or point KUBECONFIG or --kubeconfig at another one"
+# As Go parses group and version; an empty one stands for v1.
+_API_VERSIONS: Final = frozenset({"", "/", "v1", "/v1", "__internal"})
+_STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
 
 
-_loader_class: type[yaml.SafeLoader] | None = None
-_QUOTED = re.compile(r"(['\"]).{3,}\1")
-_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
-
-
-def _line_of(node: yaml.Node | None, pointer: str) -> int:
-    """Return the line of a value that msgspec calls `$.users[2].user.token`; 0 if unknown."""
-    import yaml
-
-    if node is None:
-        return 0
-    line = node.start_mark.line + 1
-    for key, index in _STEP.findall(pointer):
-        following: yaml.Node | None = None
-        if index and isinstance(node, yaml.SequenceNode) and int(index) < len(node.value):
-            following = node.value[int(index)]
-            line = following.start_mark.line + 1
-        elif key and isinstance(node, yaml.MappingNode):
-            for name, value in node.value:
-                if name.value == key:
+def _line_of(node: Node, pointer: str) -> int:
+    """Return the line of a value that is called `users[2].user.token`, or of what is around it."""
+    line = node.line + 1
+    for key, index in _STEP.findall(f".{pointer}"):
+        following: Node | None = None
+        if index and int(index) < len(node.items):
+            following = node.items[int(index)]
+            line = following.line + 1
+        elif key:
+            for name, value in node.pairs or ():
+                if name.text == key:
                     following = value
-                    line = name.start_mark.line + 1
+                    line = name.line + 1
         if following is None:
             return line
         node = following
@@ -262,37 +323,22 @@ def token_spans(
     Returns start and end of each value, in characters; and where another entry can be inserted,
     with the separator behind it, or None if the file has no such configuration.
     """
-    import yaml
-
     try:
-        check_document(content)
-        loader = _loader()(content)
-        try:
-            node: yaml.Node | None = loader.get_node() if loader.check_node() else None
-        finally:
-            loader.dispose()
-    except (yaml.YAMLError, YamlLimitError):
+        node = compose(content)
+    except GoYamlError:
         raise ConfigError(f"the kubeconfig {path} is not valid YAML") from None
-    users = _child(node, "users")
-    for entry in users.value if isinstance(users, yaml.SequenceNode) else ():
-        name = _child(entry, "name")
-        if name is None or name.value != user:
+    users = node.child("users") if node is not None else None
+    for entry in users.items if users is not None else ():
+        name = entry.child("name")
+        if name is None or name.text != user:
             continue
-        config = _child(_child(_child(entry, "user"), "auth-provider"), "config")
-        if not isinstance(config, yaml.MappingNode) or not config.value:
+        config: Node | None = entry
+        for key in ("user", "auth-provider", "config"):
+            config = config.child(key) if config is not None else None
+        if config is None or not config.pairs:
             return {}, None
-        spans = {
-            key.value: (value.start_mark.index, value.end_mark.index) for key, value in config.value
-        }
-        first: yaml.Node = config.value[0][0]
-        separator = ", " if config.flow_style else "\n" + " " * first.start_mark.column
-        return spans, (first.start_mark.index, separator)
+        spans = {key.text or "": (value.start, value.end) for key, value in config.pairs}
+        first = config.pairs[0][0]
+        separator = ", " if config.is_flow else "\n" + " " * first.column
+        return spans, (first.start, separator)
     return {}, None
-
-
-def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    import yaml
-
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    return next((value for name, value in node.value if name.value == key), None)

@@ -88,10 +88,10 @@ def _rewrite(path: Path, user: str, changes: Mapping[str, str]) -> bool:
 def _contains(content: bytes, path: Path, user: str, values: Mapping[str, str]) -> bool:
     """Whether the edited file is a valid kubeconfig with these values."""
     try:
-        users = parse(content, path).users or []
+        users = parse(content, path).users
     except ConfigError:
         return False
-    entry = next((one.user for one in users if one.name == user), None)
+    entry = next((one.user for one, _ in users if (one.name or "") == user), None)
     if entry is None or entry.auth_provider is None:
         return False
     config = entry.auth_provider.config or {}
