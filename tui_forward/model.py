@@ -215,6 +215,8 @@ class ReasonCode(StrEnum):
     TARGET_NOT_FOUND = "target.not_found"
     TARGET_NAMESPACE_NOT_FOUND = "target.namespace_not_found"
     TARGET_NO_SELECTOR = "target.no_selector"
+    TARGET_NO_ENDPOINTS = "target.no_endpoints"
+    TARGET_ENDPOINTS_NOT_PODS = "target.endpoints_not_pods"
     TARGET_EXTERNAL_NAME = "target.external_name"
     TARGET_SCALED_TO_ZERO = "target.scaled_to_zero"
     TARGET_SUSPENDED = "target.suspended"
@@ -672,6 +674,24 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def headless(self) -> bool:
         """Return whether there is no virtual address; then ports are not mapped, as in kubectl."""
         return self.cluster_ip == "None"
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One address of an EndpointSlice."""
+
+    address: str
+    pod: str = ""  # name of the pod with that address, if the slice tells it
+    ready: bool = True
+
+
+class EndpointSlice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Part of the addresses behind a service, all with the same ports."""
+
+    namespace: str
+    name: str
+    resource_version: str = ""
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[DeclaredPort, ...] = ()  # by the names of the service's ports
 
 
 class Namespace(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -536,6 +536,19 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
         _POD,
         BlockedBy.TARGET,
     ),
+    ReasonCode.TARGET_NO_ENDPOINTS: _Entry(
+        "[{object}|the service] has neither a selector nor endpoints",
+        "Check its endpoint slices: kubectl get endpointslices[ -n {namespace}]"
+        "[ -l kubernetes.io/service-name={name}]; the forward starts when there are some",
+        _POD,
+        BlockedBy.TARGET,
+    ),
+    ReasonCode.TARGET_ENDPOINTS_NOT_PODS: _Entry(
+        "[{object}|the service] has no selector, and its endpoints are no pods[: {detail}]",
+        "Connect to these addresses directly; only pods can be forwarded to",
+        _POD,
+        BlockedBy.TARGET,
+    ),
     ReasonCode.TARGET_NAMESPACE_NOT_FOUND: _Entry(
         "[namespace {namespace}|the namespace] does not exist",
         "Check the namespace and the context; the forward starts when it appears",

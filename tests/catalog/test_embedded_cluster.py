@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from tests.catalog.harness import reason, resolution
 from tests.support.cluster_process import ClusterProcess, running_cluster
+from tests.support.waiting import until
 from tui_forward.catalog import Catalog, CatalogTargetResolver, CatalogTargetWatch
-from tui_forward.kube import ClusterClients, KubeconfigSource
+from tui_forward.kube import SERVICES, ClusterClient, ClusterClients, KubeconfigSource
 from tui_forward.minicluster.control_socket import ControlClient
 from tui_forward.model import (
     BlockedBy,
@@ -167,6 +172,85 @@ async def test_compacted_history_keeps_resolutions(scenario: Scenario, gone: boo
     assert after.pod.uid in {p.uid for p in view.pods}
     assert not [r for r in view.resources if r.error]
     assert scenario.catalog.view(scope, before.version).version >= before.version
+
+
+async def test_watch_with_initial_events_equals_the_list(scenario: Scenario) -> None:
+    cluster = scenario.clusters.get(ADMIN)
+    listed = {
+        (item.name, item.resource_version)
+        async for page in cluster.list_pages(SERVICES, "shop")
+        for item in page.items
+    }
+    watched = set()
+    events = cluster.watch(SERVICES, "shop", resource_version="", send_initial_events=True)
+    async with asyncio.timeout(30), aclosing(events):
+        async for event in events:
+            if event.ends_initial_events:
+                assert event.resource_version
+                break
+            if event.item is not None:
+                watched.add((event.item.name, event.item.resource_version))
+    assert watched == listed
+    assert listed
+
+
+async def test_watch_of_a_compacted_version_is_replaced_by_one_with_initial_events(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[bool] = []
+    start = ClusterClient.watch
+
+    def record(*positional: Any, **options: Any) -> Any:
+        starts.append(options["send_initial_events"])
+        return start(*positional, **options)
+
+    monkeypatch.setattr(ClusterClient, "watch", record)
+    watch = scenario.watch(TargetKind.DEPLOYMENT, "web", "http")
+    before = await ready(watch)
+    await until(lambda: len(starts) >= 2)
+    # The components of the cluster have watches, too.
+    await scenario.control.request("gone", times=20)
+    await scenario.control.request("cut", component="apiserver", what="watches")
+    await until(lambda: any(starts))
+    await scenario.control.request("clear")
+    await another_pod_known(scenario, watch, before)
+    assert scenario.clusters.get(ADMIN).offers_watch_list
+
+
+@pytest.mark.kubectl
+async def test_service_without_selector_leads_to_the_pods_of_its_endpoint_slices(
+    scenario: Scenario, embedded: ClusterProcess
+) -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("no kubectl on this machine")
+    known = await ready(scenario.watch(TargetKind.SERVICE, "web", "http"))
+    command = [kubectl, "--kubeconfig", str(embedded.kubeconfig), "-n", "shop"]
+    process = await asyncio.create_subprocess_exec(
+        *command, "get", "pod", known.pod.name, "-o", "jsonpath={.status.podIP}",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    address = (await process.communicate())[0].decode()
+    for name, reference in (("by-name", {"targetRef": {"kind": "Pod", "name": known.pod.name}}),
+                            ("by-address", {})):  # fmt: skip
+        ports = [{"name": "site", "port": 80}]
+        slice_ports = [{"name": "site", "port": known.port, "protocol": "TCP"}]
+        objects = [
+            {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+             "spec": {"ports": ports}},
+            {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+             "metadata": {"name": f"{name}-1", "labels": {"kubernetes.io/service-name": name}},
+             "addressType": "IPv4", "ports": slice_ports,
+             "endpoints": [{"addresses": [address], **reference}]},
+        ]  # fmt: skip
+        content = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        process = await asyncio.create_subprocess_exec(
+            *command, "create", "--validate=false", "-f", "-", stdin=asyncio.subprocess.PIPE
+        )
+        await process.communicate(content.encode())
+        assert process.returncode == 0
+        found = await ready(scenario.watch(TargetKind.SERVICE, name, "site"))
+        assert (found.pod.name, found.port) == (known.pod.name, known.port)
 
 
 async def another_pod_known(

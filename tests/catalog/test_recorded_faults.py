@@ -354,9 +354,11 @@ CASES = [
         objects=(("deployments", workload("orphan")),),
     ),
     service_case(
-        "060-svc-no-selector", "noselector", BLOCKED, Code.TARGET_NO_SELECTOR,
-        "svc/noselector has no selector, so it has no pods to forward to",
-        "Forward to the pods or the host behind it instead", port="80",
+        "060-svc-no-selector", "noselector", BLOCKED, Code.TARGET_NO_ENDPOINTS,
+        "svc/noselector has neither a selector nor endpoints",
+        "Check its endpoint slices: kubectl get endpointslices -n faults "
+        "-l kubernetes.io/service-name=noselector; the forward starts when there are some",
+        port="80",
     ),
     service_case(
         "061-svc-selector-matches-nothing", "matchesnone", WAITING, Code.TARGET_NO_MATCHING_PODS,

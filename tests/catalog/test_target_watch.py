@@ -419,10 +419,10 @@ async def test_compacted_history_keeps_the_resolution(setup: Setup, as_http: boo
 
     recording = asyncio.create_task(record())
     for _ in range(3):
-        lists = server.count("list", "pods")
+        lists = server.count_lists("pods")
         server.compact()
         await server.end_watches()
-        await until(lambda: server.count("list", "pods") > lists)  # noqa: B023
+        await until(lambda: server.count_lists("pods") > lists)  # noqa: B023
     assert seen == []
     server.put("pods", pod("web-1", restarts=1))
     await until(lambda: seen)

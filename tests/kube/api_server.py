@@ -40,6 +40,10 @@ class Request:
         return self.query.get("watch") == "true"
 
     @property
+    def lists_by_watch(self) -> bool:
+        return self.query.get("sendInitialEvents") == "true"
+
+    @property
     def plural(self) -> str:
         return _parse(self.path)[0]
 
@@ -55,6 +59,7 @@ class Reply:
     status: int
     body: bytes
     content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 def status_body(code: int, reason: str, message: str) -> bytes:
@@ -94,6 +99,8 @@ class ApiServer:
     too_old_as_http: bool = False
     bookmarks: bool = False
     stalled: bool = False
+    # What it makes of sendInitialEvents: "offered", "refused", "ignored" (as before 1.27).
+    watch_list: str = "offered"
 
     def __post_init__(self) -> None:
         self.version = 1000
@@ -183,6 +190,11 @@ class ApiServer:
     def count(self, verb: str, plural: str) -> int:
         return sum(1 for r in self.requests if r.plural == plural and r.verb == verb)
 
+    def count_lists(self, plural: str) -> int:
+        """Return how often all objects were asked for, by a list or by a watch."""
+        asked = [one for one in self.requests if one.plural == plural]
+        return sum(one.verb == "list" or one.lists_by_watch for one in asked)
+
     # HTTP ---------------------------------------------------------------------------
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -209,6 +221,13 @@ class ApiServer:
         reply = self._refusal(request)
         if reply is None and self.intercept is not None:
             reply = self.intercept(request)
+        if reply is None and request.lists_by_watch and self.watch_list == "refused":
+            message = (
+                "ListOptions.meta.k8s.io is invalid: sendInitialEvents: Forbidden: "
+                "sendInitialEvents is forbidden for watch unless the WatchList feature gate is "
+                "enabled"
+            )
+            reply = Reply(422, status_body(422, "Invalid", message))
         if reply is None and request.watching:
             await self._watch(request, writer)
             return
@@ -216,6 +235,7 @@ class ApiServer:
         body, extra = reply.body, ""
         if "gzip" in (request.header("accept-encoding") or "") and len(body) > 1024:
             body, extra = gzip.compress(body, 1), "Content-Encoding: gzip\r\n"
+        extra += "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
         writer.write(
             f"HTTP/1.1 {reply.status} X\r\nContent-Type: {reply.content_type}\r\n{extra}"
             f"Content-Length: {len(body)}\r\n\r\n".encode()
@@ -288,6 +308,8 @@ class ApiServer:
 
     async def _watch(self, request: Request, writer: asyncio.StreamWriter) -> None:
         since = int(request.query.get("resourceVersion") or 0)
+        if request.lists_by_watch:
+            since = max(self.version, self.oldest)
         if since < self.oldest:
             message = f"too old resource version: {since} ({self.oldest})"
             body = status_body(410, "Expired", message)
@@ -301,6 +323,13 @@ class ApiServer:
             return
         self._begin(writer)
         plural, generation = request.plural, self.watch_generation
+        if request.lists_by_watch:
+            for obj in self._matching(request):
+                self._line(writer, {"type": "ADDED", "object": obj})
+            if self.watch_list == "offered":
+                ended = {"k8s.io/initial-events-end": "true"}
+                metadata = {"resourceVersion": str(self.version), "annotations": ended}
+                self._line(writer, {"type": "BOOKMARK", "object": {"metadata": metadata}})
         seen: set[tuple[str, str]] = {
             key
             for key, obj in self.objects.get(plural, {}).items()

@@ -38,6 +38,7 @@ def pod(
     owner: tuple[str, str] | None = None,
     ports: list[dict[str, Any]] | None = None,
     unschedulable: str = "",
+    ip: str = "10.0.0.1",
 ) -> dict[str, Any]:
     running = phase == "Running" and not waiting
     ready = running if ready is None else ready
@@ -69,7 +70,7 @@ def pod(
                 "message": unschedulable,
             }
         ]
-    status: dict[str, Any] = {"phase": phase, "conditions": conditions, "podIP": "10.0.0.1"}
+    status: dict[str, Any] = {"phase": phase, "conditions": conditions, "podIP": ip}
     if not unschedulable:
         status["containerStatuses"] = [
             {
@@ -112,6 +113,31 @@ def service(
             "ports": ports,
         },
     }
+
+
+def endpoint_slice(
+    name: str,
+    *endpoints: dict[str, Any],
+    service: str = "web",
+    namespace: str = "shop",
+    ports: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    labels = {"kubernetes.io/service-name": service}
+    return {
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "addressType": "IPv4",
+        "endpoints": list(endpoints),
+        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}] if ports is None else ports,
+    }
+
+
+def endpoint(
+    address: str = "10.0.0.1", pod: str = "", *, ready: bool | None = True, namespace: str = "shop"
+) -> dict[str, Any]:
+    one: dict[str, Any] = {"addresses": [address], "conditions": {"ready": ready}}
+    if pod:
+        one["targetRef"] = {"kind": "Pod", "name": pod, "namespace": namespace}
+    return one
 
 
 def workload(

@@ -8,9 +8,10 @@ from typing import cast
 from msgspec.structs import replace
 
 from tui_forward.catalog.change_log import ChangeLog
+from tui_forward.catalog.item_store import key_of
 from tui_forward.catalog.pod_index import PodIndex
 from tui_forward.catalog.pod_selection import pod_sort_key
-from tui_forward.catalog.reflector import Reflector, key_of
+from tui_forward.catalog.reflector import Reflector
 from tui_forward.common.tasks import spawn_restarting
 from tui_forward.errors import ApiError, TuiForwardError
 from tui_forward.kube.api.resources import (

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Generic
 
+from tui_forward.catalog.item_store import ItemStore, Key, OnChange, key_of
 from tui_forward.common.retry_pacer import RetryPacer
 from tui_forward.common.tasks import spawn_restarting
 from tui_forward.errors import (
@@ -22,16 +23,12 @@ from tui_forward.errors import (
     TransportError,
     TuiForwardError,
 )
-from tui_forward.kube.api.limits import MAX_LIST_OBJECTS, Account, measure
+from tui_forward.kube.api.limits import Account
 from tui_forward.kube.api.pager import PAGE_LIMIT
 from tui_forward.kube.api.resources import Item, Resource
-from tui_forward.kube.api.watch import WatchEventType
+from tui_forward.kube.api.watch import WatchEvent, WatchEventType
 from tui_forward.kube.client import ClusterClient
-from tui_forward.model import Namespace, ReasonCode
-
-Key = tuple[str, str]
-# Called once per change, in order, with the previous and the new item.
-OnChange = Callable[[Item | None, Item | None], None]
+from tui_forward.model import ReasonCode
 
 _FIRST_DELAY_S = 0.2
 _LONGEST_DELAY_S = 15.0
@@ -42,16 +39,15 @@ _CREDENTIALS_RETRY_S = 20.0
 _POLL_S = 2.0
 _POLL_LARGE_S = 10.0
 # Longest pause that a server can ask for (`Retry-After`).
-_MAX_RETRY_AFTER_S = 60.0
+_MAX_RETRY_AFTER_S = 300.0
 # RBAC rules may change.
 _FORBIDDEN_RETRY_S = 60.0
 # A list that is larger than is accepted will hardly have shrunk.
 _TOO_LARGE_RETRY_S = 60.0
-
-
-def key_of(item: Item) -> Key:
-    """Return namespace and name; the namespace of a Namespace is empty."""
-    return ("" if isinstance(item, Namespace) else item.namespace, item.name)
+# A server that sends initial objects, and then nothing, does not know that a bookmark is due.
+_INITIAL_EVENTS_SILENCE_S = 15.0
+# It has answered, and does not want to be asked for initial events again.
+_WATCH_LIST_REFUSALS = frozenset({400, 404, 405, 406, 415, 422, 501})
 
 
 class Reflector(Generic[Item]):
@@ -69,6 +65,7 @@ class Reflector(Generic[Item]):
         namespace: str = "",
         *,
         label_selector: str = "",
+        field_selector: str = "",
         name: str = "",
         on_change: OnChange[Item],
         on_status: Callable[[], None],
@@ -77,20 +74,26 @@ class Reflector(Generic[Item]):
         self.resource = resource
         self.namespace = namespace
         self._labels = label_selector
+        self._fields = f"metadata.name={name}" if name else field_selector
         self._name = name
-        self._on_change = on_change
         self._on_status = on_status
-        self.items: dict[Key, Item] = {}
-        self._account = Account(resource.describe("list", namespace), cluster.server)
+        account = Account(resource.describe("list", namespace), cluster.server)
+        self._store: ItemStore[Item] = ItemStore(account, on_change)
         self.synced = False
         self.error: TuiForwardError | None = None
         self._version = ""
         self._failures = 0
         self._can_list = True
         self._can_watch = True
+        self._prefers_watch_list = False  # for the next list
         self._following: asyncio.Task[None] | None = None
         self._runner: asyncio.Task[None] | None = None
         self._refresh_requested = False
+
+    @property
+    def items(self) -> dict[Key, Item]:
+        """Return the objects that are known now, by namespace and name."""
+        return self._store.items
 
     def start(self) -> None:
         """Start to follow. Needs a running event loop."""
@@ -107,7 +110,7 @@ class Reflector(Generic[Item]):
         runner.cancel()
         # The runner raises nothing but CancelledError.
         await asyncio.wait({runner})
-        self._account.close()
+        self._store.close()
 
     def refresh(self, *, relist: bool = True) -> None:
         """Retry now: end a backoff, and replace a watch that may be dead; `relist`: list, too."""
@@ -153,6 +156,9 @@ class Reflector(Generic[Item]):
             revision = None
             try:
                 revision = self._cluster.credentials_revision()
+                if not self._version and self._takes_watch_list():
+                    await self._watch_list()
+                    continue
                 if not self._version:
                     self._version = await self._list()
                 await self._watch()
@@ -174,7 +180,9 @@ class Reflector(Generic[Item]):
 
     async def _handle_api_error(self, error: ApiError) -> None:
         if error.expired:
-            # 410: the watch history is gone, so list again and report the differences.
+            # 410: the watch history is gone, so list again and report the differences. All
+            # clients of a server may do so at once; a watch costs it less memory than pages.
+            self._prefers_watch_list = bool(self._version)
             self._version = ""
             self._failures += 1
             if self._failures > 1:
@@ -205,7 +213,7 @@ class Reflector(Generic[Item]):
             self.resource,
             self.namespace,
             label_selector=self._labels,
-            field_selector=f"metadata.name={self._name}" if self._name else "",
+            field_selector=self._fields,
             limit=PAGE_LIMIT,
         )
         async with aclosing(pages):
@@ -214,11 +222,11 @@ class Reflector(Generic[Item]):
                     seen.clear()
                 for item in page.items:
                     seen.add(key_of(item))
-                    self._store(item)
+                    self._store.put(item)
                 version = page.resource_version
                 if not page.last:
                     self._on_status()
-        self._remove(self.items.keys() - seen)
+        self._store.remove(self.items.keys() - seen)
         self._succeeded()
         return version
 
@@ -228,11 +236,11 @@ class Reflector(Generic[Item]):
         except ApiError as error:
             if not error.not_found:
                 raise
-            self._remove(list(self.items))
+            self._store.remove(list(self.items))
             self._succeeded()
             return ""
-        self._store(item)
-        self._remove(self.items.keys() - {key_of(item)})
+        self._store.put(item)
+        self._store.remove(self.items.keys() - {key_of(item)})
         self._succeeded()
         return item.resource_version
 
@@ -244,13 +252,7 @@ class Reflector(Generic[Item]):
         started_at = asyncio.get_running_loop().time()
         has_events = False
         try:
-            events = self._cluster.watch(
-                self.resource,
-                self.namespace,
-                resource_version=self._version,
-                label_selector=self._labels,
-                field_selector=f"metadata.name={self._name}" if self._name else "",
-            )
+            events = self._events(resource_version=self._version)
             async with aclosing(events):
                 up = False
                 async for event in events:
@@ -259,14 +261,7 @@ class Reflector(Generic[Item]):
                         self._succeeded()
                         continue
                     has_events = True
-                    if event.resource_version:
-                        self._version = event.resource_version
-                    if event.item is None:
-                        continue
-                    if event.type is WatchEventType.DELETED:
-                        self._remove([key_of(event.item)])
-                    else:
-                        self._store(event.item)
+                    self._apply(event)
         except ApiError as error:
             if not error.forbidden and error.status != 405:
                 raise
@@ -277,31 +272,88 @@ class Reflector(Generic[Item]):
             self._failures += 1
             await asyncio.sleep(self._delay())
 
+    def _takes_watch_list(self) -> bool:
+        """Return whether the next list is to be a watch with initial events; asked once per list.
+
+        Not for many objects over a slow network: a watch is never compressed.
+        """
+        preferred, self._prefers_watch_list = self._prefers_watch_list, False
+        is_heavy = self._cluster.is_slow and len(self.items) > PAGE_LIMIT
+        return preferred and self._can_watch and self._cluster.offers_watch_list and not is_heavy
+
+    async def _watch_list(self) -> None:
+        """Receive all objects and then follow them, in one watch; return when it ends.
+
+        If it ends or fails before all objects are known, `_version` stays empty, and they are
+        listed. Raises what `ClusterClient.watch` does, except for refusals.
+        """
+        loop = asyncio.get_running_loop()
+        seen: set[Key] = set()
+        up = complete = False
+        events = self._events(resource_version="", send_initial_events=True)
+        try:
+            async with asyncio.timeout(None) as silence, aclosing(events):
+                async for event in events:
+                    if complete:
+                        self._apply(event)
+                        continue
+                    if not event.ends_initial_events:
+                        silence.reschedule(loop.time() + _INITIAL_EVENTS_SILENCE_S)
+                        up = True
+                        self._receive_initial(event, seen)
+                        continue
+                    complete = True
+                    silence.reschedule(None)
+                    self._store.remove(self.items.keys() - seen)
+                    self._version = event.resource_version
+                    self._succeeded()
+        except TimeoutError:
+            self._cluster.offers_watch_list = False
+        except ApiError as error:
+            if complete or (error.status not in _WATCH_LIST_REFUSALS and not error.forbidden):
+                raise
+            if not up and not error.forbidden:
+                self._cluster.offers_watch_list = False
+
+    def _receive_initial(self, event: WatchEvent[Item], seen: set[Key]) -> None:
+        if event.item is None:
+            return
+        key = key_of(event.item)
+        if event.type is WatchEventType.DELETED:
+            seen.discard(key)
+            self._store.remove([key])
+        else:
+            seen.add(key)
+            self._store.put(event.item)
+
+    def _events(
+        self, *, resource_version: str, send_initial_events: bool = False
+    ) -> AsyncGenerator[WatchEvent[Item], None]:
+        return self._cluster.watch(
+            self.resource,
+            self.namespace,
+            resource_version=resource_version,
+            label_selector=self._labels,
+            field_selector=self._fields,
+            send_initial_events=send_initial_events,
+        )
+
+    def _apply(self, event: WatchEvent[Item]) -> None:
+        if event.resource_version:
+            self._version = event.resource_version
+        if event.item is None:
+            return
+        if event.type is WatchEventType.DELETED:
+            self._store.remove([key_of(event.item)])
+        else:
+            self._store.put(event.item)
+
     async def _poll(self) -> None:
         is_large = not self._name and len(self.items) > PAGE_LIMIT
         await asyncio.sleep(self._jittered(_POLL_LARGE_S if is_large else _POLL_S))
         self._version = ""
 
-    # Items -----------------------------------------------------------------------------
-
-    def _store(self, item: Item) -> None:
-        key = key_of(item)
-        previous = self.items.get(key)
-        if previous is not None and previous.resource_version == item.resource_version:
-            return
-        known = [previous] if previous is not None else []
-        if len(self.items) >= MAX_LIST_OBJECTS and not known:
-            raise self._account.error(f"there are more than {MAX_LIST_OBJECTS} objects")
-        self._account.hold(measure([item]) - measure(known))
-        self.items[key] = item
-        self._on_change(previous, item)
-
-    def _remove(self, keys: set[Key] | list[Key]) -> None:
-        for key in list(keys):
-            previous = self.items.pop(key, None)
-            if previous is not None:
-                self._account.hold(-measure([previous]))
-                self._on_change(previous, None)
+    # Status ----------------------------------------------------------------------------
 
     def _succeeded(self) -> None:
         self._failures = 0

@@ -12,7 +12,8 @@ from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.kube.api.resources import AnyItem, Item, Resource
 from tui_forward.kube.client import ClusterClient
 
-Query = tuple[str, str, str, str]
+# Resource, namespace, label selector, field selector, name.
+Query = tuple[str, str, str, str, str]
 
 
 class ReflectorHandle(Generic[Item]):
@@ -66,12 +67,13 @@ class _SharedReflector(Generic[Item]):
         self.listeners: list[Callable[[], None]] = []
         self._query = query
         self._closed = closed
-        _, namespace, labels, name = query
+        _, namespace, labels, fields, name = query
         self.reflector: Reflector[Item] = Reflector(
             cluster,
             resource,
             namespace,
             label_selector=labels,
+            field_selector=fields,
             name=name,
             on_change=lambda _old, _new: self._notify(),
             on_status=self._notify,
@@ -100,10 +102,11 @@ class SharedReflectors:
         listener: Callable[[], None],
         *,
         label_selector: str = "",
+        field_selector: str = "",
         name: str = "",
     ) -> ReflectorHandle[Item]:
         """Follow a resource; `listener` is called after every change."""
-        query = (resource.plural, namespace, label_selector, name)
+        query = (resource.plural, namespace, label_selector, field_selector, name)
         shared = cast("_SharedReflector[Item] | None", self._shared.get(query))
         if shared is None:
             shared = _SharedReflector(self.cluster, resource, query, self._close)

@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from tui_forward.catalog.endpoint_pods import EndpointPods
 from tui_forward.catalog.evidence import EvidenceReader
 from tui_forward.catalog.label_selector import parse_selector
 from tui_forward.catalog.shared_reflectors import ReflectorHandle, SharedReflectors
@@ -116,6 +117,7 @@ class CatalogTargetWatch:
         self._anchor: ReflectorHandle[Service] | ReflectorHandle[Workload] | None = None
         self._pods: ReflectorHandle[Pod] | None = None
         self._named: ReflectorHandle[Pod] | None = None
+        self._endpoints: EndpointPods | None = None
         self._origin: Pod | None = None
         self._owner_lookup: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
@@ -153,15 +155,14 @@ class CatalogTargetWatch:
         version = pod.resource_version if pod is not None else ""
         self._invalidated[pod_uid] = (version, time.monotonic() + _INVALIDATION_S)
         asyncio.get_running_loop().call_later(_INVALIDATION_S + 0.1, self._schedule)
-        for handle in (self._named, self._pods):
-            if handle is not None:
-                handle.refresh()
+        for handle in self._pod_handles():
+            handle.refresh()
         self._resolve()
 
     def find_pod(self, ref: PodRef) -> Pod | None:
         """Return a pod as last reported; None if neither watch has it."""
-        for handle in (self._named, self._pods):
-            pod = handle.get(ref.namespace, ref.name) if handle is not None else None
+        for handle in self._pod_handles():
+            pod = handle.get(ref.namespace, ref.name)
             if pod is not None and pod.uid == ref.uid:
                 return pod
         return None
@@ -237,6 +238,16 @@ class CatalogTargetWatch:
             if handle is not None:
                 handle.release()
         self._anchor = self._pods = self._named = None
+        self._release_endpoints()
+
+    def _release_endpoints(self) -> None:
+        if self._endpoints is not None:
+            self._endpoints.release()
+            self._endpoints = None
+
+    def _pod_handles(self) -> list[ReflectorHandle[Pod]]:
+        handles = [handle for handle in (self._named, self._pods) if handle is not None]
+        return [*handles, *self._endpoints.handles] if self._endpoints is not None else handles
 
     def _schedule(self) -> None:
         """Resolve once after a batch of changes, in the same iteration of the event loop."""
@@ -282,17 +293,35 @@ class CatalogTargetWatch:
             if self._pods is not None:
                 self._pods.release()
                 self._pods = None
+            self._release_endpoints()
             if handle.error is not None:
                 return Unresolved(reason=handle.error.reason)
             return target_not_found(self._target) if handle.synced else None
         if not anchor.selector:
-            return selectorless(self._target, anchor)
+            return self._resolve_selectorless(anchor)
+        self._release_endpoints()
         if self._pods is None or self._pods.query[2] != anchor.selector:
             # Acquire before releasing the old one, so that a shared watch continues.
             old, self._pods = self._pods, self._acquire_pods(anchor.selector)
             if old is not None:
                 old.release()
         return self._resolve_selected(anchor)
+
+    def _resolve_selectorless(self, anchor: Service | Workload) -> Resolution | None:
+        assert self._shared is not None
+        if self._pods is not None:
+            self._pods.release()
+            self._pods = None
+        if not isinstance(anchor, Service) or anchor.external_name:
+            self._release_endpoints()
+            return selectorless(self._target, anchor)
+        if self._endpoints is None:
+            self._endpoints = EndpointPods(
+                self._shared, anchor.namespace, anchor.name, self._schedule
+            )
+        return self._endpoints.resolve(
+            self._target, anchor, current=self._uid, trusted=self._trusted
+        )
 
     def _resolve_selected(self, anchor: Service | Workload | None) -> Resolution | None:
         handle = self._pods
@@ -393,7 +422,7 @@ class CatalogTargetWatch:
         return self._current.pod.uid if isinstance(self._current, Resolved) else ""
 
     def _known(self) -> list[Pod]:
-        return [pod for handle in (self._named, self._pods) if handle is not None for pod in handle]
+        return [pod for handle in self._pod_handles() for pod in handle]
 
     def _trusted(self, pod: Pod) -> bool:
         invalidation = self._invalidated.get(pod.uid)

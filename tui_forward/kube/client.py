@@ -14,7 +14,7 @@ from tui_forward.kube.access.cluster_access import ClusterAccess
 from tui_forward.kube.api import details, health, pager, watch
 from tui_forward.kube.api.limits import Account
 from tui_forward.kube.api.resources import PODS, Item, Resource
-from tui_forward.kube.api.rest_client import RestClient
+from tui_forward.kube.api.rest_client import OBJECTS, RestClient
 from tui_forward.kube.errors import unexpected_response_error
 from tui_forward.kube.http_import import preload
 from tui_forward.kube.kubeconfig.source import KubeconfigSource
@@ -44,6 +44,8 @@ class ClusterClient(ClusterAccess):
     ) -> None:
         super().__init__(source, context, environ=environ)
         self._rest = RestClient(self)
+        # False once this server has refused it, until the end of the session.
+        self.offers_watch_list = watch.is_watch_list_enabled(source.environ)
 
     async def get(self, resource: Resource[Item], namespace: str, name: str) -> Item:
         """Return one object."""
@@ -55,7 +57,7 @@ class ClusterClient(ClusterAccess):
         what = PODS.describe("get", namespace, pod)
         try:
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
-                await self._rest.get(PODS.path(namespace, pod), what)
+                await self._rest.get(PODS.path(namespace, pod), what, retry_wait_s=0)
         except ApiError as error:
             return error.status < 500
         except (TuiForwardError, TimeoutError):
@@ -83,7 +85,7 @@ class ClusterClient(ClusterAccess):
         return await self._get(path, what, details.decode_warnings)
 
     async def _get(self, path: str, what: str, decode: Callable[[bytes], Decoded]) -> Decoded:
-        body = await self._rest.get(path, what)
+        body = await self._rest.get(path, what, accept=OBJECTS)
         Account(what, self.server).check_decoded_size(body)
         try:
             return decode(body)
@@ -147,6 +149,7 @@ class ClusterClient(ClusterAccess):
         resource_version: str,
         label_selector: str = "",
         field_selector: str = "",
+        send_initial_events: bool = False,
         stall_s: float = watch.STALL_S,
     ) -> AsyncGenerator[watch.WatchEvent[Item], None]:
         """Yield changes after a version, bookmarks included, until the server ends the watch.
@@ -155,6 +158,10 @@ class ClusterClient(ClusterAccess):
         of the iteration is normal: watch again from the last event's version. Close the generator
         (`aclosing`) to stop early. ApiError is `expired` when the version is too old (HTTP 410 or
         an ERROR event); TransportError includes a silence of `stall_s`.
+
+        With `send_initial_events` (a "WatchList"; without a version) the present objects come
+        first, as ADDED, then a bookmark that `ends_initial_events`. A server that does not offer
+        it refuses it (400 or 422), or sends the objects without that bookmark.
         """
         return watch.watch(
             self._rest,
@@ -163,8 +170,14 @@ class ClusterClient(ClusterAccess):
             resource_version=resource_version,
             label_selector=label_selector,
             field_selector=field_selector,
+            send_initial_events=send_initial_events,
             stall_s=stall_s,
         )
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether lists had better be compressed on their way, which watches never are."""
+        return self._rest.is_slow
 
     async def health(self) -> ApiHealth:
         """Return reachability, latency and version of the API server. Never raises."""

@@ -247,6 +247,43 @@ class Service(Object, gc=False):
     spec: ServiceSpec = msgspec.field(default_factory=ServiceSpec)
 
 
+class ObjectReference(msgspec.Struct, gc=False):
+    """corev1.ObjectReference."""
+
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+class EndpointConditions(msgspec.Struct, gc=False):
+    """discoveryv1.EndpointConditions."""
+
+    ready: bool | None = None  # None is to be read as true
+
+
+class Endpoint(msgspec.Struct, gc=False, rename="camel"):
+    """discoveryv1.Endpoint."""
+
+    addresses: list[str] | None = None
+    conditions: EndpointConditions | None = None
+    target_ref: ObjectReference | None = None
+
+
+class EndpointPort(msgspec.Struct, gc=False):
+    """discoveryv1.EndpointPort."""
+
+    name: str | None = None
+    port: int | None = None  # None means all ports
+    protocol: str | None = None
+
+
+class EndpointSlice(Object, gc=False):
+    """discoveryv1.EndpointSlice."""
+
+    endpoints: list[Endpoint] | None = None
+    ports: list[EndpointPort] | None = None
+
+
 class NamespaceStatus(msgspec.Struct, gc=False):
     """corev1.NamespaceStatus."""
 

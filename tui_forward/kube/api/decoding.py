@@ -11,6 +11,8 @@ from tui_forward.kube.timestamps import parse_rfc3339
 from tui_forward.model import (
     ContainerExit,
     DeclaredPort,
+    Endpoint,
+    EndpointSlice,
     Namespace,
     OwnerRef,
     Pod,
@@ -241,6 +243,37 @@ def decode_service(raw: api_types.Service) -> Service:
             for port in spec.ports or ()
         ),
         created_at=parse_rfc3339(metadata.creation_timestamp),
+    )
+
+
+def decode_endpoint_slice(raw: api_types.EndpointSlice) -> EndpointSlice:
+    """Return an EndpointSlice; a reference to a pod of another namespace does not count."""
+    metadata = raw.metadata
+    endpoints: list[Endpoint] = []
+    for one in raw.endpoints or ():
+        target = one.target_ref
+        is_pod = target is not None and target.kind == "Pod"
+        is_near = target is not None and target.namespace in ("", metadata.namespace)
+        ready = one.conditions is None or one.conditions.ready is not False
+        pod = target.name if target is not None and is_pod and is_near else ""
+        # Clients use the first address only.
+        endpoints += [
+            Endpoint(address=address, pod=pod, ready=ready) for address in (one.addresses or ())[:1]
+        ]
+    return EndpointSlice(
+        namespace=intern_text(metadata.namespace),
+        name=metadata.name,
+        resource_version=metadata.resource_version,
+        endpoints=tuple(endpoints),
+        ports=tuple(
+            DeclaredPort(
+                number=port.port,
+                name=port.name or "",
+                protocol=_PROTOCOLS.get(port.protocol or "TCP", PortProtocol.TCP),
+            )
+            for port in raw.ports or ()
+            if port.port is not None
+        ),
     )
 
 

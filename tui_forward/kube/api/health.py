@@ -30,7 +30,7 @@ async def check_health(client: RestClient) -> ApiHealth:
     started = time.monotonic()
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            body = await client.get("/version", "get the version")
+            body = await client.get("/version", "get the version", retry_wait_s=0)
     except TimeoutError:
         slow = f"{access.server} did not answer within {_TIMEOUT_S:.0f} s"
         return _unhealthy(client, TransportError(slow, hint="Check the network and VPN"))

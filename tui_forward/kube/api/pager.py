@@ -16,7 +16,7 @@ from tui_forward.errors import ApiError
 from tui_forward.kube.api.api_types import ListMetadata, RawList
 from tui_forward.kube.api.limits import MAX_UNDECODED_BYTES, ListAccount
 from tui_forward.kube.api.resources import Item, Resource
-from tui_forward.kube.api.rest_client import RestClient
+from tui_forward.kube.api.rest_client import OBJECTS, RestClient
 from tui_forward.kube.errors import unexpected_response_error
 
 PAGE_LIMIT = 500
@@ -241,7 +241,8 @@ async def list_pages(
                 on_head(page.head)
 
         try:
-            await client.get(f"{path}?{urlencode(query)}" if query else path, what, receive=receive)
+            target = f"{path}?{urlencode(query)}" if query else path
+            await client.get(target, what, receive=receive, accept=OBJECTS)
             page.finish()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             page.discard()

@@ -11,9 +11,9 @@ from urllib.parse import quote
 import msgspec
 
 from tui_forward.kube.api import api_types, decoding
-from tui_forward.model import Namespace, Pod, Service, TargetKind, Workload
+from tui_forward.model import EndpointSlice, Namespace, Pod, Service, TargetKind, Workload
 
-AnyItem = Namespace | Pod | Service | Workload
+AnyItem = EndpointSlice | Namespace | Pod | Service | Workload
 Item = TypeVar("Item", bound=AnyItem)
 
 
@@ -82,6 +82,11 @@ def _service(raw: api_types.Object) -> Service:
     return decoding.decode_service(raw)
 
 
+def _endpoint_slice(raw: api_types.Object) -> EndpointSlice:
+    assert isinstance(raw, api_types.EndpointSlice)
+    return decoding.decode_endpoint_slice(raw)
+
+
 def _namespace(raw: api_types.Object) -> Namespace:
     assert isinstance(raw, api_types.Namespace)
     return decoding.decode_namespace(raw)
@@ -96,6 +101,14 @@ NAMESPACES: Resource[Namespace] = Resource(
 )
 PODS: Resource[Pod] = Resource("pods", "", "/api/v1", True, api_types.Pod, _pod)
 SERVICES: Resource[Service] = Resource("services", "", "/api/v1", True, api_types.Service, _service)
+ENDPOINT_SLICES: Resource[EndpointSlice] = Resource(
+    "endpointslices",
+    "discovery.k8s.io",
+    "/apis/discovery.k8s.io/v1",
+    True,
+    api_types.EndpointSlice,
+    _endpoint_slice,
+)
 DEPLOYMENTS = _apps("deployments", TargetKind.DEPLOYMENT)
 STATEFULSETS = _apps("statefulsets", TargetKind.STATEFULSET)
 DAEMONSETS = _apps("daemonsets", TargetKind.DAEMONSET)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import random
 import time
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -13,7 +14,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from tui_forward.common.redaction import redact
-from tui_forward.errors import ApiError, AuthError, TransportError
+from tui_forward.errors import ApiError, AuthError, TransportError, TuiForwardError
 from tui_forward.kube.access.cluster_access import ClusterAccess
 from tui_forward.kube.api.content_encoding import ContentDecoder
 from tui_forward.kube.api.limits import MAX_ERROR_BYTES, MAX_OBJECT_BYTES, Account
@@ -39,12 +40,21 @@ USER_AGENT = "tui-forward"
 READ_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
 JSON = "application/json"
+# Objects without the part that tells who set which field, two fifths of a pod, from servers that
+# can leave it out (KEP-5958); others ignore the parameter.
+OBJECTS = f"{JSON};drop=metadata.managedFields,{JSON}"
 # Time for one body, however slowly it keeps arriving: a large page over a slow VPN.
 BODY_TIMEOUT_S = 600.0
 # Below this round trip, compression costs more time than it saves.
 _COMPRESS_ABOVE_S = 0.005
 # As in client-go.
 _SUCCESS = range(200, 207)
+_MAX_RETRIES = 10
+# Time that one request waits because of `Retry-After` before its caller gets the error
+# and can show it.
+MAX_RETRY_WAIT_S = 30.0
+# A server that asks for no pause at all gets one.
+_MIN_RETRY_PAUSE_S = 0.1
 # Other tasks run between so many decompressed pieces of one chunk.
 _PIECES_PER_PAUSE = 8
 
@@ -70,12 +80,13 @@ class RestClient:
         receive: Callable[[bytes], None] | None = None,
         truncate_at: int | None = None,
         accept: str = JSON,
+        retry_wait_s: float = MAX_RETRY_WAIT_S,
     ) -> bytes:
         """Return the body of a GET; `receive` gets it in pieces instead, and the result is empty.
 
         `what` is the request in words, for errors ("list pods in namespace shop"), `read_timeout_s`
         the longest silence. A body has at most `MAX_OBJECT_BYTES`, or is cut off at `truncate_at`;
-        `receive` sets its own limit.
+        `receive` sets its own limit. For `retry_wait_s` see `stream`.
 
         Raises:
             ApiError: The server responded with an error, or with more than is accepted.
@@ -84,7 +95,12 @@ class RestClient:
             TransportError: There was no response.
         """
         async with self.stream(
-            target, what, read_timeout_s=read_timeout_s, compress=None, accept=accept
+            target,
+            what,
+            read_timeout_s=read_timeout_s,
+            compress=None,
+            accept=accept,
+            retry_wait_s=retry_wait_s,
         ) as response:
             try:
                 async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -109,15 +125,19 @@ class RestClient:
         read_timeout_s: float,
         compress: bool | None,
         accept: str = JSON,
+        retry_wait_s: float = MAX_RETRY_WAIT_S,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Yield a successful response to a GET; refreshes refused credentials once.
 
-        `compress` requests gzip; None decides by the network. Raises what `get` does, also for
-        failures while the caller reads the body.
+        `compress` requests gzip; None decides by the network. A busy server (429 or 5xx with
+        `Retry-After` in seconds) is asked again when it wants, as by client-go, for at most
+        `retry_wait_s`. Raises what `get` does, also for failures while the caller reads the body.
         """
-        refresh = False
+        refresh = refreshed = False
+        retries = 0
         while True:
             endpoint, credentials = await self.access.request_auth(refresh=refresh)
+            refresh, pause_s = False, None
             if compress is None:
                 compress = self._should_compress(endpoint)
             headers = HeaderList(
@@ -139,7 +159,9 @@ class RestClient:
                     body = await self._read_body(
                         response, what, limit=MAX_ERROR_BYTES, truncate=True
                     )
-                if response.status != 401 or refresh:
+                if response.status == 401 and not refreshed:
+                    refresh = refreshed = True
+                else:
                     error = to_api_error(
                         response.status,
                         body,
@@ -151,9 +173,15 @@ class RestClient:
                         error = self.access.explain(error)
                     elif isinstance(error, ApiError) and error.forbidden:
                         error = doubt_refusal(error, endpoint)
-                    _log.warning("%s", error)
-                    raise error
-            refresh = True
+                    pause_s = _retry_pause_s(error)
+                    if pause_s is None or pause_s > retry_wait_s or retries >= _MAX_RETRIES:
+                        _log.warning("%s", error)
+                        raise error
+                    _log.debug("%s; again in %.1f s", error, pause_s)
+            if pause_s is not None:
+                await asyncio.sleep(pause_s)
+                retries += 1
+                retry_wait_s -= pause_s
 
     @asynccontextmanager
     async def _response(
@@ -257,12 +285,17 @@ class RestClient:
             body.clear()  # the traceback of an error may hold it for a while
             account.close()
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether compression saves time on the network to the server, as far as is known."""
+        return self.latency_s is not None and self.latency_s > _COMPRESS_ABOVE_S
+
     def _should_compress(self, endpoint: Endpoint) -> bool:
         """Whether to request gzip, as kubectl does, unless the network is fast."""
         if self.access.compression_disabled:
             return False
         if self.latency_s is not None:
-            return self.latency_s > _COMPRESS_ABOVE_S
+            return self.is_slow
         try:
             return not ipaddress.ip_address(endpoint.host).is_loopback
         except ValueError:
@@ -297,3 +330,13 @@ class RestClient:
             self._retired.clear()
         for session in sessions:
             await session.close()
+
+
+def _retry_pause_s(error: TuiForwardError) -> float | None:
+    """Return the pause after which a request is sent again; None if the server names none."""
+    if not isinstance(error, ApiError) or error.retry_after_s is None:
+        return None
+    if error.status != 429 and error.status < 500:
+        return None
+    # Not before that time, and not all requests at once.
+    return max(error.retry_after_s, _MIN_RETRY_PAUSE_S) * random.uniform(1.0, 1.2)

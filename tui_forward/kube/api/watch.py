@@ -1,9 +1,9 @@
-"""Watches: changes of a resource since a version."""
+"""Watches: changes of a resource since a version, or all objects and then their changes."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic
@@ -13,13 +13,24 @@ import msgspec
 
 from tui_forward.kube.api.limits import MAX_OBJECT_BYTES, Account
 from tui_forward.kube.api.resources import Item, Resource
-from tui_forward.kube.api.rest_client import RestClient
+from tui_forward.kube.api.rest_client import OBJECTS, RestClient
 from tui_forward.kube.errors import parse_status, to_api_error, unexpected_response_error
 
 MAX_LINE_BYTES = MAX_OBJECT_BYTES
 # API servers send a bookmark about once a minute; longer silence is a dead connection (or a
 # server without bookmarks, for which a new watch from the same version costs little).
 STALL_S = 90.0
+
+# Feature gates of client-go are environment variables; its values of booleans.
+_FEATURE_GATE = "KUBE_FEATURE_WatchListClient"
+_OFF = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+# The bookmark with this annotation follows the last of the initial objects.
+_INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+
+def is_watch_list_enabled(environ: Mapping[str, str]) -> bool:
+    """Return whether the environment allows a watch in place of a list, as it does by default."""
+    return environ.get(_FEATURE_GATE, "") not in _OFF
 
 
 class WatchEventType(StrEnum):
@@ -38,10 +49,12 @@ class WatchEvent(Generic[Item]):
     type: WatchEventType
     item: Item | None  # None for a bookmark
     resource_version: str  # watch from here after this event
+    ends_initial_events: bool = False  # the objects of before the watch have all been sent
 
 
 class _BookmarkMetadata(msgspec.Struct, rename="camel"):
     resource_version: str = ""
+    annotations: dict[str, str] | None = None
 
 
 class _Bookmark(msgspec.Struct):
@@ -106,6 +119,7 @@ async def watch(
     resource_version: str,
     label_selector: str = "",
     field_selector: str = "",
+    send_initial_events: bool = False,
     stall_s: float = STALL_S,
 ) -> AsyncGenerator[WatchEvent[Item], None]:
     """Yield changes after a version; see `ClusterClient.watch`."""
@@ -117,13 +131,17 @@ async def watch(
         # Spread out, so that clients do not reconnect to a restarted API server all at once.
         "timeoutSeconds": random.randint(240, 480),
     }
+    if send_initial_events:
+        query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
     if label_selector:
         query["labelSelector"] = label_selector
     if field_selector:
         query["fieldSelector"] = field_selector
     target = f"{resource.path(namespace)}?{urlencode(query)}"
     server = client.access.server
-    async with client.stream(target, what, read_timeout_s=stall_s, compress=False) as response:
+    async with client.stream(
+        target, what, read_timeout_s=stall_s, compress=False, accept=OBJECTS
+    ) as response:
         yield WatchEvent(WatchEventType.BOOKMARK, None, resource_version)
         account = Account(what, server)
         splitter = LineSplitter(account)
@@ -148,8 +166,13 @@ def _decode_event(
             body = bytes(raw.object)
             raise to_api_error(parse_status(body).code or 500, body, what=what, server=server)
         if raw.type == WatchEventType.BOOKMARK:
-            version = _BOOKMARK.decode(raw.object).metadata.resource_version
-            return WatchEvent(WatchEventType.BOOKMARK, None, version)
+            metadata = _BOOKMARK.decode(raw.object).metadata
+            return WatchEvent(
+                WatchEventType.BOOKMARK,
+                None,
+                metadata.resource_version,
+                ends_initial_events=(metadata.annotations or {}).get(_INITIAL_EVENTS_END) == "true",
+            )
         if raw.type not in _CHANGES:
             return None
         item = resource.decode(raw.object)

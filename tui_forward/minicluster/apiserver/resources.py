@@ -163,11 +163,13 @@ DEPLOYMENTS = _resource("apps", "Deployment", "deploy", SCALE, categories=_ALL)
 REPLICASETS = _resource("apps", "ReplicaSet", "rs", SCALE, categories=_ALL)
 STATEFULSETS = _resource("apps", "StatefulSet", "sts", SCALE, categories=_ALL)
 DAEMONSETS = _resource("apps", "DaemonSet", "ds", categories=_ALL)
+# Written by users, for services without a selector: no controller writes those of other services.
+ENDPOINTSLICES = _resource("discovery.k8s.io", "EndpointSlice", has_status=False)
 JOBS = _resource("batch", "Job", categories=_ALL, fields="status.successful")
 
 RESOURCES: tuple[Resource, ...] = (
     *(CONFIGMAPS, EVENTS, NAMESPACES, NODES, PODS, SERVICEACCOUNTS, SERVICES),
-    *(DAEMONSETS, DEPLOYMENTS, REPLICASETS, STATEFULSETS, JOBS),
+    *(DAEMONSETS, DEPLOYMENTS, REPLICASETS, STATEFULSETS, JOBS, ENDPOINTSLICES),
 )
 
 # Reviews are not stored: they only support `create`.

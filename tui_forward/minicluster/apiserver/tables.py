@@ -237,6 +237,25 @@ def _configmap(item: Object, now: float) -> Cells:
     return [_name(item), size, _age(item, now)]
 
 
+def _endpoint_slice(item: Object, now: float) -> Cells:
+    ports = [str(port.get("port", "*")) for port in item.get("ports") or ()]
+    addresses = [
+        address for one in item.get("endpoints") or () for address in one.get("addresses") or ()
+    ]
+    return [
+        _name(item),
+        item.get("addressType", ""),
+        _first_three(ports),
+        _first_three(addresses),
+        _age(item, now),
+    ]
+
+
+def _first_three(values: list[str]) -> str:
+    rest = f" + {len(values) - 3} more..." if len(values) > 3 else ""
+    return (",".join(values[:3]) or "<unset>") + rest
+
+
 _WORKLOAD = ("Containers+", "Images+", "Selector+")
 
 _COLUMNS: dict[Resource, Columns] = {
@@ -274,6 +293,9 @@ _COLUMNS: dict[Resource, Columns] = {
         *("First Seen+", "#Count+", "Name+"),
     ),
     resources.CONFIGMAPS: Columns(_configmap, "Name", "#Data", "Age"),
+    resources.ENDPOINTSLICES: Columns(
+        _endpoint_slice, "Name", "AddressType", "Ports", "Endpoints", "Age"
+    ),
 }
 _DEFAULT_COLUMNS = Columns(_default, "Name", "Age")
 
