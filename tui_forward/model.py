@@ -846,7 +846,7 @@ class EngineNotice(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int  # counts up from 1 in every engine process
     at: float
-    profile: str  # path of the profile it concerns
+    profile: str  # the profile it concerns; empty: the engine itself
     text: str
     is_problem: bool = False  # needs the user
 

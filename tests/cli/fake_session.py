@@ -17,6 +17,7 @@ from tui_forward.model import (
     Connection,
     Context,
     Counters,
+    EngineNotice,
     Event,
     EventKind,
     Forward,
@@ -50,6 +51,7 @@ class FakeSession:
         self.forwards: dict[str, Forward] = {}
         self.connection_list: list[Connection] = []
         self.health: tuple[ApiHealth, ...] = ()
+        self.notices: tuple[EngineNotice, ...] = ()
         self.views: dict[CatalogScope, CatalogView] = {}
         self.context_list: tuple[Context, ...] = (
             Context(name="here", cluster="here", current=True),
@@ -186,6 +188,7 @@ class FakeSession:
             forwards=tuple(self.forwards.values()),
             totals=Counters(),
             health=self.health,
+            notices=self.notices,
         )
 
     async def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:

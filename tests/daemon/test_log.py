@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import stat
@@ -9,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tui_forward.common import paths
 from tui_forward.common.logging_levels import TRACE, temporary_handler
 from tui_forward.daemon import log, log_record
+from tui_forward.daemon.engine_process import _configure_log
+from tui_forward.errors import TransportError
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +77,25 @@ def test_trace_level_applies_to_own_loggers_only(capsys: pytest.CaptureFixture[s
 
 def test_default_log_file_is_absolute() -> None:
     assert log.log_file(Path("engine.sock")).is_absolute()
+
+
+@pytest.mark.parametrize("is_default", [True, False])
+def test_engine_needs_no_log(
+    is_default: bool, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The home folder may be read-only, or its disk full; a file the user named must be written."""
+    folder = own_home / "folder"
+    folder.write_text("a file where the folder should be")
+    monkeypatch.setattr(paths, "logs_dir", lambda: folder / "log")
+    options = argparse.Namespace(
+        log=None if is_default else folder / "log" / "x.log", log_level="info", detach=True
+    )
+    if is_default:
+        problem = _configure_log(options, Path("engine.sock"))
+        assert problem == f"cannot write the log {folder}/log/engine.log: not a directory"
+        logging.getLogger("tui_forward").warning("dropped")
+    else:
+        with pytest.raises(
+            TransportError, match=r"cannot write the log .*/x\.log: not a directory"
+        ):
+            _configure_log(options, Path("engine.sock"))

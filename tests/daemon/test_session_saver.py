@@ -178,12 +178,24 @@ async def test_invalid_file_is_moved(path: Path, data: bytes) -> None:
     assert read(path.with_name("engine.json.bad")) == data
 
 
-async def test_write_error_is_logged_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path.parent.write_text("a file where a folder should be")
+async def test_session_that_cannot_be_saved_is_a_problem_once_until_it_can(tmp_path: Path) -> None:
+    blocked = tmp_path / "sessions"
+    blocked.write_text("a file where the folder should be")
+    problems: list[str] = []
     session = FakeSession()
-    async with saving(session, path) as saver:
+    saver = SessionSaver(session, blocked / "engine.json", on_problem=problems.append)
+    await saver.open(restore=False)
+    try:
         for name in ("web", "db"):
             await session.start(spec(name))
             saver.schedule_save()
-            await asyncio.sleep(0.05)
-    assert len([one for one in caplog.records if "cannot write" in one.message]) == 1
+            await until(lambda: problems and not saver._dirty.is_set(), 10, "a problem")
+            await saver._write()
+        assert len(problems) == 1
+        assert str(blocked / "engine.json") in problems[0]
+        blocked.unlink()
+        await saver._write()
+        assert exists(blocked / "engine.json")
+        assert len(problems) == 1
+    finally:
+        await saver.close()

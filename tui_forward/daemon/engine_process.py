@@ -92,7 +92,7 @@ def run(
         notifier.ready(0)
         return 0
     try:
-        _configure_log(options, path)
+        log_problem = _configure_log(options, path)
         if handover is not None:
             inherited = _InheritedSockets(handover.server_socket, handover.forward_sockets)
         else:
@@ -100,7 +100,10 @@ def run(
         parent = ParentLink(process.link if process is not None else None)
 
         async def serve() -> None:
-            await EngineProcess(options, path, lock, handover, inherited, parent).run(notifier)
+            engine = EngineProcess(options, path, lock, handover, inherited, parent)
+            if log_problem:
+                engine.report_problem(log_problem)
+            await engine.run(notifier)
 
         with asyncio.Runner() as runner:
             runner.run(serve())
@@ -109,16 +112,28 @@ def run(
     return 0
 
 
-def _configure_log(options: argparse.Namespace, path: Path) -> None:
+def _configure_log(options: argparse.Namespace, path: Path) -> str:
+    """Open the log; return why the default one cannot be written, or "".
+
+    Forwards need no log: the home folder may be read-only, or its disk full. TransportError if a
+    file of the command line cannot be written.
+    """
     level = options.log_level or load_settings(paths.settings_file()).log_level.value
     if not (options.detach or options.log):
         log.log_to_stderr(level=LEVELS[level])
-        return
+        return ""
+    is_default = options.log is None
     options.log = options.log or log.log_file(path)
     try:
         log.log_to_file(options.log, level=LEVELS[level])
     except OSError as error:
-        raise TransportError(f"cannot write the log {options.log}: {error.strerror}") from error
+        cause = (error.strerror or type(error).__name__).lower()
+        problem = f"cannot write the log {options.log}: {cause}"
+        if not is_default:
+            raise TransportError(problem) from error
+        log.log_nowhere(level=LEVELS[level])
+        return problem
+    return ""
 
 
 def _take_over(
@@ -185,10 +200,11 @@ class EngineProcess:
         session_file = options.session or session_store.session_file(path)
         files = unix_socket.kubeconfig_files(options.kubeconfig, os.environ)
         kubeconfig = os.pathsep.join(map(str, files))
-        self._saver = saver = SessionSaver(
-            self._session, session_file, socket=str(path), kubeconfig=kubeconfig
-        )
         self._notices = NoticeLog()
+        self._saver = saver = SessionSaver(
+            self._session, session_file, socket=str(path), kubeconfig=kubeconfig,
+            on_problem=self.report_problem,
+        )  # fmt: skip
         self._lifetime = Lifetime(
             options.idle_timeout,
             first_s=max(options.idle_timeout, _FIRST_CLIENT_S),
@@ -220,6 +236,10 @@ class EngineProcess:
         # Until the handover is confirmed, the old engine owns the socket.
         self._owns_socket = handover is None
         self._tasks: list[asyncio.Task[None]] = []
+
+    def report_problem(self, text: str) -> None:
+        """Show a problem of the engine itself to all clients."""
+        self._notices.add("", text, is_problem=True)
 
     async def run(self, notifier: ReadyNotifier) -> None:
         """Serve until the end; TransportError if the engine to replace continues."""

@@ -61,6 +61,11 @@ def log_to_file(path: Path, *, level: int = logging.INFO) -> None:
     install_handler(handler, level)
 
 
+def log_nowhere(*, level: int = logging.INFO) -> None:
+    """Drop all log records, for lack of a file."""
+    install_handler(logging.NullHandler(), level)
+
+
 def log_to_stderr(*, level: int = logging.INFO) -> None:
     """Send all log records to standard error."""
     handler = logging.StreamHandler()

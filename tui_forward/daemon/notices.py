@@ -29,10 +29,10 @@ class NoticeLog:
         return tuple(self._notices)
 
     def add(self, profile: str, text: str, *, is_problem: bool = False) -> None:
-        """Add a notice of a profile. A problem needs action by the user."""
+        """Add a notice of a profile, or "" of the engine. A problem needs action by the user."""
         self._number += 1
         level = logging.WARNING if is_problem else logging.INFO
-        _log.log(level, "profile %s: %s", profile, text)
+        _log.log(level, "%s: %s", f"profile {profile}" if profile else "engine", text)
         self._notices.append(
             EngineNotice(
                 number=self._number, at=time.time(), profile=profile, text=text,

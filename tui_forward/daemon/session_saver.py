@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -47,16 +47,19 @@ class RestorableSession(Session, Protocol):
 class SessionSaver:
     """Saves the active forwards of a session to a file.
 
-    `socket` and `kubeconfig` identify the engine, see `SavedSession`.
+    `socket` and `kubeconfig` identify the engine, see `SavedSession`. `on_problem` gets a sentence
+    when the file cannot be written, once until it can.
     """
 
     def __init__(
-        self, session: RestorableSession, path: Path, *, socket: str = "", kubeconfig: str = ""
-    ) -> None:
+        self, session: RestorableSession, path: Path, *, socket: str = "", kubeconfig: str = "",
+        on_problem: Callable[[str], object] = lambda _: None,
+    ) -> None:  # fmt: skip
         self._session = session
         self._path = path
         self._socket = socket
         self._kubeconfig = kubeconfig
+        self._on_problem = on_problem
         self._dirty = asyncio.Event()
         self._changed = asyncio.Event()  # for the first time
         self._written = EMPTY_SESSION
@@ -200,7 +203,11 @@ class SessionSaver:
             )
         except OSError as error:
             if not self._write_failed:
-                _log.warning("cannot write %s: %s", self._path, error.strerror)
+                cause = (error.strerror or type(error).__name__).lower()
+                self._on_problem(
+                    f"active forwards cannot be saved, and are lost if the engine is killed: "
+                    f"{self._path}: {cause}"
+                )
             self._write_failed = True
         else:
             self._written, self._write_failed = current, False

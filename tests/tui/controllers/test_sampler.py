@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from tests.cli.fake_session import until
-from tests.tui.app_harness import running, shows
+from tests.tui.app_harness import notifications, running, shows
 from tests.tui.samples import shop
 from tui_forward.errors import TransportError
 from tui_forward.model import (
     Counters,
+    EngineNotice,
     EventKind,
     ForwardSpec,
     ForwardState,
@@ -111,3 +112,20 @@ async def test_idle_dashboard_samples_seldom_until_a_connection_opens(
             app._sampler.snapshot, totals=Counters(bytes_from_pod=5)
         )
         assert app._sampler._next_interval_s() == 15.0
+
+
+async def test_problems_of_the_engine_are_shown_once_whatever_the_clock_is() -> None:
+    """Problems last, so those from before the start are shown, too; news of profiles is not."""
+    session = shop()
+
+    def notice(number: int, profile: str, *, is_problem: bool = True) -> EngineNotice:
+        # The engine's clock was set back, or ours was.
+        return EngineNotice(
+            number=number, at=1.0, profile=profile, text=f"text {number}", is_problem=is_problem
+        )
+
+    session.notices = (notice(1, "old"), notice(2, ""), notice(3, "", is_problem=False))
+    async with running(session) as (app, _):
+        await until(lambda: notifications(app) == ["text 2"])
+        session.notices = (*session.notices, notice(4, "new"))
+        await until(lambda: notifications(app) == ["text 2", "text 4"])

@@ -127,9 +127,8 @@ def _format_status(session: RemoteSession, snapshot: Snapshot) -> Iterator[str]:
         forward_output.format_table(snapshot.forwards, color=color) if snapshot.forwards else ()
     )
     for notice in snapshot.notices[-_MAX_NOTICES:]:
-        line = (
-            f"{format_clock(notice.at)} profile {one_line(notice.profile)}: {one_line(notice.text)}"
-        )
+        about = f"profile {one_line(notice.profile)}" if notice.profile else "engine"
+        line = f"{format_clock(notice.at)} {about}: {one_line(notice.text)}"
         yield style(line, "33" if notice.is_problem else "2", color=color)
 
 

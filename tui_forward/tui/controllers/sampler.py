@@ -59,10 +59,9 @@ class Sampler:
         self._moved = (0, 0)  # bytes of all forwards at the last sample
         self._is_idle = False  # nothing has moved between the last two
         self._error: TuiForwardError | None = None
-        self._started_at = clock()  # earlier notices are not shown
         # Numbers, profiles and texts of the last sample's: times are no identity, because those
         # in the future are limited to now.
-        self._seen_notices: frozenset[tuple[int, str, str]] = frozenset()
+        self._seen_notices: frozenset[tuple[int, str, str]] | None = None  # before the first
         self._sample_requested = asyncio.Event()
         self._first_rows_loaded = asyncio.Event()
         self.poll_fast()
@@ -159,17 +158,23 @@ class Sampler:
             await self._draw_detail(top)
 
     def _engine_notices(self) -> list[Notification]:
-        """Return what the engine did automatically since the last sample."""
+        """Return what the engine did automatically since the last sample.
+
+        Of what it did before this dashboard started, only the engine's own problems, which last.
+        """
         notices = {(one.number, one.profile, one.text): one for one in self.snapshot.notices}
+        seen = self._seen_notices
         fresh = [
             one
             for key, one in notices.items()
-            if one.at > self._started_at and key not in self._seen_notices
+            if (key not in seen if seen is not None else one.is_problem and not one.profile)
         ]
-        self._seen_notices = frozenset(notices)
+        if self._error is None:  # else nothing was sampled yet, or the same is sampled again
+            self._seen_notices = frozenset(notices)
         return [
             Notification(
-                f"profile {one.profile}", one.text, "warning" if one.is_problem else "information",
+                f"profile {one.profile}" if one.profile else "engine", one.text,
+                "warning" if one.is_problem else "information",
                 shown_elsewhere=not one.is_problem,
             )
             for one in fresh
