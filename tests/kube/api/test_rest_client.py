@@ -15,7 +15,7 @@ from tests.kube.api_server import ApiServer, Reply, Request, status_body
 from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
 from tests.kube.objects import pod
 from tests.support.waiting import until
-from tui_forward.errors import ApiError, TransportError
+from tui_forward.errors import ApiError, AuthError, TransportError
 from tui_forward.kube import PODS, ClusterClient
 from tui_forward.kube.api import rest_client
 from tui_forward.kube.api.rest_client import _retry_pause_s
@@ -152,19 +152,21 @@ async def test_a_busy_page_is_asked_for_again_not_the_list(
 
 
 async def test_refused_token_of_a_busy_server_is_refreshed_once(
-    config_path: Path, api: ApiServer
+    config_path: Path, secure_api: ApiServer
 ) -> None:
+    api = secure_api
     api.put("pods", pod("web-1"))
-    token = config_path.with_name("token")
-    token.write_text("one")
+    config_path.with_name("token").write_text("one")
     cluster = cluster_for(write(config_path, kubeconfig(api.url, user={"tokenFile": "token"})))
-    replies = [Reply(401, b""), *(3 * [Reply(429, b"", headers={"Retry-After": "0"})])]
+    refused, busy_once = Reply(401, b""), Reply(429, b"", headers={"Retry-After": "0"})
+    replies = [refused, busy_once, busy_once, busy_once]
     api.intercept = lambda _: replies.pop(0) if replies else None
     assert await list_all(cluster) == "web-1"
     assert len(api.requests) == 5
-    replies = [Reply(401, b""), Reply(429, b"", headers={"Retry-After": "0"}), Reply(401, b"")]
-    with pytest.raises(Exception, match="token"):
+    replies = [refused, busy_once, refused]
+    with pytest.raises(AuthError):
         await list_all(cluster)
+    assert len(api.requests) == 8
     await cluster.close()
 
 
