@@ -205,7 +205,7 @@ def test_import_of_annotated_pods_from_kubectl_output(shell: Shell) -> None:
         for form in ("yaml", "json"):
             text = kubectl("get", "pods", "-o", form)
             done = shell("profile", "import", "-", "--name", form, stdin=text)
-            assert "1 forward written" in done.stderr
+            assert "2 found, 1 imported, 1 left out" in done.stderr
             assert 'there is no port "nothing"; available: echo' in done.stderr
         written = [(shell.profiles / f"{form}.yaml").read_text() for form in ("yaml", "json")]
         assert written[0] == written[1]

@@ -1,4 +1,4 @@
-"""Yes-or-no questions at the terminal."""
+"""Questions at the terminal."""
 
 from __future__ import annotations
 
@@ -29,3 +29,15 @@ def ask(question: str, *, default: bool) -> bool:
         return False
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def ask_text(question: str, *, default: str) -> str | None:
+    """Ask for a text on stderr; None for Ctrl-C and the end of input. Blocks."""
+    try:
+        answer: str = click.prompt(
+            question, default=default, show_default=bool(default), type=str, err=True
+        )
+    except click.Abort:
+        click.echo("", err=True)
+        return None
+    return answer.strip()

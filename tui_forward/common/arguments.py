@@ -190,6 +190,21 @@ def is_loopback(address: str) -> bool:
     )
 
 
+def share_address(ones: Iterable[str], others: Iterable[str]) -> bool:
+    """Return whether two lists of `parse_addresses` cannot have the same port."""
+    first, second = _bound_addresses(ones), _bound_addresses(others)
+    return bool(first & second) or any(
+        wildcard in some and any((":" in address) == (wildcard == "::") for address in others)
+        for wildcard in ("0.0.0.0", "::")
+        for some, others in ((first, second), (second, first))
+    )
+
+
+def _bound_addresses(texts: Iterable[str]) -> set[str]:
+    return {address for text in texts
+            for address in (("127.0.0.1", "::1") if text == "localhost" else (text,))}  # fmt: skip
+
+
 def parse_duration_s(text: str) -> float:
     """Return the seconds of `30`, `30s`, `500ms`, `1.5m` or `1h`, at most a day."""
     match = _DURATION.fullmatch(text.strip())

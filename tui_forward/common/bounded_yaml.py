@@ -10,7 +10,7 @@ aliases.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from tui_forward.errors import UsageError
@@ -115,15 +115,28 @@ def documents(text: str) -> Iterator[Any]:
     An alias is the same object as what it stands for. Raise UsageError if it is not YAML, or
     exceeds the limits.
     """
+    return _documents(text, None)
+
+
+def located_documents(text: str, locate: Callable[[Any, int, int, bool], Any]) -> Iterator[Any]:
+    """Yield the documents as `documents` does, with every value but keys given to `locate`.
+
+    Its arguments are the value, its first and last line, counted from 1, and whether it is text
+    whose lines are lines of the document, the first of them below the first line.
+    """
+    return _documents(text, locate)
+
+
+def _documents(text: str, locate: Callable[[Any, int, int, bool], Any] | None) -> Iterator[Any]:
     import yaml
 
-    limits, builder = YamlLimits(), _DocumentBuilder()
+    limits, builder = YamlLimits(), _DocumentBuilder(locate)
     try:
         for event in yaml.parse(text, Loader=safe_loader()):
             limits.add(event)
             if isinstance(event, yaml.DocumentEndEvent):
                 yield builder.root
-                limits, builder = YamlLimits(), _DocumentBuilder()
+                limits, builder = YamlLimits(), _DocumentBuilder(locate)
             else:
                 builder.add(event)
     except YamlLimitError as error:
@@ -144,11 +157,13 @@ def _parse_error(cause: str) -> UsageError:
 class _DocumentBuilder:
     """Builder of one document that is within the limits, without recursion."""
 
-    def __init__(self) -> None:
+    def __init__(self, locate: Callable[[Any, int, int, bool], Any] | None = None) -> None:
         self.root: Any = None
+        self._locate = locate
         self._open: list[Any] = []
+        self._starts: list[tuple[str | None, int]] = []  # anchor and line of each open collection
         self._keys: list[Any] = []  # per open mapping, the key whose value is next
-        self._anchors: dict[str, Any] = {}
+        self._anchors: dict[str, tuple[Any, Any]] = {}  # plain and located
 
     def add(self, event: yaml.Event) -> None:
         """Process one event of the parser."""
@@ -157,28 +172,37 @@ class _DocumentBuilder:
         if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             self._open.append({} if isinstance(event, yaml.MappingStartEvent) else [])
             self._keys.append(_NO_KEY)
-            self._set_anchor(event.anchor, self._open[-1])
+            self._starts.append((event.anchor, _line(event.start_mark)))
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             self._keys.pop()
-            self._put(self._open.pop())
+            value = self._open.pop()
+            anchor, first = self._starts.pop()
+            last = max(first, _line(event.end_mark) - (not _column(event.end_mark)))
+            self._finish(anchor, value, first, last, is_block=False)
         elif isinstance(event, yaml.ScalarEvent):
-            value = _scalar(event)
-            self._set_anchor(event.anchor, value)
-            self._put(value)
+            first, end = _line(event.start_mark), event.end_mark
+            last = max(first, _line(end) - (not _column(end)))
+            self._finish(event.anchor, _scalar(event), first, last, is_block=event.style == "|")
         elif isinstance(event, yaml.AliasEvent):
-            self._put(self._anchors[str(event.anchor)])
+            self._put(*self._anchors[str(event.anchor)])
 
-    def _set_anchor(self, anchor: str | None, value: Any) -> None:
+    def _finish(
+        self, anchor: str | None, value: Any, first: int, last: int, *, is_block: bool
+    ) -> None:
+        located = value
+        if self._locate is not None:
+            located = self._locate(value, first, last, is_block)
         if anchor:
-            self._anchors[anchor] = value
+            self._anchors[anchor] = value, located
+        self._put(value, located)
 
-    def _put(self, value: Any) -> None:
+    def _put(self, value: Any, located: Any) -> None:
         if not self._open:
-            self.root = value
+            self.root = located
             return
         container = self._open[-1]
         if isinstance(container, list):
-            container.append(value)
+            container.append(located)
         elif self._keys[-1] is _NO_KEY:
             self._keys[-1] = value if isinstance(value, str | int | None) else _COMPLEX_KEY
         else:
@@ -186,14 +210,26 @@ class _DocumentBuilder:
             if key == "<<":
                 self._merge(container, value)
             elif key is not _COMPLEX_KEY:
-                container[key] = value
+                container[key] = located
 
     def _merge(self, container: dict[Any, Any], value: Any) -> None:
         for source in value if isinstance(value, list) else [value]:
-            if not isinstance(source, dict):
+            plain = (
+                source.value if self._locate is not None and hasattr(source, "value") else source
+            )
+            if not isinstance(plain, dict):
                 continue
-            for key, one in source.items():
+            for key, one in plain.items():
                 container.setdefault(key, one)
+
+
+def _line(mark: Any) -> int:
+    """Return the line of a mark of an event, counted from 1."""
+    return int(mark.line) + 1 if mark is not None else 1
+
+
+def _column(mark: Any) -> int:
+    return int(mark.column) if mark is not None else 0
 
 
 _NO_KEY: Final = object()

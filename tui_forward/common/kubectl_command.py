@@ -187,7 +187,7 @@ def _parse_words(
             line.words.append(word)
             continue
         short = name[:2]
-        if not name.startswith("--") and len(name) > 2 and _takes_value(short):
+        if not name.startswith("--") and len(name) > 2 and takes_value(short):
             name, value, equals = short, word[2:].removeprefix("="), "="  # -nshop
         if name in _ACCESS_FLAGS:
             if value != "false":
@@ -195,7 +195,7 @@ def _parse_words(
             continue
         if name in _IGNORED_FLAGS:
             continue
-        if not _takes_value(name):
+        if not takes_value(name):
             raise UsageError(f"{name} is not supported", hint=f"leave it out; {_EXAMPLE}")
         if not equals:
             if not rest:
@@ -212,7 +212,8 @@ def _parse_words(
     return line
 
 
-def _takes_value(option: str) -> bool:
+def takes_value(option: str) -> bool:
+    """Return whether an option of a command has a value, which may be the next word."""
     return option in _VALUES or option in _IGNORED_VALUES or option in _ACCESS_VALUES
 
 

@@ -24,6 +24,7 @@ from tui_forward.common.arguments import (
     parse_duration_value,
     parse_port,
     parse_target,
+    share_address,
     validate_selector,
 )
 from tui_forward.common.bounded_yaml import YamlLimitError, YamlLimits
@@ -328,15 +329,18 @@ class _Parser:
             )
 
     def _check_clashes(self, top: CommentedMap, forwards: Mapping[str, ProfileForward]) -> None:
-        ports: dict[int, str] = {}
+        ports: dict[int, list[ForwardSpec]] = {}
         names: dict[str, str] = {}
         for name, forward in forwards.items():
             position, port = _key_position(top, name), forward.spec.local_port
-            if port and (other := ports.setdefault(port, name)) != name:
-                hint = "change `local` of one of them"
-                self._add_problem(
-                    position, f"{name} and {other} have the same local port {port}", hint
-                )
+            same_port = ports.setdefault(port, []) if port else []
+            for other_spec in same_port:
+                if share_address(other_spec.addresses, forward.spec.addresses):
+                    what = f"{name} and {other_spec.name} have the same local port {port}"
+                    hint = "change `local` or `address` of one of them"
+                    self._add_problem(position, what, hint)
+                    break
+            same_port.append(forward.spec)
             if (other := names.setdefault(forward.env, name)) != name:
                 what = f"{name} and {other} would both be {forward.env}_PORT in the environment"
                 self._add_problem(position, what, "set `env` of one of them")

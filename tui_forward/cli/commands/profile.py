@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 import click
 import msgspec
@@ -13,20 +16,26 @@ import msgspec
 from tui_forward.cli import completers, forward_output, profile_lookup
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.output import style, use_color
-from tui_forward.cli.questions import ask, can_ask
+from tui_forward.cli.questions import ask, ask_text, can_ask
 from tui_forward.common.bounded_file import may_exist
 from tui_forward.common.formatting import pluralize
 from tui_forward.common.printable import escape_unprintable, one_line
 from tui_forward.errors import TuiForwardError, UsageError
 from tui_forward.profiles.description import describe_exposure, describe_forwards
 from tui_forward.profiles.exporters import format_env, format_kubectl_commands, format_shell_script
-from tui_forward.profiles.importers import MAX_FILE_BYTES, import_forwards
+from tui_forward.profiles.importers.command_reader import ReadOptions
+from tui_forward.profiles.importers.findings import Variable, describe_remark
+from tui_forward.profiles.importers.importer import MAX_FILE_BYTES, import_forwards
+from tui_forward.profiles.importers.own_kubeconfig import own_kubeconfig_test
 from tui_forward.profiles.parser import ProfileError, ProfileProblem, parse_profile
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.serializer import serialize_profile
 from tui_forward.profiles.store import ProfileFile
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+# A variable or placeholder that can be asked for; not a command substitution.
+_VARIABLE = re.compile(r"[A-Za-z_][\w .-]*")
+_MAX_QUESTIONS = 30
 _NEW = """\
 # yaml-language-server: $schema={schema}
 version: 1
@@ -40,6 +49,18 @@ forwards:
   #   port: 5432                 # number or name
   #   local: 15432               # default: the same, or the next free one
 """
+
+
+def _parse_settings(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    settings = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not (name and equals):
+            raise UsageError(f'--set "{value}" has no value', hint="write --set NAME=VALUE")
+        settings[name.lstrip(".$")] = text
+    return settings
 
 
 @click.group(short_help="List, show, check, edit, import and export profiles.")
@@ -179,34 +200,66 @@ def edit(name: str) -> int:
 
 
 @profile.command("import")
-@click.argument("file", type=click.File("r", encoding="utf-8-sig", errors="replace"))
+@click.argument("file", type=click.File("rb"))
 @click.option("--name", help="Name of the new profile; the file's name by default.")
+@click.option(
+    "--set",
+    "settings",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_parse_settings,
+    help="Value of a variable or placeholder in the file; repeatable.",
+)
 @click.option("--print", "print_only", is_flag=True, help="Print the profile, do not save it.")
-def import_(file: TextIO, name: str | None, print_only: bool) -> int:
-    """Create a profile from kubectl commands, kftray, kportal or k9s annotations.
+def import_(file: BinaryIO, name: str | None, settings: dict[str, str], print_only: bool) -> int:
+    """Create a profile from kubectl commands, or from files of other programs.
 
-    FILE may be a script, a shell history, kftray's JSON, kportal's YAML, the output of `kubectl
-    get pods -o yaml`, manifests, or - for stdin.
+    FILE may be a script, a Makefile, a shell history, Markdown, package.json, tasks.json, a compose
+    file, kftray's JSON, kportal's YAML, the output of `kubectl get services -o json`, manifests
+    with annotations of k9s, or - for stdin.
     """
-    found = import_forwards(file.read(MAX_FILE_BYTES + 1))
+    content = file.read(MAX_FILE_BYTES + 1)
+    options = ReadOptions(values=settings, is_own_kubeconfig=own_kubeconfig_test(os.environ))
+    found = import_forwards(content, options)
+    if found.variables and can_ask():
+        values = {**settings, **_ask_values(found.variables)}
+        found = import_forwards(content, replace(options, values=values))
+    for remark in sorted((*found.notes, *found.left_out), key=lambda one: one.line):
+        click.echo(one_line(describe_remark(remark)), err=True)
+    if not found.specs:
+        raise TuiForwardError(f"{found.summary}: nothing could be imported")
     store = profile_lookup.store()
-    profile_name = name or _NOT_IN_NAMES.sub("-", Path(file.name).stem).strip("._-") or "imported"
+    stem = Path(str(getattr(file, "name", "stdin"))).stem
+    profile_name = name or _NOT_IN_NAMES.sub("-", stem).strip("._-") or "imported"
     path = store.path_for(profile_name)
     text = serialize_profile(found.specs, path)
     profile = parse_profile(text, path)
-    for note in found.notes:
-        click.echo(one_line(note), err=True)
     for line in describe_exposure(profile):
         click.echo(style(line, "1;31", color=use_color(sys.stderr)), err=True)
     if print_only:
         click.echo(text, nl=False)
-        return ExitCode.DONE
-    if Path(profile_name).name != profile_name or may_exist(path):
-        raise UsageError(f"{path} already exists", hint="choose another name with --name")
-    store.write(path, text)
-    count = pluralize(len(found.specs), "forward")
-    click.echo(f"{count} written to {escape_unprintable(str(path))}", err=True)
+    else:
+        if Path(profile_name).name != profile_name or may_exist(path):
+            raise UsageError(f"{path} already exists", hint="choose another name with --name")
+        store.write(path, text)
+        click.echo(f"wrote {escape_unprintable(str(path))}", err=True)
+    click.echo(found.summary, err=True)
     return ExitCode.DONE
+
+
+def _ask_values(variables: Sequence[Variable]) -> dict[str, str]:
+    """Ask for values; an empty answer leaves out what needs it, Ctrl-C also what follows."""
+    values = {}
+    for one in variables[:_MAX_QUESTIONS]:
+        if not _VARIABLE.fullmatch(one.name):
+            continue
+        question = f"Value of {one.name} (empty to leave it out)"
+        answer = ask_text(question, default=one.suggestion)
+        if answer is None:
+            break
+        if answer:
+            values[one.name] = answer
+    return values
 
 
 @profile.command()

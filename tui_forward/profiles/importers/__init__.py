@@ -1,0 +1,1 @@
+"""Importers: forwards out of scripts, notes, and the files of other programs."""
