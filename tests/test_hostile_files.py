@@ -16,7 +16,7 @@ from tui_forward.kube.auth.exec_plugin import ExecPlugin
 from tui_forward.kube.auth.gcp import GcpProvider
 from tui_forward.kube.errors import parse_status
 from tui_forward.kube.kubeconfig.loader import AuthProviderEntry, ClusterEntry, ExecEntry
-from tui_forward.profiles.importers import import_forwards
+from tui_forward.profiles.importers.importer import import_forwards
 from tui_forward.profiles.trust import TrustStore
 from tui_forward.settings.parser import load_settings
 from tui_forward.settings.writer import save_theme
@@ -50,7 +50,7 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "identity provider": lambda content: oidc._decode(content, oidc._Tokens),
     "status": parse_status,
     "log": log_record.decode_entry,
-    "import": lambda content: import_forwards(content.decode("utf-8", "replace")),
+    "import": import_forwards,
 }
 FILES: dict[str, Callable[[Path], Any]] = {
     "session": session_store.load_session,

@@ -12,8 +12,8 @@ import pytest
 
 from tui_forward.profiles.importers.command_reader import ReadOptions
 from tui_forward.profiles.importers.findings import RemarkCode, describe_remark
+from tui_forward.profiles.importers.import_result import ImportResult
 from tui_forward.profiles.importers.importer import (
-    ImportResult,
     NothingToImportError,
     import_forwards,
 )
