@@ -31,12 +31,16 @@ from tests.engine.fake_cluster import FakeAccess as ChainAccess
 from tests.support.fake_engine import FakeBackend, echo, pod
 from tests.support.reasons import unresolved
 from tests.support.waiting import until
+from tui_forward.cli.forward_output import format_table, forward_to_dict
+from tui_forward.common.access_options import parse_access_options
+from tui_forward.common.kubectl_command import format_command
 from tui_forward.daemon import rpc, unix_socket
 from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.daemon.server import SessionServer
 from tui_forward.daemon.session_saver import SessionSaver
+from tui_forward.daemon.session_store import to_saved
 from tui_forward.engine.limits import Limits
 from tui_forward.errors import (
     ApiError,
@@ -47,7 +51,10 @@ from tui_forward.errors import (
     UsageError,
 )
 from tui_forward.kube.api.details import NodeDetails, PodDetails
+from tui_forward.kube.kubeconfig.overrides import OptionSecrets
 from tui_forward.model import (
+    NO_OPTIONS,
+    AccessOptions,
     BlockedBy,
     CatalogScope,
     Connection,
@@ -81,7 +88,7 @@ class ChainBackend(FakeBackend):
         self.chain = chain
         self.trouble: AuthError | None = None
 
-    def access(self, context: str) -> ServerAccess:
+    def access(self, context: str, options: AccessOptions = NO_OPTIONS) -> ServerAccess:
         return _Access(self)
 
 
@@ -627,3 +634,54 @@ async def test_disk_buffer_bounds_what_is_kept_on_disk() -> None:
     session = LocalSession(backend=FakeBackend(), monitor_system=False, disk_buffer=5)
     assert session._engine.limits == replace(Limits(), spill=5)
     await session.close()
+
+
+# Options of kubectl -------------------------------------------------------------------
+
+
+async def test_secrets_of_options_stay_in_the_engine(scenario: Scenario, tmp_path: Path) -> None:
+    given = parse_access_options({"as": ["bob"], "token": ["t0ken-of-bob"]})
+    other = parse_access_options({"as": ["bob"], "token": ["t0ken-of-eve"]})
+    for options in (given, other, NO_OPTIONS):
+        wanted = msgspec.structs.replace(spec().target, options=options)
+        await scenario.session.start(msgspec.structs.replace(spec(), target=wanted))
+    snapshot = await scenario.session.snapshot()
+    listed = [forward.spec.target.options for forward in snapshot.forwards]
+    assert listed == [given.without_secrets(), other.without_secrets(), NO_OPTIONS]
+    assert len(set(listed)) == 3  # identities
+    assert [one.impersonate_user for one in listed] == ["bob", "bob", ""]
+    saved = msgspec.json.encode(to_saved(snapshot.forwards, keep_running=True))
+    shown = [msgspec.json.encode(snapshot), repr(snapshot).encode(), saved]
+    shown += [format_command(one.spec).encode() for one in snapshot.forwards]
+    shown += [str(forward_to_dict(one)).encode() for one in snapshot.forwards]
+    shown += [" ".join(format_table(snapshot.forwards, color=False)).encode(), repr(given).encode()]
+    assert not any(b"t0ken" in text for text in shown)
+    # The clients of the cluster have them.
+    known = [scenario.local._backend.secrets.complete(one) for one in listed]
+    assert [one.token for one in known] == ["t0ken-of-bob", "t0ken-of-eve", ""]
+
+
+async def test_catalog_of_options(scenario: Scenario) -> None:
+    given = parse_access_options({"server": ["https://10.0.0.1"], "token": ["t0ken-of-bob"]})
+    scope = CatalogScope("here", "shop", given)
+    view = await scenario.session.catalog(scope)
+    assert view.scope == scope
+    asked, _ = scenario.backend.scopes[-1]
+    assert asked == CatalogScope("here", "shop", given.without_secrets())
+    assert scenario.local._backend.secrets.complete(asked.options) == given
+
+
+def test_secrets_of_another_engine() -> None:
+    given = parse_access_options({"token": ["t0ken-of-bob"], "as": ["bob"]})
+    with pytest.raises(ConfigError, match="the value of --token is kept in memory only") as error:
+        OptionSecrets().complete(given.without_secrets())
+    assert error.value.code is ReasonCode.AUTH_SECRET_NOT_KEPT
+    secrets = OptionSecrets()
+    secrets.remember(given)
+    changed = msgspec.structs.replace(given.without_secrets(), server="https://evil.example")
+    with pytest.raises(ConfigError):  # a token goes nowhere but where it was given for
+        secrets.complete(changed)
+    successor = OptionSecrets()
+    for one in secrets.export():
+        successor.remember(one)
+    assert successor.complete(given.without_secrets()) == given

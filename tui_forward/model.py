@@ -29,6 +29,7 @@ class TargetKind(StrEnum):
     STATEFULSET = "sts"
     DAEMONSET = "ds"
     REPLICASET = "rs"
+    REPLICATION_CONTROLLER = "rc"
     JOB = "job"
     SELECTOR = "selector"
 
@@ -40,6 +41,68 @@ class TransportChoice(StrEnum):
     SPDY = "spdy"
     WEBSOCKET = "websocket"
     CHANNELS = "channels"
+
+
+class AccessOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """kubectl's options that replace parts of a context's cluster and user; empty ones do not.
+
+    Paths are absolute. They are part of a forward's identity. The secrets in them are kept in
+    memory by the engine only: what leaves it, or is saved, is `without_secrets`.
+    """
+
+    cluster: str = ""  # entries of the kubeconfig, by name
+    user: str = ""
+    server: str = ""
+    tls_server_name: str = ""
+    insecure: bool = False
+    certificate_authority: str = ""
+    proxy_url: str = ""  # may have a password
+    disable_compression: bool = False
+    client_certificate: str = ""
+    client_key: str = ""
+    token: str = ""
+    username: str = ""
+    password: str = ""
+    impersonate_user: str = ""
+    impersonate_uid: str = ""
+    impersonate_groups: tuple[str, ...] = ()
+    impersonate_extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    request_timeout_s: float = 0.0  # of one request, not of a watch or a tunnel; 0 is none
+    # Where any field has a secret: the names of these fields, and a random text that tells options
+    # apart without their secrets.
+    secret_fields: tuple[str, ...] = ()
+    secret_id: str = ""
+
+    def __bool__(self) -> bool:
+        """Return whether any option is given."""
+        return self != NO_OPTIONS
+
+    def __repr__(self) -> str:
+        given = (name for name in self.__struct_fields__ if getattr(self, name))
+        return f"AccessOptions({', '.join(given)})"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The fields that have a secret now."""
+        found = [name for name in ("token", "password") if getattr(self, name)]
+        return (*found, "proxy_url") if "@" in self.proxy_url else tuple(found)
+
+    def for_other_context(self) -> AccessOptions:
+        """Return the options that are safe for a context that they were not given for."""
+        return AccessOptions(
+            impersonate_user=self.impersonate_user,
+            impersonate_uid=self.impersonate_uid,
+            impersonate_groups=self.impersonate_groups,
+            impersonate_extra=self.impersonate_extra,
+            request_timeout_s=self.request_timeout_s,
+        )
+
+    def without_secrets(self) -> AccessOptions:
+        """Return the options with empty secrets; `secret_fields` shows which ones there are."""
+        return msgspec.structs.replace(self, **dict.fromkeys(self.secrets, ""))
+
+
+NO_OPTIONS: Final = AccessOptions()
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,11 +117,21 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     name: str  # or a label selector when `kind` is `SELECTOR`
     port: str  # decimal number or name; for a service, its port
     pin: bool = False  # stay on exactly this pod name instead of following its owner
+    options: AccessOptions = NO_OPTIONS
+
+    @property
+    def cluster_key(self) -> ClusterKey:
+        """The cluster and the identity that are used there: context and options."""
+        return self.context, self.options
 
     def __str__(self) -> str:
         """`namespace/kind/name:port`, as the dashboard and messages show it."""
         what = f"-l {self.name}" if self.kind is TargetKind.SELECTOR else f"{self.kind}/{self.name}"
         return f"{self.namespace}/{what}:{self.port}"
+
+
+ClusterKey = tuple[str, AccessOptions]
+"""A context, and the options that replace parts of it."""
 
 
 class ForwardDefaults(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +222,7 @@ class ReasonCode(StrEnum):
     AUTH_LOGIN_ENDED = "auth.login_ended"
     AUTH_TERMINAL_REQUIRED = "auth.terminal_required"
     AUTH_REFRESH_FAILED = "auth.refresh_failed"
+    AUTH_SECRET_NOT_KEPT = "auth.secret_not_kept"
     RBAC_FORBIDDEN = "rbac.forbidden"
 
     # Network between this machine and the API server
@@ -637,7 +711,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A Deployment, StatefulSet, DaemonSet, ReplicaSet or Job."""
+    """A Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController or Job."""
 
     namespace: str
     name: str
@@ -728,6 +802,7 @@ class ApiHealth(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
     blocked_by: BlockedBy | None = None
     insecure: bool = False  # the server's certificate is not verified
+    options: AccessOptions = NO_OPTIONS  # without secrets
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -746,6 +821,12 @@ class CatalogScope(msgspec.Struct, frozen=True):
 
     context: str
     namespace: str = ""
+    options: AccessOptions = NO_OPTIONS
+
+    @property
+    def cluster_key(self) -> ClusterKey:
+        """The `Target.cluster_key` of active forwards in this cluster: without secrets."""
+        return self.context, self.options.without_secrets()
 
 
 class CatalogView(msgspec.Struct, frozen=True, kw_only=True):

@@ -247,6 +247,13 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ReasonCode.AUTH_REFRESH_FAILED: _Entry(
         "the token cannot be refreshed[: {detail}]", _LOG_IN_HINT, _API, BlockedBy.CREDENTIALS
     ),
+    ReasonCode.AUTH_SECRET_NOT_KEPT: _Entry(
+        "the value of [{name}|a secret option] is kept in memory only, and the engine has ended "
+        "since",
+        "Stop the forward, and start it again with the same options",
+        _API,
+        BlockedBy.CREDENTIALS,
+    ),
     ReasonCode.RBAC_FORBIDDEN: _Entry(
         "not allowed[ to {action}| to {verb} {resource} in namespace {namespace}"
         "| to {verb} {resource}][ as {user}][: {detail}]",

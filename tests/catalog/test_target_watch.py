@@ -13,7 +13,7 @@ from tests.kube.objects import pod, service, workload
 from tests.support.waiting import until
 from tui_forward.catalog import CatalogTargetWatch, reflector, target_watch
 from tui_forward.engine.context import TargetWatch
-from tui_forward.model import BlockedBy, ReasonCode, Resolved, TargetKind, Unresolved
+from tui_forward.model import NO_OPTIONS, BlockedBy, ReasonCode, Resolved, TargetKind, Unresolved
 from tui_forward.reasons import blocked_by, reason_hint, reason_text
 
 PLURALS = {
@@ -391,7 +391,7 @@ async def test_server_that_was_never_reachable(tmp_path: Path) -> None:
     watch = live.watch(TargetKind.SERVICE, "web")
     found = await reason(watch, "refuses connections")
     assert blocked_by(found.reason) is None
-    assert "refuses connections" in str(live.resolver.unreachable()["test"])
+    assert "refuses connections" in str(live.resolver.unreachable()["test", NO_OPTIONS])
     server.put("services", service())
     server.put("pods", pod("web-1"))
     await server.start(port)
@@ -523,7 +523,7 @@ async def test_equal_queries_share_a_watch(setup: Setup) -> None:
     server.delete("pods", "shop", "web-1")
     await pod_named(watches[2], "web-2")
     watches[2].close()
-    await until(lambda: not setup.resolver._shared["test"]._shared)
+    await until(lambda: not setup.resolver._shared["test", NO_OPTIONS]._shared)
 
 
 async def test_closed_watch_reports_nothing(setup: Setup) -> None:

@@ -523,3 +523,52 @@ def test_log_level_for_a_running_engine_prints_a_note(run: Run, own_home: Path) 
         socket.touch()
         sessions._note_level_of_running_engine(None)
     assert "tui-forward restart -vv" in run("--version").err
+
+
+def test_options_of_kubectl(run: Run, session: FakeSession, tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.touch()
+    result = run(
+        "--as", "ann", "forward", "--as=bob", "--as-group", "a", "--as-group=b,c", "-s",
+        "https://10.0.0.1", "--certificate-authority", str(ca), "--token", "t0ken-given",
+        "--request-timeout=1m30s", "--pod-running-timeout=1m0s", "--cache-dir", "/x", "-v", "2",
+        "--match-server-version=true", "--profile=none", "svc/web", "80",
+    )  # fmt: skip
+    assert (result.code, "t0ken" in result.out + result.err) == (0, False)
+    options = started(session)[0].target.options
+    assert options.impersonate_user == "bob"
+    assert options.impersonate_groups == ("a", "b,c")
+    assert options.server == "https://10.0.0.1"
+    assert options.certificate_authority == str(ca)
+    assert options.request_timeout_s == 90
+    assert (options.token, options.secret_fields) == ("t0ken-given", ("token",))
+    assert result.err.count("accepted without an effect") == 1
+    assert "--cache-dir" in result.err
+    assert "--match-server-version" in result.err
+    assert "--profile" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--as", "bob", "ls"], "ls has no option --as"),
+        (["forward", "web", "80", "--insecure-skip-tls-verify=maybe"], '"maybe" is no value'),
+        (["forward", "web", "80", "--client-key", "/nowhere"], "there is no file /nowhere"),
+        (["forward", "web", "80", "--token", "t0ken-given", "--username", "u"], "combined"),
+        (["forward", "web", "80", "--server", "https://u:p@x"], "has a user or a password"),
+        (["forward", "web", "80", "--as-user-extra", "x"], "no extra"),
+        (["forward", "web", "80", "--request-timeout", "soon"], '"soon" is not a duration'),
+    ],
+)
+def test_wrong_options_of_kubectl(run: Run, arguments: list[str], error: str) -> None:
+    result = run(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert error in result.err
+
+
+@pytest.mark.parametrize("command", [[], ["forward"]], ids=["dashboard", "forward"])
+def test_options_of_kubectl_are_listed(run: Run, command: list[str]) -> None:
+    result = run(*command, "--kubectl-options")
+    assert (result.code, result.err) == (0, "")
+    for name in ("-s, --server URL", "--as NAME", "--insecure-skip-tls-verify", "--cache-dir"):
+        assert name in result.out

@@ -194,8 +194,10 @@ async def test_keep_running_if_lost_is_repeated_to_each_engine(sandbox: EngineSa
     await session.set_keep_running_if_lost(True)
     await session.start(spec())
     port = await listening(session)
+    file = session_store.session_file(sandbox.socket)
+    # It may be written before the port is bound.
     await until(
-        lambda: session_store.load_session(session_store.session_file(sandbox.socket)).forwards
+        lambda: [one.spec.local_port for one in session_store.load_session(file).forwards] == [port]
     )
     kill(session.engine_pid)
     assert await listening(session) == port

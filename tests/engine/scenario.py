@@ -12,6 +12,8 @@ from tests.support.fake_engine import FakeBackend, FakeWatch, pod
 from tests.support.waiting import until
 from tui_forward.engine.engine import Engine
 from tui_forward.model import (
+    NO_OPTIONS,
+    AccessOptions,
     Event,
     Forward,
     ForwardSpec,
@@ -77,7 +79,7 @@ class Scenario:
 @contextlib.asynccontextmanager
 async def running_scenario() -> AsyncIterator[Scenario]:
     class Backend(FakeBackend):
-        def access(self, context: str) -> ServerAccess:
+        def access(self, context: str, options: AccessOptions = NO_OPTIONS) -> ServerAccess:
             return fake_cluster.FakeAccess(cluster)
 
     backend = Backend()

@@ -24,6 +24,8 @@ from tui_forward.engine.engine import Engine
 from tui_forward.engine.limits import Limits
 from tui_forward.errors import UsageError
 from tui_forward.model import (
+    NO_OPTIONS,
+    AccessOptions,
     BlockedBy,
     Forward,
     ForwardSpec,
@@ -321,7 +323,7 @@ class RecordedBackend(FakeBackend):
         ref = PodRef(namespace="faults", name=pod, uid="u1", node="node1")
         self.resolutions["x"] = Resolved(pod=ref, port=7000, ready=True)
 
-    def access(self, context: str) -> ServerAccess:
+    def access(self, context: str, options: AccessOptions = NO_OPTIONS) -> ServerAccess:
         return self._access
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tui_forward.common.access_options import parse_access_options
 from tui_forward.profiles.description import describe_exposure, describe_forwards
 from tui_forward.profiles.env_names import is_protected
 from tui_forward.profiles.parser import ProfileError, parse_profile
@@ -63,6 +64,8 @@ def test_every_field_of_a_forward_changes_its_description() -> None:
             changed.append(msgspec.structs.replace(forward, spec=spec))
     for field in msgspec.structs.fields(forward.spec.target):
         value = profile.forwards[0].spec.target.kind if field.name == "kind" else None
+        if field.name == "options":
+            value = parse_access_options({"as": ["bob"]})
         target = msgspec.structs.replace(
             forward.spec.target, **{field.name: value or getattr(full.spec.target, field.name)}
         )

@@ -32,7 +32,7 @@ class Scenario:
     def __init__(self, api: ApiServer, cluster: ClusterClient) -> None:
         self.api = api
         self.cluster = cluster
-        self.inspector = ClusterInspector(lambda _: cluster)
+        self.inspector = ClusterInspector(lambda _context, _options: cluster)
         api.put("nodes", NODE)
         api.intercept = self._answer
         self.log = b"one\ntwo\n"

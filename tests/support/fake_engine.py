@@ -27,7 +27,10 @@ from tui_forward.errors import (
     TransportError,
     TuiForwardError,
 )
+from tui_forward.kube.kubeconfig.overrides import OptionSecrets
 from tui_forward.model import (
+    NO_OPTIONS,
+    AccessOptions,
     ApiHealth,
     Caller,
     CatalogScope,
@@ -138,6 +141,7 @@ class FakeBackend:
     """Clusters in memory. Implements `session.local.Backend`."""
 
     def __init__(self) -> None:
+        self.secrets = OptionSecrets()
         self.resolutions: dict[str, Resolution] = {}  # by target name
         self.watches: dict[str, FakeWatch] = {}
         self.watch_error: Exception | None = None
@@ -154,7 +158,7 @@ class FakeBackend:
         self.log_error: TuiForwardError | None = None
         self.log_requests: list[tuple[str, str, int]] = []
 
-    def access(self, context: str) -> ServerAccess:
+    def access(self, context: str, options: AccessOptions = NO_OPTIONS) -> ServerAccess:
         return FakeAccess(context)
 
     def watch(self, target: Target) -> FakeWatch:
@@ -211,7 +215,7 @@ class FakeBackend:
     def for_caller(self, caller: Caller, *, keep: Collection[object] = ()) -> FakeBackend:
         return self
 
-    def retry_login(self, context: str) -> None:
+    def retry_login(self, context: str, options: AccessOptions = NO_OPTIONS) -> None:
         self.login_retries.append(context)
 
     def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:

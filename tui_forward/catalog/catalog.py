@@ -13,6 +13,7 @@ from tui_forward.common.tasks import spawn
 from tui_forward.errors import ConfigError
 from tui_forward.kube.client import ClusterClient
 from tui_forward.model import (
+    AccessOptions,
     ApiHealth,
     BlockedBy,
     CatalogScope,
@@ -35,7 +36,7 @@ class Catalog:
     """Informers of scopes, started at the first view and dropped `idle_s` after the last one."""
 
     def __init__(
-        self, cluster_of: Callable[[str], ClusterClient], *, idle_s: float = _IDLE_S
+        self, cluster_of: Callable[[str, AccessOptions], ClusterClient], *, idle_s: float = _IDLE_S
     ) -> None:
         self._cluster_of = cluster_of
         self._idle_s = idle_s
@@ -63,6 +64,7 @@ class Catalog:
                 complete=True,
                 health=ApiHealth(
                     context=scope.context,
+                    options=scope.options,
                     ok=False,
                     code=error.code,
                     error=error.message,
@@ -111,7 +113,7 @@ class Catalog:
     def _entry(self, scope: CatalogScope) -> _Entry:
         entry = self._entries.get(scope)
         if entry is None:
-            informer = ScopeInformer(scope, self._cluster_of(scope.context))
+            informer = ScopeInformer(scope, self._cluster_of(scope.context, scope.options))
             informer.start()
             entry = self._entries[scope] = _Entry(informer)
             if self._sweep is None:

@@ -58,7 +58,9 @@ class ScopeInformer:
         self._cluster = cluster
         self._log = ChangeLog()
         self.pods = PodIndex()
-        self._health = ApiHealth(context=scope.context, server=cluster.server)
+        self._health = ApiHealth(
+            context=scope.context, options=scope.options, server=cluster.server
+        )
         self._changed = asyncio.Event()
         self._reflectors = [self._reflector(resource) for resource in _RESOURCES]
         self._tasks: list[asyncio.Task[None]] = []

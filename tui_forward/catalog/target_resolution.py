@@ -46,6 +46,7 @@ KINDS = {
     "StatefulSet": TargetKind.STATEFULSET,
     "DaemonSet": TargetKind.DAEMONSET,
     "ReplicaSet": TargetKind.REPLICASET,
+    "ReplicationController": TargetKind.REPLICATION_CONTROLLER,
     "Job": TargetKind.JOB,
 }
 _NAMES = {
@@ -55,6 +56,7 @@ _NAMES = {
     TargetKind.STATEFULSET: "statefulset",
     TargetKind.DAEMONSET: "daemonset",
     TargetKind.REPLICASET: "replicaset",
+    TargetKind.REPLICATION_CONTROLLER: "replicationcontroller",
     TargetKind.JOB: "job",
 }
 # Labels that differ between a pod and its replacement.

@@ -36,6 +36,8 @@ from tui_forward.errors import (
 from tui_forward.kube.api.resources import PODS, SERVICES, WORKLOADS
 from tui_forward.kube.client import ClusterClient
 from tui_forward.model import (
+    AccessOptions,
+    ClusterKey,
     Pod,
     PodRef,
     Reason,
@@ -58,9 +60,9 @@ _INVALIDATION_S = 2.0
 class CatalogTargetResolver:
     """Factory of target watches; one for all contexts."""
 
-    def __init__(self, cluster_of: Callable[[str], ClusterClient]) -> None:
+    def __init__(self, cluster_of: Callable[[str, AccessOptions], ClusterClient]) -> None:
         self._cluster_of = cluster_of
-        self._shared: dict[str, SharedReflectors] = {}
+        self._shared: dict[ClusterKey, SharedReflectors] = {}
         self._watches: set[CatalogTargetWatch] = set()
 
     def watch(self, target: Target) -> CatalogTargetWatch:
@@ -70,15 +72,16 @@ class CatalogTargetResolver:
         watch.start()
         return watch
 
-    def _reflectors(self, context: str) -> SharedReflectors:
-        if context not in self._shared:
-            self._shared[context] = SharedReflectors(self._cluster_of(context))
-        return self._shared[context]
+    def _reflectors(self, target: Target) -> SharedReflectors:
+        key = target.cluster_key
+        if key not in self._shared:
+            self._shared[key] = SharedReflectors(self._cluster_of(*key))
+        return self._shared[key]
 
-    def unreachable(self) -> dict[str, TransportError]:
-        """Return the contexts whose API server no target can reach now, and why."""
-        transport_errors = {context: shared.unreachable for context, shared in self._shared.items()}
-        return {context: error for context, error in transport_errors.items() if error is not None}
+    def unreachable(self) -> dict[ClusterKey, TransportError]:
+        """Return the clusters whose API server no target can reach now, and why."""
+        transport_errors = {key: shared.unreachable for key, shared in self._shared.items()}
+        return {key: error for key, error in transport_errors.items() if error is not None}
 
     def refresh(self) -> None:
         """Check every connection now, after a sleep or a network change."""
@@ -102,7 +105,7 @@ class CatalogTargetWatch:
     def __init__(
         self,
         target: Target,
-        reflectors: Callable[[str], SharedReflectors],
+        reflectors: Callable[[Target], SharedReflectors],
         closed: Callable[[CatalogTargetWatch], None],
     ) -> None:
         self._target = target
@@ -195,7 +198,7 @@ class CatalogTargetWatch:
             return
         target = self._target
         try:
-            self._shared = self._reflectors(target.context)
+            self._shared = self._reflectors(target)
         except ConfigError as error:
             self._set(Unresolved(reason=error.reason))
             self._retry = asyncio.get_running_loop().call_later(2.0, self.start)

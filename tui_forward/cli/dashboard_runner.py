@@ -91,7 +91,8 @@ class DashboardRunner:
         from tui_forward.tui.app import TuiForwardApp
 
         return TuiForwardApp(
-            self._session, context=scope.context, namespace=scope.namespace, paths=self._files,
+            self._session, context=scope.context, namespace=scope.namespace, options=scope.options,
+            paths=self._files,
             histories=self._histories, startup_message=message,
             restore_offer=self._offer if not message else None,
             can_keep_running=self._can_keep_running, view_state_store=self._start.view_state,

@@ -13,6 +13,7 @@ import msgspec
 
 from tui_forward.cli.event_output import STATE_STYLES
 from tui_forward.cli.output import style, use_color
+from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.formatting import format_rate, format_warning, pluralize, short_age
 from tui_forward.common.printable import escape_json, one_line
 from tui_forward.model import Forward, ForwardState
@@ -32,6 +33,7 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
         "profile": spec.profile,
         "name": spec.name,
         "context": spec.target.context,
+        "options": describe_access_options(spec.target.options),
         "insecure": forward.insecure,
         "target": str(spec.target),
         "state": "paused" if forward.paused else forward.state.value,
@@ -73,7 +75,7 @@ def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
             one.id,
             one.spec.name or "-",
             str(one.listening[0]) if one.listening else "-",
-            f"{one.spec.target.context}{_INSECURE if one.insecure else ''}/{one.spec.target}",
+            _target_text(one),
             "paused" if one.paused else one.state.value,
             str(one.counters.connections_open),
             format_rate(one.counters.rate_from_pod + one.counters.rate_to_pod) or "-",
@@ -102,6 +104,13 @@ def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
         for reason, hint in notes:
             advice = f" → {one_line(hint)}" if hint else ""
             yield style(f"    {one_line(reason)}{advice}", "2", color=color)
+
+
+def _target_text(forward: Forward) -> str:
+    target = forward.spec.target
+    options = describe_access_options(target.options)
+    insecure = _INSECURE if forward.insecure else ""
+    return f"{target.context}{insecure}/{target}{f' ({options})' if options else ''}"
 
 
 def print_forwards(forwards: Sequence[Forward], *, as_json: bool) -> None:

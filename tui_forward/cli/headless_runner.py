@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Sequence
 
 from tui_forward.cli.event_output import EventPrinter
-from tui_forward.common.arguments import is_loopback
+from tui_forward.common.arguments import format_duration_arg, is_loopback
 from tui_forward.errors import ConfigError, ForwardError, TransportError
 from tui_forward.model import (
     BlockedBy,
@@ -22,6 +22,7 @@ from tui_forward.model import (
     ForwardState,
     LocalAddress,
     ReasonCode,
+    Snapshot,
 )
 from tui_forward.reasons import is_login
 from tui_forward.session import Session
@@ -57,11 +58,17 @@ class StartError(ForwardError):
 
 
 class HeadlessRunner:
-    """Runs forwards on a session until a stop event. The session is not closed here."""
+    """Runs forwards on a session until a stop event. The session is not closed here.
 
-    def __init__(self, session: Session, printer: EventPrinter) -> None:
+    A forward that is not ready `first_ready_s` after the start is an error; None waits forever.
+    """
+
+    def __init__(
+        self, session: Session, printer: EventPrinter, *, first_ready_s: float | None = None
+    ) -> None:
         self._session = session
         self._printer = printer
+        self._first_ready_s = first_ready_s
         self._pending: dict[str, ForwardSpec] = {}  # started, never ready yet
         self._active: dict[str, ForwardSpec] = {}
         self._announced: dict[str, tuple[tuple[LocalAddress, ...], int | None]] = {}
@@ -161,6 +168,8 @@ class HeadlessRunner:
 
         Outages are waited for, as they are later; the events print them.
         """
+        loop = asyncio.get_running_loop()
+        begun_at = loop.time()
         while self._pending:
             snapshot = await self._session.snapshot()
             for forward in snapshot.forwards:
@@ -175,10 +184,21 @@ class HeadlessRunner:
                 if health.ok is False and health.error and affected and wrong:
                     kind = ConfigError if health.blocked_by is BlockedBy.CONFIG else StartError
                     raise kind(health.error, hint=health.hint)
+            if self._first_ready_s is not None and loop.time() - begun_at > self._first_ready_s:
+                self._raise_not_ready(snapshot, self._first_ready_s)
             self._event_seen.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_HEALTH_S):
                     await self._event_seen.wait()
+
+    def _raise_not_ready(self, snapshot: Snapshot, waited_s: float) -> None:
+        """Raise for the first forward that was never ready."""
+        for forward in snapshot.forwards:
+            if forward.id in self._pending:
+                raise StartError(
+                    f"not ready within {format_duration_arg(waited_s)}: {forward.reason}",
+                    hint=forward.hint or "Wait longer with --pod-running-timeout",
+                )
 
     async def _stop_all(self, printing: asyncio.Task[None]) -> None:
         """Stop every forward and print its last events, within `_STOP_S`."""

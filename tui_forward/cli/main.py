@@ -14,6 +14,15 @@ from typing import Any
 import click
 
 from tui_forward.cli import completers
+from tui_forward.cli.access_options import (
+    AccessOption,
+    access_options,
+    first_access_option,
+    ignored_option_notes,
+    ignored_options,
+    normalize_arguments,
+    requested_access_options,
+)
 from tui_forward.cli.exit_codes import ExitCode, exit_code_for
 from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import cluster_options
@@ -77,6 +86,10 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
         return command if isinstance(command, click.Command) else None
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; see `normalize_arguments`."""
+        return super().parse_args(ctx, normalize_arguments(args, verbosity_word=False))
+
     def format_commands(
         self,
         ctx: click.Context,  # noqa: ARG002 - click's signature
@@ -110,6 +123,8 @@ def _print_version(ctx: click.Context, _param: click.Parameter, enabled: bool) -
     help="Start this profile's forwards.",
 )
 @click.option("--restore", is_flag=True, help="Restore the forwards of the last session.")
+@access_options
+@ignored_options()
 @log_options
 @click.option(
     "--version",
@@ -146,9 +161,12 @@ def cli(
         start_profile = profile_lookup.find_trusted_profile(
             profile, yes=False, kubeconfig=kubeconfig
         )
+    for note in ignored_option_notes():
+        click.echo(f"note: {note}", err=True)
     dashboard(
         kubeconfig,
         context=context,
+        options=requested_access_options(),
         namespace="" if all_namespaces else namespace,
         restore=restore,
         profile=start_profile,
@@ -160,6 +178,11 @@ def _pass_on(ctx: click.Context, name: str, options: dict[str, str]) -> None:
     command = ctx.command.get_command(ctx, name) if isinstance(ctx.command, LazyGroup) else None
     known = {parameter.name for parameter in command.params} if command is not None else set()
     unknown = [option for option in options if option not in known]
+    accepts_access = command is not None and any(
+        isinstance(p, AccessOption) for p in command.params
+    )
+    if not accepts_access and (option := first_access_option(ctx)):
+        unknown.append(option)
     unknown += [
         option.replace("_", "-")
         for option in ("all_namespaces", "profile", "restore")

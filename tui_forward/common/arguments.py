@@ -24,6 +24,11 @@ _KINDS: dict[str, tuple[TargetKind, str]] = {
         (TargetKind.STATEFULSET, "apps", ("statefulset", "statefulsets", "sts")),
         (TargetKind.DAEMONSET, "apps", ("daemonset", "daemonsets", "ds")),
         (TargetKind.REPLICASET, "apps", ("replicaset", "replicasets", "rs")),
+        (
+            TargetKind.REPLICATION_CONTROLLER,
+            "",
+            ("replicationcontroller", "replicationcontrollers", "rc"),
+        ),
         (TargetKind.JOB, "batch", ("job", "jobs")),
     )
     for alias in aliases
@@ -33,8 +38,10 @@ _KIND_NAMES = ", ".join(kind.value for kind in TargetKind if kind is not TargetK
 # RFC 1123 subdomain and label, as the API server validates object and port names.
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_DURATION = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m|h)?", re.ASCII)
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+# Seconds, or parts with units, as Go writes durations ("1m30s").
+_DURATION = re.compile(r"\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?(?:ms|s|m|h)){1,4}", re.ASCII)
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", re.ASCII)
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 MAX_SIZE = 1024**4
 _SIZE = re.compile(r"([0-9]{1,3}) ?(B|kB|MB|GB|KiB|MiB|GiB)")
 _SIZE_UNITS = {
@@ -206,13 +213,13 @@ def _bound_addresses(texts: Iterable[str]) -> set[str]:
 
 
 def parse_duration_s(text: str) -> float:
-    """Return the seconds of `30`, `30s`, `500ms`, `1.5m` or `1h`, at most a day."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
+    """Return the seconds of `30`, `30s`, `500ms`, `1.5m`, `1m30s` or `1h`, at most a day."""
+    text = text.strip()
+    if not _DURATION.fullmatch(text):
         raise UsageError(
             f'"{text}" is not a duration', hint="write seconds or a unit, for example 30 or 500ms"
         )
-    seconds = float(match["number"]) * _UNITS_S[match["unit"]]
+    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION_PART.findall(text))
     if seconds > _MAX_DURATION_S:
         raise UsageError(f'"{text}" is too long', hint="a duration is at most 24h")
     return seconds

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final
 
+import msgspec
+
+from tui_forward.common.access_options import format_options_for_shell, parse_access_options
 from tui_forward.common.arguments import (
     format_duration_arg,
     parse_addresses,
@@ -22,9 +25,12 @@ from tui_forward.common.arguments import (
     parse_target,
     validate_selector,
 )
+from tui_forward.common.kubectl_options import BOOL_FIELDS, VALUE_OPTIONS
 from tui_forward.errors import UsageError
 from tui_forward.model import (
     BUILT_IN,
+    NO_OPTIONS,
+    AccessOptions,
     ForwardDefaults,
     ForwardSpec,
     Target,
@@ -54,7 +60,7 @@ _IGNORED_FLAGS = frozenset({"--warnings-as-errors", "--match-server-version",
 _ACCESS_VALUES = frozenset(
     {"--kubeconfig", "--cluster", "--user", "--token", "--server", "-s", "--as", "--as-group",
      "--as-uid", "--certificate-authority", "--client-certificate", "--client-key", "--username",
-     "--password", "--tls-server-name"}
+     "--password", "--tls-server-name", "--as-user-extra", "--proxy-url"}
 )  # fmt: skip
 _ACCESS_FLAGS = frozenset({"--insecure-skip-tls-verify"})
 _VALUES = {
@@ -83,6 +89,7 @@ class _Line:
 
     options: dict[str, list[str]] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
+    access: dict[str, list[str]] = field(default_factory=dict)  # for `parse_access_options`
 
     def last(self, name: str, default: str) -> str:
         """Return the last value of an option."""
@@ -96,12 +103,14 @@ def is_forward_command(text: str) -> bool:
 
 def parse_commands(
     text: str, *, context: str, namespace: str, bare: bool = False,
-    defaults: ForwardDefaults = BUILT_IN,
+    options: AccessOptions | None = None, defaults: ForwardDefaults = BUILT_IN,
 ) -> tuple[ForwardSpec, ...]:  # fmt: skip
     """Return the forwards of some command lines, one for each port.
 
     An empty namespace leaves it to the session. `bare` also accepts arguments without the command:
-    ``svc/web 8080:80``. Raise UsageError if a line is no such command, or is invalid.
+    ``svc/web 8080:80``. `options` are those of commands that name neither a context nor such
+    options; None refuses commands with options. Raise UsageError if a line is no such command, or
+    is invalid.
     """
     joined = _PROMPT.sub("", _CONTINUED.sub(" ", text))
     specs: list[ForwardSpec] = []
@@ -109,10 +118,21 @@ def parse_commands(
         if len(line) > MAX_LINE_LENGTH:
             raise UsageError(f"the line is longer than {MAX_LINE_LENGTH} characters", hint=_EXAMPLE)
         for command in _split_commands(_REDIRECTED.sub("", line)):
-            specs += _make_specs(_parse_line(command, bare=bare), context, namespace, defaults)
+            parsed = _parse_line(command, bare=bare, accept_access=options is not None)
+            found = _make_specs(parsed, context, namespace, defaults)
+            specs += [_with_options(spec, parsed, options or NO_OPTIONS) for spec in found]
     if not specs:
         raise UsageError("the text contains no command", hint=_EXAMPLE)
     return tuple(specs)
+
+
+def _with_options(spec: ForwardSpec, line: _Line, default: AccessOptions) -> ForwardSpec:
+    if line.access:
+        default = parse_access_options(line.access)
+    elif "context" in line.options:
+        default = NO_OPTIONS
+    target = msgspec.structs.replace(spec.target, options=default)
+    return msgspec.structs.replace(spec, target=target)
 
 
 def _split_commands(line: str) -> list[list[str]]:
@@ -153,7 +173,7 @@ def parse_command(
     return tuple(_make_specs(line, context, namespace, defaults))
 
 
-def _parse_line(words: list[str], *, bare: bool) -> _Line:
+def _parse_line(words: list[str], *, bare: bool, accept_access: bool) -> _Line:
     start = 0
     for word in words:
         if not _ENVIRONMENT.fullmatch(word) and word not in ("sudo", "nohup", "exec"):
@@ -161,12 +181,15 @@ def _parse_line(words: list[str], *, bare: bool) -> _Line:
         if word.startswith("KUBECONFIG="):
             raise AccessOptionError("--kubeconfig", word.partition("=")[2])
         start += 1
-    return _parse_words(words[start:], bare=bare, is_own_kubeconfig=None)
+    return _parse_words(
+        words[start:], bare=bare, is_own_kubeconfig=None, accept_access=accept_access
+    )
 
 
 def _parse_words(
-    words: Sequence[str], *, bare: bool, is_own_kubeconfig: Callable[[str], bool] | None
-) -> _Line:
+    words: Sequence[str], *, bare: bool, is_own_kubeconfig: Callable[[str], bool] | None,
+    accept_access: bool = False,
+) -> _Line:  # fmt: skip
     program = PurePath(words[0]).name if words else ""
     if bare and program not in _KUBECTL and program != _OURS:
         program = "kubectl"
@@ -189,8 +212,10 @@ def _parse_words(
         short = name[:2]
         if not name.startswith("--") and len(name) > 2 and takes_value(short):
             name, value, equals = short, word[2:].removeprefix("="), "="  # -nshop
-        if name in _ACCESS_FLAGS:
-            if value != "false":
+        if name in _ACCESS_FLAGS or (name in _IGNORED_FLAGS and accept_access):
+            if name.removeprefix("--") in BOOL_FIELDS and accept_access:
+                line.access[name.removeprefix("--")] = [value if equals else "true"]
+            elif name in _ACCESS_FLAGS and value != "false":
                 raise AccessOptionError(name, value)
             continue
         if name in _IGNORED_FLAGS:
@@ -201,7 +226,10 @@ def _parse_words(
             if not rest:
                 raise UsageError(f"{name} needs a value", hint=_EXAMPLE)
             value = rest.popleft()
-        if name in _ACCESS_VALUES:
+        option = "server" if name == "-s" else name.removeprefix("--")
+        if accept_access and option in VALUE_OPTIONS:
+            line.access.setdefault(option, []).append(value)
+        elif name in _ACCESS_VALUES:
             if name != "--kubeconfig" or is_own_kubeconfig is None or not is_own_kubeconfig(value):
                 raise AccessOptionError(name, value)
         elif name in _VALUES:
@@ -265,7 +293,7 @@ def format_command(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> s
     """Return the command that starts the same forward.
 
     Elsewhere the built-in defaults apply, so an option that differs from them or from this user's
-    is written.
+    is written. Secrets are variables of the shell ("$TOKEN").
     """
     target = spec.target
     words = [_OURS, "forward", "--context", target.context, "-n", target.namespace]
@@ -287,4 +315,4 @@ def format_command(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> s
         words.append(f"{target.kind.value}/{target.name}")
     local = "" if spec.local_port is None else "" if not spec.local_port else str(spec.local_port)
     words.append(target.port if spec.local_port is None else f"{local}:{target.port}")
-    return shlex.join(words)
+    return " ".join([shlex.join(words), *format_options_for_shell(target.options)])

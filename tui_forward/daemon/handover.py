@@ -97,6 +97,7 @@ class HandoverSender:
                 version=rpc.VERSION,
                 session=msgspec.json.encode(current),
                 addresses=tuple(forward_sockets),
+                secrets=self._session.export_secrets(),
                 connections=sum(one.state in _OPEN_STATES for one in connections),
                 callers=encode_callers(self._session.callers()),
             )

@@ -23,9 +23,16 @@ from tui_forward.errors import (
     ProtocolError,
     TuiForwardError,
 )
-from tui_forward.model import Caller, CatalogScope, ForwardSpec, LocalAddress, Reason
+from tui_forward.model import (
+    AccessOptions,
+    Caller,
+    CatalogScope,
+    ForwardSpec,
+    LocalAddress,
+    Reason,
+)
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Client and engine process must have the same version."""
 
 HEADER_SIZE: Final = 4
@@ -202,6 +209,7 @@ class HandoverOffer(_Message, frozen=True):
     session_file: str = ""  # file that stores its active forwards
     log_file: str = ""  # its log file; empty for standard error
     callers: bytes = b""  # environments of the forwards (`callers.encode_callers`)
+    secrets: tuple[AccessOptions, ...] = ()  # secrets of the forwards' options
 
 
 class HandoverAccepted(_Message, frozen=True):

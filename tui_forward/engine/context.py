@@ -10,7 +10,17 @@ from tui_forward.engine.host.process_lookup import ClientProcessLookup
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.late_answers import LateAnswers
 from tui_forward.engine.tunnels.transport_cache import TransportCache
-from tui_forward.model import Event, LocalAddress, Pod, PodRef, Resolution, Target
+from tui_forward.model import (
+    NO_OPTIONS,
+    AccessOptions,
+    ClusterKey,
+    Event,
+    LocalAddress,
+    Pod,
+    PodRef,
+    Resolution,
+    Target,
+)
 from tui_forward.transport.access import ServerAccess
 
 
@@ -50,8 +60,8 @@ class ClusterProvider(Protocol):
     Raises `ConfigError` for a context that does not exist or cannot be used.
     """
 
-    def access(self, context: str) -> ServerAccess:
-        """Return the API server of a context."""
+    def access(self, context: str, options: AccessOptions = NO_OPTIONS) -> ServerAccess:
+        """Return the API server of a context, with parts of it replaced by options."""
 
     def watch(self, target: Target) -> TargetWatch:
         """Start to follow a target."""
@@ -109,11 +119,11 @@ class EngineContext(Protocol):
     def changed(self) -> None:
         """Record a change other than of counters and rates."""
 
-    def became_ready(self, context: str) -> None:
-        """End the back-off of forwards that wait for the API server of a context."""
+    def became_ready(self, cluster: ClusterKey) -> None:
+        """End the back-off of forwards that wait for the API server of a cluster."""
 
-    def count_connecting(self, context: str) -> int:
-        """Return how many forwards of a context try to connect."""
+    def count_connecting(self, cluster: ClusterKey) -> int:
+        """Return how many forwards of a cluster try to connect."""
 
     def own_forward_on(self, address: LocalAddress) -> str:
         """Return a description of the forward that holds a local address, or ""."""

@@ -25,6 +25,7 @@ from tui_forward.engine.tunnels.late_answers import LateAnswers
 from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import UsageError
 from tui_forward.model import (
+    ClusterKey,
     Connection,
     Counters,
     Event,
@@ -348,16 +349,16 @@ class Engine:
         else:
             self._blocked.clear()
 
-    def became_ready(self, context: str) -> None:
+    def became_ready(self, cluster: ClusterKey) -> None:
         """See `EngineContext`."""
         for forward in self._forwards.values():
-            if forward.spec.target.context == context:
+            if forward.spec.target.cluster_key == cluster:
                 forward.cut_backoff()
 
-    def count_connecting(self, context: str) -> int:
+    def count_connecting(self, cluster: ClusterKey) -> int:
         """See `EngineContext`."""
         return sum(
-            forward.state in _CONNECTING_STATES and forward.spec.target.context == context
+            forward.state in _CONNECTING_STATES and forward.spec.target.cluster_key == cluster
             for forward in self._forwards.values()
         )
 

@@ -17,8 +17,9 @@ from tui_forward.kube.api.resources import PODS, Item, Resource
 from tui_forward.kube.api.rest_client import OBJECTS, RestClient
 from tui_forward.kube.errors import unexpected_response_error
 from tui_forward.kube.http_import import preload
+from tui_forward.kube.kubeconfig.overrides import OptionSecrets
 from tui_forward.kube.kubeconfig.source import KubeconfigSource
-from tui_forward.model import ApiHealth
+from tui_forward.model import NO_OPTIONS, AccessOptions, ApiHealth, ClusterKey
 
 _LOG_TIMEOUT_S = 10.0
 _CHECK_TIMEOUT_S = 3.0
@@ -39,10 +40,11 @@ class ClusterClient(ClusterAccess):
         self,
         source: KubeconfigSource,
         context: str = "",
+        options: AccessOptions = NO_OPTIONS,
         *,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(source, context, environ=environ)
+        super().__init__(source, context, options, environ=environ)
         self._rest = RestClient(self)
         # False once this server has refused it, until the end of the session.
         self.offers_watch_list = watch.is_watch_list_enabled(source.environ)
@@ -190,9 +192,10 @@ class ClusterClient(ClusterAccess):
 
 
 class ClusterClients:
-    """Clients by context, created on first use; `on_created` is called with each.
+    """Clients by context and options, created on first use; `on_created` is called with each.
 
-    `environ` is the environment of their plugins and proxies, by default that of the kubeconfig.
+    `environ` is the environment of their plugins and proxies, by default that of the kubeconfig;
+    `secrets` has those of the options.
     """
 
     def __init__(
@@ -201,20 +204,26 @@ class ClusterClients:
         *,
         environ: Mapping[str, str] | None = None,
         on_created: Callable[[ClusterClient], None] = lambda _: None,
+        secrets: OptionSecrets | None = None,
     ) -> None:
         self.source = source
         self._environ = environ
         self._on_created = on_created
-        self._clients: dict[str, ClusterClient] = {}
+        self._clients: dict[ClusterKey, ClusterClient] = {}
+        self._secrets = secrets if secrets is not None else OptionSecrets()
         preload()
 
-    def get(self, context: str = "") -> ClusterClient:
-        """Return the client of a context; an empty name means the current one."""
-        name = self.source.context_name(context)
-        if name not in self._clients:
-            self._clients[name] = client = ClusterClient(self.source, name, environ=self._environ)
+    def get(self, context: str = "", options: AccessOptions = NO_OPTIONS) -> ClusterClient:
+        """Return the client of a context; an empty name means the current one.
+
+        Options without their secrets get those that were remembered for their `secret_id`.
+        """
+        options = self._secrets.complete(options)
+        key = self.source.context_name(context), options
+        if key not in self._clients:
+            self._clients[key] = client = ClusterClient(self.source, *key, environ=self._environ)
             self._on_created(client)
-        return self._clients[name]
+        return self._clients[key]
 
     @property
     def clients(self) -> tuple[ClusterClient, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.arguments import format_duration_arg, is_loopback
 from tui_forward.common.printable import escape_unprintable
 from tui_forward.model import BUILT_IN, ForwardSpec, TransportChoice
@@ -53,6 +54,8 @@ def _details(one: ProfileForward) -> Iterator[str]:
     if exposed := exposed_addresses(spec):
         yield f"OPEN TO OTHER MACHINES on {', '.join(exposed)}"
     yield f"sets {', '.join(variable_names(one.env))}"
+    if spec.target.options:
+        yield f"options {_short(describe_access_options(spec.target.options))}"
     if spec.target.pin:
         yield "pinned to this pod"
     if spec.transport is not TransportChoice.AUTO:

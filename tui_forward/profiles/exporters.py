@@ -14,6 +14,7 @@ _KINDS = {
     TargetKind.POD: "pod", TargetKind.SERVICE: "service", TargetKind.DEPLOYMENT: "deployment",
     TargetKind.STATEFULSET: "statefulset", TargetKind.DAEMONSET: "daemonset",
     TargetKind.REPLICASET: "replicaset", TargetKind.JOB: "job",
+    TargetKind.REPLICATION_CONTROLLER: "replicationcontroller",
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.arguments import format_duration_arg
 from tui_forward.model import Forward, ForwardSpec
 from tui_forward.profiles.profile import Profile, ProfileForward
@@ -181,6 +182,9 @@ def describe_changes(before: ForwardSpec, after: ForwardSpec) -> list[str]:
     changes = []
     if before.target.context != target.context:
         changes.append(f"context {before.target.context} → {target.context}")
+    if before.target.options != target.options:
+        old, new = (describe_access_options(one.options) for one in (before.target, target))
+        changes.append(f"options {old or 'none'} → {new or 'none'}")
     if str(before.target) != str(target):
         changes.append(f"{before.target} → {target}")
     if before.target.pin != target.pin:

@@ -11,7 +11,9 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.arguments import format_duration_arg, is_loopback
+from tui_forward.errors import UsageError
 from tui_forward.model import ForwardSpec, TargetKind
 from tui_forward.profiles.env_names import allowed_prefix
 from tui_forward.profiles.parser import VERSION, load_roundtrip
@@ -41,10 +43,18 @@ def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = ""
     Comments and order of `before`, the present content, are kept; ProfileError if it is invalid.
     `file` is for messages.
     """
+    specs = list(specs)
+    for spec in specs:
+        if spec.target.options:
+            # Without them, the profile would reach another cluster or be another user.
+            options = describe_access_options(spec.target.options)
+            raise UsageError(
+                f"the forward to {spec.target} has {options}, which a profile cannot have",
+                hint="add a context with this cluster and user to the kubeconfig, and use that",
+            )
     top = load_roundtrip(before, file)
     if not before.strip():
         top["version"] = VERSION
-    specs = list(specs)
     # Common values go to the top level, unless the file already has others there.
     common: dict[str, str] = {}
     for key in ("context", "namespace"):

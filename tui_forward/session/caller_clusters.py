@@ -11,7 +11,19 @@ import msgspec
 from tui_forward.catalog import Catalog, CatalogTargetResolver
 from tui_forward.engine.context import TargetWatch
 from tui_forward.kube import ClusterClients, KubeconfigSource
-from tui_forward.model import ApiHealth, CatalogScope, CatalogView, Forward, Login, PodLog, Target
+from tui_forward.kube.kubeconfig.overrides import OptionSecrets
+from tui_forward.model import (
+    NO_OPTIONS,
+    AccessOptions,
+    ApiHealth,
+    CatalogScope,
+    CatalogView,
+    ClusterKey,
+    Forward,
+    Login,
+    PodLog,
+    Target,
+)
 from tui_forward.transport.access import ServerAccess
 
 if TYPE_CHECKING:
@@ -37,14 +49,17 @@ class CallerClusters:
         environ: Mapping[str, str],
         *,
         on_login_line: Callable[[str, str], None],
+        secrets: OptionSecrets,
     ) -> None:
         self.environ = environ
         self._on_login_line = on_login_line
-        self._clusters = ClusterClients(source, environ=environ, on_created=self._observe_login)
+        self._clusters = ClusterClients(
+            source, environ=environ, on_created=self._observe_login, secrets=secrets
+        )
         self._resolver = CatalogTargetResolver(self._clusters.get)
         self._catalog = Catalog(self._clusters.get)
         self._inspector: ClusterInspector | None = None
-        self._health: dict[str, tuple[float, ApiHealth]] = {}
+        self._health: dict[ClusterKey, tuple[float, ApiHealth]] = {}
 
     @property
     def is_viewed(self) -> bool:
@@ -55,9 +70,9 @@ class CallerClusters:
         """See `ClusterBackend.namespace`."""
         return self._clusters.get(context).namespace
 
-    def access(self, context: str) -> ServerAccess:
+    def access(self, context: str, options: AccessOptions = NO_OPTIONS) -> ServerAccess:
         """See `ClusterProvider.access`."""
-        return self._clusters.get(context)
+        return self._clusters.get(context, options)
 
     def watch(self, target: Target) -> TargetWatch:
         """See `ClusterProvider.watch`."""
@@ -67,22 +82,27 @@ class CallerClusters:
         """See `CallerBackend.catalog`."""
         view = self._catalog.view(scope, since)
         if view.health is not None:
-            self._health[scope.context] = (time.monotonic(), view.health)
+            self._health[scope.context, scope.options] = (time.monotonic(), view.health)
         return view
 
     def health(self) -> tuple[ApiHealth, ...]:
         """See `CallerBackend.health`: of recently viewed contexts, and of unreachable ones."""
         now = time.monotonic()
-        for context in [c for c, (at, _) in self._health.items() if now - at > _HEALTH_MAX_AGE_S]:
-            del self._health[context]
+        for key in [k for k, (at, _) in self._health.items() if now - at > _HEALTH_MAX_AGE_S]:
+            del self._health[key]
         viewed = tuple(health for _, health in self._health.values())
         # Without a view, the watches of forwards detect an unreachable cluster.
         return viewed + tuple(
             ApiHealth(
-                context=context, ok=False, code=error.code, error=error.message, hint=error.hint
+                context=key[0],
+                options=key[1],
+                ok=False,
+                code=error.code,
+                error=error.message,
+                hint=error.hint,
             )
-            for context, error in self._resolver.unreachable().items()
-            if context not in self._health
+            for key, error in self._resolver.unreachable().items()
+            if key not in self._health
         )
 
     def logins(self) -> tuple[Login, ...]:
@@ -99,19 +119,19 @@ class CallerClusters:
             if (reason := client.login) is not None
         )
 
-    def retry_login(self, context: str) -> None:
+    def retry_login(self, context: str, options: AccessOptions = NO_OPTIONS) -> None:
         """See `CallerBackend.retry_login`."""
-        self._clusters.get(context).retry_login(requested=True)
+        self._clusters.get(context, options).retry_login(requested=True)
 
     async def inspect(self, forward: Forward) -> ClusterFacts:
         """See `CallerBackend.inspect`."""
-        context = forward.spec.target.context
+        key = context, options = forward.spec.target.cluster_key
         # The current errors of the forward's own watches take precedence over older health.
-        health = next((one for one in self.health() if one.context == context), None)
-        error = self._resolver.unreachable().get(context)
+        health = next((one for one in self.health() if (one.context, one.options) == key), None)
+        error = self._resolver.unreachable().get(key)
         if error is not None:
             health = msgspec.structs.replace(
-                health if health is not None else ApiHealth(context=context),
+                health if health is not None else ApiHealth(context=context, options=options),
                 ok=False,
                 latency_s=None,
                 code=error.code,
@@ -128,7 +148,7 @@ class CallerClusters:
         """See `CallerBackend.pod_log`."""
         from tui_forward.session.cluster_facts import pod_log
 
-        cluster = self._clusters.get(forward.spec.target.context)
+        cluster = self._clusters.get(*forward.spec.target.cluster_key)
         return await pod_log(cluster, forward, container, lines)
 
     def refresh(self) -> None:

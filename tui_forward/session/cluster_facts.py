@@ -18,6 +18,7 @@ from tui_forward.kube.api.log_text import split_log_lines
 from tui_forward.kube.api.resources import PODS, SERVICES, WORKLOADS
 from tui_forward.kube.client import ClusterClient
 from tui_forward.model import (
+    AccessOptions,
     ApiHealth,
     Forward,
     ForwardState,
@@ -47,7 +48,7 @@ _CANDIDATES = 50
 class ClusterInspector:
     """Reads facts from the clusters, and caches them."""
 
-    def __init__(self, cluster_of: Callable[[str], ClusterClient]) -> None:
+    def __init__(self, cluster_of: Callable[[str, AccessOptions], ClusterClient]) -> None:
         self._cluster_of = cluster_of
         self._health: StaleWhileRevalidateCache[ApiHealth] = StaleWhileRevalidateCache()
         self._pods: StaleWhileRevalidateCache[PodDetails] = StaleWhileRevalidateCache()
@@ -55,7 +56,7 @@ class ClusterInspector:
 
     async def inspect(self, forward: Forward, health: ApiHealth | None) -> ClusterFacts:
         """Return the facts about the hops of a forward; waits two seconds at most."""
-        cluster = self._cluster_of(forward.spec.target.context)
+        cluster = self._cluster_of(*forward.spec.target.cluster_key)
         until = time.monotonic() + FIRST_RESULT_TIMEOUT_S
         health, (pod, node) = await asyncio.gather(
             self._health_of(cluster, health, until), self._pod_and_node(cluster, forward, until)
@@ -68,7 +69,10 @@ class ClusterInspector:
         if health is not None and health.ok is not None:
             return health
         return await self._health.get(
-            cluster.context, cluster.health, max_age_s=_HEALTH_MAX_AGE_S, until=until
+            (cluster.context, cluster.options),
+            cluster.health,
+            max_age_s=_HEALTH_MAX_AGE_S,
+            until=until,
         )
 
     async def _pod_and_node(
@@ -86,7 +90,7 @@ class ClusterInspector:
             return pod, None
         ready = forward.state is ForwardState.READY
         node = await self._nodes.get(
-            (target.context, name),
+            (target.cluster_key, name),
             lambda: cluster.node(name),
             max_age_s=_NODE_MAX_AGE_S if ready else _NODE_MAX_AGE_NOT_READY_S,
             until=until,

@@ -12,6 +12,7 @@ from tui_forward.common.redaction import is_secret_name
 from tui_forward.common.tasks import spawn
 from tui_forward.known_secrets import remember
 from tui_forward.kube import KubeconfigSource
+from tui_forward.kube.kubeconfig.overrides import OptionSecrets
 from tui_forward.kube.kubeconfig.source import Signature, has_changed
 from tui_forward.model import Caller, Context, Login
 from tui_forward.session.caller_clusters import CallerClusters
@@ -30,7 +31,10 @@ class KubernetesBackend(CallerClusters):
 
     def __init__(self, kubeconfig: str | Path | None, *, context: str = "") -> None:
         self._source = source = KubeconfigSource(kubeconfig, context=context)
-        super().__init__(source, source.environ, on_login_line=self._pass_login_line)
+        self.secrets = secrets = OptionSecrets()
+        super().__init__(
+            source, source.environ, on_login_line=self._pass_login_line, secrets=secrets
+        )
         self._on_line: Callable[[str, str], None] = lambda _context, _line: None
         self._own_key = environment_key(source.environ)
         self._callers: dict[bytes, tuple[Caller, CallerClusters]] = {}  # the latest one last
@@ -61,7 +65,10 @@ class KubernetesBackend(CallerClusters):
         if found is None:
             remember(*(v for name, v in caller.environ.items() if is_secret_name(name)))
             clusters = CallerClusters(
-                self._source, caller.environ, on_login_line=self._pass_login_line
+                self._source,
+                caller.environ,
+                on_login_line=self._pass_login_line,
+                secrets=self.secrets,
             )
             found = caller, clusters
             self._close_unused(keep)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +18,8 @@ from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import (
+    NO_OPTIONS,
+    AccessOptions,
     ApiHealth,
     BlockedBy,
     Caller,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from tui_forward.engine.context import SocketHolder, TargetWatch
     from tui_forward.engine.engine import Engine
     from tui_forward.engine.limits import Limits
+    from tui_forward.kube.kubeconfig.overrides import OptionSecrets
     from tui_forward.session.diagnosis import ClusterFacts
     from tui_forward.transport.access import ServerAccess
 
@@ -75,7 +78,7 @@ class CallerBackend(Protocol):
     def environ(self) -> Mapping[str, str]:
         """The environment that credential plugins run in."""
 
-    def access(self, context: str) -> ServerAccess:
+    def access(self, context: str, options: AccessOptions = NO_OPTIONS) -> ServerAccess:
         """See `ClusterProvider.access`."""
 
     def watch(self, target: Target) -> TargetWatch:
@@ -93,8 +96,8 @@ class CallerBackend(Protocol):
     def health(self) -> tuple[ApiHealth, ...]:
         """Return the health of the API servers in use."""
 
-    def retry_login(self, context: str) -> None:
-        """Run the credential plugin of a context now if it is needed, however often it failed."""
+    def retry_login(self, context: str, options: AccessOptions = NO_OPTIONS) -> None:
+        """Run the credential plugin of a cluster now if it is needed, however often it failed."""
 
     async def inspect(self, forward: Forward) -> ClusterFacts:
         """Return facts about the hops of a forward; waits two seconds at most."""
@@ -105,6 +108,8 @@ class CallerBackend(Protocol):
 
 class ClusterBackend(CallerBackend, Protocol):
     """The clusters of a kubeconfig; itself in the environment of this process."""
+
+    secrets: OptionSecrets  # of options, in every environment
 
     def contexts(self) -> tuple[Context, ...]:
         """Return the contexts of the kubeconfig."""
@@ -210,10 +215,13 @@ class LocalSession:
         caller = CURRENT_CALLER.get() or self._handed_over.pop(forward_id, None)
         backend = self._backend_for(caller)
         context = target.context or self._backend.current_context()
-        namespace = target.namespace or backend.namespace(context)
-        if (context, namespace) != (target.context, target.namespace):
-            target = msgspec.structs.replace(target, context=context, namespace=namespace)
-            spec = msgspec.structs.replace(spec, target=target)
+        target = msgspec.structs.replace(
+            target,
+            context=context,
+            namespace=target.namespace or backend.namespace(context),
+            options=self._backend.secrets.remember(target.options),
+        )
+        spec = msgspec.structs.replace(spec, target=target)
         forward_id = self._engine.start(spec, forward_id=forward_id, clusters=backend)
         self._set_caller(forward_id, caller, backend)
         return forward_id
@@ -273,10 +281,10 @@ class LocalSession:
 
     async def reconnect(self, forward_id: str) -> None:
         """See `Session.reconnect`."""
-        context = self._engine.forward(forward_id).spec.target.context
+        cluster = self._engine.forward(forward_id).spec.target.cluster_key
         await self._use_environment(forward_id)
         with contextlib.suppress(ConfigError):  # the forward shows it
-            self._backend_of(forward_id).retry_login(context)
+            self._backend_of(forward_id).retry_login(*cluster)
         self._engine.reconnect(forward_id)
 
     async def set_keep_running(self, on: bool) -> None:
@@ -293,6 +301,15 @@ class LocalSession:
         self._engine.close_connection(connection_id)
 
     # Handover ----------------------------------------------------------
+
+    def export_secrets(self) -> tuple[AccessOptions, ...]:
+        """Return all options with secrets, for the engine that replaces this one."""
+        return self._backend.secrets.export()
+
+    def adopt_secrets(self, options: Iterable[AccessOptions]) -> None:
+        """Take over what `export_secrets` of the engine before has returned."""
+        for one in options:
+            self._backend.secrets.remember(one)
 
     def inherit(self, sockets: InheritedSockets) -> None:
         """Take over listening sockets of another process, for the forwards started next."""
@@ -406,13 +423,18 @@ class LocalSession:
 
     async def catalog(self, scope: CatalogScope, since: int = 0) -> CatalogView:
         """See `Session.catalog`."""
+        options = self._backend.secrets.remember(scope.options)
         try:
-            if not scope.context:
-                scope = CatalogScope(self._backend.current_context(), scope.namespace)
-            return self._backend_for(CURRENT_CALLER.get()).catalog(scope, since)
+            context = scope.context or self._backend.current_context()
+            backend = self._backend_for(CURRENT_CALLER.get())
+            view = backend.catalog(CatalogScope(context, scope.namespace, options), since)
+            # The caller recognizes its own scope.
+            shown = msgspec.structs.replace(view.scope, options=scope.options)
+            return msgspec.structs.replace(view, scope=shown)
         except ConfigError as error:
             health = ApiHealth(
                 context=scope.context,
+                options=options,
                 ok=False,
                 code=error.code,
                 error=error.message,

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
 from tui_forward.common.traffic_history import TrafficHistories
-from tui_forward.model import CatalogScope, ForwardDefaults
+from tui_forward.model import NO_OPTIONS, AccessOptions, CatalogScope, ForwardDefaults
 from tui_forward.session import Session
 from tui_forward.tui import messages
 from tui_forward.tui.controllers.address_controller import AddressController
@@ -110,7 +110,8 @@ class TuiForwardApp(ThemedApp[None]):
 
     def __init__(
         self, session: Session, *, context: str, namespace: str,
-        paths: DashboardPaths | None = None, clock: Callable[[], float] = time.time,
+        options: AccessOptions = NO_OPTIONS, paths: DashboardPaths | None = None,
+        clock: Callable[[], float] = time.time,
         histories: TrafficHistories | None = None, startup_message: str = "",
         restore_offer: RestoreOffer | None = None, can_keep_running: bool = True,
         view_state_store: ViewStateStore | None = None, origin: tuple[str, str] = ("", ""),
@@ -128,7 +129,7 @@ class TuiForwardApp(ThemedApp[None]):
         session = LimitedSession(session, clock)
         histories = histories if histories is not None else TrafficHistories()
         self.dashboard = Dashboard(
-            entries_of(CatalogScope(context, namespace), favorites), histories, clock=clock
+            entries_of(CatalogScope(context, namespace, options), favorites), histories, clock=clock
         )
         self._notifier = notifier = Notifier(self, lambda: settings_file.settings.notifications)
         self._sampler = sampler = Sampler(
@@ -201,7 +202,7 @@ class TuiForwardApp(ThemedApp[None]):
 
     def on_forward_ports_requested(self, event: messages.ForwardPortsRequested) -> None:
         """Start or stop the forwards of ports."""
-        self._forwards.forward_ports(event, self.cluster_state.scope.context)
+        self._forwards.forward_ports(event, self.cluster_state.scope)
 
     def on_forward_action_requested(self, event: messages.ForwardActionRequested) -> None:
         """Run an action on forwards."""

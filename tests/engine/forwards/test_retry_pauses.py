@@ -156,7 +156,7 @@ async def test_answers_that_nothing_maps(answer: bytes, backend: FakeBackend) ->
     server = RecordedServer("001-healthy")
     server.answer = lambda _kind: (answer, 0.0)  # type: ignore[method-assign, assignment]
     access: ServerAccess = RecordedAccess(server)
-    backend.access = lambda _context: access  # type: ignore[method-assign, assignment]
+    backend.access = lambda _context, _options: access  # type: ignore[method-assign, assignment, misc]
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     server.port = listening.sockets[0].getsockname()[1]
     engine = Engine(backend, monitor_system=False)

@@ -6,7 +6,9 @@ import pytest
 from tests.tui.samples import PORTS, pod
 from tests.tui.viewmodel.test_entry_list import ALL, owned, seen, workload
 from tests.tui.viewmodel.test_rows import forward, texts
+from tui_forward.common.access_options import parse_access_options
 from tui_forward.model import (
+    CatalogScope,
     DeclaredPort,
     ForwardSpec,
     ForwardState,
@@ -97,14 +99,14 @@ def test_port_rows() -> None:
 def test_forward_of_a_port_moves_with_its_pod() -> None:
     web1, web2 = pod_entry(pod("web-1")), pod_entry(pod("web-2"))
     on = forward()
-    assert forward_on([on], "here", web1, PORTS[0]) is on
-    assert forward_on([on], "here", web1, PORTS[1]) is None
-    assert forward_on([on], "there", web1, PORTS[0]) is None
+    assert forward_on([on], ALL, web1, PORTS[0]) is on
+    assert forward_on([on], ALL, web1, PORTS[1]) is None
+    assert forward_on([on], CatalogScope("there"), web1, PORTS[0]) is None
     moved = forward(pod=PodRef(namespace="shop", name="web-2", uid="u2"))
-    assert forward_on([moved], "here", web2, PORTS[0]) is moved
-    assert forward_on([moved], "here", web1, PORTS[0]) is None
+    assert forward_on([moved], ALL, web2, PORTS[0]) is moved
+    assert forward_on([moved], ALL, web1, PORTS[0]) is None
     unresolved = forward(ForwardState.WAITING, pod=None, remote_port=None)
-    assert forward_on([unresolved], "here", web1, PORTS[0]) is unresolved
+    assert forward_on([unresolved], ALL, web1, PORTS[0]) is unresolved
 
 
 def test_forward_by_name_stays_on_its_port_if_the_name_repeats() -> None:
@@ -115,31 +117,48 @@ def test_forward_by_name_stays_on_its_port_if_the_name_repeats() -> None:
     picture = ClusterState(ALL)
     picture.apply(seen(workload("web"), owned("web-1", "web", ports=ports), complete=True))
     entry = workload_entry(picture.workloads["deploy/shop/web"], picture)
-    spec = ForwardSpec(target=target_of("here", entry, ports[0]))
+    spec = ForwardSpec(target=target_of(ALL, entry, ports[0]))
     assert spec.target.port == "8080"  # the name alone would not say which
     by_name = msgspec.structs.replace(
         spec, target=msgspec.structs.replace(spec.target, port="http")
     )
     on = msgspec.structs.replace(forward(), spec=by_name, remote_port=8081)
-    assert forward_on([on], "here", entry, ports[0]) is None
-    assert forward_on([on], "here", entry, ports[1]) is on
+    assert forward_on([on], ALL, entry, ports[0]) is None
+    assert forward_on([on], ALL, entry, ports[1]) is on
 
 
 def test_forward_of_a_workload_marks_its_pod() -> None:
     picture = ClusterState(ALL)
     picture.apply(seen(workload("web"), owned("web-1", "web"), complete=True))
     entry = workload_entry(picture.workloads["deploy/shop/web"], picture)
-    target = target_of("here", entry, entry.ports[0])
+    target = target_of(ALL, entry, entry.ports[0])
     assert target == Target(
         context="here", namespace="shop", kind=TargetKind.DEPLOYMENT, name="web", port="http"
     )
     on = msgspec.structs.replace(forward(), spec=ForwardSpec(target=target))
-    assert forward_on([on], "here", entry, entry.ports[0]) is on
-    assert forward_on([on], "here", entry, entry.ports[1]) is None
-    assert forward_on([forward()], "here", entry, entry.ports[0]) is None
-    marks = ForwardsByEntry([on], "here", picture)
+    assert forward_on([on], ALL, entry, entry.ports[0]) is on
+    assert forward_on([on], ALL, entry, entry.ports[1]) is None
+    assert forward_on([forward()], ALL, entry, entry.ports[0]) is None
+    marks = ForwardsByEntry([on], picture)
     assert marks.of("deploy/shop/web") == marks.of("pod/shop/web-1") == (on,)
     assert marks.of("pod/shop/other") == ()
-    assert ForwardsByEntry([on], "there", picture).of("deploy/shop/web") == ()
-    lone = ForwardsByEntry([forward()], "here", picture)
+    assert ForwardsByEntry([on], ClusterState(CatalogScope("there"))).of("deploy/shop/web") == ()
+    lone = ForwardsByEntry([forward()], picture)
     assert lone.of("deploy/shop/web") == lone.of("pod/shop/web-1")
+
+
+def test_forward_with_other_options_is_another_one() -> None:
+    given = parse_access_options({"as": ["bob"], "token": ["t0ken-given"]})
+    as_bob = CatalogScope("here", "shop", given)
+    entry = pod_entry(pod("web-1"))
+    target = target_of(as_bob, entry, PORTS[0])
+    assert target.options == given  # with the token, for the engine
+    listed = msgspec.structs.replace(target, options=given.without_secrets())
+    on = msgspec.structs.replace(forward(), spec=ForwardSpec(target=listed))
+    assert forward_on([on], as_bob, entry, PORTS[0]) is on
+    assert forward_on([on], ALL, entry, PORTS[0]) is None
+    again = parse_access_options({"as": ["bob"], "token": ["t0ken-other"]})
+    assert forward_on([on], CatalogScope("here", "shop", again), entry, PORTS[0]) is None
+    marks = ForwardsByEntry([on], ClusterState(as_bob))
+    assert marks.of("pod/shop/web-1") == (on,)
+    assert ForwardsByEntry([on], ClusterState(ALL)).of("pod/shop/web-1") == ()

@@ -14,7 +14,7 @@ from tui_forward.cli.dashboard_runner import DashboardRunner, StartView
 from tui_forward.cli.sessions import remote_session, resolve_context
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.model import CatalogScope
+from tui_forward.model import NO_OPTIONS, AccessOptions, CatalogScope
 from tui_forward.session import Session
 from tui_forward.tui.storage.context_choice import ContextChoice
 from tui_forward.tui.storage.view_state import ViewStateStore
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def dashboard(
-    kubeconfig: str | None, *, context: str | None, namespace: str | None, restore: bool = False,
-    profile: Profile | None = None,
+    kubeconfig: str | None, *, context: str | None, namespace: str | None,
+    options: AccessOptions = NO_OPTIONS, restore: bool = False, profile: Profile | None = None,
 ) -> None:  # fmt: skip
     """Show the dashboard until the user quits it; UsageError if there is no terminal.
 
@@ -42,16 +42,16 @@ def dashboard(
     watchdog = TerminalWatchdog()
     with watchdog.watch():
         work = show_dashboard(
-            watchdog, kubeconfig, context=context, namespace=namespace, restore=restore,
-            profile=profile,
+            watchdog, kubeconfig, context=context, namespace=namespace, options=options,
+            restore=restore, profile=profile,
         )  # fmt: skip
         asyncio.run(watchdog.run(work))
 
 
 async def show_dashboard(
     watchdog: TerminalWatchdog, kubeconfig: str | None, *, context: str | None,
-    namespace: str | None, restore: bool = False, profile: Profile | None = None,
-    temporary: bool = False,
+    namespace: str | None, options: AccessOptions = NO_OPTIONS, restore: bool = False,
+    profile: Profile | None = None, temporary: bool = False,
 ) -> None:  # fmt: skip
     """Do what `dashboard` does, in a running event loop, until `watchdog` ends it.
 
@@ -63,7 +63,7 @@ async def show_dashboard(
     arguments = [f"--session={kubeconfig}.session", f"--log={kubeconfig}.log"] if temporary else []
     async with remote_session(kubeconfig, arguments=arguments) as session:
         view_state = ViewStateStore(None) if temporary else _view_state_store(kubeconfig)
-        start = await _start_view(session, context, namespace, view_state)
+        start = await _start_view(session, context, namespace, options, view_state)
         # Starts the engine's lists while the screen is created.
         await session.catalog(start.scope)
         if profile is not None:
@@ -81,13 +81,14 @@ async def show_dashboard(
 
 
 async def _start_view(
-    session: Session, context: str | None, namespace: str | None, view_state: ViewStateStore
-) -> StartView:
+    session: Session, context: str | None, namespace: str | None, options: AccessOptions,
+    view_state: ViewStateStore,
+) -> StartView:  # fmt: skip
     """Return what to show first; ConfigError if there is no such context, or none at all.
 
-    This is the last view, unless the command line names another one, or the kubeconfig's current
-    context or namespace has changed since: a user who switched it expects to see the new one.
-    Without a usable current context, the user chooses one in the dashboard.
+    This is the last view, unless the command line names another one or has options, or the
+    kubeconfig's current context or namespace has changed since: a user who switched it expects to
+    see the new one. Without a usable current context, the user chooses one in the dashboard.
     """
     contexts = await session.contexts()
     current = next((one for one in contexts if one.current), None)
@@ -95,21 +96,24 @@ async def _start_view(
     place = view_state.state
     if (
         place is not None
+        and not options
         and context is None
         and namespace is None
         and place.origin == origin
         and any(one.name == place.context and not one.problem for one in contexts)
     ):
-        return StartView(CatalogScope(place.context, place.namespace), origin, view_state)
+        scope = CatalogScope(place.context, place.namespace, options)
+        return StartView(scope, origin, view_state)
     if context is None and (current is None or current.problem):
         health = (await session.catalog(CatalogScope(""))).health
         problem, hint = (health.error, health.hint) if health is not None else ("", "")
         if not contexts:
             raise ConfigError(problem or "the kubeconfig has no contexts", hint=hint)
         choice = ContextChoice(problem or "there is no current context", namespace)
-        return StartView(CatalogScope("", namespace or ""), origin, view_state, choice)
+        return StartView(CatalogScope("", namespace or "", options), origin, view_state, choice)
     resolved = await resolve_context(session, context)
-    scope = CatalogScope(resolved.name, resolved.namespace if namespace is None else namespace)
+    namespace = resolved.namespace if namespace is None else namespace
+    scope = CatalogScope(resolved.name, namespace, options)
     return StartView(scope, origin, view_state)
 
 

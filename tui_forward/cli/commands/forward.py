@@ -9,6 +9,13 @@ from collections.abc import Sequence
 import click
 
 from tui_forward.cli import completers
+from tui_forward.cli.access_options import (
+    KubectlCommand,
+    access_options,
+    ignored_option_notes,
+    ignored_options,
+    requested_access_options,
+)
 from tui_forward.cli.log_options import OutputLogHandler, log_options, requested_log_level
 from tui_forward.cli.options import Duration, cluster_options
 from tui_forward.cli.output import Output, use_color
@@ -22,7 +29,7 @@ from tui_forward.common.arguments import (
 from tui_forward.common.logging_levels import LEVELS, RedactingFormatter, temporary_handler
 from tui_forward.common.printable import one_line
 from tui_forward.errors import UsageError
-from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
+from tui_forward.model import AccessOptions, ForwardSpec, Target, TargetKind, TransportChoice
 from tui_forward.settings.parser import Settings, load_settings
 
 EPILOG = """\
@@ -42,7 +49,11 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG, short_help="Forward local ports to a pod, a service or a workload.")
+@click.command(
+    cls=KubectlCommand,
+    epilog=EPILOG,
+    short_help="Forward local ports to a pod, a service or a workload.",
+)
 @click.argument(
     "target", metavar="TARGET", required=False, shell_complete=completers.complete_targets
 )
@@ -77,19 +88,32 @@ Examples:
     help="How long the pod may keep sending after the client closes its side. [default: 5s *]",
 )
 @click.option(
+    "--pod-running-timeout",
+    type=Duration(),
+    metavar="TIME",
+    help="Fail if a forward is not ready by then. [default: wait]",
+)
+@click.option(
     "--json", "as_json", is_flag=True, help="Print events on stdout, one object per line."
 )
+@access_options
+@ignored_options("profile")
 @log_options
 @click.option("-q", "--quiet", is_flag=True, help="Print only local addresses and errors.")
 def forward(
     target: str | None, ports: tuple[str, ...], selector: str | None, address: tuple[str, ...],
     kubeconfig: str | None, context: str | None, namespace: str | None, transport: str, pin: bool,
-    queue_timeout: float | None, half_close_timeout: float | None, as_json: bool, quiet: bool,
+    queue_timeout: float | None, half_close_timeout: float | None,
+    pod_running_timeout: float | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Forward local ports to a pod, a service or a workload, until Ctrl-C.
 
     The forward follows pods that are replaced; connections wait until a pod is ready.
     """
+    if pod_running_timeout is not None and pod_running_timeout <= 0:
+        raise UsageError(
+            "--pod-running-timeout must be higher than zero", hint="leave it out to wait forever"
+        )
     settings = load_settings(paths.settings_file())
     defaults = settings.forwards
     specs = _specs(
@@ -100,16 +124,17 @@ def forward(
         namespace=namespace or "",
         pin=pin,
         addresses=parse_addresses(address) if address else defaults.addresses,
+        options=requested_access_options(),
         transport=TransportChoice(transport),
         queue_timeout_s=defaults.queue_timeout_s if queue_timeout is None else queue_timeout,
         half_close_timeout_s=defaults.half_close_timeout_s
         if half_close_timeout is None
         else half_close_timeout,
     )
-    notes = [one_line(str(problem)) for problem in settings.problems]
+    notes = [one_line(str(problem)) for problem in settings.problems] + ignored_option_notes()
     asyncio.run(
         _forward(
-            specs, kubeconfig, context, notes, as_json=as_json, quiet=quiet,
+            specs, kubeconfig, context, notes, pod_running_timeout, as_json=as_json, quiet=quiet,
             log_level=_log_level(settings, quiet=quiet),
         )
     )  # fmt: skip
@@ -125,8 +150,8 @@ def _log_level(settings: Settings, *, quiet: bool) -> int:
 
 def _specs(
     target: str | None, ports: tuple[str, ...], selector: str | None, *, context: str,
-    namespace: str, pin: bool, addresses: tuple[str, ...], transport: TransportChoice,
-    queue_timeout_s: float, half_close_timeout_s: float,
+    namespace: str, pin: bool, addresses: tuple[str, ...], options: AccessOptions,
+    transport: TransportChoice, queue_timeout_s: float, half_close_timeout_s: float,
 ) -> tuple[ForwardSpec, ...]:  # fmt: skip
     """Return one spec per port.
 
@@ -154,7 +179,7 @@ def _specs(
         ForwardSpec(
             target=Target(
                 context=context, namespace=namespace, kind=kind, name=name, port=pair.remote,
-                pin=pin,
+                pin=pin, options=options,
             ),
             local_port=pair.local,
             addresses=addresses,
@@ -168,7 +193,8 @@ def _specs(
 
 async def _forward(
     specs: tuple[ForwardSpec, ...], kubeconfig: str | None, context: str | None,
-    notes: Sequence[str], *, as_json: bool, quiet: bool, log_level: int,
+    notes: Sequence[str], first_ready_s: float | None, *, as_json: bool, quiet: bool,
+    log_level: int,
 ) -> None:  # fmt: skip
     from tui_forward.cli.event_output import EventPrinter, JsonEventPrinter, KubectlEventPrinter
     from tui_forward.cli.headless_runner import HeadlessRunner
@@ -191,6 +217,7 @@ async def _forward(
     try:
         with temporary_handler(log_handler, log_level), call_on_signals(stop.set):
             async with local_session(kubeconfig, context=context) as session:
-                await HeadlessRunner(session, printer).run(specs, stop)
+                runner = HeadlessRunner(session, printer, first_ready_s=first_ready_s)
+                await runner.run(specs, stop)
     finally:
         output.close()

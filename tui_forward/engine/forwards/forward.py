@@ -337,7 +337,7 @@ class ActiveForward:
             self._queue.admit(self._reconciler.pool)
             if self._listener is not None:
                 self._listener.resume()
-            self._engine.became_ready(self.spec.target.context)
+            self._engine.became_ready(self.spec.target.cluster_key)
 
     def _queued_changed(self, queued: int) -> None:
         if self._listener is not None:

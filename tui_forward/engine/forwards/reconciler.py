@@ -135,7 +135,7 @@ class Reconciler:
     def watch(self) -> TargetWatch:
         """Start to follow the target; raise `ConfigError` if the context cannot be used."""
         self._watch = self._clusters.watch(self._spec.target)
-        self._access = access = self._clusters.access(self._spec.target.context)
+        self._access = access = self._clusters.access(*self._spec.target.cluster_key)
         self._stop_observing = access.observe_login(self._login_changed)
         self.insecure = access.insecure
         self._failure = None
@@ -199,7 +199,7 @@ class Reconciler:
         self.retry_now()
 
     def _count_dialing(self) -> int:
-        return self._engine.count_connecting(self._spec.target.context)
+        return self._engine.count_connecting(self._spec.target.cluster_key)
 
     def _delay_after(self, reason: Reason, now: float, at_least_s: float = 0.0) -> float:
         if reason.code is ReasonCode.API_STARTING:
@@ -349,7 +349,7 @@ class Reconciler:
     async def _connect(self, resolved: Resolved) -> None:
         if self.pool is None:
             self.pool = TunnelPool(
-                self._clusters.access(self._spec.target.context),
+                self._clusters.access(*self._spec.target.cluster_key),
                 transport=self._spec.transport,
                 transport_cache=self._engine.transport_cache,
                 limits=self._engine.limits,

@@ -24,11 +24,12 @@ from tui_forward.kube.auth.credentials import (
 from tui_forward.kube.auth.shared_login import SharedLogin
 from tui_forward.kube.auth.validity import explain_refusal
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext
+from tui_forward.kube.kubeconfig.overrides import resolve_context
 from tui_forward.kube.kubeconfig.server_url import parse_server_url
 from tui_forward.kube.kubeconfig.source import KubeconfigSource, Signature, file_signatures
 from tui_forward.kube.kubeconfig.validation import validate_context
 from tui_forward.kube.proxy_selection import select_proxy
-from tui_forward.model import Reason, ReasonCode
+from tui_forward.model import NO_OPTIONS, AccessOptions, Reason, ReasonCode
 from tui_forward.transport.access import Endpoint
 
 _SUCCESSORS = {
@@ -65,18 +66,21 @@ class ClusterAccess:
     """Endpoint and credentials of one context; follows changes of the kubeconfig.
 
     A changed server, certificate or token is used from the next request on. Safe to use
-    concurrently and to cancel. An empty context means the one that is current now. `environ` is the
-    environment of plugins and proxies, by default that of the kubeconfig.
+    concurrently and to cancel. An empty context means the one that is current now; `options`
+    replace parts of its cluster and user. `environ` is the environment of plugins and proxies, by
+    default that of the kubeconfig.
     """
 
     def __init__(
         self,
         source: KubeconfigSource,
         context: str = "",
+        options: AccessOptions = NO_OPTIONS,
         *,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._source = source
+        self._options = options
         self._environ = source.environ if environ is None else environ
         self._context = source.context_name(context)
         self._resolved: ResolvedContext | None = None
@@ -97,9 +101,17 @@ class ClusterAccess:
         return self._context
 
     @property
+    def options(self) -> AccessOptions:
+        """What replaces parts of the context, secrets included."""
+        return self._options
+
+    @property
     def namespace(self) -> str:
         """The context's namespace ("default" if it names none)."""
-        return self._source.kubeconfig().resolve(self._context).namespace
+        return self._resolve().namespace
+
+    def _resolve(self) -> ResolvedContext:
+        return resolve_context(self._source.kubeconfig(), self._context, self._options)
 
     @property
     def server(self) -> str:
@@ -107,7 +119,7 @@ class ClusterAccess:
         if self._endpoint is not None:
             return self._endpoint.authority
         try:
-            server = self._source.kubeconfig().resolve(self._context).cluster.server
+            server = self._resolve().cluster.server
         except ConfigError:
             return ""
         return urlsplit(server).netloc.rpartition("@")[2] or server
@@ -116,7 +128,7 @@ class ClusterAccess:
     def insecure(self) -> bool:
         """See `ServerAccess.insecure`; False while the context cannot be used."""
         try:
-            return self._source.kubeconfig().resolve(self._context).cluster.insecure
+            return self._resolve().cluster.insecure
         except ConfigError:
             return False
 
@@ -232,7 +244,7 @@ class ClusterAccess:
 
     def _current_source(self) -> CredentialSource:
         """Return the credential source for the current content of the kubeconfig."""
-        resolved = self._source.kubeconfig().resolve(self._context)
+        resolved = self._resolve()
         user = resolved.user
         files = file_signatures((resolved.cluster.ca_file, user.certificate_file, user.key_file))
         source = self._credential_source

@@ -339,6 +339,20 @@ class Workload(Object, gc=False):
     status: WorkloadStatus = msgspec.field(default_factory=WorkloadStatus)
 
 
+class ReplicationControllerSpec(msgspec.Struct, gc=False):
+    """The selector is a plain map of labels, which kinds of later API groups have no longer."""
+
+    selector: dict[str, str] | None = None
+    replicas: int | None = None
+
+
+class ReplicationController(Object, gc=False):
+    """corev1.ReplicationController."""
+
+    spec: ReplicationControllerSpec = msgspec.field(default_factory=ReplicationControllerSpec)
+    status: WorkloadStatus = msgspec.field(default_factory=WorkloadStatus)
+
+
 class EventSeries(msgspec.Struct, gc=False, rename="camel"):
     """corev1.EventSeries."""
 

@@ -311,6 +311,16 @@ def decode_workload(raw: api_types.Workload, kind: TargetKind) -> Workload:
     )
 
 
+def decode_replication_controller(raw: api_types.ReplicationController) -> Workload:
+    """Return a ReplicationController."""
+    spec = api_types.WorkloadSpec(
+        selector=api_types.LabelSelector(match_labels=raw.spec.selector),
+        replicas=raw.spec.replicas,
+    )
+    workload = api_types.Workload(metadata=raw.metadata, spec=spec, status=raw.status)
+    return decode_workload(workload, TargetKind.REPLICATION_CONTROLLER)
+
+
 def _is_observed(raw: api_types.Workload, kind: TargetKind) -> bool:
     """Whether the controller of a workload has seen it at all."""
     status = raw.status

@@ -39,6 +39,7 @@ async def check_health(client: RestClient) -> ApiHealth:
             # It responds; a refusal to tell its version is not a failure.
             return ApiHealth(
                 context=access.context,
+                options=access.options.without_secrets(),
                 server=access.server,
                 insecure=access.insecure,
                 ok=True,
@@ -51,6 +52,7 @@ async def check_health(client: RestClient) -> ApiHealth:
         version = ""
     return ApiHealth(
         context=access.context,
+        options=access.options.without_secrets(),
         server=access.server,
         insecure=access.insecure,
         ok=True,

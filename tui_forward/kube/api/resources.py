@@ -92,6 +92,11 @@ def _namespace(raw: api_types.Object) -> Namespace:
     return decoding.decode_namespace(raw)
 
 
+def _replication_controller(raw: api_types.Object) -> Workload:
+    assert isinstance(raw, api_types.ReplicationController)
+    return decoding.decode_replication_controller(raw)
+
+
 def _apps(plural: str, kind: TargetKind) -> Resource[Workload]:
     return Resource(plural, "apps", "/apis/apps/v1", True, api_types.Workload, _workload(kind))
 
@@ -116,11 +121,16 @@ REPLICASETS = _apps("replicasets", TargetKind.REPLICASET)
 JOBS: Resource[Workload] = Resource(
     "jobs", "batch", "/apis/batch/v1", True, api_types.Workload, _workload(TargetKind.JOB)
 )
+REPLICATION_CONTROLLERS: Resource[Workload] = Resource(
+    "replicationcontrollers", "", "/api/v1", True, api_types.ReplicationController,
+    _replication_controller,
+)  # fmt: skip
 
 WORKLOADS: dict[TargetKind, Resource[Workload]] = {
     TargetKind.DEPLOYMENT: DEPLOYMENTS,
     TargetKind.STATEFULSET: STATEFULSETS,
     TargetKind.DAEMONSET: DAEMONSETS,
     TargetKind.REPLICASET: REPLICASETS,
+    TargetKind.REPLICATION_CONTROLLER: REPLICATION_CONTROLLERS,
     TargetKind.JOB: JOBS,
 }

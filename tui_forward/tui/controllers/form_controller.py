@@ -50,16 +50,16 @@ class FormController:
         """Open the form of a new forward."""
         from tui_forward.tui.screens.forward_form import ForwardForm
 
-        entry, context, defaults = request.entry, self._scope.context, self._defaults()
+        entry, scope, defaults = request.entry, self._scope, self._defaults()
         item = entry.item
 
         def start(spec: ForwardSpec | None) -> None:
             if spec is not None:
-                self._favorites.record_use(context, entry.key)
+                self._favorites.record_use(scope.context, entry.key)
                 self._forwards.start((spec,))
 
         form = ForwardForm(
-            defaults.spec(target_of(context, entry, request.port or DeclaredPort(number=80))),
+            defaults.spec(target_of(scope, entry, request.port or DeclaredPort(number=80))),
             defaults=defaults, ports=entry.ports, owner=_owner_name(item), title="forward",
             port_user=self._port_user(),
         )  # fmt: skip
@@ -108,7 +108,7 @@ class FormController:
 
         dialog = PasteDialog(
             context=self._scope.context, namespace=self._scope.namespace,
-            defaults=self._defaults(), text=text,
+            options=self._scope.options, defaults=self._defaults(), text=text,
         )  # fmt: skip
         self._app.push_screen(dialog, start)
 
@@ -120,7 +120,11 @@ class FormController:
             return
         try:
             specs = parse_commands(
-                text, context=self._scope.context, namespace="", defaults=self._defaults()
+                text,
+                context=self._scope.context,
+                namespace="",
+                options=self._scope.options,
+                defaults=self._defaults(),
             )
         except TuiForwardError:
             self.open_command_line(text)

@@ -10,7 +10,7 @@ import msgspec
 
 from tui_forward.common.formatting import pluralize
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Forward, ForwardDefaults, ForwardSpec
+from tui_forward.model import CatalogScope, Forward, ForwardDefaults, ForwardSpec
 from tui_forward.profiles.plan import spec_with_bound_port
 from tui_forward.session import Session
 from tui_forward.session.batch import STOP_TIMEOUT_S, run_batch, stop_forwards
@@ -50,20 +50,20 @@ class ForwardController:
         self._defaults = defaults
         self._undo: list[tuple[ForwardSpec, ...]] = []
 
-    def forward_ports(self, request: ForwardPortsRequested, context: str) -> None:
+    def forward_ports(self, request: ForwardPortsRequested, scope: CatalogScope) -> None:
         """Start the forwards of ports; stop running ones if the request toggles."""
-        command = partial(self._forward_ports, request, context, self._defaults())
+        command = partial(self._forward_ports, request, scope, self._defaults())
         self._queue.enqueue(command, is_batch=True)
 
     async def _forward_ports(
-        self, request: ForwardPortsRequested, context: str, defaults: ForwardDefaults
+        self, request: ForwardPortsRequested, scope: CatalogScope, defaults: ForwardDefaults
     ) -> None:
         to_stop: list[Forward] = []
         to_start: list[tuple[Entry, ForwardSpec]] = []
         for entry, port in request.ports:
-            forward = forward_on(self._sampler.snapshot.forwards, context, entry, port)
+            forward = forward_on(self._sampler.snapshot.forwards, scope, entry, port)
             if forward is None:
-                to_start.append((entry, defaults.spec(target_of(context, entry, port))))
+                to_start.append((entry, defaults.spec(target_of(scope, entry, port))))
             elif request.toggle:
                 to_stop.append(forward)
         self.push_undo(await self._stop_forwards(to_stop))
@@ -73,7 +73,7 @@ class ForwardController:
         )  # fmt: skip
         self._notify_failure(result.failure("start", "forward"))
         for entry, _ in result.done:
-            self._favorites.record_use(context, entry.key)
+            self._favorites.record_use(scope.context, entry.key)
 
     def run_action(self, request: ForwardActionRequested) -> None:
         """Stop, pause, resume or reconnect forwards."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 from textual.app import App
 
 from tui_forward.errors import TuiForwardError
@@ -48,10 +49,20 @@ class ScopeController:
         self._sampler = sampler
         self._favorites = favorites
         self._notifier = notifier
+        self._start = dashboard.cluster_state.scope
 
     def show(self, context: str, namespace: str) -> None:
-        """Show a namespace, "" for all, of a context."""
-        scope = CatalogScope(context, namespace)
+        """Show a namespace, "" for all, of a context.
+
+        The options of the command line belong to the context that they were given for: a token
+        must not reach the server of another one. Whom to impersonate applies everywhere.
+        """
+        if not self._start.context:
+            self._start = msgspec.structs.replace(self._start, context=context)
+        options = self._start.options
+        if context != self._start.context:
+            options = options.for_other_context()
+        scope = CatalogScope(context, namespace, options)
         if scope != self._dashboard.cluster_state.scope:
             self._dashboard.entry_table.show_entries(entries_of(scope, self._favorites))
             self._sampler.poll_fast()

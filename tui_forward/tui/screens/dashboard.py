@@ -116,9 +116,9 @@ class Dashboard(StaticFocusScreen[None]):
 
     def _draw(self) -> None:
         sample, cluster = self._sample, self.cluster_state
-        forwards, context = sample.snapshot.forwards, cluster.scope.context
-        self.entry_table.set_forwards(ForwardsByEntry(forwards, context, cluster))
-        self._port_table.set_forwards(context, forwards)
+        forwards = sample.snapshot.forwards
+        self.entry_table.set_forwards(ForwardsByEntry(forwards, cluster))
+        self._port_table.set_forwards(cluster.scope, forwards)
         self.forward_table.set_forwards(forwards, sample.snapshot.other_engines)
         self._connection_table.set_connections(sample.connections)
         self._header.show(rows.status_cells(cluster, sample.snapshot, sample.error))

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.formatting import format_age, format_bytes, format_clock, pluralize
 from tui_forward.common.kubectl_command import format_command
 from tui_forward.errors import TuiForwardError
@@ -256,6 +257,8 @@ def summary_lines(forward: Forward, now: float, defaults: ForwardDefaults) -> li
     ]
     if forward.environment:
         options.append(rows.Cell(f"environment of {forward.environment}", "warn"))
+    if access := describe_access_options(spec.target.options):
+        options.insert(1, rows.Cell(access, "warn"))
     if spec.label:
         options.insert(0, rows.Cell(f"label {spec.label}", "strong"))
     return [counters_line, options, [rows.Cell(format_command(spec, defaults), "dim")]]

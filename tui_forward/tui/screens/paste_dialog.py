@@ -11,7 +11,7 @@ from textual.widgets import Input
 
 from tui_forward.common.kubectl_command import parse_commands
 from tui_forward.errors import UsageError
-from tui_forward.model import ForwardDefaults, ForwardSpec
+from tui_forward.model import AccessOptions, ForwardDefaults, ForwardSpec
 from tui_forward.tui.plain_text import PlainText
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
@@ -36,11 +36,13 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
     ]  # fmt: skip
 
     def __init__(
-        self, *, context: str, namespace: str, defaults: ForwardDefaults, text: str = ""
-    ) -> None:
+        self, *, context: str, namespace: str, options: AccessOptions, defaults: ForwardDefaults,
+        text: str = "",
+    ) -> None:  # fmt: skip
         super().__init__()
         self._default_context = context
         self._default_namespace = namespace
+        self._default_options = options
         self._defaults = defaults  # for other options a command leaves out
         self._text = " ".join(text.split("\n"))
         self._specs: tuple[ForwardSpec, ...] = ()
@@ -80,7 +82,7 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
         try:
             self._specs = parse_commands(
                 text, context=self._default_context, namespace=self._default_namespace, bare=True,
-                defaults=self._defaults,
+                options=self._default_options, defaults=self._defaults,
             )  # fmt: skip
         except UsageError as error:
             self._preview.show(f"✗ {error.message}\n  {error.hint}")

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tui_forward.common.formatting import pluralize
-from tui_forward.model import DeclaredPort, Forward, Pod, PortProtocol, Target, TargetKind
+from tui_forward.model import (
+    CatalogScope,
+    DeclaredPort,
+    Forward,
+    Pod,
+    PortProtocol,
+    Target,
+    TargetKind,
+)
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, owner_key, port_reference
 from tui_forward.tui.viewmodel.entries import Entry
 
@@ -25,23 +33,24 @@ def unforwardable_reason(entry: Entry, number: int) -> str:
     return "" if is_forwardable(port) else f"{port.protocol.value} cannot be forwarded"
 
 
-def target_of(context: str, entry: Entry, port: DeclaredPort) -> Target:
-    """Return the target for a port of an entry."""
+def target_of(scope: CatalogScope, entry: Entry, port: DeclaredPort) -> Target:
+    """Return the target for a port of an entry of a scope."""
     return Target(
-        context=context, namespace=entry.namespace, kind=entry.kind, name=entry.name,
-        port=port_reference(entry.ports, port),
+        context=scope.context, options=scope.options, namespace=entry.namespace, kind=entry.kind,
+        name=entry.name, port=port_reference(entry.ports, port),
     )  # fmt: skip
 
 
 def forward_on(
-    forwards: Iterable[Forward], context: str, entry: Entry, port: DeclaredPort
+    forwards: Iterable[Forward], scope: CatalogScope, entry: Entry, port: DeclaredPort
 ) -> Forward | None:
     """Return the forward to a port of an entry by name or, for a pod, the one that leads there."""
     number = str(port.number)
     alone = bool(port.name) and port_reference(entry.ports, port) == port.name
+    cluster = scope.cluster_key
     for forward in forwards:
         target = forward.spec.target
-        if (target.context, target.namespace) != (context, entry.namespace):
+        if (target.cluster_key, target.namespace) != (cluster, entry.namespace):
             continue
         named = target.kind is entry.kind and target.name == entry.name
         if entry.kind is TargetKind.POD and forward.pod is not None and forward.remote_port:
@@ -57,13 +66,14 @@ def forward_on(
 
 
 class ForwardsByEntry:
-    """Index of forwards by entry in the context shown, for the marks of a long list."""
+    """Index of forwards by entry in the cluster shown, for the marks of a long list."""
 
-    def __init__(self, forwards: Iterable[Forward], context: str, state: ClusterState) -> None:
+    def __init__(self, forwards: Iterable[Forward], state: ClusterState) -> None:
         self._by_key: dict[str, list[Forward]] = {}
+        cluster = state.scope.cluster_key
         for forward in forwards:
             target = forward.spec.target
-            if target.context != context:
+            if target.cluster_key != cluster:
                 continue
             keys = {f"{target.kind.value}/{target.namespace}/{target.name}"}
             if forward.pod is not None:

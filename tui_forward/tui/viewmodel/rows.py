@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.formatting import (
     format_age,
     format_bytes,
@@ -226,7 +227,13 @@ def status_cells(
     context = Cell(
         f"{scope.context or '–'} ▾{INSECURE if insecure else ''}", "warn" if insecure else ""
     )
-    place = (title, context, Cell(f"ns: {scope.namespace or 'all'} ▾"))
+    access = describe_access_options(scope.options)
+    place = (
+        title,
+        context,
+        Cell(f"ns: {scope.namespace or 'all'} ▾"),
+        *([Cell(access, "warn")] if access else []),
+    )
     if health is not None and health.ok is False:
         hint = f" → {health.hint}" if health.hint else ""
         if is_login(health.code):

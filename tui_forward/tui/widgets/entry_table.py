@@ -32,7 +32,7 @@ class EntryTable(RowTable):
         super().__init__(columns.ENTRIES, id="browse")
         self.entries = entries
         self._clock = clock
-        self._forwards = ForwardsByEntry((), "", entries.cluster_state)
+        self._forwards = ForwardsByEntry((), entries.cluster_state)
 
     @property
     def current(self) -> Entry | None:

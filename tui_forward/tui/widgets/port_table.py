@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tui_forward.model import DeclaredPort, Forward
+from tui_forward.model import CatalogScope, DeclaredPort, Forward
 from tui_forward.tui import messages
 from tui_forward.tui.viewmodel import columns
 from tui_forward.tui.viewmodel.entries import Entry
@@ -20,7 +20,7 @@ class PortTable(RowTable):
     def __init__(self) -> None:
         super().__init__(columns.PORTS, id="ports")
         self._entry: Entry | None = None
-        self._kube_context = ""
+        self._scope = CatalogScope("")
         self._forwards: tuple[Forward, ...] = ()
 
     @property
@@ -38,9 +38,9 @@ class PortTable(RowTable):
         current = self.current
         return self._forward_on(*current) if current is not None else None
 
-    def set_forwards(self, context: str, forwards: Iterable[Forward]) -> None:
-        """Set the forwards, of any context, to mark; `draw` shows them."""
-        self._kube_context, self._forwards = context, tuple(forwards)
+    def set_forwards(self, scope: CatalogScope, forwards: Iterable[Forward]) -> None:
+        """Set the forwards, of any cluster, to mark; `draw` shows them."""
+        self._scope, self._forwards = scope, tuple(forwards)
 
     def draw(self, entry: Entry | None) -> None:
         """Show the ports of an entry."""
@@ -84,7 +84,7 @@ class PortTable(RowTable):
         return None
 
     def _forward_on(self, entry: Entry, port: DeclaredPort) -> Forward | None:
-        return forward_on(self._forwards, self._kube_context, entry, port)
+        return forward_on(self._forwards, self._scope, entry, port)
 
 
 def _index_of(key: str) -> int:
