@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 
+import msgspec
+
+from tui_forward.common.clock import correction_s, steady_time
 from tui_forward.model import EngineNotice
 
 _log = logging.getLogger(__name__)
@@ -26,7 +28,11 @@ class NoticeLog:
     @property
     def latest(self) -> tuple[EngineNotice, ...]:
         """The latest notices, in order."""
-        return tuple(self._notices)
+        correction = correction_s()
+        return tuple(
+            msgspec.structs.replace(one, at=one.at + correction) if correction else one
+            for one in self._notices
+        )
 
     def add(self, profile: str, text: str, *, is_problem: bool = False) -> None:
         """Add a notice of a profile, or "" of the engine. A problem needs action by the user."""
@@ -35,7 +41,7 @@ class NoticeLog:
         _log.log(level, "%s: %s", f"profile {profile}" if profile else "engine", text)
         self._notices.append(
             EngineNotice(
-                number=self._number, at=time.time(), profile=profile, text=text,
+                number=self._number, at=steady_time(), profile=profile, text=text,
                 is_problem=is_problem,
             )
         )  # fmt: skip

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable
 
+from tui_forward.common.clock import steady_time
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.engine.connections.counters import SessionTotals
@@ -281,7 +282,7 @@ class Engine:
     def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:
         """Return open connections and recently closed ones, oldest first."""
         chosen = self._forwards.values() if forward_id is None else [self._forward(forward_id)]
-        now = time.time()
+        now = steady_time()
         found = [connection for forward in chosen for connection in forward.connections(now)]
         found.sort(key=lambda connection: connection.id)
         return tuple(found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui_forward.catalog import Catalog, CatalogTargetResolver
+from tui_forward.common.clock import correction_s
 from tui_forward.engine.context import TargetWatch
 from tui_forward.kube import ClusterClients, KubeconfigSource
 from tui_forward.kube.kubeconfig.overrides import OptionSecrets
@@ -113,7 +114,7 @@ class CallerClusters:
                 code=reason.code,
                 plugin=reason.name,
                 text=reason.detail,
-                since=client.login_started_at,
+                since=client.login_started_at + correction_s(),
             )
             for client in self._clusters.clients
             if (reason := client.login) is not None

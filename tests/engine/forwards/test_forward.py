@@ -15,6 +15,7 @@ import pytest
 from tests.support.fake_engine import FakeBackend, FakeDataPath, FakeWatch, echo, pod
 from tests.support.reasons import unresolved
 from tests.support.waiting import until
+from tui_forward.common import clock
 from tui_forward.engine import engine as engine_module
 from tui_forward.engine.connections import listener
 from tui_forward.engine.connections.local_ports import PortRequest, bind_sockets
@@ -400,6 +401,29 @@ async def test_no_connection_gets_a_pool_that_is_down(
     await until(state_is(engine, ForwardState.RECONNECTING))
     data_path.dials.set()
     assert (await waiting) is data_path.pool  # type: ignore[comparison-overlap]
+
+
+@pytest.mark.parametrize("set_by", [-86400.0, 86400.0])
+async def test_times_are_right_after_the_clock_was_set(
+    set_by: float, engine: Engine, backend: FakeBackend, data_path: FakeDataPath,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    wall = [0.0]
+    monkeypatch.setattr(clock, "_clock", clock.SteadyClock(lambda: time.monotonic() + wall[0]))
+    data_path.dial_error = TransportError("connection refused")
+    backend.resolutions["web"] = pod("web-1")
+    engine.start(spec())
+    await until(lambda: only(engine).retry_at is not None)
+    started = time.monotonic()
+    wall[0] = set_by
+    forward, now = only(engine), time.monotonic() + set_by
+    passed = time.monotonic() - started + 60  # generous, for slow machines
+    assert 0 <= now - forward.since < passed
+    assert 0 <= now - forward.started_at < passed
+    assert forward.retry_at is None or -passed < forward.retry_at - now < 60
+    timeline = engine.timeline(forward.id)
+    assert timeline
+    assert all(0 <= now + 1 - entry.at < passed for entry in timeline)
 
 
 async def test_failing_dials_back_off(

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.support.waiting import until
+from tui_forward.common.clock import boottime
 from tui_forward.engine.host.system_monitor import (
     Fingerprint,
     SystemMonitor,
-    boottime,
     network_fingerprint,
 )
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from tests.tui.viewmodel.test_forward_list import forward
 from tui_forward.model import Forward, ForwardState
@@ -19,7 +20,7 @@ def as_(state: ForwardState, since: float, **changes: object) -> Forward:
 
 
 def notifications(watch: StateChangeTracker, one: Forward, now: float) -> list[tuple[str, str]]:
-    return [(notice.severity, notice.text) for notice in watch.notice([one], now)]
+    return [(notice.severity, notice.text) for notice in watch.notice([one], now, now + 1e6)]
 
 
 def test_successful_start_is_not_reported() -> None:
@@ -47,13 +48,25 @@ def test_outage_and_its_end_are_reported_once() -> None:
     assert notifications(watch, READY, 23) == []
 
 
+@pytest.mark.parametrize("set_by", [-86400.0, 86400.0])
+def test_length_of_an_outage_does_not_depend_on_the_clock(set_by: float) -> None:
+    watch = StateChangeTracker()
+    notifications(watch, READY, 0)
+    down = as_(ForwardState.RECONNECTING, 1000, reason="the pod was replaced")
+    assert watch.notice([down], 1000, 50) == []
+    down = as_(ForwardState.RECONNECTING, 1000 + set_by, reason="the pod was replaced")
+    assert watch.notice([down], 1000.5 + set_by, 50.5) == []
+    assert len(watch.notice([down], 1003 + set_by, 53)) == 1
+    assert watch.notice([READY], 1005 + set_by, 55)[0].text == "ready again after 5s"
+
+
 def test_blocked_forward_is_reported_immediately_with_hint() -> None:
     watch = StateChangeTracker()
     blocked = as_(ForwardState.BLOCKED, 5, reason="401", hint="log in")
-    assert watch.notice([blocked], 5) == [
+    assert watch.notice([blocked], 5, 1e6 + 5) == [
         Notification("shop/pod/web:http", "blocked: 401\nlog in", "error")
     ]
-    assert watch.notice([blocked], 6) == []
+    assert watch.notice([blocked], 6, 1e6 + 6) == []
     assert notifications(watch, READY, 9) == [("information", "ready again after 4s")]
 
 
@@ -68,7 +81,7 @@ def test_paused_forward_is_no_outage() -> None:
 def test_removed_forward_is_dropped() -> None:
     watch = StateChangeTracker()
     notifications(watch, READY, 0)
-    assert watch.notice([], 1) == []
+    assert watch.notice([], 1, 1e6 + 1) == []
     assert notifications(watch, as_(ForwardState.RECONNECTING, 2), 50) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from tui_forward.common.clock import correction_s, steady_time
 from tui_forward.engine.connections.counters import Rate
 from tui_forward.engine.connections.download import Download
 from tui_forward.engine.connections.pod_history import PodHistory, may_be_explained
@@ -26,7 +27,7 @@ class ConnectionRecord:
         self.failed = False  # ended by a failure
         self._forward_id = forward_id
         self._client = client
-        self._opened_at = time.time()
+        self._opened_at = steady_time()
         self._closed_at: float | None = None
         self.close_reason: Reason | None = None  # None while it is open
         self._history: PodHistory | None = None
@@ -42,7 +43,7 @@ class ConnectionRecord:
     def close(self, reason: Reason) -> None:
         """Record the end."""
         self.close_reason = reason
-        self._closed_at = time.time()
+        self._closed_at = steady_time()
         self._ended_at = time.monotonic()
         self.explain_end()
 
@@ -78,7 +79,8 @@ class ConnectionRecord:
     def snapshot(
         self, state: ConnectionState, upload: Upload, download: Download, now: float
     ) -> Connection:
-        """Return the connection at `now` (seconds since the epoch), also after its end."""
+        """Return the connection at `now` (`steady_time`), also after its end."""
+        correction = correction_s()
         from_pod, to_pod = download.bytes_from_pod, upload.bytes_to_pod
         clock = time.monotonic()
         closed = self._closed_at is not None
@@ -90,8 +92,8 @@ class ConnectionRecord:
             client=self._client,
             process=self.process,
             state=state,
-            opened_at=self._opened_at,
-            closed_at=None if self._closed_at is None else min(self._closed_at, now),
+            opened_at=self._opened_at + correction,
+            closed_at=None if self._closed_at is None else min(self._closed_at, now) + correction,
             bytes_from_pod=from_pod,
             bytes_to_pod=to_pod,
             rate_from_pod=0.0 if closed else self._rate_from_pod.sample(from_pod, clock),

@@ -9,6 +9,9 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
+import msgspec
+
+from tui_forward.common.clock import correction_s, steady_time
 from tui_forward.common.tasks import spawn
 from tui_forward.engine.connections.connection import LocalConnection
 from tui_forward.engine.connections.owner import ConnectionOwner
@@ -45,7 +48,8 @@ class ConnectionTable:
         self._recorder = recorder
         self._engine = engine
         self._live: dict[int, tuple[LocalConnection, asyncio.Task[None], SocketPair]] = {}
-        self._recent: deque[Connection] = deque(maxlen=_RECENT_MAX)
+        # With the correction of the clock that their times contain.
+        self._recent: deque[tuple[float, Connection]] = deque(maxlen=_RECENT_MAX)
         # Closed ones whose cause the pod may still tell, with when to stop waiting for it.
         self._unexplained: dict[int, tuple[LocalConnection, float]] = {}
         self._explain_timer: asyncio.TimerHandle | None = None
@@ -75,7 +79,7 @@ class ConnectionTable:
         self._live[number] = (connection, task, ends)
         task.add_done_callback(lambda _: self._ended(number))
         self._recorder.emit(
-            EventKind.CONNECTION_OPENED, connection=connection.snapshot(time.time())
+            EventKind.CONNECTION_OPENED, connection=connection.snapshot(steady_time())
         )
 
     def _ended(self, number: int) -> None:
@@ -90,8 +94,8 @@ class ConnectionTable:
             self._publish_end(connection)
 
     def _publish_end(self, connection: LocalConnection) -> None:
-        last = connection.snapshot(time.time())
-        self._recent.append(last)
+        last = connection.snapshot(steady_time())
+        self._recent.append((correction_s(), last))
         self._recorder.emit(EventKind.CONNECTION_CLOSED, connection=last)
 
     def _explain(self, *, wait: bool = True) -> None:
@@ -117,7 +121,7 @@ class ConnectionTable:
             going = connection.record.pod_condition
             if going is not None and self._codes.get(number) is not going.code:
                 self._codes[number] = going.code
-                changed = connection.snapshot(time.time())
+                changed = connection.snapshot(steady_time())
                 self._recorder.emit(EventKind.CONNECTION_CHANGED, connection=changed)
 
     def close(self, number: int, reason: Reason) -> bool:
@@ -145,14 +149,22 @@ class ConnectionTable:
             await asyncio.wait(late, timeout=_END_TIMEOUT_S)
 
     def snapshot(self, now: float) -> Iterator[Connection]:
-        """Yield connections closed within the last 30 s, then the open ones."""
-        recent = self._recent
-        while recent and (recent[0].closed_at or 0.0) < now - _RECENT_S:
+        """Yield connections closed in the 30 s before `now` (`steady_time`), then the open ones."""
+        recent, correction = self._recent, correction_s()
+        while recent and (recent[0][1].closed_at or 0.0) - recent[0][0] < now - _RECENT_S:
             recent.popleft()
-        yield from recent
+        for before, closed in recent:
+            yield closed if before == correction else _shifted(closed, correction - before)
         for connection, _ in self._unexplained.values():
             yield connection.snapshot(now)
         for connection, _, ends in self._live.values():
             if not connection.record.process:
                 self._engine.process_lookup.request(connection.id, ends, connection.record)
             yield connection.snapshot(now)
+
+
+def _shifted(closed: Connection, by_s: float) -> Connection:
+    """Return a closed connection with its times in the system clock as it is set now."""
+    return msgspec.structs.replace(
+        closed, opened_at=closed.opened_at + by_s, closed_at=(closed.closed_at or 0.0) + by_s
+    )

@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Coroutine, Iterator
 
+from tui_forward.common.clock import correction_s
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.engine.connections.client_socket import close_socket
 from tui_forward.engine.connections.listener import Listener
@@ -244,6 +245,7 @@ class ActiveForward:
         """Return the forward as it is now."""
         recorder, status = self._recorder, self._recorder.status
         pool = self._reconciler.pool if status.state is ForwardState.READY else None
+        correction = correction_s()
         return Forward(
             id=self.id,
             spec=self.spec,
@@ -252,9 +254,9 @@ class ActiveForward:
             reason=reason_text(status.reason),
             hint=status.hint,
             blocked_by=status.blocked_by,
-            since=recorder.since,
-            started_at=recorder.started_at,
-            retry_at=status.retry_at,
+            since=recorder.since + correction,
+            started_at=recorder.started_at + correction,
+            retry_at=None if status.retry_at is None else status.retry_at + correction,
             paused=status.paused,
             listening=self.addresses,
             pod=self._reconciler.pod,

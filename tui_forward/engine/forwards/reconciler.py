@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from tui_forward.common.clock import steady_time
 from tui_forward.engine.context import ClusterProvider, EngineContext, TargetWatch
 from tui_forward.engine.forwards import reasons, state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
@@ -264,7 +265,7 @@ class Reconciler:
             self._failure = cause.reason
             delay = self._delay_after(cause.reason, now)
             self._retry_at = now + delay
-            self._recorder.advance(state_machine.DialFailed(cause.reason, time.time() + delay))
+            self._recorder.advance(state_machine.DialFailed(cause.reason, steady_time() + delay))
             return delay
         _log.error("%s failed and restarts", self._name, exc_info=error)
         delay = max(1.0, self._backoff.failed(now, competitors=self._count_dialing()))
@@ -272,7 +273,7 @@ class Reconciler:
         detail = f"{type(cause).__name__}: {error_text(cause)}"
         self._failure = Reason(code=ReasonCode.INTERNAL_ERROR, detail=detail)
         failed = Reason(code=ReasonCode.FORWARD_FAILED, detail=detail)
-        self._recorder.advance(state_machine.Failed(failed, time.time() + delay))
+        self._recorder.advance(state_machine.Failed(failed, steady_time() + delay))
         return delay
 
     async def _reconcile(self) -> float | None:
@@ -402,7 +403,7 @@ class Reconciler:
         self.waits_for_cluster = reasons.affects_all_pods(error.reason)
         reason = reasons.dial_failed(error.reason, self._spec.target, resolved)
         self._recorder.last_event = reason_text(reason)
-        self._recorder.advance(state_machine.DialFailed(reason, time.time() + delay))
+        self._recorder.advance(state_machine.DialFailed(reason, steady_time() + delay))
 
     def _process_no_answer(self, reason: Reason) -> None:
         """Show that a transport got no answer, unless a better reason is on show."""
@@ -424,7 +425,7 @@ class Reconciler:
         shown = reasons.dial_failed(reason, self._spec.target, resolved)
         self._recorder.last_event = reason_text(shown)
         remaining_s = self._retry_at - time.monotonic()
-        retry_at = time.time() + remaining_s if self._dial is None and remaining_s > 0 else None
+        retry_at = steady_time() + remaining_s if self._dial is None and remaining_s > 0 else None
         self._recorder.advance(state_machine.DialFailed(shown, retry_at))
 
     def _keep_pod(self, before: Resolved, now: Resolved, pool: TunnelPool) -> None:

@@ -106,7 +106,7 @@ class LoginPending(_WithReason):
 class DialFailed(_WithReason):
     """No tunnel could be opened."""
 
-    retry_at: float | None  # epoch seconds of the next attempt
+    retry_at: float | None  # `steady_time` of the next attempt
 
 
 class TunnelUp(_WithReason):

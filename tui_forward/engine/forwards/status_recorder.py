@@ -11,6 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+
+from tui_forward.common.clock import correction_s, steady_time
 from tui_forward.common.formatting import format_duration
 from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forward_logger import ForwardLogger
@@ -112,12 +115,12 @@ class Refusals:
 
     def __init__(self) -> None:
         self.count = 0
-        self.first_at = 0.0  # seconds since the epoch, as `last_at`
+        self.first_at = 0.0  # `steady_time`, as `last_at`
         self.last_at = 0.0
 
     def add(self) -> None:
         """Count one more."""
-        self.last_at = time.time()
+        self.last_at = steady_time()
         self.first_at = self.first_at if self.count else self.last_at
         self.count += 1
 
@@ -144,7 +147,7 @@ class StatusRecorder:
         self._timeline = Timeline()
         self.outage: Outage | None = None  # the one that is not settled yet
         self.status = state_machine.INITIAL
-        self.since = self.started_at = time.time()
+        self.since = self.started_at = steady_time()
         self._warned_at: dict[ReasonCode, float] = {}  # when each warning was first seen
         self.last_event = ""
         self.remote_port: int | None = None
@@ -152,7 +155,10 @@ class StatusRecorder:
     @property
     def timeline(self) -> tuple[TimelineEntry, ...]:
         """Return the timeline, oldest entry first."""
-        return self._timeline.entries
+        entries, correction = self._timeline.entries, correction_s()
+        if not correction:
+            return entries
+        return tuple(msgspec.structs.replace(one, at=one.at + correction) for one in entries)
 
     def begin(self, text: str) -> None:
         """Record that the forward starts, or resumes after a pause."""
@@ -167,9 +173,9 @@ class StatusRecorder:
             return
         moved = after.state is not before.state
         if moved:
-            self.since = time.time()
+            self.since = steady_time()
         codes = [reason.code for reason in after.warnings]
-        self._warned_at = {code: self._warned_at.get(code, time.time()) for code in codes}
+        self._warned_at = {code: self._warned_at.get(code, steady_time()) for code in codes}
         if moved or after.reason != before.reason:
             self._log.info("%s: %s", after.state, reason_text(after.reason))
             # They would push everything else out of the timeline.
@@ -185,6 +191,7 @@ class StatusRecorder:
     def warnings(self, refusals: Refusals) -> tuple[ForwardWarning, ...]:
         """Return what is wrong although the forward may work, the worst first."""
         found = []
+        correction = correction_s()
         for reason in self.status.warnings:
             refused = reason is self.status.refused
             found.append(
@@ -192,9 +199,10 @@ class StatusRecorder:
                     code=reason.code,
                     reason=reason_text(reason),
                     hint=reason_hint(reason),
-                    since=refusals.first_at if refused else self._warned_at[reason.code],
+                    since=correction
+                    + (refusals.first_at if refused else self._warned_at[reason.code]),
                     count=refusals.count if refused else 0,
-                    last_at=refusals.last_at if refused else 0.0,
+                    last_at=refusals.last_at + correction if refused else 0.0,
                 )
             )
         return tuple(found)
@@ -222,7 +230,7 @@ class StatusRecorder:
 
     def record(self, kind: TimelineKind, text: str, code: ReasonCode | None = None) -> None:
         """Add an entry to the timeline."""
-        self._timeline.add(time.time(), kind, text, code)
+        self._timeline.add(steady_time(), kind, text, code)
         self._engine.changed()
 
     def record_problem(self, kind: TimelineKind, text: str, code: ReasonCode | None = None) -> None:

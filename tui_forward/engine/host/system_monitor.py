@@ -16,13 +16,12 @@ import contextlib
 import ipaddress
 import logging
 import socket
-import sys
-import time
 from collections.abc import Callable
 
 import psutil
 
 from tui_forward.common.blocking_call import run_in_thread
+from tui_forward.common.clock import boottime
 from tui_forward.common.formatting import format_duration
 
 _log = logging.getLogger(__name__)
@@ -52,14 +51,6 @@ def network_fingerprint() -> Fingerprint:
             probe.connect((remote, 9))
             marks.add(f"route {probe.getsockname()[0]}")
     return frozenset(marks)
-
-
-def boottime() -> float:
-    """Return seconds on a clock that runs on while the machine sleeps."""
-    if sys.platform == "linux":
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    # Unlike `time.monotonic`, which on macOS is mach_absolute_time and stands still.
-    return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 class SystemMonitor:

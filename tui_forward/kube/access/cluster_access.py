@@ -162,7 +162,7 @@ class ClusterAccess:
 
     @property
     def login_started_at(self) -> float:
-        """When the login in progress began, in seconds since the epoch; 0 without one."""
+        """When the login in progress began (`steady_time`); 0 without one."""
         return self._login.started_at if self._login is not None else 0.0
 
     def observe_login(

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from tui_forward.common.clock import steady_time
 from tui_forward.errors import AuthError
 from tui_forward.kube.auth.credentials import CredentialProvider, Credentials
 from tui_forward.kube.auth.login_text import LoginText
@@ -143,7 +144,7 @@ class SharedLogin:
     def _start(self, *, refresh: bool) -> asyncio.Task[Credentials]:
         self._text = LoginText()
         self._is_shown = False
-        self.started_at = time.time()
+        self.started_at = steady_time()
         self._run = run = asyncio.create_task(
             self._provider.credentials(refresh=refresh), name=f"login {self._name}"
         )

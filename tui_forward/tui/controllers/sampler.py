@@ -148,7 +148,7 @@ class Sampler:
             self._error = error
         forwards = self.snapshot.forwards
         self._histories.sample(forwards, time.monotonic())
-        changes = self._state_changes.notice(forwards, self._clock())
+        changes = self._state_changes.notice(forwards, self._clock(), time.monotonic())
         self._on_changes([*changes, *self._engine_notices()])
         if cluster is dashboard.cluster_state:
             dashboard.draw(DashboardSample(self.snapshot, connections, self._error))

@@ -47,7 +47,7 @@ class _Previous:
     """Previous state of a forward: start of its outage, and the last reported state."""
 
     was_ready: bool = False
-    down_since: float | None = None
+    down_since: float | None = None  # `steady`
     reported: ForwardState | None = None
 
 
@@ -57,14 +57,17 @@ class StateChangeTracker:
     def __init__(self) -> None:
         self._previous: dict[str, _Previous] = {}
 
-    def notice(self, forwards: Iterable[Forward], now: float) -> list[Notification]:
-        """Return notifications for changes since the last call."""
+    def notice(self, forwards: Iterable[Forward], now: float, steady: float) -> list[Notification]:
+        """Return notifications for changes since the last call.
+
+        `now` is the time of day, `steady` that of a clock that is never set.
+        """
         notices = []
         seen = set()
         for forward in forwards:
             seen.add(forward.id)
             previous = self._previous.setdefault(forward.id, _Previous())
-            notice = _notification(forward, previous, now)
+            notice = _notification(forward, previous, now, steady)
             if notice is not None:
                 notices.append(notice)
         for removed in self._previous.keys() - seen:
@@ -72,7 +75,9 @@ class StateChangeTracker:
         return notices
 
 
-def _notification(forward: Forward, previous: _Previous, now: float) -> Notification | None:
+def _notification(
+    forward: Forward, previous: _Previous, now: float, steady: float
+) -> Notification | None:
     state, title = forward.state, str(forward.spec.target)
     if forward.paused:
         previous.down_since = previous.reported = None
@@ -82,10 +87,10 @@ def _notification(forward: Forward, previous: _Previous, now: float) -> Notifica
         previous.was_ready, previous.down_since, previous.reported = True, None, None
         if reported is None:
             return None
-        duration = f" after {format_age(now - since)}" if since is not None else ""
+        duration = f" after {format_age(steady - since)}" if since is not None else ""
         return Notification(title, f"ready again{duration}", "information")
     if previous.down_since is None:
-        previous.down_since = forward.since or now
+        previous.down_since = steady - (max(0.0, now - forward.since) if forward.since else 0.0)
     if state is ForwardState.BLOCKED:
         if previous.reported is state:
             return None
@@ -95,7 +100,7 @@ def _notification(forward: Forward, previous: _Previous, now: float) -> Notifica
     if (
         previous.was_ready
         and previous.reported is None
-        and now - previous.down_since >= _MIN_OUTAGE_S
+        and steady - previous.down_since >= _MIN_OUTAGE_S
     ):
         previous.reported = state
         return Notification(title, f"{state.value}: {forward.reason}", "warning")
