@@ -158,3 +158,34 @@ async def test_edit_affects_only_changed_forwards() -> None:
     assert list(found.lines()) == ["~ api shop/deploy/api:http → shop/deploy/api:80"]
     without = plan_edit(profile, read("context: here\nnamespace: shop\nforwards: {}"), on)
     assert list(without.lines()) == ["- api shop/deploy/api:http"]
+
+
+@pytest.mark.parametrize(
+    ("listening", "addresses", "is_taken"),
+    [
+        ("127.0.0.1", "127.0.0.2", False),
+        ("127.0.0.2", "127.0.0.1", False),
+        ("127.0.0.2", "localhost", False),
+        ("127.0.0.2", "127.0.0.2", True),
+        ("127.0.0.1", "localhost", True),
+        ("::1", "localhost", True),
+        ("127.0.0.2", "0.0.0.0", True),
+        ("0.0.0.0", "127.0.0.2", True),
+        ("0.0.0.0", '"::1"', False),
+    ],
+)
+async def test_local_address_and_port_are_what_is_taken(
+    listening: str, addresses: str, is_taken: bool
+) -> None:
+    session = FakeSession(ready)
+    other = read("name: other\nforwards: {pg: {target: svc/pg, port: 1}}")
+    await apply_plan(session, other, make_plan(other, ()), wait_s=None)
+    session.update("f1", listening=(LocalAddress(listening, 5432),))
+    forwards = tuple(session.forwards.values())
+    new = f"forwards: {{db: {{target: svc/db, port: 1, local: 5432, address: {addresses}}}}}"
+    plan = make_plan(read(new), forwards)
+    if not is_taken:
+        check_ports(plan, forwards)
+        return
+    with pytest.raises(ConfigError, match="local port 5432 is in use by pg"):
+        check_ports(plan, forwards)

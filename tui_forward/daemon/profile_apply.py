@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tui_forward.common.local_addresses import find_port_user
 from tui_forward.errors import ConfigError
 from tui_forward.model import Context, Forward, ForwardSpec, ForwardState
 from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, qualified_name
@@ -73,14 +74,11 @@ def check_contexts(forwards: Iterable[ProfileForward], contexts: Sequence[Contex
 
 
 def check_ports(plan: Plan, forwards: Iterable[Forward]) -> None:
-    """Check that no active forward has a local port that the plan needs."""
-    forwards = tuple(forwards)
+    """Check that no active forward has a local address and port that the plan needs."""
     stopping = {one.id for one in plan.to_stop}
-    owners = {
-        address.port: one for one in forwards if one.id not in stopping for address in one.listening
-    }
+    staying = [one for one in forwards if one.id not in stopping]
     for starting in plan.to_start:
-        owner = owners.get(starting.spec.local_port or 0)
+        owner = find_port_user(staying, starting.spec.addresses, starting.spec.local_port or 0)
         if owner is not None:
             name = qualified_name(owner)
             if not owner.spec.profile:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 
 from tui_forward.common.clock import steady_time
+from tui_forward.common.local_addresses import may_listen_on
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.engine.connections.counters import SessionTotals
@@ -156,9 +157,17 @@ class Engine:
 
     def _close_unclaimed_of(self, forward: ActiveForward) -> None:
         """Close the sockets of a stopped forward that it has not claimed."""
-        port = forward.spec.local_port
-        if all(one.spec.local_port != port for one in self._forwards.values()):
-            self._close_inherited([one for one in self.inherited_sockets if one.port == port])
+        unclaimed = self._unneeded_sockets()
+        self._close_inherited([one for one in unclaimed if may_listen_on(forward.spec, one)])
+
+    def _unneeded_sockets(self) -> list[LocalAddress]:
+        """Return the addresses of unclaimed sockets that no forward needs."""
+        specs = [forward.spec for forward in self._forwards.values()]
+        return [
+            address
+            for address in self.inherited_sockets
+            if not any(may_listen_on(spec, address) for spec in specs)
+        ]
 
     async def pause(self, forward_id: str) -> None:
         """Stop forwarding, keep the port."""
@@ -218,8 +227,7 @@ class Engine:
 
         A forward whose kubeconfig cannot be read at the moment has not claimed its socket yet.
         """
-        needed = {forward.spec.local_port for forward in self._forwards.values()}
-        self._close_inherited({one for one in self.inherited_sockets if one.port not in needed})
+        self._close_inherited(self._unneeded_sockets())
 
     def _close_inherited(self, addresses: Iterable[LocalAddress]) -> None:
         for address in addresses:

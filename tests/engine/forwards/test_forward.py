@@ -974,6 +974,36 @@ async def test_unclaimed_sockets_are_closed(
         await asyncio.open_connection(address.host, address.port)
 
 
+async def test_one_port_on_two_loopback_addresses(
+    engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        (first,) = bind_sockets(("127.0.0.1",), PortRequest(0, required=True))
+        port = first.getsockname()[1]
+        (other,) = bind_sockets(("127.0.0.2",), PortRequest(port, required=True))
+    except ForwardError:
+        first.close()
+        pytest.skip("this machine has no 127.0.0.2, or the port is taken there")
+    monkeypatch.setattr(engine_module, "_CLAIM_TIMEOUT_S", 0.01)
+    addresses = [LocalAddress("127.0.0.1", port), LocalAddress("127.0.0.2", port)]
+    engine.adopt_sockets(dict(zip(addresses, (first, other), strict=True)))
+    wanted = spec(local_port=port, addresses=("127.0.0.1",))
+    forward_id, _, _ = await started(engine, backend, wanted)
+    assert only(engine).listening == (addresses[0],)
+    # The forward with the same port does not need the other address.
+    await until(lambda: not engine.inherited_sockets)
+    second_id, _, _ = await started(
+        engine, backend, spec("db", local_port=port, addresses=("127.0.0.2",))
+    )
+    assert [one.listening for one in engine.forwards()] == [(one,) for one in addresses]
+    await engine.stop(forward_id)
+    assert [(one.id, one.listening) for one in engine.forwards()] == [(second_id, (addresses[1],))]
+    for address, is_open in zip(addresses, (False, True), strict=True):
+        with socket.socket() as probe:
+            probe.settimeout(5)
+            assert (probe.connect_ex((address.host, port)) == 0) == is_open
+
+
 # One of two local addresses -----------------------------------------------------------
 
 

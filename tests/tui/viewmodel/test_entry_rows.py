@@ -12,6 +12,7 @@ from tui_forward.model import (
     DeclaredPort,
     ForwardSpec,
     ForwardState,
+    LocalAddress,
     Pod,
     PodRef,
     Service,
@@ -89,6 +90,8 @@ def test_service_port_shows_its_target() -> None:
 def test_port_rows() -> None:
     assert texts(port_row(0, PORTS[0], None)) == ["1", "○", "http", "8080", "web"]
     assert texts(port_row(0, PORTS[0], forward())) == ["1", "●", "http", "8080", "→ 8080"]
+    other = forward(listening=(LocalAddress("127.0.0.2", 8080),))
+    assert texts(port_row(0, PORTS[0], other))[-1] == "→ 127.0.0.2:8080"
     starting = forward(ForwardState.STARTING, listening=())
     assert texts(port_row(9, PORTS[0], starting)) == [" ", "◌", "http", "8080", "→ …"]
     paused = forward(ForwardState.STOPPED, paused=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -20,8 +21,9 @@ DEFAULTS = ForwardDefaults(addresses=("127.0.0.1",), queue_timeout_s=60.0, half_
 
 
 def judged(spec: ForwardSpec = SPEC, /, **typed: object) -> ValidatedForm:
-    def taken(port: int) -> str:
-        return "the forward to shop/api:http" if port == 8081 else ""
+    def taken(addresses: Sequence[str], port: int) -> str:
+        held = port == 8081 and bool({"127.0.0.1", "localhost"} & set(addresses))
+        return "the forward to shop/api:http" if held else ""
 
     fields = replace(fields_of(spec), **typed)  # type: ignore[arg-type]
     return validate_form(fields, spec, taken, DEFAULTS)
@@ -105,3 +107,11 @@ def test_choices() -> None:
 def test_empty_fields_are_defaults() -> None:
     made = judged(address="", queue_timeout=" ", half_close_timeout="").spec
     assert made == DEFAULTS.spec(SPEC.target)
+
+
+def test_port_of_another_loopback_address_is_free() -> None:
+    assert judged(local="8081").problems.keys() == {"local"}
+    assert not judged(local="8081", address="127.0.0.2").problems
+    spec = msgspec.structs.replace(SPEC, local_port=8081, addresses=("127.0.0.2",))
+    assert judged(spec, address="127.0.0.1").problems.keys() == {"local"}
+    assert not judged(spec).problems

@@ -7,6 +7,7 @@ from functools import partial
 
 from textual.app import App
 
+from tui_forward.common.local_addresses import find_port_user
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     CatalogScope,
@@ -88,15 +89,15 @@ class FormController:
         )  # fmt: skip
         self._app.push_screen(form, replace)
 
-    def _port_user(self, except_id: str = "") -> Callable[[int], str]:
-        """Return a function from a local port to the forward that uses it, in words."""
-        users = {
-            address.port: f"the forward to {target_text(forward)}"
-            for forward in self._sampler.snapshot.forwards
-            if forward.id != except_id
-            for address in forward.listening
-        }
-        return lambda port: users.get(port, "")
+    def _port_user(self, except_id: str = "") -> Callable[[Sequence[str], int], str]:
+        """Return a function from local addresses and port to the forward there, in words."""
+        others = [one for one in self._sampler.snapshot.forwards if one.id != except_id]
+
+        def describe_user(addresses: Sequence[str], port: int) -> str:
+            user = find_port_user(others, addresses, port)
+            return f"the forward to {target_text(user)}" if user is not None else ""
+
+        return describe_user
 
     def open_command_line(self, text: str = "") -> None:
         """Open the dialog for a target or a kubectl command, with a text to start with."""

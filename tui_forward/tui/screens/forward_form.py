@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import on
@@ -19,6 +19,7 @@ from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel.form_fields import (
     Fields,
+    PortUser,
     ValidatedForm,
     fields_of,
     port_choices,
@@ -53,7 +54,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
 
     def __init__(
         self, spec: ForwardSpec, *, defaults: ForwardDefaults, ports: Sequence[DeclaredPort] = (),
-        owner: str = "", port_user: Callable[[int], str] = lambda _port: "",
+        owner: str = "", port_user: PortUser = lambda _addresses, _port: "",
         title: str = "new forward",
     ) -> None:  # fmt: skip
         super().__init__()

@@ -13,6 +13,7 @@ from tui_forward.tui.viewmodel.filter_query import Span
 from tui_forward.tui.viewmodel.rows import EMPTY, STATE_MARKS, Cell, Row, mark_cell
 
 _INDENT = "  "
+_USUAL_HOSTS = ("127.0.0.1", "::1", "0.0.0.0", "::")
 DIGITS = 9
 # Container states in kubectl output that are failures: CrashLoopBackOff, ErrImagePull, OOMKilled, …
 _FAILING = re.compile(r"BackOff|Err|OOM|Invalid|Cannot|Failed|Evicted")
@@ -82,8 +83,16 @@ def port_row(place: int, port: DeclaredPort, forward: Forward | None) -> Row:
     else:
         symbol, style = STATE_MARKS[forward.state]
         mark = Cell("‖", "dim") if forward.paused else Cell(symbol, style)
-        local = Cell(f"→ {forward.listening[0].port}" if forward.listening else "→ …", style)
+        local = Cell(f"→ {_local_end(forward)}", style)
     return Row((key, mark, Cell(name), _number(port), local))
+
+
+def _local_end(forward: Forward) -> str:
+    """Return the local port, with the address unless that is the usual one."""
+    if not forward.listening:
+        return "…"
+    first = min(forward.listening, key=lambda address: ":" in address.host)
+    return str(first.port) if first.host in _USUAL_HOSTS else str(first)
 
 
 def _destination(port: DeclaredPort) -> str:

@@ -17,6 +17,10 @@ _FIRST_UNPRIVILEGED = 1024
 _MAX_LABEL_LENGTH = 40
 
 
+# From local addresses and port to the forward that listens there, in words; "" if none does.
+PortUser = Callable[[Sequence[str], int], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Fields:
     """Texts of the form."""
@@ -57,7 +61,7 @@ def port_choices(ports: Sequence[DeclaredPort]) -> list[str]:
 
 
 def validate_form(
-    fields: Fields, spec: ForwardSpec, port_user: Callable[[int], str], defaults: ForwardDefaults
+    fields: Fields, spec: ForwardSpec, port_user: PortUser, defaults: ForwardDefaults
 ) -> ValidatedForm:
     """Validate a form; attributes of the spec without a field stay, empty fields get defaults."""
     problems: dict[str, str] = {}
@@ -84,7 +88,9 @@ def validate_form(
         half_close_timeout = parse_field("half_close_timeout", text, parse_duration_s)
     label = parse_field("label", fields.label, _label)
     if isinstance(local, int) and local:
-        if (owner := port_user(local)) and local != spec.local_port:
+        # With an invalid address, the port is checked once that is correct.
+        owner = port_user(addresses, local) if isinstance(addresses, tuple) else ""
+        if owner and (local, addresses) != (spec.local_port, spec.addresses):
             problems["local"] = f"{local} is taken by {owner}"
         elif local < _FIRST_UNPRIVILEGED:
             notes["local"] = f"ports below {_FIRST_UNPRIVILEGED} need privileges on most systems"
