@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+import kubernetes
 import pytest
 
 from tests.support.cluster_process import ClusterProcess, running_cluster
@@ -37,10 +40,8 @@ class Scenario:
     cluster: ClusterProcess
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
-    async def start(self, name: str, port: str) -> int:
-        target = Target(
-            context="", namespace="shop", kind=TargetKind.DEPLOYMENT, name=name, port=port
-        )
+    async def start(self, name: str, port: str, kind: TargetKind = TargetKind.DEPLOYMENT) -> int:
+        target = Target(context="", namespace="shop", kind=kind, name=name, port=port)
         await self.session.start(ForwardSpec(target=target, local_port=0, addresses=("127.0.0.1",)))
         forward = await self.forward(lambda one: one.state is ForwardState.READY)
         return forward.listening[0].port
@@ -59,12 +60,15 @@ class Scenario:
         return pod.name
 
     async def connection(self, wanted: Callable[[Connection], object]) -> Connection:
-        async with asyncio.timeout(60):
-            while True:
-                (connection,) = await self.session.connections()
-                if wanted(connection):
-                    return connection
-                await asyncio.sleep(0.01)
+        last: tuple[Connection, ...] = ()
+        deadline = time.monotonic() + 60
+        while not any(map(wanted, last)):
+            assert time.monotonic() < deadline, last
+            await asyncio.sleep(0.01)
+            # One that has ended is listed for 30 s.
+            last = await self.session.connections() or last
+        (connection,) = last
+        return connection
 
     async def open(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a connection that ends with the test at the latest."""
@@ -81,6 +85,20 @@ class Scenario:
 
     async def fault(self, name: str, **fields: object) -> None:
         await self.cluster.control.request(name, namespace="shop", pod=await self.pod(), **fields)
+
+
+def create_pod(cluster: ClusterProcess, name: str, **env: str) -> None:
+    """Create a pod that echoes on port 7000."""
+    container = {
+        "name": "echo",
+        "image": "local/echo",
+        "env": [{"name": key, "value": value} for key, value in env.items()],
+    }
+    config: Any = kubernetes.config  # its functions have no annotations
+    api: Any = kubernetes.client.CoreV1Api(config.new_client_from_config(str(cluster.kubeconfig)))
+    api.create_namespaced_pod(
+        "shop", {"metadata": {"name": name}, "spec": {"containers": [container]}}
+    )
 
 
 @pytest.fixture
@@ -119,16 +137,17 @@ async def test_end_names_what_happened_to_the_pod(
 
 
 async def test_connection_shows_that_its_pod_terminates_and_lives(scenario: Scenario) -> None:
-    port = await scenario.start("echo", "echo")
+    pod = "slow-to-end"
+    await asyncio.to_thread(create_pod, scenario.cluster, pod, TERM_DELAY_S="60")
+    port = await scenario.start(pod, "7000", kind=TargetKind.POD)
     reader, writer = await scenario.open_echo(port)
-    pod = await scenario.pod()
-    await scenario.fault("delete-pod", grace=20)
+    await scenario.fault("delete-pod", grace=60)
     going = await scenario.connection(lambda one: one.code is not None)
     assert (going.state, going.code) == (ConnectionState.OPEN, ReasonCode.POD_TERMINATING)
     assert going.pod == pod
     assert going.ends_by is not None
-    writer.close()
-    await reader.read()
+    writer.write(b"y")
+    assert await reader.readexactly(1) == b"y"
 
 
 async def test_connection_to_a_pod_that_is_not_ready_lives(scenario: Scenario) -> None:

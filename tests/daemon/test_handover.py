@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.engine_processes import EngineSandbox
 from tests.support.waiting import until
-from tui_forward.daemon import handover, rpc, session_store, unix_socket
+from tui_forward.daemon import handover, rpc, unix_socket
 from tui_forward.daemon.launcher import replace_engine
 from tui_forward.daemon.readiness import ReadyMessage
 from tui_forward.errors import ConfigError, TransportError, TuiForwardError, UsageError
@@ -86,8 +86,7 @@ async def test_ports_ids_and_connections_survive_the_handover(sandbox: EngineSan
         assert psutil.pid_exists(old)
     await until(lambda: not psutil.pid_exists(old))
     assert unix_socket.SocketLock(sandbox.socket).holder == message.pid
-    file = session_store.load_session(session_store.session_file(sandbox.socket))
-    assert [one.id for one in file.forwards] == ["f2", "f3"]
+    assert [one.id for one in sandbox.saved().forwards] == ["f2", "f3"]
     assert "another engine has replaced it" in sandbox.log.read_text()
     await session.close()
 

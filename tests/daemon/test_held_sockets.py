@@ -16,7 +16,7 @@ import pytest
 from tests.daemon.test_handover import listening, ports, queued, replace, spec
 from tests.support.engine_processes import EngineSandbox
 from tests.support.waiting import until
-from tui_forward.daemon import session_store, unix_socket
+from tui_forward.daemon import unix_socket
 from tui_forward.daemon.reconnecting_session import ReconnectingSession
 from tui_forward.model import ForwardSpec, LocalAddress
 
@@ -27,24 +27,13 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-async def saved_ports(sandbox: EngineSandbox, count: int) -> None:
-    """Wait until the file has the ports of so many forwards."""
-    file = session_store.session_file(sandbox.socket)
-
-    def is_saved() -> bool:
-        forwards = session_store.load_session(file).forwards
-        return len(forwards) == count and all(one.spec.local_port for one in forwards)
-
-    await until(is_saved)
-
-
 async def started(sandbox: EngineSandbox, *specs: ForwardSpec) -> ReconnectingSession:
     session = await sandbox.open_reconnecting()
     await session.set_keep_running(True)
     for one in specs:
         await session.start(one)
     await listening(session)
-    await saved_ports(sandbox, len(specs))
+    await sandbox.wait_saved(len(specs))
     return session
 
 
@@ -109,7 +98,7 @@ async def test_stopped_forward_closes_its_port_everywhere(sandbox: EngineSandbox
     await session.stop("f1")
     with closing(socket.socket()) as other:  # at once, without waiting for anything
         other.bind(("127.0.0.1", first))
-    await saved_ports(sandbox, 1)
+    await sandbox.wait_saved(1)
     await killed(session)
     with pytest.raises(ConnectionRefusedError):
         connection(first)
@@ -121,8 +110,7 @@ async def test_paused_forward_rejects_connections_after_a_kill(sandbox: EngineSa
     session = await started(sandbox, spec())
     port = ports(await session.snapshot())["f1"]
     await session.pause("f1")
-    file = session_store.session_file(sandbox.socket)
-    await until(lambda: session_store.load_session(file).forwards[0].paused)
+    await until(lambda: sandbox.saved().forwards[0].paused)
     await killed(session)
     with pytest.raises(ConnectionResetError):
         receive(port)

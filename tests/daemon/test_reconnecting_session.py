@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.engine_processes import EngineSandbox
 from tests.support.waiting import until
-from tui_forward.daemon import session_store, unix_socket
+from tui_forward.daemon import unix_socket
 from tui_forward.daemon.launcher import connect_if_running
 from tui_forward.daemon.reconnecting_session import ReconnectingSession
 from tui_forward.errors import TransportError, UsageError
@@ -42,13 +42,8 @@ async def test_parent_restarts_a_killed_engine(sandbox: EngineSandbox) -> None:
     await session.start(spec())
     await session.set_keep_running(True)
     port = await listening(session)
-    path = session_store.session_file(sandbox.socket)
-    await until(
-        lambda: (
-            session_store.load_session(path).keep_running
-            and session_store.load_session(path).forwards[0].spec.local_port
-        )
-    )
+    await sandbox.wait_saved()
+    await until(lambda: sandbox.saved().keep_running)
     before = session.engine_pid
     parent = psutil.Process(before).ppid()
     await session.close()  # the session would race with the parent to start an engine
@@ -70,13 +65,7 @@ async def test_session_continues_in_another_engine(sandbox: EngineSandbox) -> No
     session = await sandbox.open_reconnecting()
     await session.start(spec())
     port = await listening(session)
-    path = session_store.session_file(sandbox.socket)
-    await until(
-        lambda: (
-            session_store.load_session(path).forwards
-            and session_store.load_session(path).forwards[0].spec.local_port
-        )
-    )
+    await sandbox.wait_saved()
     before = session.engine_pid
     kill(before)
     assert await listening(session) == port
@@ -93,9 +82,7 @@ async def test_command_is_not_repeated(sandbox: EngineSandbox) -> None:
     session = await sandbox.open_reconnecting()
     await session.start(spec())
     port = await listening(session)
-    await until(
-        lambda: session_store.load_session(session_store.session_file(sandbox.socket)).forwards
-    )
+    await sandbox.wait_saved()
     kill(session.engine_pid)
     with pytest.raises(TransportError, match="the engine was replaced while"):
         await session.start(spec())
@@ -118,9 +105,7 @@ async def test_events_and_catalog_of_a_new_engine_are_complete(sandbox: EngineSa
     scope = CatalogScope("here", "shop")
     first = await session.catalog(scope)
     assert (await session.catalog(scope, first.version)).scope == scope
-    await until(
-        lambda: session_store.load_session(session_store.session_file(sandbox.socket)).forwards
-    )
+    await sandbox.wait_saved()
     seen.clear()
     kill(session.engine_pid)
     await listening(session)
@@ -158,22 +143,14 @@ async def test_connect_if_running_starts_only_an_engine_that_should_run(
     await session.start(spec())
     await session.set_keep_running(True)
     port = await listening(session)
-    await until(
-        lambda: session_store.load_session(session_store.session_file(sandbox.socket)).keep_running
-    )
+    await sandbox.wait_saved()
+    await until(lambda: sandbox.saved().keep_running)
     await session.close()
     kill(psutil.Process(session.engine_pid).ppid(), session.engine_pid)
     again = await connect_if_running(str(sandbox.kubeconfig), socket_path=sandbox.socket)
     assert again is not None
     forward = (await again.snapshot()).forwards[0]
-    await until(
-        lambda: (
-            session_store.load_session(session_store.session_file(sandbox.socket))
-            .forwards[0]
-            .spec.local_port
-            == port
-        )
-    )
+    await until(lambda: sandbox.saved().forwards[0].spec.local_port == port)
     await again.stop(forward.id)
     await again.close()
     await until(lambda: not sandbox.engines())
@@ -194,11 +171,7 @@ async def test_keep_running_if_lost_is_repeated_to_each_engine(sandbox: EngineSa
     await session.set_keep_running_if_lost(True)
     await session.start(spec())
     port = await listening(session)
-    file = session_store.session_file(sandbox.socket)
-    # It may be written before the port is bound.
-    await until(
-        lambda: [one.spec.local_port for one in session_store.load_session(file).forwards] == [port]
-    )
+    await sandbox.wait_saved()
     kill(session.engine_pid)
     assert await listening(session) == port
     await session.close()  # like a lost client

@@ -66,9 +66,9 @@ def test_failed_check_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     checks = [json.loads(line) for line in done.stdout.splitlines()]
-    assert checks[0]["passed"]
-    assert not checks[2]["passed"]
-    assert checks[-1]["passed"] == 2
+    assert checks[0]["passed"], done.stdout
+    assert not checks[2]["passed"], done.stdout
+    assert checks[-1]["passed"] == 2, done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psutil
 
-from tui_forward.daemon import connect
+from tests.support.waiting import until
+from tui_forward.daemon import connect, session_store
 from tui_forward.daemon.reconnecting_session import ReconnectingSession
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.errors import ConfigError
@@ -55,6 +56,19 @@ class EngineSandbox:
 
     async def open_reconnecting(self) -> ReconnectingSession:
         return ReconnectingSession(await self.open(), lambda: self.open("--restore"))
+
+    def saved(self) -> session_store.SavedSession:
+        """Return what is in the session file now."""
+        return session_store.load_session(session_store.session_file(self.socket))
+
+    async def wait_saved(self, count: int = 1) -> None:
+        """Wait until so many forwards are saved, with their ports: each is saved before, too."""
+
+        def is_saved() -> bool:
+            forwards = self.saved().forwards
+            return len(forwards) == count and all(one.spec.local_port for one in forwards)
+
+        await until(is_saved)
 
     def engines(self) -> list[psutil.Process]:
         return engine_processes(self.socket)

@@ -30,6 +30,12 @@ class RecordedServer:
     port: int = 0
     serving: set[asyncio.Task[None]] = field(default_factory=set)
 
+    @property
+    def is_prompt(self) -> bool:
+        """Whether every transport gets its answer at once."""
+        answers = [self.answer(kind) for kind in ("spdy", "websocket", "channels")]
+        return all(answer is not None and delay_s == 0 for answer, delay_s in answers)
+
     def answer(self, kind: str) -> tuple[bytes | None, float]:
         """Return the raw answer to an upgrade, None for none, and its delay."""
         recorded = self._recorded(kind)

@@ -20,7 +20,7 @@ from tui_forward.kube.official_client import list_pod_names
 from tui_forward.model import TransportChoice
 
 _BULK_BYTES = 32 * 1000 * 1000
-_SETTLE_S = 5.0
+_SETTLE_S = 20.0
 
 
 async def check_cluster_listing(demo: DemoEnvironment) -> CheckResult:
