@@ -1,12 +1,11 @@
-"""Command lines parsed into forwards, and a forward formatted as a command line.
+"""Arguments of commands parsed into forwards, and a forward formatted as a command line.
 
-Pure. Parses `kubectl port-forward` as found in notes and scripts (prompts, line continuations,
-leading environment variables, several lines), and `tui-forward forward`.
+Pure. Parses the words of `kubectl port-forward` and of `tui-forward forward`. Words are found in
+scripts, notes and pastes by `profiles.importers`.
 """
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -41,13 +40,8 @@ from tui_forward.model import (
 _KUBECTL = frozenset({"kubectl", "kubectl.exe", "k", "oc", "microk8s.kubectl", "kubecolor"})
 _OURS = "tui-forward"
 _EXAMPLE = "for example: kubectl port-forward -n shop svc/web 8080:80"
-_ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*")
-_PROMPT = re.compile(r"^[^\S\n]*(?:\$|>|%|❯|➜)\s+", re.MULTILINE)
-# Chains of dozens of commands are shorter; a shell's lexer takes quadratic time.
+# Of a line with commands; chains of dozens of them are shorter.
 MAX_LINE_LENGTH: Final = 16 * 1024
-_REDIRECTED = re.compile(r"\s\d?(?:&>|>>?)\s*(?:&\d|[^\s;&|]+)")
-_CONTINUED = re.compile(r"\\\r?\n\s*")
-_COMMANDS = re.compile(r"port-forward|tui-forward\s+forward")
 # Options that do not affect what is forwarded, with a value.
 _IGNORED_VALUES = frozenset(
     {"--pod-running-timeout", "--request-timeout", "--cache-dir", "-v", "--v", "--vmodule",
@@ -96,36 +90,6 @@ class _Line:
         return self.options.get(name, [default])[-1]
 
 
-def is_forward_command(text: str) -> bool:
-    """Return whether pasted text looks like a command of `parse_commands`."""
-    return bool(_COMMANDS.search(text))
-
-
-def parse_commands(
-    text: str, *, context: str, namespace: str, bare: bool = False,
-    options: AccessOptions | None = None, defaults: ForwardDefaults = BUILT_IN,
-) -> tuple[ForwardSpec, ...]:  # fmt: skip
-    """Return the forwards of some command lines, one for each port.
-
-    An empty namespace leaves it to the session. `bare` also accepts arguments without the command:
-    ``svc/web 8080:80``. `options` are those of commands that name neither a context nor such
-    options; None refuses commands with options. Raise UsageError if a line is no such command, or
-    is invalid.
-    """
-    joined = _PROMPT.sub("", _CONTINUED.sub(" ", text))
-    specs: list[ForwardSpec] = []
-    for line in joined.splitlines():
-        if len(line) > MAX_LINE_LENGTH:
-            raise UsageError(f"the line is longer than {MAX_LINE_LENGTH} characters", hint=_EXAMPLE)
-        for command in _split_commands(_REDIRECTED.sub("", line)):
-            parsed = _parse_line(command, bare=bare, accept_access=options is not None)
-            found = _make_specs(parsed, context, namespace, defaults)
-            specs += [_with_options(spec, parsed, options or NO_OPTIONS) for spec in found]
-    if not specs:
-        raise UsageError("the text contains no command", hint=_EXAMPLE)
-    return tuple(specs)
-
-
 def _with_options(spec: ForwardSpec, line: _Line, default: AccessOptions) -> ForwardSpec:
     if line.access:
         default = parse_access_options(line.access)
@@ -133,24 +97,6 @@ def _with_options(spec: ForwardSpec, line: _Line, default: AccessOptions) -> For
         default = NO_OPTIONS
     target = msgspec.structs.replace(spec.target, options=default)
     return msgspec.structs.replace(spec, target=target)
-
-
-def _split_commands(line: str) -> list[list[str]]:
-    """Return the words of each command of a line: `a & b`, `a; b`, `a && b`."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|")
-    lexer.whitespace_split = True
-    lexer.commenters = "#"
-    try:
-        words = list(lexer)
-    except ValueError as error:
-        raise UsageError("a quotation mark is not closed", hint=_EXAMPLE) from error
-    commands: list[list[str]] = [[]]
-    for word in words:
-        if word and not word.strip(";&|"):
-            commands.append([])
-        else:
-            commands[-1].append(word)
-    return [command for command in commands if command]
 
 
 def is_kubectl(program: str) -> bool:
@@ -161,29 +107,22 @@ def is_kubectl(program: str) -> bool:
 
 def parse_command(
     words: Sequence[str], *, context: str, namespace: str, bare: bool = False,
-    defaults: ForwardDefaults = BUILT_IN, is_own_kubeconfig: Callable[[str], bool] | None = None,
+    options: AccessOptions | None = None, defaults: ForwardDefaults = BUILT_IN,
+    is_own_kubeconfig: Callable[[str], bool] | None = None,
 ) -> tuple[ForwardSpec, ...]:  # fmt: skip
     """Return the forwards of one command, given as the words of a shell, one for each port.
 
     An empty namespace leaves it to the session. `bare` also accepts arguments without the command:
-    ``svc/web 8080:80``. `--kubeconfig` is accepted if `is_own_kubeconfig` returns true for it.
-    Raise AccessOptionError for another one, UsageError if it is no such command or is invalid.
+    ``svc/web 8080:80``. `options` are those of a command that names neither a context nor such
+    options; None refuses a command with options. `--kubeconfig` is accepted if `is_own_kubeconfig`
+    returns true for it. Raise AccessOptionError for an option that is refused, UsageError if it is
+    no such command or is invalid.
     """
-    line = _parse_words(words, bare=bare, is_own_kubeconfig=is_own_kubeconfig)
-    return tuple(_make_specs(line, context, namespace, defaults))
-
-
-def _parse_line(words: list[str], *, bare: bool, accept_access: bool) -> _Line:
-    start = 0
-    for word in words:
-        if not _ENVIRONMENT.fullmatch(word) and word not in ("sudo", "nohup", "exec"):
-            break
-        if word.startswith("KUBECONFIG="):
-            raise AccessOptionError("--kubeconfig", word.partition("=")[2])
-        start += 1
-    return _parse_words(
-        words[start:], bare=bare, is_own_kubeconfig=None, accept_access=accept_access
+    line = _parse_words(
+        words, bare=bare, is_own_kubeconfig=is_own_kubeconfig, accept_access=options is not None
     )
+    specs = _make_specs(line, context, namespace, defaults)
+    return tuple(_with_options(spec, line, options or NO_OPTIONS) for spec in specs)
 
 
 def _parse_words(

@@ -18,7 +18,7 @@ from tui_forward.common.kubectl_command import (
     takes_value,
 )
 from tui_forward.errors import UsageError
-from tui_forward.model import BUILT_IN, ForwardDefaults, ForwardSpec
+from tui_forward.model import BUILT_IN, NO_OPTIONS, AccessOptions, ForwardDefaults, ForwardSpec
 from tui_forward.profiles.importers.findings import (
     Findings,
     FoundForward,
@@ -87,8 +87,11 @@ class ReadOptions:
     values: Mapping[str, str] = field(default_factory=dict)  # of variables
     # For a path of `spell_kubeconfig`: whether its contexts are those of this program.
     is_own_kubeconfig: Callable[[str], bool] = is_default_kubeconfig
+    # For what a command leaves out. `access` are the options of the context, None refuses
+    # commands that have such options of their own.
     context: str = ""
     namespace: str = ""
+    access: AccessOptions | None = None
     defaults: ForwardDefaults = BUILT_IN
 
 
@@ -228,10 +231,13 @@ class CommandReader:
                                 self._options.context)  # fmt: skip
         namespace = self._setting(texts, ("--namespace", "-n"), prefix.namespace, scope.namespace,
                                   note, self._options.namespace)  # fmt: skip
+        access = self._options.access
+        if access is not None and (prefix.context or scope.context):
+            access = NO_OPTIONS  # those of the default belong to its context
         try:
             specs = parse_command(
-                texts, context=context, namespace=namespace, defaults=self._options.defaults,
-                is_own_kubeconfig=self._is_own_kubeconfig,
+                texts, context=context, namespace=namespace, options=access,
+                defaults=self._options.defaults, is_own_kubeconfig=self._is_own_kubeconfig,
             )  # fmt: skip
         except AccessOptionError as error:
             if error.option == "--kubeconfig":

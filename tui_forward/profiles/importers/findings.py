@@ -129,11 +129,13 @@ class NotThisFormatError(Exception):
 def describe_remark(remark: Remark) -> str:
     """Return a remark as one line: where, what, why, and what to do."""
     where = f"line {remark.line}" + (f" ({_short(remark.label)})" if remark.label else "")
-    text = _text(remark)
-    if remark.is_left_out:
-        text = f"left out: {text}"
+    return f"{where}: {'left out: ' if remark.is_left_out else ''}{describe_reason(remark)}"
+
+
+def describe_reason(remark: Remark) -> str:
+    """Return what a remark says about its line: what, why, and what to do."""
     hint = remark.hint or _hint(remark)
-    return f"{where}: {text}" + (f" → {hint}" if hint else "")
+    return _text(remark) + (f" → {hint}" if hint else "")
 
 
 def _short(text: str) -> str:

@@ -59,7 +59,7 @@ def _read_arguments(source: SourceText, options: ReadOptions) -> Findings:
         try:
             specs = parse_command(
                 [one.text for one in words], context=options.context, namespace=options.namespace,
-                defaults=options.defaults, bare=True, is_own_kubeconfig=options.is_own_kubeconfig,
+                options=options.access, defaults=options.defaults, bare=True,
             )  # fmt: skip
         except UsageError as error:
             findings.leave_out(RemarkCode.INVALID, number, detail=error.message, hint=error.hint)

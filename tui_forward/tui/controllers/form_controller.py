@@ -8,7 +8,6 @@ from functools import partial
 from textual.app import App
 
 from tui_forward.common.local_addresses import find_port_user
-from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     CatalogScope,
     DeclaredPort,
@@ -114,23 +113,18 @@ class FormController:
         self._app.push_screen(dialog, start)
 
     def paste(self, text: str) -> None:
-        """Start the forwards of a pasted kubectl command; show one that has errors."""
-        from tui_forward.common.kubectl_command import is_forward_command, parse_commands
+        """Start the forwards of pasted commands; show them first if there is anything to check."""
+        from tui_forward.profiles.importers.command_reader import ReadOptions
+        from tui_forward.profiles.importers.pasted_text import read_paste
 
-        if not is_forward_command(text):
-            return
-        try:
-            specs = parse_commands(
-                text,
-                context=self._scope.context,
-                namespace="",
-                options=self._scope.options,
-                defaults=self._defaults(),
-            )
-        except TuiForwardError:
+        options = ReadOptions(
+            context=self._scope.context, access=self._scope.options, defaults=self._defaults()
+        )
+        result = read_paste(text, options)
+        if result.left_out or (result.specs and result.notes):
             self.open_command_line(text)
-        else:
-            self._forwards.start(specs, "started. Press x to stop.")
+        elif result.specs:
+            self._forwards.start(tuple(result.specs), "started. Press x to stop.")
 
 
 def _owner_name(item: object) -> str:

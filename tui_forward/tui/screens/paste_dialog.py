@@ -1,20 +1,27 @@
-"""Dialog for a target or a kubectl port-forward command, with a preview of its forwards."""
+"""Dialog for targets or kubectl port-forward commands, with a preview of what they start."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.widgets import Input
+from textual.containers import Vertical, VerticalScroll
+from textual.message import Message
+from textual.widgets import TextArea
 
-from tui_forward.common.kubectl_command import parse_commands
-from tui_forward.errors import UsageError
 from tui_forward.model import AccessOptions, ForwardDefaults, ForwardSpec
+from tui_forward.profiles.importers.command_reader import ReadOptions
+from tui_forward.profiles.importers.findings import describe_reason, describe_remark
+from tui_forward.profiles.importers.import_result import ImportResult
+from tui_forward.profiles.importers.pasted_text import MAX_LENGTH, read_paste
+from tui_forward.profiles.importers.source_text import SourceText
 from tui_forward.tui.plain_text import PlainText
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
+
+_MAX_LINES = 50  # of each kind in the preview
 
 
 def describe_spec(spec: ForwardSpec) -> str:
@@ -26,8 +33,36 @@ def describe_spec(spec: ForwardSpec) -> str:
     return f"{spec.target}  ←  {local}{where}"
 
 
+class CommandArea(TextArea):
+    """Text of several lines, in which Enter submits."""
+
+    class Submitted(Message):
+        """Enter was pressed."""
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Submit on Enter; a new line is Ctrl+J, and comes with a paste."""
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Submitted())
+        elif event.key == "ctrl+j":
+            event.stop()
+            event.prevent_default()
+            self.insert("\n")
+        else:
+            await super()._on_key(event)
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        """Insert a paste without sequences of terminals, and with line ends of one kind."""
+        event.stop()
+        event.prevent_default()
+        text = SourceText(event.text[: MAX_LENGTH + 1]).text
+        result = self.replace(text, *self.selection, maintain_selection_offset=False)
+        self.move_cursor(result.end_location)
+
+
 class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
-    """Input line for a command; its result is the forwards to start, or None."""
+    """Input for commands; its result is the forwards to start, or None."""
 
     CSS_PATH = stylesheet("paste_dialog.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,33 +75,36 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
         text: str = "",
     ) -> None:  # fmt: skip
         super().__init__()
-        self._default_context = context
-        self._default_namespace = namespace
-        self._default_options = options
-        self._defaults = defaults  # for other options a command leaves out
-        self._text = " ".join(text.split("\n"))
+        # For what a command leaves out.
+        self._options = ReadOptions(
+            context=context, namespace=namespace, access=options, defaults=defaults
+        )
+        self._text = SourceText(text[: MAX_LENGTH + 1]).text.strip("\n")
         self._specs: tuple[ForwardSpec, ...] = ()
         self._preview = PlainText(id="preview")
 
     def compose(self) -> ComposeResult:
-        """Show the input line above the preview."""
+        """Show the input above the preview."""
         with Vertical() as box:
             box.border_title = "forward by command"
-            box.border_subtitle = "enter  start · esc  cancel"
-            hint = "svc/web 8080:80, or a kubectl port-forward command"
-            yield Input(self._text, placeholder=hint, id="line")
-            yield self._preview
+            box.border_subtitle = "enter  start · ctrl+j  new line · esc  cancel"
+            hint = "svc/web 8080:80, or kubectl port-forward commands"
+            yield CommandArea(self._text, placeholder=hint, highlight_cursor_line=False, id="text")
+            with VerticalScroll(can_focus=False):
+                yield self._preview
 
     def on_mount(self) -> None:
         """Show the preview of the text to start with."""
-        self._parse(self._text)
+        area = self.query_one(CommandArea)
+        area.move_cursor(area.document.end)
+        self._read(self._text)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
         """Update the preview."""
-        self._parse(event.value)
+        self._read(event.text_area.text)
 
-    def on_input_submitted(self) -> None:
-        """Start the forwards of a valid command."""
+    def on_command_area_submitted(self) -> None:
+        """Start the forwards of the preview."""
         if self._specs:
             self.dismiss(self._specs)
 
@@ -74,17 +112,24 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
         """Start nothing."""
         self.dismiss(None)
 
-    def _parse(self, text: str) -> None:
+    def _read(self, text: str) -> None:
         self._specs = ()
         if not text.strip():
-            self._preview.show("Type a target and ports, or paste a command.")
+            self._preview.show("Type a target and ports, or paste commands.")
             return
-        try:
-            self._specs = parse_commands(
-                text, context=self._default_context, namespace=self._default_namespace, bare=True,
-                options=self._default_options, defaults=self._defaults,
-            )  # fmt: skip
-        except UsageError as error:
-            self._preview.show(f"✗ {error.message}\n  {error.hint}")
-        else:
-            self._preview.show("\n".join(f"✓ {describe_spec(spec)}" for spec in self._specs))
+        result = read_paste(text, self._options, bare=True)
+        self._specs = tuple(result.specs)
+        self._preview.show("\n".join(_describe(result, has_lines="\n" in text.strip())))
+
+
+def _describe(result: ImportResult, *, has_lines: bool) -> list[str]:
+    """Return what is started, what differs, and what is left out."""
+    describe = describe_remark if has_lines else describe_reason
+    lines = [f"✓ {describe_spec(spec)}" for spec in result.specs[:_MAX_LINES]]
+    lines += [f"! {describe(one)}" for one in result.notes[:_MAX_LINES]]
+    lines += [f"✗ {describe(one)}" for one in result.left_out[:_MAX_LINES]]
+    if has_lines and result.found:
+        lines += ["", result.summary]
+    elif not result.found:
+        lines.append("There is no port-forward in it.")
+    return lines
