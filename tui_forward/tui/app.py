@@ -143,7 +143,14 @@ class TuiForwardApp(ThemedApp[None]):
 
         self._forwards = ForwardController(session, sampler, queue, favorites, notifier, defaults)
         self._forms = FormController(
-            self, sampler, queue, self._forwards, favorites, defaults, lambda: self.cluster_state
+            self,
+            sampler,
+            queue,
+            self._forwards,
+            favorites,
+            defaults,
+            lambda: self.cluster_state,
+            paths.kubeconfigs,
         )
         self._details = DetailController(self, session, sampler, defaults, clock)
         self._addresses = AddressController(self, sampler, queue, notifier)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import pytest
 from textual import events
 
 from tests.cli.fake_session import until
 from tests.tui.app_harness import running, shows
 from tests.tui.samples import shop
 from tui_forward.tui.screens.paste_dialog import CommandArea, PasteDialog
+from tui_forward.tui.storage.paths import DashboardPaths
 
 
 async def test_pasted_command_starts_a_forward() -> None:
@@ -77,3 +79,20 @@ async def test_lines_can_be_typed() -> None:
         await shows(app, "✗ line 3: left out: no port given")
         await pilot.press("enter")
         await until(lambda: len(session.forwards) == 2)
+
+
+@pytest.mark.parametrize(
+    ("kubeconfigs", "is_own"), [("./lab.yaml", True), ("", False), (None, False)]
+)
+async def test_command_with_the_kubeconfig_of_the_session_is_kept(
+    kubeconfigs: str | None, *, is_own: bool
+) -> None:
+    session = shop()
+    files = DashboardPaths(kubeconfigs=kubeconfigs)
+    async with running(session, (120, 34), files=files) as (app, _):
+        await shows(app, "web-1")
+        app.post_message(events.Paste("KUBECONFIG=lab.yaml kubectl port-forward svc/web 80"))
+        if is_own:
+            await until(lambda: session.forwards)
+        else:
+            await shows(app, "✗ it has its own kubeconfig, lab.yaml")

@@ -161,6 +161,7 @@ def _dashboard_paths(kubeconfig: str | None) -> DashboardPaths:
     return DashboardPaths(
         favorites=paths.favorites_file(),
         settings=paths.settings_file(),
+        kubeconfigs=kubeconfig or os.environ.get("KUBECONFIG", ""),
         log=log.log_file(unix_socket.default_socket_path(kubeconfig, os.environ)),
         profiles=paths.profiles_dir(),
         trusted_profiles=paths.trusted_profiles_file(),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual.app import App
 
@@ -25,6 +27,9 @@ from tui_forward.tui.viewmodel.cluster_state import ClusterState, key_of
 from tui_forward.tui.viewmodel.entry_targets import target_of
 from tui_forward.tui.viewmodel.rows import target_text
 
+if TYPE_CHECKING:
+    from tui_forward.profiles.importers.command_reader import ReadOptions
+
 
 class FormController:
     """Opens the dialogs and starts or replaces forwards with their results."""
@@ -32,7 +37,7 @@ class FormController:
     def __init__(
         self, app: App[None], sampler: Sampler, queue: CommandQueue, forwards: ForwardController,
         favorites: Favorites, defaults: Callable[[], ForwardDefaults],
-        cluster_state: Callable[[], ClusterState],
+        cluster_state: Callable[[], ClusterState], kubeconfigs: str | None = None,
     ) -> None:  # fmt: skip
         self._app = app
         self._sampler = sampler
@@ -41,6 +46,7 @@ class FormController:
         self._favorites = favorites
         self._defaults = defaults
         self._cluster_state = cluster_state
+        self._kubeconfigs = kubeconfigs  # see `DashboardPaths`
 
     @property
     def _scope(self) -> CatalogScope:
@@ -106,25 +112,34 @@ class FormController:
             if specs:
                 self._forwards.start(specs)
 
-        dialog = PasteDialog(
-            context=self._scope.context, namespace=self._scope.namespace,
-            options=self._scope.options, defaults=self._defaults(), text=text,
-        )  # fmt: skip
+        dialog = PasteDialog(self._paste_options(self._scope.namespace), text)
         self._app.push_screen(dialog, start)
 
     def paste(self, text: str) -> None:
         """Start the forwards of pasted commands; show them first if there is anything to check."""
-        from tui_forward.profiles.importers.command_reader import ReadOptions
         from tui_forward.profiles.importers.pasted_text import read_paste
 
-        options = ReadOptions(
-            context=self._scope.context, access=self._scope.options, defaults=self._defaults()
-        )
-        result = read_paste(text, options)
+        # Without a namespace kubectl uses that of the context, not the one that is shown.
+        result = read_paste(text, self._paste_options(namespace=""))
         if result.left_out or (result.specs and result.notes):
             self.open_command_line(text)
         elif result.specs:
             self._forwards.start(tuple(result.specs), "started. Press x to stop.")
+
+    def _paste_options(self, namespace: str) -> ReadOptions:
+        from tui_forward.profiles.importers.command_reader import ReadOptions
+        from tui_forward.profiles.importers.own_kubeconfig import own_kubeconfig_test
+
+        environ = {**os.environ, "KUBECONFIG": self._kubeconfigs or ""}
+        is_own = own_kubeconfig_test(environ) if self._kubeconfigs is not None else _is_never_own
+        return ReadOptions(
+            context=self._scope.context, namespace=namespace, access=self._scope.options,
+            defaults=self._defaults(), is_own_kubeconfig=is_own,
+        )  # fmt: skip
+
+
+def _is_never_own(_path: str) -> bool:
+    return False
 
 
 def _owner_name(item: object) -> str:

@@ -11,7 +11,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
 from textual.widgets import TextArea
 
-from tui_forward.model import AccessOptions, ForwardDefaults, ForwardSpec
+from tui_forward.model import ForwardSpec
 from tui_forward.profiles.importers.command_reader import ReadOptions
 from tui_forward.profiles.importers.findings import describe_reason, describe_remark
 from tui_forward.profiles.importers.import_result import ImportResult
@@ -70,15 +70,9 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
                 tooltip="Close without starting a forward"),
     ]  # fmt: skip
 
-    def __init__(
-        self, *, context: str, namespace: str, options: AccessOptions, defaults: ForwardDefaults,
-        text: str = "",
-    ) -> None:  # fmt: skip
+    def __init__(self, options: ReadOptions, text: str = "") -> None:
         super().__init__()
-        # For what a command leaves out.
-        self._options = ReadOptions(
-            context=context, namespace=namespace, access=options, defaults=defaults
-        )
+        self._options = options
         self._text = SourceText(text[: MAX_LENGTH + 1]).text.strip("\n")
         self._specs: tuple[ForwardSpec, ...] = ()
         self._preview = PlainText(id="preview")

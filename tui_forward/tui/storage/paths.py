@@ -12,6 +12,8 @@ class DashboardPaths:
 
     favorites: Path | None = None
     settings: Path | None = None  # see `tui_forward.settings`
+    # Kubeconfigs of the session, in the form of $KUBECONFIG; None if they are not known.
+    kubeconfigs: str | None = None
     log: Path | None = None  # log of the engine process
     profiles: Path | None = None  # folder of the user's profiles
     trusted_profiles: Path | None = None  # store of trusted team profiles
