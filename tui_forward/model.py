@@ -787,6 +787,11 @@ class ResourceStatus(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""  # text of `code`
     hint: str = ""
     forbidden: bool = False  # the error is RBAC's ("list pods in namespace shop")
+    # If all namespaces cannot be listed at once: those that are listed one by one, those where
+    # that is forbidden, and those that are too many.
+    only_in: tuple[str, ...] = ()
+    forbidden_in: tuple[str, ...] = ()
+    beyond_limit: tuple[str, ...] = ()
 
 
 class ApiHealth(msgspec.Struct, frozen=True, kw_only=True):

@@ -184,12 +184,22 @@ async def test_forbidden_resource_does_not_hide_the_others(setup: Setup) -> None
 
 async def test_forbidden_namespaces_hint_to_type_a_name(setup: Setup) -> None:
     fill(setup)
-    setup.server.denied_all_namespaces = {"pods"}
+    setup.server.denied = {("*", "pods")}
     found = await view(setup, ALL, synced)
     one = next(r for r in found.resources if r.resource == "pods")
     assert one.forbidden
     assert "Choose one namespace" in one.hint
-    assert names(await view(setup, SHOP, synced)) == ["web-1", "web-2"]
+    assert one.forbidden_in == ()
+
+
+async def test_refused_list_of_all_namespaces_is_one_of_each(setup: Setup) -> None:
+    fill(setup)
+    setup.server.denied_all_namespaces = {"pods"}
+    found = await view(setup, ALL, synced)
+    assert names(found) == ["stray", "web-1", "web-2"]
+    one = next(r for r in found.resources if r.resource == "pods")
+    assert not one.forbidden
+    assert one.error == ""
 
 
 async def test_resource_unknown_to_the_server(setup: Setup) -> None:

@@ -149,6 +149,21 @@ async def test_view_with_narrow_rbac(scenario: Scenario) -> None:
     assert status["services"].forbidden
 
 
+async def test_view_of_all_namespaces_with_narrow_rbac(scenario: Scenario) -> None:
+    scope = CatalogScope("porter")
+    async with asyncio.timeout(30):
+        while True:
+            view = scenario.catalog.view(scope)
+            status = {r.resource: r for r in view.resources}
+            if status["pods"].synced and status["namespaces"].error:
+                break
+            await scenario.catalog.wait(scope, view.version)
+    assert {pod.namespace for pod in view.pods} == {"shop"}
+    assert status["pods"].only_in == ("shop",)
+    assert not status["pods"].error
+    assert status["namespaces"].forbidden
+
+
 async def test_complete_view(scenario: Scenario) -> None:
     view = await complete_view(scenario, CatalogScope(ADMIN, "shop"))
     assert not [r for r in view.resources if r.error]

@@ -8,7 +8,8 @@ from typing import cast
 from msgspec.structs import replace
 
 from tui_forward.catalog.change_log import ChangeLog
-from tui_forward.catalog.item_store import key_of
+from tui_forward.catalog.item_store import OnChange, key_of
+from tui_forward.catalog.namespaced_reflectors import NamespacedReflectors
 from tui_forward.catalog.pod_index import PodIndex
 from tui_forward.catalog.pod_selection import pod_sort_key
 from tui_forward.catalog.reflector import Reflector
@@ -48,6 +49,9 @@ _RESOURCES: tuple[Resource[AnyItem], ...] = cast(
 _HEALTH_INTERVAL_S = 5.0
 # The other lists start one round trip later, so that pods are listed first.
 _HEAD_START_S = 0.05
+
+
+AnyReflector = Reflector[AnyItem] | NamespacedReflectors[AnyItem]
 
 
 class ScopeInformer:
@@ -179,7 +183,7 @@ class ScopeInformer:
 
     # Following ------------------------------------------------------------------------
 
-    def _reflector(self, resource: Resource[AnyItem]) -> Reflector[AnyItem]:
+    def _reflector(self, resource: Resource[AnyItem]) -> AnyReflector:
         prefix = resource.plural
         record = self._log.record
         wake = self._changed.set
@@ -191,24 +195,64 @@ class ScopeInformer:
             record(f"{prefix}/{namespace}/{name}")
             wake()
 
+        def namespace_changed(old: AnyItem | None, new: AnyItem | None) -> None:
+            changed(old, new)
+            if old is None or new is None:
+                self._update_namespaces()
+
         def pod_changed(old: AnyItem | None, new: AnyItem | None) -> None:
             self.pods.update(cast("Pod | None", old), cast("Pod | None", new))
             changed(old, new)
 
+        callbacks: dict[str, OnChange[AnyItem]] = {
+            PODS.plural: pod_changed,
+            NAMESPACES.plural: namespace_changed,
+        }
+        on_change = callbacks.get(resource.plural, changed)
+        if resource.namespaced and not self.scope.namespace:
+            return NamespacedReflectors(
+                self._cluster,
+                resource,
+                candidates=self._candidate_namespaces,
+                on_change=on_change,
+                on_status=self._bump_version,
+            )
         return Reflector(
             self._cluster,
             resource,
             self.scope.namespace if resource.namespaced else "",
-            on_change=pod_changed if resource.plural == "pods" else changed,
-            on_status=self._bump_version,
+            on_change=on_change,
+            on_status=(
+                self._namespaces_status_changed
+                if resource.plural == NAMESPACES.plural
+                else self._bump_version
+            ),
         )
+
+    def _candidate_namespaces(self) -> list[str]:
+        """Return the namespaces of the cluster, or what the kubeconfig tells of them."""
+        configured = self._cluster.configured_namespaces
+        namespaces = next(one for one in self._reflectors if one.resource.plural == "namespaces")
+        if not namespaces.synced:
+            return [*configured]
+        known = sorted(name for _, name in namespaces.items)
+        return sorted(known, key=lambda name: name not in configured)
+
+    def _namespaces_status_changed(self) -> None:
+        self._update_namespaces()
+        self._bump_version()
+
+    def _update_namespaces(self) -> None:
+        for reflector in self._reflectors:
+            if isinstance(reflector, NamespacedReflectors):
+                reflector.update_namespaces()
 
     def _bump_version(self) -> None:
         self._log.bump_version()
         self._changed.set()
 
     @staticmethod
-    def _status(reflector: Reflector[AnyItem]) -> ResourceStatus:
+    def _status(reflector: AnyReflector) -> ResourceStatus:
         error: TuiForwardError | None = reflector.error
         forbidden = isinstance(error, ApiError) and error.forbidden
         hint = error.hint if error is not None else ""
@@ -216,6 +260,7 @@ class ScopeInformer:
             hint = "Choose one namespace: your role may allow it there"
         elif forbidden and reflector.resource.plural == "namespaces":
             hint = "Type the name of a namespace instead of choosing one"
+        split = reflector if isinstance(reflector, NamespacedReflectors) else None
         return ResourceStatus(
             resource=reflector.resource.plural,
             synced=reflector.synced,
@@ -224,6 +269,9 @@ class ScopeInformer:
             error=error.message if error is not None else "",
             hint=hint,
             forbidden=forbidden,
+            only_in=split.only_in if split is not None else (),
+            forbidden_in=split.forbidden_in if split is not None else (),
+            beyond_limit=split.beyond_limit if split is not None else (),
         )
 
     async def _watch_health(self) -> None:

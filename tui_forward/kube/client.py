@@ -47,7 +47,7 @@ class ClusterClient(ClusterAccess):
         super().__init__(source, context, options, environ=environ)
         self._rest = RestClient(self)
         # False once this server has refused it, until the end of the session.
-        self.offers_watch_list = watch.is_watch_list_enabled(source.environ)
+        self.offers_watch_list = watch.is_watch_list_enabled(self._environ)
 
     async def get(self, resource: Resource[Item], namespace: str, name: str) -> Item:
         """Return one object."""

@@ -12,6 +12,7 @@ from tests.tui.app_harness import running, screen_text, shows
 from tests.tui.samples import SHOP, connection, pod, shop, view
 from tui_forward.model import (
     ApiHealth,
+    CatalogScope,
     Counters,
     DeclaredPort,
     ForwardState,
@@ -105,6 +106,30 @@ async def test_title_names_workloads_without_list_permission() -> None:
         await shows(app, "web-1", "workloads of shop · no permission to list deployments ━")
         await pilot.press("t")
         await shows(app, "━ pods of shop ━")
+
+
+async def test_title_names_namespaces_without_list_permission() -> None:
+    session = shop()
+    scope = CatalogScope("here", "")
+    refused = tuple(f"team-{number}" for number in range(5))
+    statuses = (
+        ResourceStatus(resource="namespaces", error="you may not", forbidden=True),
+        ResourceStatus(resource="pods", synced=True, only_in=("shop",), forbidden_in=("ops",)),
+        ResourceStatus(resource="services", synced=True, forbidden_in=refused),
+        ResourceStatus(resource="jobs", synced=True, beyond_limit=("a", "b", "c")),
+    )
+    shown = view(pod("web-1"), scope=scope)
+    session.views[scope] = msgspec.structs.replace(shown, resources=statuses)
+    async with running(session, (180, 30), namespace="") as (app, pilot):
+        text = "workloads of all namespaces · too many namespaces: without a, b, c ━"
+        await shows(app, "shop/web-1", text)
+        await pilot.press("t")
+        await shows(
+            app, "pods of all namespaces · only shop: no permission to list namespaces · "
+            "no permission in ops ━",
+        )  # fmt: skip
+        await pilot.press("t")
+        await shows(app, "No services · no permission in team-0, team-1 and 3 more")
 
 
 async def test_unreachable_server_is_shown_in_the_header() -> None:

@@ -114,6 +114,17 @@ class ClusterAccess:
         return resolve_context(self._source.kubeconfig(), self._context, self._options)
 
     @property
+    def configured_namespaces(self) -> tuple[str, ...]:
+        """The namespaces of contexts of the same cluster, this context's first; maybe none."""
+        try:
+            contexts = self._source.contexts()
+        except ConfigError:
+            return ()
+        own = [one for one in contexts if one.name == self._context]
+        same = [one for one in contexts if own and one.cluster == own[0].cluster]
+        return tuple(dict.fromkeys(one.namespace for one in (*own, *same)))
+
+    @property
     def server(self) -> str:
         """Address of the API server for display; empty while it is unknown."""
         if self._endpoint is not None:

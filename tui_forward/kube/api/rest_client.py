@@ -175,7 +175,9 @@ class RestClient:
                         error = doubt_refusal(error, endpoint)
                     pause_s = _retry_pause_s(error)
                     if pause_s is None or pause_s > retry_wait_s or retries >= _MAX_RETRIES:
-                        _log.warning("%s", error)
+                        # What is forbidden, maybe in hundreds of namespaces, is shown as a state.
+                        expected = isinstance(error, ApiError) and error.forbidden
+                        _log.log(logging.DEBUG if expected else logging.WARNING, "%s", error)
                         raise error
                     _log.debug("%s; again in %.1f s", error, pause_s)
             if pause_s is not None:

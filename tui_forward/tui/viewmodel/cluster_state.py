@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tui_forward.model import (
     ApiHealth,
     CatalogScope,
@@ -26,6 +28,7 @@ _KINDS = {
     "daemonsets": TargetKind.DAEMONSET, "replicasets": TargetKind.REPLICASET,
     "jobs": TargetKind.JOB, "services": TargetKind.SERVICE, "pods": TargetKind.POD,
 }  # fmt: skip
+_MAX_NAMED = 3  # namespaces in one text
 # Resources whose objects own pods.
 WORKLOADS = _KINDS.keys() - {"services", "pods"}
 _NO_KEYS: frozenset[str] = frozenset()
@@ -98,6 +101,22 @@ class ClusterState:
         status = self.resources.get(resource)
         return status if status is not None and status.error else None
 
+    def missing_namespaces(self, resources: Iterable[str]) -> list[str]:
+        """Return which namespaces the lists of all namespaces lack, and why."""
+        found = [self.resources[name] for name in resources if name in self.resources]
+        listed = sorted({name for status in found for name in status.only_in})
+        forbidden = sorted({name for status in found for name in status.forbidden_in})
+        beyond = sorted({name for status in found for name in status.beyond_limit})
+        namespaces = self.resources.get("namespaces")
+        parts = []
+        if listed and namespaces is not None and namespaces.forbidden:
+            parts.append(f"only {_name_some(listed)}: no permission to list namespaces")
+        if forbidden:
+            parts.append(f"no permission in {_name_some(forbidden)}")
+        if beyond:
+            parts.append(f"too many namespaces: without {_name_some(beyond)}")
+        return parts
+
     @property
     def is_loading(self) -> bool:
         """Return whether neither pods nor an error have been received yet."""
@@ -167,3 +186,10 @@ def port_reference(ports: tuple[DeclaredPort, ...], port: DeclaredPort) -> str:
     """Return the port of a target: the name, which survives changes of the number."""
     same_name = sum(1 for other in ports if other.name == port.name)
     return port.name if port.name and same_name == 1 else str(port.number)
+
+
+def _name_some(names: list[str]) -> str:
+    """Return the first of the names, and the number of the others."""
+    if len(names) <= _MAX_NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[: _MAX_NAMED - 1])} and {len(names) - _MAX_NAMED + 1} more"

@@ -11,9 +11,13 @@ from tui_forward.model import (
     Forward,
     Pod,
     PortProtocol,
+    Reason,
+    ReasonCode,
+    Service,
     Target,
     TargetKind,
 )
+from tui_forward.reasons import reason_hint, reason_text
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, owner_key, port_reference
 from tui_forward.tui.viewmodel.entries import Entry
 
@@ -25,6 +29,12 @@ def is_forwardable(port: DeclaredPort) -> bool:
 
 def unforwardable_reason(entry: Entry, number: int) -> str:
     """Return why port `number`, from 1, of an entry cannot be forwarded; empty if it can."""
+    item = entry.item
+    if isinstance(item, Service) and item.external_name:
+        reason = Reason(
+            code=ReasonCode.TARGET_EXTERNAL_NAME, object=f"svc/{item.name}", name=item.external_name
+        )
+        return f"{reason_text(reason)} → {reason_hint(reason)}"
     count = len(entry.ports)
     if number > count:
         declared = f"only {pluralize(count, 'port')}" if count else "no ports"

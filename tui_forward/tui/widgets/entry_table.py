@@ -110,7 +110,7 @@ class EntryTable(RowTable):
             return f"Loading {resource}…"
         if self.entries.query:
             return "No match. Press esc to clear the filter."
-        return f"No {resource}"
+        return " · ".join([f"No {resource}", *self._missing_namespaces()])
 
     @property
     def _resource(self) -> str:
@@ -145,7 +145,12 @@ class EntryTable(RowTable):
             if hidden:
                 what = "workloads" if len(hidden) == len(WORKLOADS) else ", ".join(hidden)
                 parts.append(f"no permission to list {what}")
-        return parts
+        return parts + self._missing_namespaces()
+
+    def _missing_namespaces(self) -> list[str]:
+        """Return which namespaces the list of all namespaces lacks, and why."""
+        resources = WORKLOADS if self.entries.kind is EntryKind.WORKLOADS else {self._resource}
+        return self.entries.cluster_state.missing_namespaces(resources)
 
     @property
     def filter_query(self) -> FilterQuery:
