@@ -126,7 +126,8 @@ async def test_selector_that_changes(setup: Setup) -> None:
 async def test_service_without_selector(setup: Setup) -> None:
     setup.server.put("services", service(selector={}))
     watch = setup.watch(TargetKind.SERVICE, "web", "80")
-    assert blocked_by((await reason(watch, "has no selector")).reason) is BlockedBy.TARGET
+    found = await reason(watch, "neither a selector nor endpoints")
+    assert blocked_by(found.reason) is BlockedBy.TARGET
 
 
 async def test_pod_that_appears_later(setup: Setup) -> None:
