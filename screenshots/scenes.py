@@ -100,6 +100,11 @@ class SceneCluster:
         pod = next(one.pod for one in forwards if one.id == self.ids[target])
         return pod.name if pod is not None else ""
 
+    async def knows_clients(self, target: str) -> bool:
+        """Return whether the process of each client that is connected was found."""
+        connections = await self.session.connections(self.ids[target])
+        return all(one.process or one.closed_at is not None for one in connections)
+
     async def call(self, target: str, text: bytes, answer: int) -> None:
         """Connect, send, read `answer` bytes, and stay connected."""
         port = await self.local_port(target)
@@ -200,6 +205,11 @@ async def _reconnecting(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[
     target = str(FORWARDS[4][0])
     await shows(app, "ds/agent")  # the first key fixes the cursor
     pod = await cluster.pod(target)
+
+    async def knows_clients() -> bool:
+        return await cluster.knows_clients(target)
+
+    await until(knows_clients, "the process of the client")
     await cluster.control.request("delete-pod", namespace="ops", pod=pod, grace=0)
 
     async def lost() -> bool:
@@ -208,8 +218,12 @@ async def _reconnecting(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[
     await until(lost, "the forward to lose its pod")
     for _ in range(2):
         await cluster.call(target, b"hello\n", 0)
+    await until(knows_clients, "the processes of the waiting clients")
     await pilot.press("tab", "tab", "end")
-    await shows(app, "2 queued", "connections of ops/deploy/toolbox:echo", "● ready")
+    await shows(
+        app, "2 queued", "connections of ops/deploy/toolbox:echo", "● ready", "python (4211)",
+        "closed: pod toolbox",
+    )  # fmt: skip
 
 
 async def _filter(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
