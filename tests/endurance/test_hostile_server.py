@@ -119,7 +119,7 @@ def add_hostile_context(kubeconfig: Path, server: HostileServer, ca_file: Path |
     if ca_file is not None:
         cluster["certificate-authority"] = str(ca_file)
     config["clusters"].append({"name": "hostile", "cluster": cluster})
-    config["users"].append({"name": "anonymous", "user": {}})
+    config["users"].append({"name": "anonymous", "user": {"token": "t"}})
     config["contexts"].append(
         {"name": "hostile", "context": {"cluster": "hostile", "user": "anonymous"}}
     )

@@ -101,7 +101,9 @@ class Servers:
         self.root = Authority("root")
         self.intermediate = Authority("intermediate", issuer=self.root)
         self.client: Pair = self.root.issue("client")
-        self.good = Server(self._context(folder, self.intermediate.issue("server")))
+        pair = self.intermediate.issue("server")
+        self.good_leaf = pair.certificate
+        self.good = Server(self._context(folder, pair))
         self.nameless = Server(
             self._context(folder, self.intermediate.issue("localhost", names=()))
         )

@@ -151,6 +151,20 @@ def pair(folder: Folder) -> dict[str, str]:
     }
 
 
+def kuberc(text: str) -> Callable[[Folder], dict[str, str]]:
+    def environ(folder: Folder) -> dict[str, str]:
+        head = "apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference\n"
+        name = folder.write("kuberc", head + text.replace("FOLDER", str(folder.path)))
+        return {"KUBERC": str(folder.path / name)}
+
+    return environ
+
+
+def oidc(token: str) -> dict[str, str]:
+    return {"idp-issuer-url": "https://127.0.0.1:1", "client-id": "c", "id-token": token}
+
+
+YAML = f"apiVersion: {V1}\nkind: ExecCredential\nstatus:\n  token: {SECRET}"
 NO_CA = {"certificate-authority-data": None}
 CASES: dict[str, Case] = {
     "01 http and a token": good(lambda f: f.config(f.servers.plain), None),
@@ -252,6 +266,171 @@ CASES: dict[str, Case] = {
             user=f.exec(f"./{f.plugin('p.sh', credential(token=SECRET))}", interactiveMode=None)
         ),
         "interactiveMode",
+    ),
+    "34 plugin prints YAML": good(
+        lambda f: f.config(user=f.exec(f"./{f.plugin('p.sh', YAML)}")), bearer(), runs=True
+    ),
+    "34 plugin prints a BOM": good(
+        lambda f: f.config(
+            user=f.exec(f"./{f.plugin('p.sh', chr(0xFEFF) + credential(token=SECRET))}")
+        ),
+        bearer(),
+        runs=True,
+    ),
+    "35 expirationTimestamp: soon": bad(
+        lambda f: f.config(
+            user=f.exec(
+                f"./{f.plugin('p.sh', credential(token=SECRET, expirationTimestamp='soon'))}"
+            )
+        ),
+        "not RFC 3339",
+        has_line=False,
+        runs=True,
+    ),
+    "36 v1beta1 printed for v1": bad(
+        lambda f: f.config(
+            user=f.exec(f"./{f.plugin('p.sh', credential(token=SECRET).replace(V1, V1 + 'beta1'))}")
+        ),
+        f"of {V1}beta1 instead of {V1}",
+        has_line=False,
+        runs=True,
+    ),
+    "37 kuberc with DenyAll": bad(
+        lambda f: f.config(user=f.exec(f"./{f.plugin('p.sh', credential(token=SECRET))}")),
+        "credentialPluginPolicy is DenyAll",
+        environ=kuberc("credentialPluginPolicy: DenyAll"),
+        has_line=False,
+    ),
+    "37 kuberc with an allowlist": good(
+        lambda f: f.config(user=f.exec(f"./{f.plugin('p.sh', credential(token=SECRET))}")),
+        bearer(),
+        environ=kuberc(
+            "credentialPluginPolicy: Allowlist\ncredentialPluginAllowlist: [{command: FOLDER/p.sh}]"
+        ),
+        runs=True,
+    ),
+    "37 kuberc with DenyAll and a token": good(
+        lambda f: f.config(user={"token": SECRET, **f.exec(f"./{f.plugin('p.sh', '')}")}),
+        bearer(),
+        environ=kuberc("credentialPluginPolicy: DenyAll"),
+    ),
+    "38 proxy-url: socks5h": bad(
+        lambda f: f.config(cluster={"proxy-url": "socks5h://127.0.0.1:1"}), "socks5h"
+    ),
+    "38 proxy-url with a bad escape": bad(
+        lambda f: f.config(cluster={"proxy-url": "http://a%zz:s3cret@127.0.0.1:1"}), "proxy-url"
+    ),
+    "39 HTTPS_PROXY and loopback": good(
+        lambda f: f.config(), bearer(), environ=lambda _: {"HTTPS_PROXY": "http://127.0.0.1:1"}
+    ),
+    "40 NO_PROXY with another form": bad(
+        lambda f: f.config("https://[fd00::2]:1"),
+        "fd00::2",
+        environ=lambda f: {"HTTPS_PROXY": f.servers.plain.url, "NO_PROXY": "FD00:0::2"},
+        has_line=False,
+    ),
+    # Further rules of credentials and plugins, one each.
+    "http and a plugin without command": bad(
+        lambda f: f.config(f.servers.plain, user={"exec": {"apiVersion": V1}}), "without command"
+    ),
+    "plugin without command beside a token": bad(
+        lambda f: f.config(user={"token": SECRET, **f.exec("")}), "without command"
+    ),
+    "plugin of v1alpha1 beside a token": bad(
+        lambda f: f.config(user={"token": SECRET, **f.exec("x", apiVersion=f"{V1}alpha1")}),
+        "apiVersion",
+    ),
+    "http and a plugin of v1alpha1": good(
+        lambda f: f.config(f.servers.plain, user=f.exec("x", apiVersion=f"{V1}alpha1")), None
+    ),
+    "plugin with another interactiveMode": bad(
+        lambda f: f.config(user=f.exec("x", interactiveMode="never")), "interactiveMode"
+    ),
+    "plugin with a nameless variable": bad(
+        lambda f: f.config(user=f.exec("x", env=[{"value": SECRET}])), "env entry without name"
+    ),
+    "plugin and auth-provider": bad(
+        lambda f: f.config(user={**f.exec("x"), "auth-provider": {"name": "oidc"}}),
+        "both an exec plugin and an auth-provider",
+    ),
+    "plugin found through its own PATH only": bad(
+        lambda f: f.config(
+            user=f.exec(
+                f.plugin("p.sh", credential(token=SECRET)),
+                env=[{"name": "PATH", "value": str(f.path)}],
+            )
+        ),
+        "p.sh",
+        has_line=False,
+    ),
+    "auth-provider without name": bad(
+        lambda f: f.config(user={"auth-provider": {}}), "auth-provider", has_line=True
+    ),
+    "auth-provider azure beside a token": bad(
+        lambda f: f.config(user={"token": SECRET, "auth-provider": {"name": "azure"}}),
+        "azure",
+    ),
+    "oidc without client-id": bad(
+        lambda f: f.config(
+            user={"auth-provider": {"name": "oidc", "config": {"idp-issuer-url": "https://x"}}}
+        ),
+        "client-id",
+    ),
+    "oidc with a token that is no JWT": bad(
+        lambda f: f.config(user={"auth-provider": {"name": "oidc", "config": oidc(SECRET)}}),
+        "not a JSON Web Token",
+        has_line=False,
+    ),
+    "oidc with a token without expiry": bad(
+        lambda f: f.config(user={"auth-provider": {"name": "oidc", "config": oidc("e30.e30.x")}}),
+        "has expired",
+        has_line=False,
+    ),
+    "oidc with a bad CA": bad(
+        lambda f: f.config(
+            user={
+                "auth-provider": {
+                    "name": "oidc",
+                    "config": {**oidc(""), "idp-certificate-authority-data": "*"},
+                }
+            }
+        ),
+        "idp-certificate-authority",
+    ),
+    "username alone": good(lambda f: f.config(user={"username": "n"}), "Basic " + b64(b"n:")),
+    "tokenFile and username": bad(
+        lambda f: f.config(user={"tokenFile": f.write("token", "f"), "username": "n"}),
+        "more than one credential",
+    ),
+    "token with a line break": bad(
+        lambda f: f.config(user={"token": f"{SECRET}\nx"}), "line break"
+    ),
+    "certificate and its data": bad(
+        lambda f: f.config(user={**pair(f), "client-certificate": f.write("c", "x")}),
+        "sets both",
+    ),
+    "certificate without key": bad(
+        lambda f: f.config(user={"client-certificate-data": b64(f.servers.client.certificate)}),
+        "no client-key",
+    ),
+    "as-groups without as": bad(
+        lambda f: f.config(f.servers.plain, user={"as-groups": ["a"]}), "`as` is missing"
+    ),
+    "missing user towards http": good(
+        lambda f: f.config(f.servers.plain).replace('"user": "u"', '"user": "gone"'), None
+    ),
+    "missing user towards https": bad(
+        lambda f: f.config().replace('"user": "u"', '"user": "gone"'), "gone", has_line=False
+    ),
+    "missing CA file towards http": bad(
+        lambda f: f.config(f.servers.plain, cluster={**NO_CA, "certificate-authority": "none.crt"}),
+        "none.crt",
+    ),
+    "no scheme and a path": bad(lambda f: f.config(f"{f.servers.plain.authority}/api"), "path"),
+    "space before the scheme": bad(lambda f: f.config(f" {f.servers.good.url}"), "space"),
+    "server's own certificate as CA": good(
+        lambda f: f.config(cluster={"certificate-authority-data": b64(f.servers.good_leaf)}),
+        bearer(),
     ),
 }
 

@@ -50,7 +50,14 @@ def test_environment_is_read_as_in_go(environ: dict[str, str], expected: str | N
         ("127.0.0.1", "", True),
         ("::1", "", True),
         ("localhost", "", True),
-        ("LOCALHOST.", "", True),
+        ("LOCALHOST", "", True),
+        ("localhost.", "", False),
+        ("k8s.example.", "k8s.example", False),
+        ("192.0.2.1", "192.000.2.0/24", True),
+        ("192.0.2.1", "192.0.2.001", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("::ffff:192.0.2.1", "192.0.2.0/24", True),
+        ("::ffff:127.0.0.1", "", True),
     ],
 )
 def test_no_proxy_entry_bypasses_the_proxy(host: str, no_proxy: str, bypassed: bool) -> None:
@@ -71,7 +78,16 @@ def test_proxy_url_takes_precedence_over_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://me:hunter2@p:1", "http://", "http://me:hunter2@p:99999", "socks5://:1"]
+    "url",
+    [
+        "ftp://me:hunter2@p:1",
+        "http://",
+        "http://me:hunter2@p:99999",
+        "socks5://:1",
+        "socks5h://me:hunter2@p:1",
+        "http://me:hunter2%zz@p:1",
+        "http://me:hunter2%@p:1",
+    ],
 )
 def test_invalid_proxy_url_is_an_error_without_password(url: str) -> None:
     with pytest.raises(ConfigError) as caught:

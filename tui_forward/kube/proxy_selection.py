@@ -8,12 +8,16 @@ to localhost and loopback addresses never use a proxy of the environment.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 
 from tui_forward.common.redaction import url_password
 from tui_forward.known_secrets import remember
 from tui_forward.transport.proxy_address import ProxyAddress, parse_proxy_url
 
+# Of a kubeconfig; the environment may also say socks5h, which is the same.
+PROXY_URL_SCHEMES = frozenset({"http", "https", "socks5"})
+_LEADING_ZEROS = re.compile(r"(?<![0-9a-f])0+(?=[0-9])")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -26,7 +30,7 @@ def select_proxy(
     does not show its password.
     """
     if proxy_url:
-        return parse_proxy_url(proxy_url, f"proxy-url of {origin}")
+        return parse_proxy_url(proxy_url, f"proxy-url of {origin}", schemes=PROXY_URL_SCHEMES)
     variable = "HTTPS_PROXY" if tls else "HTTP_PROXY"
     value = environ.get(variable) or environ.get(variable.lower()) or ""
     no_proxy = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
@@ -38,7 +42,7 @@ def select_proxy(
 
 
 def _is_bypassed(host: str, port: int, no_proxy: str) -> bool:
-    host = host.lower().rstrip(".")
+    host = host.lower()
     address = _parse_address(host)
     if host == "localhost" or (address is not None and address.is_loopback):
         return True
@@ -52,7 +56,9 @@ def _matches(entry: str, host: str, port: int, address: _Address | None) -> bool
         return True
     if "/" in entry:
         try:
-            return address is not None and address in ipaddress.ip_network(entry, strict=False)
+            # Kubernetes accepts leading zeros in ranges, but not in addresses.
+            network = entry if ":" in entry else _LEADING_ZEROS.sub("", entry)
+            return address is not None and address in ipaddress.ip_network(network, strict=False)
         except ValueError:
             return False
     name = entry
@@ -74,6 +80,9 @@ def _matches(entry: str, host: str, port: int, address: _Address | None) -> bool
 
 def _parse_address(text: str) -> _Address | None:
     try:
-        return ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
+    # As in Go, ::ffff:192.0.2.2 is 192.0.2.2.
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

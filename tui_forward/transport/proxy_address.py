@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from tui_forward.errors import ConfigError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 _HINT = "Use http://, https:// or socks5:// and a host, for example socks5://127.0.0.1:1080"
 
 
@@ -31,17 +34,21 @@ class ProxyAddress:
         return self.scheme.startswith("socks")
 
 
-def parse_proxy_url(url: str, origin: str = "proxy-url") -> ProxyAddress:
+def parse_proxy_url(
+    url: str, origin: str = "proxy-url", *, schemes: Container[str] = _DEFAULT_PORTS
+) -> ProxyAddress:
     """Parse the URL of a proxy, which may hold a user and a password, or raise ConfigError.
 
     `origin` is where the URL comes from, for the error text, which does not quote it.
     """
+    if _BAD_ESCAPE.search(url.partition("?")[0]):
+        raise ConfigError(f"{origin} has a % that is not followed by two hexadecimal digits")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         raise ConfigError(f"{origin} is not a valid URL", hint=_HINT) from None
-    if parts.scheme not in _DEFAULT_PORTS:
+    if parts.scheme not in schemes:
         raise ConfigError(f'{origin} has the unknown scheme "{parts.scheme}"', hint=_HINT)
     if not parts.hostname or port == 0:
         raise ConfigError(f"{origin} names no host", hint=_HINT)

@@ -39,15 +39,19 @@ class CompletedCommand(NamedTuple):
 
 
 def find_executable(command: str, path: str | None) -> str | None:
-    """Return the path of a command, looked up in absolute folders of a PATH only; None if absent.
+    """Return the path of a command, looked up in a PATH; None if it is absent.
 
-    Like Go's exec.LookPath: nothing is run from the current folder.
+    As with Go's exec.LookPath nothing is run from the current folder: a command that the PATH finds
+    first in a relative folder counts as absent, also if an absolute one has it, too.
     """
-    if os.sep in command and not Path(command).is_absolute():
-        return None
-    folders = (path or os.defpath).split(os.pathsep)
-    safe_path = os.pathsep.join(folder for folder in folders if Path(folder).is_absolute())
-    return shutil.which(command, path=safe_path)
+    if os.sep in command:
+        is_usable = Path(command).is_absolute() and shutil.which(command) is not None
+        return command if is_usable else None
+    for folder in (path or "").split(os.pathsep):
+        found = shutil.which(os.path.join(folder or os.curdir, command))  # noqa: PTH118
+        if found is not None:
+            return found if Path(folder).is_absolute() else None
+    return None
 
 
 async def run_command(

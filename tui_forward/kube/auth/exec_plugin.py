@@ -12,40 +12,25 @@ import json
 import time
 from collections.abc import Callable, Mapping
 
-import msgspec
-
 from tui_forward.common.redaction import long_words, redact, secret_arguments
-from tui_forward.errors import AuthError, ConfigError
+from tui_forward.errors import AuthError
 from tui_forward.kube.auth.command_runner import find_executable, run_command
 from tui_forward.kube.auth.credentials import ClientCertificate, Credentials, load_pem
+from tui_forward.kube.auth.exec_credential import (
+    ExecCredential,
+    ExecCredentialError,
+    parse_exec_credential,
+)
 from tui_forward.kube.auth.login_text import clean_line
+from tui_forward.kube.auth.plugin_policy import load_policy
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
-from tui_forward.kube.timestamps import parse_rfc3339
 from tui_forward.model import ReasonCode
 
-_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
-_KNOWN_VERSIONS = (*_VERSIONS, "client.authentication.k8s.io/v1alpha1")
 # A login by the user takes minutes, and the codes of identity providers are valid that long.
 TIMEOUT_S = 1800.0
-_MAX_OUTPUT_BYTES = 1024 * 1024
+_MAX_OUTPUT_BYTES = 8 * 1024 * 1024
 # Renew before expiry, so that no request arrives with an expired token.
 _RENEW_BEFORE_S = 10.0
-
-
-class _Status(msgspec.Struct, rename="camel"):
-    expiration_timestamp: str | None = None
-    token: str | None = None
-    client_certificate_data: str | None = None
-    client_key_data: str | None = None
-
-
-class _ExecCredential(msgspec.Struct, rename="camel"):
-    kind: str = ""
-    api_version: str = ""
-    status: _Status | None = None
-
-
-_DECODER = msgspec.json.Decoder(_ExecCredential)
 
 
 class ExecPlugin:
@@ -92,27 +77,18 @@ class ExecPlugin:
         cached = self.current()
         if cached is not None and not refresh:
             return cached
-        status = self._parse(await self._run())
-        expires_at = parse_rfc3339(status.expiration_timestamp)
-        self._expires_at = expires_at - _RENEW_BEFORE_S if expires_at else float("inf")
+        answer = self._parse(await self._run())
+        self._expires_at = answer.expires_at - _RENEW_BEFORE_S
         certificate = None
-        if status.client_certificate_data and status.client_key_data:
-            certificate = ClientCertificate(
-                certificate=status.client_certificate_data.encode(),
-                key=status.client_key_data.encode(),
-            )
+        if answer.certificate:
+            certificate = ClientCertificate(answer.certificate.encode(), answer.key.encode())
         self._credentials = Credentials(
-            authorization=f"Bearer {status.token}" if status.token else "", certificate=certificate
+            authorization=f"Bearer {answer.token}" if answer.token else "", certificate=certificate
         )
         return self._credentials
 
     def _command(self, path: str | None) -> list[str]:
         entry = self._entry
-        if entry.api_version not in _VERSIONS:
-            raise ConfigError(
-                f'the exec plugin "{self._name}" uses the apiVersion "{entry.api_version}"',
-                hint=f"Use {_VERSIONS[0]}, which newer versions of the plugin support",
-            )
         if entry.interactive_mode == "Always":
             raise AuthError(
                 f'the exec plugin "{self._name}" requires a terminal (interactiveMode: Always)',
@@ -125,6 +101,13 @@ class ExecPlugin:
                 f'the exec plugin "{self._name}" is not installed, or not on the PATH',
                 code=ReasonCode.AUTH_PLUGIN_FAILED,
                 hint=self._hint(f"Install {self._name}"),
+            )
+        refusal = load_policy(self._environ).refusal(entry.command, executable, path)
+        if refusal:
+            raise AuthError(
+                f'the exec plugin "{self._name}" may not run: {refusal}',
+                code=ReasonCode.AUTH_PLUGIN_FAILED,
+                hint="Allow it in the preferences of kubectl (kuberc)",
             )
         return [executable, *entry.args]
 
@@ -153,7 +136,8 @@ class ExecPlugin:
 
     async def _run(self) -> bytes:
         environ = {**self._environ, **dict(self._entry.env)}
-        command = self._command(environ.get("PATH"))
+        # As in client-go, `env` of the plugin does not say where it is found.
+        command = self._command(self._environ.get("PATH"))
         environ["KUBERNETES_EXEC_INFO"] = self._request()
         finished = await run_command(
             command,
@@ -182,31 +166,15 @@ class ExecPlugin:
         values += long_words(output.decode("utf-8", "replace"))
         return values
 
-    def _parse(self, output: bytes) -> _Status:
-        def invalid(problem: str) -> AuthError:
-            # Never quote the output: it contains the token.
-            return AuthError(
-                f'the exec plugin "{self._name}" {problem}',
+    def _parse(self, output: bytes) -> ExecCredential:
+        try:
+            if len(output) >= _MAX_OUTPUT_BYTES:
+                raise ExecCredentialError("printed far more than credentials")
+            return parse_exec_credential(output, self._entry.api_version)
+        except ExecCredentialError as error:
+            # The output is never quoted: it contains the token.
+            raise AuthError(
+                f'the exec plugin "{self._name}" {error.problem}',
                 code=ReasonCode.AUTH_PLUGIN_FAILED,
                 hint=self._hint("Run the plugin in a terminal and check its output"),
-            )
-
-        if len(output) >= _MAX_OUTPUT_BYTES:
-            raise invalid("printed far more than credentials")
-        try:
-            credential = _DECODER.decode(output)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise invalid("did not print an ExecCredential") from None
-        if credential.kind != "ExecCredential" or credential.api_version != self._entry.api_version:
-            # Only what is known to be no secret is named.
-            if credential.kind == "ExecCredential" and credential.api_version in _KNOWN_VERSIONS:
-                other = f"an ExecCredential of {credential.api_version} instead of"
-            else:
-                other = "no ExecCredential of"
-            raise invalid(f"printed {other} {self._entry.api_version}")
-        status = credential.status
-        if status is None or not (status.token or status.client_certificate_data):
-            raise invalid("printed neither a token nor a client certificate")
-        if bool(status.client_certificate_data) != bool(status.client_key_data):
-            raise invalid("printed a client certificate without its key, or a key alone")
-        return status
+            ) from None

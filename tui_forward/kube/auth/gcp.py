@@ -17,6 +17,7 @@ from tui_forward.common.redaction import long_words, redact, secret_arguments
 from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.auth.command_runner import find_executable, run_command
 from tui_forward.kube.auth.credentials import Credentials
+from tui_forward.kube.auth.plugin_policy import load_policy
 from tui_forward.kube.kubeconfig.loader import AuthProviderEntry
 from tui_forward.kube.timestamps import parse_rfc3339
 from tui_forward.model import ReasonCode
@@ -69,6 +70,14 @@ class GcpProvider:
                 f'the command "{redact(program, limit=80)}" of the gcp auth-provider is not '
                 "installed",
                 code=ReasonCode.AUTH_PLUGIN_FAILED,
+            )
+        path = self._environ.get("PATH")
+        refusal = load_policy(self._environ).refusal(program, executable, path)
+        if refusal:
+            raise AuthError(
+                f"the command of the gcp auth-provider may not run: {refusal}",
+                code=ReasonCode.AUTH_PLUGIN_FAILED,
+                hint=_HINT,
             )
         try:
             arguments = shlex.split(self._config.get("cmd-args", ""))

@@ -18,7 +18,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import msgspec
 
@@ -80,12 +80,20 @@ class OidcProvider:
 
     def current(self) -> Credentials | None:
         """See `CredentialProvider.current`."""
-        if not self._token or _expires_at(self._token) < time.time() + _RENEW_BEFORE_S:
+        expires_at = _expires_at(self._token)
+        if expires_at is None or expires_at <= time.time() + _RENEW_BEFORE_S:
             return None
         return Credentials(authorization=f"Bearer {self._token}")
 
     async def credentials(self, *, refresh: bool) -> Credentials:
         """See `CredentialProvider.credentials`."""
+        if self._token and _expires_at(self._token) is None:
+            # As in client-go: without a token the refresh token would be used, not so with this.
+            raise AuthError(
+                f'the id-token of user "{self._user.name}" is not a JSON Web Token',
+                code=ReasonCode.AUTH_REFRESH_FAILED,
+                hint="Log in again with the tool that made this kubeconfig",
+            )
         if refresh or self.current() is None:
             await self._renew()
         return Credentials(authorization=f"Bearer {self._token}")
@@ -178,7 +186,8 @@ class OidcProvider:
         client = self._config.get("client-id", "")
         secret = self._config.get("client-secret", "")
         form = {"grant_type": "refresh_token", "refresh_token": self._refresh_token}
-        pair = base64.b64encode(f"{client}:{secret}".encode()).decode()
+        # RFC 6749, section 2.3.1: both are form-encoded first.
+        pair = base64.b64encode(f"{quote_plus(client)}:{quote_plus(secret)}".encode()).decode()
         status, body = await self._request(
             session, "POST", endpoint, form, {"Authorization": f"Basic {pair}"}
         )
@@ -263,15 +272,16 @@ def _decode(body: bytes, kind: type[Response]) -> Response:
         ) from None
 
 
-def _expires_at(token: str) -> float:
-    """Return when a JSON Web Token expires; never, if it cannot be decoded."""
+def _expires_at(token: str) -> float | None:
+    """Return when a JSON Web Token expires; None if it is none, 0 if it does not say."""
+    parts = token.split(".")
+    if len(parts) != 3 or "=" in parts[1]:
+        return None
     try:
-        claims = token.split(".")[1]
-        content = base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))
-        expires_at = msgspec.json.decode(content, type=_Claims).exp
-    except (IndexError, binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
-        return float("inf")
-    return float("inf") if expires_at is None else expires_at
+        content = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+        return msgspec.json.decode(content, type=_Claims).exp or 0.0
+    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _authority(url: str) -> str:

@@ -12,7 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tui_forward.errors import ConfigError
-from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry, ResolvedContext, UserEntry
+from tui_forward.kube.kubeconfig.loader import (
+    AuthProviderEntry,
+    ClusterEntry,
+    ExecEntry,
+    ResolvedContext,
+    UserEntry,
+)
+from tui_forward.kube.kubeconfig.schema import decode_base64
 from tui_forward.kube.kubeconfig.server_url import parse_server_url
 
 EXEC_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
@@ -83,11 +90,24 @@ def _exec_problems(plugin: ExecEntry) -> Iterator[str]:
 def _credential_problems(user: UserEntry) -> Iterator[str]:
     if user.token_file and user.username:
         yield "has more than one credential: a tokenFile and a username"
+    if user.auth_provider is not None and user.auth_provider.name == "oidc":
+        yield from _oidc_problems(user.auth_provider)
     if user.exec is not None and user.exec.api_version not in EXEC_VERSIONS:
         yield (
             f"has an exec plugin with an apiVersion other than {EXEC_VERSIONS[0]}; newer versions "
             "of the plugin support that"
         )
+
+
+def _oidc_problems(provider: AuthProviderEntry) -> Iterator[str]:
+    config = dict(provider.config)
+    for name in ("idp-issuer-url", "client-id"):
+        if not config.get(name):
+            yield f"has the auth-provider oidc without {name}"
+    try:
+        decode_base64(config.get("idp-certificate-authority-data", ""))
+    except ValueError:
+        yield "has an idp-certificate-authority-data that is not base64"
 
 
 def _unreadable(what: str, path: str) -> Iterator[str]:
