@@ -48,9 +48,22 @@ def expand_home(path: str | Path) -> Path:
         return path
 
 
-def absolute_path(path: str | Path) -> Path:
-    """Return an absolute path, with `~` expanded; UsageError if that needs a missing folder."""
-    path = expand_home(path)
+def kubeconfig_list(value: str) -> tuple[Path, ...]:
+    """Return the files of a value of `KUBECONFIG`, in order; none if it is empty.
+
+    As in kubectl, `~` is not expanded, repeated and empty items do not count, and a list of nothing
+    else stands for an empty file.
+    """
+    paths = tuple(dict.fromkeys(Path(item) for item in value.split(os.pathsep) if item))
+    return paths or ((Path(os.devnull),) if value else ())
+
+
+def absolute_path(path: str | Path, *, expand: bool = True) -> Path:
+    """Return an absolute path; UsageError if that needs a missing folder.
+
+    `~` is expanded unless `expand` is false.
+    """
+    path = expand_home(path) if expand else Path(path)
     if path.is_absolute():
         return path
     folder = working_dir()

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tui_forward.common.private_files import ensure_private_dirs, open_private_file
-from tui_forward.common.user_folders import absolute_path, home_dir
+from tui_forward.common.user_folders import absolute_path, home_dir, kubeconfig_list
 from tui_forward.errors import ConfigError
 
 _FOLDER = "tui-forward"
@@ -33,10 +33,10 @@ _MAX_PATH = 103
 def kubeconfig_files(kubeconfig: str | None, environ: Mapping[str, str]) -> tuple[Path, ...]:
     """Return the absolute paths of `--kubeconfig` or `KUBECONFIG`; none for the default."""
     if kubeconfig:
-        names = [kubeconfig]
+        files: tuple[Path, ...] = (absolute_path(kubeconfig),)
     else:
-        names = [item for item in environ.get("KUBECONFIG", "").split(os.pathsep) if item]
-    files = tuple(dict.fromkeys(absolute_path(name) for name in names))
+        listed = kubeconfig_list(environ.get("KUBECONFIG", ""))
+        files = tuple(dict.fromkeys(absolute_path(path, expand=False) for path in listed))
     return () if files == (home_dir() / ".kube" / "config",) else files
 
 

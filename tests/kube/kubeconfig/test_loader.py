@@ -284,6 +284,60 @@ def test_kubeconfig_precedes_the_service_account(tmp_path: Path) -> None:
     assert source.current() == "test"
 
 
+@pytest.mark.parametrize(
+    ("text", "current"),
+    [
+        (None, IN_CLUSTER),
+        ("", IN_CLUSTER),
+        ("contexts:\n- {name: a, context: {cluster: x}}\n", IN_CLUSTER),
+        ("current-context: a\ncontexts:\n- {name: a, context: {cluster: x}}\n", "a"),
+    ],
+)
+def test_pod_uses_its_service_account_without_a_current_context(
+    tmp_path: Path, text: str | None, current: str
+) -> None:
+    environ = {
+        "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+        "KUBERNETES_SERVICE_PORT": "443",
+        "KUBECONFIG": str(tmp_path / "config"),
+        "POD_NAMESPACE": "from-pod",
+    }
+    if text is not None:
+        (tmp_path / "config").write_text(text)
+    source = KubeconfigSource(environ=environ, service_account=account(tmp_path))
+    config = source.kubeconfig()
+    assert config.current_context == current
+    assert ("a" in config.contexts) is bool(text)
+    if current == IN_CLUSTER:
+        assert config.resolve().namespace == "from-pod"
+
+
+def test_items_of_kubeconfig_are_taken_as_in_kubectl(
+    tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (own_home / ".kube").mkdir()
+    write(own_home / ".kube" / "config", kubeconfig("https://x"))
+    # Only separators: no file, and not the default one.
+    assert not KubeconfigSource(environ={"KUBECONFIG": ":"}).contexts()
+    assert not KubeconfigSource(environ={"KUBECONFIG": "::"}).contexts()
+    # Neither ~ nor quotes are expanded.
+    with pytest.raises(ConfigError, match="names no file") as caught:
+        KubeconfigSource(environ={"KUBECONFIG": "~/.kube/config"}).contexts()
+    assert "$HOME" in caught.value.hint
+    with pytest.raises(ConfigError, match="names no file"):
+        KubeconfigSource(environ={"KUBECONFIG": f'"{own_home}/.kube/config"'}).contexts()
+    assert KubeconfigSource(environ={"KUBECONFIG": ""}).current() == "test"
+
+
+def test_command_with_a_backslash_is_no_path(config_path: Path) -> None:
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "a\\b"}
+    write(config_path, kubeconfig("https://x", user={"exec": plugin}))
+    found = load_merged((config_path,)).resolve().user.exec
+    assert found is not None
+    assert (found.command, found.interactive_mode) == ("a\\b", "IfAvailable")
+
+
 @pytest.fixture
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded_yaml, "MAX_NODES", MAX_NODES)

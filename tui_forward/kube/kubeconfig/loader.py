@@ -148,7 +148,6 @@ class Kubeconfig:
     contexts: dict[str, ContextEntry] = field(default_factory=dict)
     clusters: dict[str, ClusterEntry] = field(default_factory=dict)
     users: dict[str, UserEntry] = field(default_factory=dict)
-    in_cluster: bool = False  # a pod's service account, for lack of a file
 
     def list_contexts(self, current: str = "") -> tuple[Context, ...]:
         """Return all contexts in file order; `current` replaces the file's current context."""

@@ -12,11 +12,12 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tui_forward.common.bounded_file import is_folder, may_exist
 from tui_forward.common.tasks import spawn
-from tui_forward.common.user_folders import expand_home, home_dir
+from tui_forward.common.user_folders import expand_home, home_dir, kubeconfig_list
 from tui_forward.errors import ConfigError
 from tui_forward.kube.kubeconfig.loader import (
     ClusterEntry,
@@ -87,10 +88,8 @@ class KubeconfigSource:
         """The effective files, present or not."""
         if self._explicit is not None:
             return (self._explicit,)
-        listed = self.environ.get("KUBECONFIG", "")
-        paths = tuple(expand_home(item) for item in listed.split(os.pathsep) if item)
-        # client-go drops duplicates.
-        return tuple(dict.fromkeys(paths)) or (home_dir() / ".kube" / "config",)
+        listed = kubeconfig_list(self.environ.get("KUBECONFIG", ""))
+        return listed or (home_dir() / ".kube" / "config",)
 
     def kubeconfig(self) -> Kubeconfig:
         """Return the current content of the merged kubeconfig, or raise ConfigError."""
@@ -130,16 +129,24 @@ class KubeconfigSource:
             raise ConfigError(
                 f"the kubeconfig {self._explicit} does not exist", hint="Check --kubeconfig"
             )
-        if any(may_exist(path) for path in paths):
-            return load_merged(paths)
-        in_cluster = self._in_cluster(paths)
-        if in_cluster is not None:
-            return in_cluster
+        is_present = any(may_exist(path) for path in paths)
+        merged = load_merged(paths) if is_present else Kubeconfig(paths=paths)
+        if not merged.current_context and (in_cluster := self._in_cluster(paths)) is not None:
+            return replace(
+                in_cluster,
+                contexts={**merged.contexts, **in_cluster.contexts},
+                clusters={**merged.clusters, **in_cluster.clusters},
+                users={**merged.users, **in_cluster.users},
+            )
+        if is_present:
+            return merged
         searched = ", ".join(str(path) for path in paths)
         missing = "KUBECONFIG names no file that exists" if self.environ.get("KUBECONFIG") else ""
         raise ConfigError(
             missing + f" ({searched})" if missing else f"there is no kubeconfig at {searched}",
-            hint="Get one for your cluster and set KUBECONFIG or --kubeconfig, "
+            hint="In KUBECONFIG, ~ is not expanded: write $HOME"
+            if any(path.parts[:1] == ("~",) for path in paths)
+            else "Get one for your cluster and set KUBECONFIG or --kubeconfig, "
             "or try `tui-forward demo`",
         )
 
@@ -150,9 +157,10 @@ class KubeconfigSource:
         token = self._service_account / "token"
         if not host or not port or not token.is_file():
             return None
-        namespace = "default"
-        with contextlib.suppress(OSError):
-            namespace = (self._service_account / "namespace").read_text().strip() or namespace
+        namespace = self.environ.get("POD_NAMESPACE", "")
+        if not namespace:
+            with contextlib.suppress(OSError):
+                namespace = (self._service_account / "namespace").read_text().strip()
         authority = f"[{host}]" if ":" in host else host
         ca = self._service_account / "ca.crt"
         return Kubeconfig(
@@ -160,7 +168,10 @@ class KubeconfigSource:
             current_context=IN_CLUSTER,
             contexts={
                 IN_CLUSTER: ContextEntry(
-                    name=IN_CLUSTER, cluster=IN_CLUSTER, user=IN_CLUSTER, namespace=namespace
+                    name=IN_CLUSTER,
+                    cluster=IN_CLUSTER,
+                    user=IN_CLUSTER,
+                    namespace=namespace or "default",
                 )
             },
             clusters={
@@ -171,7 +182,6 @@ class KubeconfigSource:
                 )
             },
             users={IN_CLUSTER: UserEntry(name=IN_CLUSTER, token_file=str(token))},
-            in_cluster=True,
         )
 
     def _watched(self) -> tuple[Path, ...]:
