@@ -33,6 +33,10 @@ def test_each_kubeconfig_has_its_socket(own_home: Path) -> None:
     assert named == unix_socket.default_socket_path(
         None, {"XDG_RUNTIME_DIR": runtime, "KUBECONFIG": "/a::/b:/a"}
     )
+    # An empty file, and a folder that is called ~.
+    for listed in (":", "~/.kube/config"):
+        environ = {"XDG_RUNTIME_DIR": runtime, "KUBECONFIG": listed}
+        assert unix_socket.default_socket_path(None, environ) not in {default, named}
     assert (
         unix_socket.default_socket_path("/a", {"XDG_RUNTIME_DIR": runtime, "KUBECONFIG": "/b"})
         != named
