@@ -119,9 +119,9 @@ def add_hostile_context(kubeconfig: Path, server: HostileServer, ca_file: Path |
     if ca_file is not None:
         cluster["certificate-authority"] = str(ca_file)
     config["clusters"].append({"name": "hostile", "cluster": cluster})
-    config["users"].append({"name": "anonymous", "user": {"token": "t"}})
+    config["users"].append({"name": "visitor", "user": {"token": "visitor-token"}})
     config["contexts"].append(
-        {"name": "hostile", "context": {"cluster": "hostile", "user": "anonymous"}}
+        {"name": "hostile", "context": {"cluster": "hostile", "user": "visitor"}}
     )
     return str(yaml.safe_dump(config))
 
