@@ -322,6 +322,144 @@ CASES = [
     Case("colors", f"\x1b[32m$\x1b[0m {COMMAND}\x1b[0m\n", [WEB]),
 ]  # fmt: skip
 
+FURTHER = [
+    Case(
+        "rendered notes of a chart",
+        """\
+1. Get the application URL by running these commands:
+  export POD_NAME=$(kubectl get pods --namespace shop -l "app.kubernetes.io/name=web,app.kubernetes.io/instance=x" -o jsonpath="{.items[0].metadata.name}")
+  export CONTAINER_PORT=$(kubectl get pod --namespace shop $POD_NAME -o jsonpath="{.spec.containers[0].ports[0].containerPort}")
+  echo "Visit http://127.0.0.1:8080 to use your application"
+  kubectl --namespace shop port-forward $POD_NAME 8080:$CONTAINER_PORT
+  kubectl --namespace shop port-forward $POD_NAME 8080:80
+""",
+        ["6 shop/-l app.kubernetes.io/name=web,app.kubernetes.io/instance=x:80 8080"],
+        [(5, "variable")],
+    ),
+    Case(
+        "pod in place with quotes",
+        "kubectl port-forward $(kubectl get pod -l app=x -n y -o jsonpath='{.items[0].metadata.name}') -n y 8080:80",
+        ["1 y/-l app=x:80 8080"],
+    ),
+    Case(
+        "unit of systemd",
+        "[Service]\nEnvironment=KUBECONFIG=/x\nExecStart=/usr/local/bin/kubectl port-forward -n shop svc/web 8080:80\n",
+        [],
+        [(3, "kubeconfig")],
+    ),
+    Case(
+        "unit of systemd without kubeconfig",
+        "[Service]\nExecStart=/usr/local/bin/kubectl port-forward -n shop svc/web 8080:80\nRestart=always\n",
+        ["2 shop/svc/web:80 8080"],
+    ),
+    Case(
+        "supervisord",
+        "[program:pf]\ncommand=kubectl port-forward -n shop svc/web 8080:80\n",
+        ["2 shop/svc/web:80 8080"],
+    ),
+    Case("Procfile", f"web: npm start\npf: {COMMAND}\n", ["2 shop/svc/web:80 8080"]),
+    Case("Tiltfile", f"local_resource('pf', serve_cmd='{COMMAND}')", [WEB]),
+    Case(
+        "Terraform",
+        f'provisioner "local-exec" {{\n  command = "{COMMAND} &"\n}}\n',
+        ["2 shop/svc/web:80 8080"],
+    ),
+    Case(
+        "JavaScript",
+        f"exec('{COMMAND}')\nspawn('kubectl', ['port-forward', 'svc/a', '1:2'])\nexec(`kubectl port-forward svc/${{name}} 3:4`)\n",
+        [WEB, "2 /svc/a:2 1"],
+        [(3, "variable")],
+    ),
+    Case(
+        "fish",
+        f"function pf; {COMMAND}; end\nabbr -a pa kubectl port-forward svc/a 1:2\n",
+        [WEB, "2 /svc/a:2 1"],
+    ),
+    Case(
+        "history of fish",
+        f"- cmd: {COMMAND}\n  when: 1700000000\n- cmd: ls\n  when: 1700000001\n",
+        [WEB],
+    ),
+    Case(
+        "history of zsh",
+        ": 1700000000:0;kubectl port-forward \\\\\n -n shop svc/web 8080:80\n",
+        [WEB],
+    ),
+    Case(
+        "case of a shell",
+        f"case $1 in\n  pf) {COMMAND} ;;\n  db) exec kubectl port-forward db-0 5432;;\nesac\n",
+        ["2 shop/svc/web:80 8080", "3 /pod/db-0:5432 None"],
+    ),
+    Case("array of a shell", f"CMD=({COMMAND})\n", [WEB]),
+    Case("arguments of a function", 'pf() { kubectl port-forward "$@"; }\n', [], [(1, "variable")]),
+    Case(
+        "chain over lines",
+        f"kubectl config use-context lab && \\\n  {COMMAND}\n",
+        ["1 lab|shop/svc/web:80 8080"],
+    ),
+    Case(
+        "kubeconfig of the user",
+        f'export KUBECONFIG="${{KUBECONFIG:-$HOME/.kube/config}}"\n{COMMAND}\n',
+        ["2 shop/svc/web:80 8080"],
+    ),
+    Case(
+        "wiki",
+        f"{{code:bash}}{COMMAND}{{code}}\n{{{{kubectl port-forward svc/a 1:2}}}}\n",
+        [WEB, "2 /svc/a:2 1"],
+    ),
+    Case(
+        "version in the name",
+        'kubectl-1.29 port-forward -n shop svc/web 8080:80\nkubectl.exe port-forward svc/a 1:2 --context "my cluster"\n',
+        [WEB, "2 my cluster|/svc/a:2 1"],
+    ),
+    Case(
+        "wrapped in make",
+        'make kubectl ARGS="port-forward svc/x 80"\n',
+        [],
+        [(1, "not_understood")],
+    ),
+    Case(
+        "GitLab CI",
+        f"test:\n  variables: {{A: b}}\n  script:\n    - {COMMAND} &\n    - >\n      kubectl port-forward\n      svc/a 1:2 &\n",
+        ["4 shop/svc/web:80 8080", "5 /svc/a:2 1"],
+    ),
+    Case(
+        "Ansible",
+        "- hosts: all\n  tasks:\n  - command:\n      argv: [kubectl, port-forward, -n, shop, svc/web, '8080:80']\n",
+        ["4 shop/svc/web:80 8080"],
+    ),
+    Case("screen and wait", f"screen -dmS pf {COMMAND}\n", [WEB]),
+    Case(
+        "loop in a shell in the background",
+        'nohup bash -c "while true; do kubectl port-forward -n shop svc/web 8080:80; done" &',
+        [WEB],
+    ),
+    Case(
+        "reStructuredText",
+        f"Run ``{COMMAND}`` first::\n\n    $ kubectl port-forward svc/a 1:2\n",
+        [WEB, "3 /svc/a:2 1"],
+    ),
+    Case(
+        "launchd",
+        "<array>\n<string>kubectl</string>\n<string>port-forward</string>\n</array>",
+        [],
+        [],
+        [(3, "mention")],
+    ),
+    Case(
+        "log of a shell", f"+ {COMMAND}\n++ kubectl port-forward svc/a 1:2\n", [WEB, "2 /svc/a:2 1"]
+    ),
+    Case(
+        "diff", f"- {COMMAND}1\n+{COMMAND}2\n", ["1 shop/svc/web:801 8080", "2 shop/svc/web:802 0"]
+    ),
+    Case("CSV", f'name,command\nweb,"{COMMAND}"\n', ["2 shop/svc/web:80 8080"]),
+    Case(
+        "TOML",
+        f'[tasks]\npf = "{COMMAND}"\npg = ["kubectl", "port-forward", "svc/a", "1:2"]\n',
+        ["2 shop/svc/web:80 8080", "3 /svc/a:2 1"],
+    ),
+]
+
 
 def describe(result: ImportResult) -> list[str]:
     lines = []
@@ -332,7 +470,7 @@ def describe(result: ImportResult) -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CASES, *FURTHER], ids=lambda case: case.name)
 def test_texts_of_the_field(case: Case) -> None:
     result = import_forwards(case.text)
     assert describe(result) == case.found

@@ -42,7 +42,7 @@ def commands(text: str, dialect: Dialect = Dialect.POSIX) -> list[list[str]]:
         ("a '' \"\"", [["a", "", ""]]),
         ("a \"$(b \"c d\")\" e", [["a", '$(b "c d")', "e"]]),
         ("a `b c` d", [["a", "`b c`", "d"]]),
-        ("a ``b c`` d", [["a", "b", "c", "d"]]),
+        ("a ``b c`` d", [["a"], ["b", "c"], ["d"]]),
         ("a $(b (c) d) e", [["a", "$(b (c) d)", "e"]]),
         ("a $(b", [["a", "$(b"]]),
         ("a ${b", [["a", "${b"]]),

@@ -63,6 +63,9 @@ _WRAPPERS: Final = frozenset({
 })  # fmt: skip
 _ROOT: Final = frozenset({"sudo", "doas"})
 _PROGRAM_VARIABLES: Final = re.compile(r"KUBECTL|KUBE_?CMD|^K$|^KC$|^OC$|^KCTL$", re.IGNORECASE)
+# Of files of supervisors: `command=kubectl port-forward …`.
+_NAMED_PROGRAM: Final = re.compile(r"[A-Za-z]+=(kubectl|oc)")
+_VERSIONED: Final = re.compile(r"kubectl[-_.]?v?\d[\d.]*(?:\.exe)?")
 _PORT_LIKE: Final = re.compile(r"[0-9:]")
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _POSITIONAL: Final = frozenset({"@", "*"})
@@ -310,6 +313,8 @@ class CommandReader:
             return
         path, missing = word.expand(self._find_value)
         path = path if not missing else word.text
+        if [one.name for one in word.expansions if len(word.parts) == 1] == ["KUBECONFIG"]:
+            return  # ${KUBECONFIG:-…} is that of the user
         if not self._is_own_kubeconfig(path):
             raise _LeftOutError(RemarkCode.KUBECONFIG, value=word.text, since=since)
 
@@ -345,8 +350,11 @@ class CommandReader:
     def _expand_arguments(self, words: Sequence[Word]) -> list[str]:
         texts: list[str] = []
         missing: list[Expansion] = []
+        positional = [one for one in words
+                      if len(one.parts) == 1 and one.expansions
+                      and one.expansions[0].name in _POSITIONAL]  # fmt: skip
         for word in words:
-            if len(word.parts) == 1 and word.expansions and word.expansions[0].name in _POSITIONAL:
+            if word in positional and len(words) - len(positional) > 3:
                 continue  # further arguments of a function
             text, lacking = word.expand(self._find_value)
             texts.append(text)
@@ -407,7 +415,10 @@ def _program_name(text: str) -> str:
     name = text.lstrip("@-+[(`'\"")
     if text.startswith("-") and len(name) == 1:
         return text  # an option
-    return name.replace("\\", "/").rpartition("/")[2]
+    name = name.replace("\\", "/").rpartition("/")[2]
+    if match := _NAMED_PROGRAM.fullmatch(name):
+        return match[1]
+    return "kubectl" if _VERSIONED.fullmatch(name) else name
 
 
 def _is_wrapper(text: str) -> bool:

@@ -51,10 +51,11 @@ MAX_COMMANDS: Final = 5_000
 _MAX_DEPTH: Final = 4
 _MAX_JOINED: Final = 1_000  # lines of one command
 # End of a line that goes on: of POSIX shells, of PowerShell, of cmd.
-_CONTINUED: Final = re.compile(r"(?:(?<!\\)\\|(?<=[ \t])`|(?<![\^])\^)[ \t]*$")
+_CONTINUED: Final = re.compile(r"(?:\\+|(?<=[ \t])`|(?<![\^])\^)[ \t]*$")
 _PROMPT: Final = re.compile(r"^\s*(?:PS[ ]|[A-Za-z]:\\)(?:(?!kubectl)[^>\n]){0,200}>+\s*")
 _HTML: Final = re.compile(
-    r"</?(?:code|pre|b|i|em|strong|p|li|ul|ol|a|kbd|samp|tt|td|tr|th|br|div|span)\b[^<>]{0,200}>",
+    r"</?(?:code|pre|b|i|em|strong|p|li|ul|ol|a|kbd|samp|tt|td|tr|th|br|div|span)\b[^<>]{0,200}>"
+    r"|\{(?:code|noformat|quote|panel)(?::[^{}\n]{0,100})?\}",
     re.IGNORECASE,
 )
 _COMMENT_LINE: Final = re.compile(r"^\s*(?:#|//|<!--|(?i:rem\b)|::)")
@@ -179,7 +180,7 @@ class CommandTextReader:
         self, line: _LogicalLine, origin: CommandOrigin, scope: Scope, depth: int
     ) -> tuple[Findings, LexedLine]:
         text = normalize_typography(line.text)
-        if "<" in text:
+        if "<" in text or "{" in text:
             text = _HTML.sub(" ", text)
         if "&" in text and ";" in text and re.search(r"&(?:amp|gt|lt|quot|nbsp|#\d+);", text):
             text = normalize_typography(html.unescape(text))
@@ -227,8 +228,7 @@ class CommandTextReader:
         for comment in lexed.comments:
             if depth < _MAX_DEPTH and MENTION.search(comment):
                 inner = replace(origin, place=Place.TEXT)
-                found.add(self.read([comment], inner, is_block=False, scope=scope.copy(),
-                                    depth=depth + 1))  # fmt: skip
+                found.add(self._inner([comment], inner, scope, depth))
         return found
 
     def _without_redirections(self, command: Sequence[Word], scope: Scope) -> list[Word]:
@@ -248,9 +248,10 @@ class CommandTextReader:
         if not MENTION.search(word.text):
             return found
         for expansion in word.expansions:
-            if MENTION.search(expansion.script):
-                found.add(self.read([expansion.script], origin, is_block=False,
-                                    scope=scope.copy(), depth=depth + 1))  # fmt: skip
+            # `{{kubectl …}}` is inline code of some wikis.
+            script = expansion.script or expansion.raw.strip("{}")
+            if MENTION.search(script):
+                found.add(self._inner([script], origin, scope, depth))
         if found.forwards or found.remarks or not word.is_quoted:
             return found
         parts = list(word.parts)
@@ -259,9 +260,15 @@ class CommandTextReader:
         text = Word(tuple(parts)).text
         if not re.search(r"\s", text):
             return found
-        inner = self.read(text.split("\n"), origin, is_block=False, scope=scope.copy(),
-                          depth=depth + 1)  # fmt: skip
-        found.add(inner)
+        found.add(self._inner(text.split("\n"), origin, scope, depth))
+        return found
+
+    def _inner(
+        self, lines: Sequence[str], origin: CommandOrigin, scope: Scope, depth: int
+    ) -> Findings:
+        """Return what a part of a line holds; a mere mention is judged with the whole line."""
+        found = self.read(lines, origin, is_block=False, scope=scope.copy(), depth=depth + 1)
+        found.remarks = [one for one in found.remarks if one.code is not RemarkCode.MENTION]
         return found
 
     # Arguments as a list --------------------------------------------------------------------

@@ -122,19 +122,29 @@ class Findings:
         self.lines |= other.lines
 
 
+_PASTE_HINTS: Final = {
+    RemarkCode.VARIABLE: "write the value in its place",
+    RemarkCode.KUBECONFIG: "start tui-forward with that kubeconfig",
+}
+
+
 class NotThisFormatError(Exception):
     """The text is not in the format of the reader; the message says what is missing."""
 
 
-def describe_remark(remark: Remark) -> str:
-    """Return a remark as one line: where, what, why, and what to do."""
+def describe_remark(remark: Remark, *, is_paste: bool = False) -> str:
+    """Return a remark as one line: where, what, why, and what to do.
+
+    `is_paste` is for text that can be edited at once, without options of a command.
+    """
     where = f"line {remark.line}" + (f" ({_short(remark.label)})" if remark.label else "")
-    return f"{where}: {'left out: ' if remark.is_left_out else ''}{describe_reason(remark)}"
+    prefix = "left out: " if remark.is_left_out else ""
+    return f"{where}: {prefix}{describe_reason(remark, is_paste=is_paste)}"
 
 
-def describe_reason(remark: Remark) -> str:
+def describe_reason(remark: Remark, *, is_paste: bool = False) -> str:
     """Return what a remark says about its line: what, why, and what to do."""
-    hint = remark.hint or _hint(remark)
+    hint = remark.hint or (_PASTE_HINTS.get(remark.code, "") if is_paste else _hint(remark))
     return _text(remark) + (f" → {hint}" if hint else "")
 
 

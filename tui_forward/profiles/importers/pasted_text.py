@@ -26,6 +26,17 @@ from tui_forward.profiles.importers.source_text import SourceText
 MAX_LENGTH: Final = 64 * 1024
 
 
+def normalize_paste(text: str) -> str:
+    """Return a paste with line ends of one kind, without sequences of terminals; cut if too long.
+
+    Terminals send a carriage return for each character of a line end, two for CR LF.
+    """
+    text = text[: 2 * MAX_LENGTH]
+    if "\n" not in text and "\r" not in text.replace("\r\r", "").rstrip("\r"):
+        text = text.replace("\r\r", "\r")
+    return SourceText(text).text[: MAX_LENGTH + 1]
+
+
 def read_paste(text: str, options: ReadOptions, *, bare: bool = False) -> ImportResult:
     """Return the forwards of a paste, which keep their local ports and have no names.
 
@@ -34,7 +45,7 @@ def read_paste(text: str, options: ReadOptions, *, bare: bool = False) -> Import
     if len(text) > MAX_LENGTH:
         too_long = Remark(code=RemarkCode.TOO_MANY, line=1, value=f"{MAX_LENGTH >> 10} KiB")
         return ImportResult(left_out=[too_long])
-    source, findings = SourceText(text), Findings()
+    source, findings = SourceText(normalize_paste(text)), Findings()
     for reader in (read_script_values, read_command_text):
         try:
             findings.add(unread(reader(source, options), findings.lines))

@@ -44,40 +44,43 @@ class _ValueReader:
 
     def __init__(self, source: SourceText, options: ReadOptions) -> None:
         self.findings = Findings()
+        self._lines = source.lines
         self._texts = CommandTextReader(options, source.text)
         self._reader = CommandReader(options, source.text)
 
     def read(self, root: Node) -> None:
         """Read a value and those in it."""
         seen: set[int] = set()  # an anchor is read once, however often it is repeated
-        rest: list[tuple[Node, Scope]] = [(root, Scope())]
+        rest: list[tuple[Node, Scope, bool]] = [(root, Scope(), False)]
         while rest:
-            node, scope = rest.pop()
+            node, scope, is_prose = rest.pop()
             if id(node) in seen:
                 continue
             seen.add(id(node))
             if isinstance(node.value, str):
-                self._read_text(node, scope)
+                self._read_text(node, scope, is_prose=is_prose)
             elif node.items:
                 if not self._read_words(_words_of_list(node), node, scope):
-                    rest += [(one, scope) for one in reversed(node.items)]
+                    rest += [(one, scope, is_prose) for one in reversed(node.items)]
             elif node.fields:
                 scope = _scope_of(node, scope)
                 done = self._read_program(node, scope)
-                rest += [(one, scope) for one in reversed(node.fields.values())
+                rest += [(one, scope, " " in str(key))
+                         for key, one in reversed(node.fields.items())
                          if not any(one is other for other in done)]  # fmt: skip
 
-    def _read_text(self, node: Node, scope: Scope) -> None:
+    def _read_text(self, node: Node, scope: Scope, *, is_prose: bool) -> None:
         if not MENTION.search(node.value) or not any(map(str.isspace, node.value.strip())):
             return
         self._claim(node)
-        line = node.line + 1 if node.is_block else node.line
+        lines, line, is_block = node.value.split("\n"), node.line, node.is_block
+        if is_block:
+            line += 1
+        elif is_prose and node.last_line > line:  # lines that YAML would join
+            lines, is_block = self._lines[line - 1 : node.last_line], True
         self.findings.add(
-            self._texts.read(
-                node.value.split("\n"), CommandOrigin(line=line), is_block=node.is_block,
-                scope=scope.copy(),
-            )
-        )  # fmt: skip
+            self._texts.read(lines, CommandOrigin(line=line), is_block=is_block, scope=scope.copy())
+        )
 
     def _read_words(self, words: list[Word], node: Node, scope: Scope) -> bool:
         """Read a list of arguments; return whether it is one."""

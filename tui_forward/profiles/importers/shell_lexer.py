@@ -337,7 +337,8 @@ class _Lexer:
         self._at = start + 1
 
     def _backquoted(self) -> None:
-        if self._text.startswith("``", self._at):  # of Markdown
+        if self._text.startswith("``", self._at):  # begin or end of code in Markdown
+            self._end_command()
             self._at += 2
             return
         found = self._find_expansion(self._at)

@@ -90,6 +90,8 @@ def _kubeconfig_value(words: Sequence[Word], texts: list[str]) -> Word | None:
     start = 0
     while start < len(texts) - 1 and (texts[start] in _SETTERS or texts[start].startswith("-")):
         start += 1
+    if texts[0].startswith("Environment=KUBECONFIG="):  # of a systemd unit
+        return _behind(words[0], len("Environment=KUBECONFIG="))
     first = texts[start].lstrip("@")
     name, equals, _ = first.partition("=")
     name = name.rstrip(":?+").removeprefix("$env:").removeprefix("Env:")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from textual import events
@@ -15,8 +16,7 @@ from tui_forward.model import ForwardSpec
 from tui_forward.profiles.importers.command_reader import ReadOptions
 from tui_forward.profiles.importers.findings import describe_reason, describe_remark
 from tui_forward.profiles.importers.import_result import ImportResult
-from tui_forward.profiles.importers.pasted_text import MAX_LENGTH, read_paste
-from tui_forward.profiles.importers.source_text import SourceText
+from tui_forward.profiles.importers.pasted_text import normalize_paste, read_paste
 from tui_forward.tui.plain_text import PlainText
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
@@ -56,7 +56,7 @@ class CommandArea(TextArea):
         """Insert a paste without sequences of terminals, and with line ends of one kind."""
         event.stop()
         event.prevent_default()
-        text = SourceText(event.text[: MAX_LENGTH + 1]).text
+        text = normalize_paste(event.text)
         result = self.replace(text, *self.selection, maintain_selection_offset=False)
         self.move_cursor(result.end_location)
 
@@ -73,7 +73,7 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
     def __init__(self, options: ReadOptions, text: str = "") -> None:
         super().__init__()
         self._options = options
-        self._text = SourceText(text[: MAX_LENGTH + 1]).text.strip("\n")
+        self._text = normalize_paste(text).strip("\n")
         self._specs: tuple[ForwardSpec, ...] = ()
         self._preview = PlainText(id="preview")
 
@@ -118,7 +118,7 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
 
 def _describe(result: ImportResult, *, has_lines: bool) -> list[str]:
     """Return what is started, what differs, and what is left out."""
-    describe = describe_remark if has_lines else describe_reason
+    describe = partial(describe_remark if has_lines else describe_reason, is_paste=True)
     lines = [f"✓ {describe_spec(spec)}" for spec in result.specs[:_MAX_LINES]]
     lines += [f"! {describe(one)}" for one in result.notes[:_MAX_LINES]]
     lines += [f"✗ {describe(one)}" for one in result.left_out[:_MAX_LINES]]
