@@ -419,6 +419,11 @@ FURTHER = [
         [(1, "not_understood")],
     ),
     Case(
+        "keys of several words",
+        json.dumps({"run web": 'sh -c "' + COMMAND + '"'}),
+        [WEB],
+    ),
+    Case(
         "GitLab CI",
         f"test:\n  variables: {{A: b}}\n  script:\n    - {COMMAND} &\n    - >\n      kubectl port-forward\n      svc/a 1:2 &\n",
         ["4 shop/svc/web:80 8080", "5 /svc/a:2 1"],
@@ -459,6 +464,36 @@ FURTHER = [
         ["2 shop/svc/web:80 8080", "3 /svc/a:2 1"],
     ),
 ]
+
+TOOLS = [
+    ("az aks get-credentials -g rg --name lab", "lab"),
+    ("az aks get-credentials --name=lab --context east", "east"),
+    ("aws eks update-kubeconfig --name lab --alias east", "east"),
+    ("aws eks update-kubeconfig --region x --name lab", None),
+    ("gcloud container clusters get-credentials lab --zone z", None),
+    ("kind create cluster", "kind-kind"),
+    ("kind create cluster --name lab --wait 5m", "kind-lab"),
+    ("k3d cluster create lab --agents 2", "k3d-lab"),
+    ("minikube start --cpus 4", "minikube"),
+    ("minikube start -p lab", "lab"),
+    ("tsh kube login lab", None),
+    ("oc login https://api", None),
+    ("kind create cluster --name $X", None),
+    ("kind load docker-image x", ""),
+    ("minikube stop", ""),
+]
+
+
+@pytest.mark.parametrize(("command", "context"), TOOLS)
+def test_context_that_another_program_has_chosen(command: str, context: str | None) -> None:
+    result = import_forwards(f"set -e\n{command}\n{COMMAND} &\n")
+    assert [one.target.context for one in result.specs] == ([] if context is None else [context])
+    if context is None:
+        (left_out,) = result.left_out
+        (variable,) = left_out.variables
+        values = ReadOptions(values={variable.name: "named"})
+        (spec,) = import_forwards(f"{command}\n{COMMAND}", values).specs
+        assert spec.target.context.endswith("named")
 
 
 def describe(result: ImportResult) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from tui_forward.profiles.importers.cluster_tools import CHOOSES_CONTEXT, chosen_context
 from tui_forward.profiles.importers.shell_lexer import Expansion, Literal, Word, lex
 
 _SETTERS: Final = frozenset({"export", "set", "setx", "declare", "typeset", "local", "readonly",
@@ -19,6 +20,7 @@ _ASSIGNMENT: Final = re.compile(r"([A-Za-z_]\w*)\+?=(.*)", re.DOTALL)
 # A line that may change the scope, so that the others need not be lexed.
 CHANGES: Final = re.compile(
     r"KUBECONFIG|\b(?:use-context|set-context|kubectx|kubens)\b|\boc project\b|\balias\b"
+    rf"|\b(?:{CHOOSES_CONTEXT})\b"
 )
 _MAX_LOOKUPS: Final = 200
 _VALUE_LENGTH: Final = 1000
@@ -71,7 +73,9 @@ class Scope:
         chosen = next((at for at, text in enumerate(texts[:-1]) if text == "use-context"), None)
         if chosen is None and texts[0] == "kubectx" and len(texts) == 2:
             chosen = 0
-        if chosen is not None and not texts[chosen + 1].startswith("-"):
+        if (word := chosen_context(words)) is not None:
+            self.context, self.namespace = Setting(word, line), None
+        elif chosen is not None and not texts[chosen + 1].startswith("-"):
             self.context, self.namespace = Setting(words[chosen + 1], line), None
         elif texts[0] == "kubens" and len(texts) == 2 and not texts[1].startswith("-"):
             self.namespace = Setting(words[1], line)
