@@ -140,6 +140,7 @@ class ForwardDefaults(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ("localhost",)
     queue_timeout_s: float = 30.0
     half_close_timeout_s: float = 5.0
+    transport: TransportChoice = TransportChoice.AUTO
 
     def spec(self, target: Target) -> ForwardSpec:
         """Return a forward to a target with these defaults."""
@@ -148,6 +149,7 @@ class ForwardDefaults(msgspec.Struct, frozen=True, kw_only=True):
             addresses=self.addresses,
             queue_timeout_s=self.queue_timeout_s,
             half_close_timeout_s=self.half_close_timeout_s,
+            transport=self.transport,
         )
 
 

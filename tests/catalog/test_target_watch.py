@@ -50,6 +50,23 @@ async def test_workload(setup: Setup, kind: TargetKind) -> None:
     assert (await pod_named(setup.watch(kind, "web", "http"), "web-1")).port == 8080
 
 
+async def test_replication_controller(setup: Setup) -> None:
+    kind = TargetKind.REPLICATION_CONTROLLER
+    controller = workload("web")
+    controller["spec"]["selector"] = {"app": "web"}  # a plain map
+    setup.server.put("replicationcontrollers", controller)
+    setup.server.put("pods", pod("other", labels={"app": "other"}))
+    owner = ("ReplicationController", "web")
+    setup.server.put("pods", pod("web-1", owner=owner))
+    assert (await pod_named(setup.watch(kind, "web", "http"), "web-1")).port == 8080
+    # A pod that it owns is followed to its replacement.
+    watch = setup.watch(TargetKind.POD, "web-1", "http")
+    await pod_named(watch, "web-1")
+    setup.server.put("pods", pod("web-2", owner=owner))
+    setup.server.delete("pods", "shop", "web-1")
+    await pod_named(watch, "web-2")
+
+
 async def test_selector(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     await pod_named(setup.watch(TargetKind.SELECTOR, "app=web"), "web-1")

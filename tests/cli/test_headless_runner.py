@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.fake_session import FakeSession, until
 from tui_forward.cli.event_output import JsonEventPrinter, KubectlEventPrinter
-from tui_forward.cli.headless_runner import HeadlessRunner
+from tui_forward.cli.headless_runner import HeadlessRunner, StartError
 from tui_forward.cli.output import Output
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import (
@@ -311,3 +311,29 @@ async def test_quiet_prints_only_local_addresses(lines: Lines) -> None:
         "out Forwarding from 127.0.0.1:8080 -> 80",
         "out Forwarding from [::1]:8080 -> 80",
     ]
+
+
+async def test_forward_that_is_not_ready_in_time_fails(lines: Lines) -> None:
+    session = FakeSession()
+    printer = KubectlEventPrinter(lines.output, named=False)
+    runner = HeadlessRunner(session, printer, first_ready_s=0.2)
+    task = asyncio.create_task(runner.run([spec()], asyncio.Event()))
+    await until(lambda: session.forwards)
+    session.change("f1", ForwardState.WAITING, "no pod matches")
+    with pytest.raises(StartError, match=r"not ready within 0\.2s: no pod matches"):
+        await task
+    assert not session.forwards
+
+
+async def test_forward_that_was_ready_in_time_continues(lines: Lines) -> None:
+    session = FakeSession(ready_at())
+    printer = KubectlEventPrinter(lines.output, named=False)
+    runner = HeadlessRunner(session, printer, first_ready_s=0.2)
+    stop = asyncio.Event()
+    task = asyncio.create_task(runner.run([spec()], stop))
+    await lines.until("out Forwarding from 127.0.0.1:8080 -> 80")
+    session.change("f1", ForwardState.WAITING, "no pod matches")
+    await asyncio.sleep(0.4)
+    assert not task.done()
+    stop.set()
+    await task

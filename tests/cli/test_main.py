@@ -572,3 +572,17 @@ def test_options_of_kubectl_are_listed(run: Run, command: list[str]) -> None:
     assert (result.code, result.err) == (0, "")
     for name in ("-s, --server URL", "--as NAME", "--insecure-skip-tls-verify", "--cache-dir"):
         assert name in result.out
+
+
+def test_switch_of_kubectls_transports(
+    run: Run, session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECTL_PORT_FORWARD_WEBSOCKETS", "False")
+    assert run("forward", "web", "80").code == 0
+    assert started(session)[0].transport is TransportChoice.SPDY
+
+
+def test_pod_running_timeout_must_be_positive(run: Run) -> None:
+    result = run("forward", "web", "80", "--pod-running-timeout=0")
+    assert (result.code, result.out) == (2, "")
+    assert "--pod-running-timeout must be higher than zero" in result.err

@@ -9,16 +9,29 @@ import socket
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from tests.support.engine_processes import EngineSandbox
 from tests.support.waiting import until
-from tui_forward.daemon import handover, rpc, unix_socket
+from tui_forward.common.access_options import parse_access_options
+from tui_forward.daemon import handover, rpc, session_store, unix_socket
 from tui_forward.daemon.launcher import replace_engine
 from tui_forward.daemon.readiness import ReadyMessage
 from tui_forward.errors import ConfigError, TransportError, TuiForwardError, UsageError
-from tui_forward.model import ConnectionState, ForwardSpec, Snapshot, Target, TargetKind
+from tui_forward.model import (
+    BlockedBy,
+    CatalogScope,
+    ConnectionState,
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    ReasonCode,
+    Snapshot,
+    Target,
+    TargetKind,
+)
 from tui_forward.session import Session
 
 
@@ -88,6 +101,44 @@ async def test_ports_ids_and_connections_survive_the_handover(sandbox: EngineSan
     assert unix_socket.SocketLock(sandbox.socket).holder == message.pid
     assert [one.id for one in sandbox.saved().forwards] == ["f2", "f3"]
     assert "another engine has replaced it" in sandbox.log.read_text()
+    await session.close()
+
+
+async def test_secret_options_survive_the_handover_but_no_crash(sandbox: EngineSandbox) -> None:
+    given = parse_access_options({"as": ["bob"], "token": ["t0ken-of-bob"]})
+    session = await sandbox.open_reconnecting()
+    target = msgspec.structs.replace(spec().target, options=given)
+    await session.start(msgspec.structs.replace(spec(), target=target))
+    await session.set_keep_running(True)
+    before = await listening(session)
+    old = session.engine_pid
+    await replace(sandbox)
+
+    async def reached(*codes: ReasonCode, negate: bool = False) -> Forward:
+        async with asyncio.timeout(30):
+            while True:
+                (forward,) = (await session.snapshot()).forwards
+                if session.engine_pid != old and (forward.code in codes) != negate:
+                    return forward
+                await asyncio.sleep(0.02)
+
+    # Its server is tried, with the token.
+    starting = (ReasonCode.FORWARD_STARTING, ReasonCode.TARGET_RESOLVING)
+    forward = await reached(*starting, negate=True)
+    assert forward.code is not ReasonCode.AUTH_SECRET_NOT_KEPT
+    assert forward.spec.target.options == given.without_secrets()
+    file = session_store.session_file(sandbox.socket)
+    await sandbox.wait_saved()
+    os.kill(session.engine_pid, signal.SIGKILL)
+    old = session.engine_pid
+    forward = await reached(ReasonCode.AUTH_SECRET_NOT_KEPT)
+    assert (forward.state, forward.blocked_by) == (ForwardState.BLOCKED, BlockedBy.CREDENTIALS)
+    assert "--token" in forward.reason
+    assert b"t0ken" not in file.read_bytes()
+    assert "t0ken" not in sandbox.log.read_text()
+    # A dashboard that was started with these options still has it.
+    await session.catalog(CatalogScope("here", "shop", given))
+    await reached(ReasonCode.AUTH_SECRET_NOT_KEPT, negate=True)
     await session.close()
 
 

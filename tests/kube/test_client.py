@@ -18,7 +18,7 @@ from tui_forward.errors import ApiError, AuthError, ConfigError, TransportError
 from tui_forward.kube import PODS, ClusterClient, ClusterClients, KubeconfigSource, WatchEventType
 from tui_forward.kube.api import watch as watch_module
 from tui_forward.kube.api.pager import Page
-from tui_forward.model import BlockedBy, Pod, ReasonCode
+from tui_forward.model import AccessOptions, BlockedBy, Pod, ReasonCode
 
 
 @pytest.fixture
@@ -618,4 +618,26 @@ async def test_outage_is_logged_once(
             await names(cluster)
     warnings = [one for one in caplog.records if one.levelname == "WARNING"]
     assert len(warnings) == 1
+    await cluster.close()
+
+
+async def test_request_timeout_limits_requests_but_not_watches(
+    config_path: Path, api: ApiServer
+) -> None:
+    api.put("pods", pod("web-1"))
+    options = AccessOptions(request_timeout_s=0.2)
+    source = KubeconfigSource(write(config_path, kubeconfig(api.url)), environ={})
+    cluster = ClusterClient(source, "", options)
+    assert await names(cluster, "shop") == ["web-1"]
+    watch = cluster.watch(PODS, "shop", resource_version=str(api.version))
+    async with asyncio.timeout(20), aclosing(watch):
+        await anext(watch)
+        later = asyncio.create_task(watch.__anext__())
+        await asyncio.sleep(0.4)
+        api.put("pods", pod("web-2"))
+        assert (await later).item is not None
+    api.stalled = True
+    with pytest.raises(TransportError, match=r"did not answer within 0\.2s: get") as error:
+        await cluster.get(PODS, "shop", "web-1")
+    assert error.value.code is ReasonCode.NETWORK_TIMEOUT
     await cluster.close()

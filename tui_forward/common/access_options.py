@@ -26,7 +26,7 @@ from tui_forward.common.kubectl_options import (
 )
 from tui_forward.errors import UsageError
 from tui_forward.known_secrets import remember
-from tui_forward.model import AccessOptions
+from tui_forward.model import AccessOptions, ForwardDefaults, TransportChoice
 
 _SECRET_NAMES: Final = {"token": "--token", "password": "--password", "proxy_url": "--proxy-url"}
 
@@ -154,3 +154,10 @@ def format_options_for_shell(options: AccessOptions) -> Iterator[str]:
 def secret_option_names(options: AccessOptions) -> str:
     """Return the options whose values are not kept: `--token`."""
     return ", ".join(_SECRET_NAMES[field] for field in options.secret_fields)
+
+
+def with_environment(defaults: ForwardDefaults, environ: Mapping[str, str]) -> ForwardDefaults:
+    """Return the defaults of forwards with kubectl's switch of its transports applied."""
+    if environ.get("KUBECTL_PORT_FORWARD_WEBSOCKETS", "").lower() == "false":
+        return msgspec.structs.replace(defaults, transport=TransportChoice.SPDY)
+    return defaults

@@ -195,7 +195,7 @@ def _make_specs(
         words = words[1:]
     else:
         raise UsageError("the command has no target", hint=_EXAMPLE)
-    transport = line.last("transport", TransportChoice.AUTO.value)
+    transport = line.last("transport", defaults.transport.value)
     try:
         chosen = TransportChoice(transport)
     except ValueError:

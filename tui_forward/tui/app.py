@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, ClassVar
@@ -11,6 +12,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
+from tui_forward.common.access_options import with_environment
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.model import NO_OPTIONS, AccessOptions, CatalogScope, ForwardDefaults
 from tui_forward.session import Session
@@ -139,7 +141,7 @@ class TuiForwardApp(ThemedApp[None]):
         self._queue = queue = CommandQueue(session, sampler, notifier)
 
         def defaults() -> ForwardDefaults:
-            return settings_file.settings.forwards
+            return with_environment(settings_file.settings.forwards, os.environ)
 
         self._forwards = ForwardController(session, sampler, queue, favorites, notifier, defaults)
         self._forms = FormController(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ from tui_forward.cli.log_options import OutputLogHandler, log_options, requested
 from tui_forward.cli.options import Duration, cluster_options
 from tui_forward.cli.output import Output, use_color
 from tui_forward.common import paths
+from tui_forward.common.access_options import with_environment
 from tui_forward.common.arguments import (
     parse_addresses,
     parse_ports,
@@ -71,7 +73,6 @@ Examples:
 @click.option(
     "--transport",
     type=click.Choice([choice.value for choice in TransportChoice]),
-    default=TransportChoice.AUTO.value,
     help="Protocol to the API server. [default: auto]",
 )
 @click.option("--pin", is_flag=True, help="Stay on this pod; do not follow its replacement.")
@@ -102,8 +103,8 @@ Examples:
 @click.option("-q", "--quiet", is_flag=True, help="Print only local addresses and errors.")
 def forward(
     target: str | None, ports: tuple[str, ...], selector: str | None, address: tuple[str, ...],
-    kubeconfig: str | None, context: str | None, namespace: str | None, transport: str, pin: bool,
-    queue_timeout: float | None, half_close_timeout: float | None,
+    kubeconfig: str | None, context: str | None, namespace: str | None,
+    transport: str | None, pin: bool, queue_timeout: float | None, half_close_timeout: float | None,
     pod_running_timeout: float | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Forward local ports to a pod, a service or a workload, until Ctrl-C.
@@ -115,7 +116,7 @@ def forward(
             "--pod-running-timeout must be higher than zero", hint="leave it out to wait forever"
         )
     settings = load_settings(paths.settings_file())
-    defaults = settings.forwards
+    defaults = with_environment(settings.forwards, os.environ)
     specs = _specs(
         target,
         ports,
@@ -125,7 +126,7 @@ def forward(
         pin=pin,
         addresses=parse_addresses(address) if address else defaults.addresses,
         options=requested_access_options(),
-        transport=TransportChoice(transport),
+        transport=TransportChoice(transport) if transport else defaults.transport,
         queue_timeout_s=defaults.queue_timeout_s if queue_timeout is None else queue_timeout,
         half_close_timeout_s=defaults.half_close_timeout_s
         if half_close_timeout is None

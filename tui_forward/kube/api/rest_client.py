@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from tui_forward.common.arguments import format_duration_arg
 from tui_forward.common.redaction import redact
 from tui_forward.errors import ApiError, AuthError, TransportError, TuiForwardError
 from tui_forward.kube.access.cluster_access import ClusterAccess
@@ -92,8 +93,42 @@ class RestClient:
             ApiError: The server responded with an error, or with more than is accepted.
             AuthError: It refused the credentials, twice if they could be refreshed.
             ConfigError: The kubeconfig cannot be used.
-            TransportError: There was no response.
+            TransportError: There was no response, or not within `--request-timeout`.
         """
+        limit_s = self.access.options.request_timeout_s
+        timeout = asyncio.timeout(limit_s or None)
+        try:
+            async with timeout:
+                return await self._get(
+                    target,
+                    what,
+                    read_timeout_s=read_timeout_s,
+                    receive=receive,
+                    truncate_at=truncate_at,
+                    accept=accept,
+                    retry_wait_s=retry_wait_s,
+                )
+        except TimeoutError as error:
+            if not timeout.expired():
+                raise
+            limit = format_duration_arg(limit_s)
+            raise TransportError(
+                f"{self.access.server} did not answer within {limit}: {what}",
+                code=ReasonCode.NETWORK_TIMEOUT,
+                hint="Choose a longer --request-timeout, or check the network and VPN",
+            ) from error
+
+    async def _get(
+        self,
+        target: str,
+        what: str,
+        *,
+        read_timeout_s: float,
+        receive: Callable[[bytes], None] | None,
+        truncate_at: int | None,
+        accept: str,
+        retry_wait_s: float,
+    ) -> bytes:
         async with self.stream(
             target,
             what,
