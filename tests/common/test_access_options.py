@@ -11,7 +11,7 @@ from tui_forward.common.access_options import (
     parse_access_options,
     with_environment,
 )
-from tui_forward.common.kubectl_command import format_command, parse_commands
+from tui_forward.common.kubectl_command import format_command, parse_command
 from tui_forward.errors import UsageError
 from tui_forward.model import (
     BUILT_IN,
@@ -34,7 +34,8 @@ def spec(options: AccessOptions = NO_OPTIONS) -> ForwardSpec:
 
 
 def pasted(text: str, options: AccessOptions | None = NO_OPTIONS) -> AccessOptions:
-    (found,) = parse_commands(text, context="here", namespace="", options=options)
+    words = shlex.split(text)
+    (found,) = parse_command(words, context="here", namespace="", options=options)
     return found.target.options
 
 
@@ -139,12 +140,10 @@ def test_switch_of_kubectls_transports(value: str, expected: TransportChoice) ->
     environ = {"KUBECTL_PORT_FORWARD_WEBSOCKETS": value, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "x"}
     defaults = with_environment(BUILT_IN, environ)
     assert defaults.transport is expected
-    (found,) = parse_commands(
-        "kubectl port-forward web 80", context="c", namespace="", defaults=defaults
+    (found,) = parse_command(
+        ["kubectl", "port-forward", "web", "80"], context="c", namespace="", defaults=defaults
     )
     assert found.transport is defaults.spec(found.target).transport is expected
-    (found,) = parse_commands(
-        "tui-forward forward --transport channels web 80", context="c", namespace="",
-        defaults=defaults,
-    )  # fmt: skip
+    words = ["tui-forward", "forward", "--transport", "channels", "web", "80"]
+    (found,) = parse_command(words, context="c", namespace="", defaults=defaults)
     assert found.transport is TransportChoice.CHANNELS

@@ -110,7 +110,7 @@ async def test_secret_options_survive_the_handover_but_no_crash(sandbox: EngineS
     target = msgspec.structs.replace(spec().target, options=given)
     await session.start(msgspec.structs.replace(spec(), target=target))
     await session.set_keep_running(True)
-    before = await listening(session)
+    await listening(session)
     old = session.engine_pid
     await replace(sandbox)
 
