@@ -39,7 +39,7 @@ EPILOG = """\
 * unless set in settings.toml (tui-forward config)
 
 \b
-TARGET is a pod, or svc/NAME, deploy/NAME, sts/NAME, ds/NAME, rs/NAME, rc/NAME, job/NAME.
+TARGET is a pod, or KIND/NAME; KIND is svc, deploy, sts, ds, rs, rc or job.
 A port is REMOTE, LOCAL:REMOTE, or :REMOTE for any free local port.
 REMOTE is a number or the name of a port.
 
