@@ -84,6 +84,15 @@ def test_values_are_asked_for_at_a_terminal(run: Run, monkeypatch: pytest.Monkey
     assert stderr.splitlines()[-1] == "4 found, 3 imported, 1 left out"
 
 
+def test_answers_can_leave_out_a_value(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile_commands, "can_ask", lambda: True)
+    answers = iter(["-", ""])
+    monkeypatch.setattr(click.termui, "visible_prompt_func", lambda _prompt: next(answers))
+    code, _, stderr = run(SCRIPT, "--print")
+    assert code == 0
+    assert stderr.splitlines()[-1] == "4 found, 1 imported, 3 left out"
+
+
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, EOFError])
 def test_question_can_be_declined(
     run: Run, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]

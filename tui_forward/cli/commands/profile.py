@@ -248,16 +248,16 @@ def import_(file: BinaryIO, name: str | None, settings: dict[str, str], print_on
 
 
 def _ask_values(variables: Sequence[Variable]) -> dict[str, str]:
-    """Ask for values; an empty answer leaves out what needs it, Ctrl-C also what follows."""
+    """Ask for values; "-" or no answer leaves out what needs it, Ctrl-C also what follows."""
     values = {}
     for one in variables[:_MAX_QUESTIONS]:
         if not _VARIABLE.fullmatch(one.name):
             continue
-        question = f"Value of {one.name} (empty to leave it out)"
+        question = f"Value of {one.name} ({'-' if one.suggestion else 'empty'} to leave it out)"
         answer = ask_text(question, default=one.suggestion)
         if answer is None:
             break
-        if answer:
+        if answer not in ("", "-"):
             values[one.name] = answer
     return values
 
