@@ -6,6 +6,7 @@ send one request to them.
 
 from __future__ import annotations
 
+import functools
 import http.server
 import json
 import os
@@ -27,6 +28,8 @@ from tui_forward.kube.api.rest_client import RestClient
 from tui_forward.kube.kubeconfig.source import KubeconfigSource
 
 _TIMEOUT_S = 60
+# From this one on an empty certificate authority is an error, and allowlists have `command`.
+_VERSION = (1, 36)
 
 
 class Answer(NamedTuple):
@@ -127,23 +130,37 @@ class Servers:
             server.stop()
 
 
-def find_kubectl() -> Path:
-    """Return the kubectl of the development dependencies; skip the test without one."""
+@functools.cache
+def find_kubectl() -> Path | None:
+    """Return the kubectl of the development dependencies, or another recent one."""
     beside = Path(sys.executable).with_name("kubectl")
     if beside.exists():
         return beside
     found = shutil.which("kubectl")
     if found is None:
-        pytest.skip("there is no kubectl")
-    return Path(found)
+        return None
+    done = subprocess.run(
+        [found, "version", "--client", "-o", "json"],
+        capture_output=True,
+        timeout=_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        return None
+    version = json.loads(done.stdout)["clientVersion"]
+    minor = int("".join(filter(str.isdigit, version["minor"])))
+    return Path(found) if (int(version["major"]), minor) >= _VERSION else None
 
 
 def run_kubectl(
     folder: Path, environ: Mapping[str, str], *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     """Run kubectl in a folder that is also its home."""
+    kubectl = find_kubectl()
+    if kubectl is None:
+        pytest.skip("there is no kubectl of 1.36 or later")
     return subprocess.run(
-        [find_kubectl(), *arguments],
+        [kubectl, *arguments],
         env={"PATH": os.defpath, "HOME": str(folder), **environ},
         cwd=folder,
         stdin=subprocess.DEVNULL,

@@ -238,10 +238,8 @@ CASES: dict[str, Case] = {
         lambda f: f.config(user={"token": SECRET, "username": "n", "password": SECRET}),
         "more than one credential",
     ),
-    "27 password alone": bad(
-        lambda f: f.config(user={"password": "p"}), "no credentials", has_line=False
-    ),
-    "28 no credentials": bad(lambda f: f.config(user={}), "no credentials", has_line=False),
+    "27 password alone": bad(lambda f: f.config(user={"password": "p"}), "no credentials"),
+    "28 no credentials": bad(lambda f: f.config(user={}), "no credentials"),
     "29 token and tokenFile": good(
         lambda f: f.config(user={"token": "t", "tokenFile": f.write("token", "f\n")}),
         bearer("f"),
@@ -420,7 +418,7 @@ CASES: dict[str, Case] = {
         lambda f: f.config(f.servers.plain).replace('"user": "u"', '"user": "gone"'), None
     ),
     "missing user towards https": bad(
-        lambda f: f.config().replace('"user": "u"', '"user": "gone"'), "gone", has_line=False
+        lambda f: f.config().replace('"user": "u"', '"user": "gone"'), "gone"
     ),
     "missing CA file towards http": bad(
         lambda f: f.config(f.servers.plain, cluster={**NO_CA, "certificate-authority": "none.crt"}),

@@ -21,6 +21,7 @@ from tests.support.waiting import until
 from tui_forward.common.logging_levels import TRACE, RedactingFormatter
 from tui_forward.daemon.log import JsonFormatter
 from tui_forward.errors import AuthError, TransportError
+from tui_forward.kube.auth.command_runner import find_executable
 from tui_forward.kube.auth.exec_plugin import ExecPlugin
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
 
@@ -384,3 +385,34 @@ async def test_plugin_is_not_found_through_a_relative_path_entry(
 async def test_absolute_command_needs_no_path(plugins: PluginFactory) -> None:
     plugin = plugins.plugin("answer(token='t')", env=(("PATH", "."),))
     assert await token(plugin) == "Bearer t"
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("{folder}/bin", "{folder}/bin/p"),
+        ("{folder}/none:{folder}/bin", "{folder}/bin/p"),
+        ("other:{folder}/bin", "{folder}/bin/p"),
+        # Found first in a relative folder: it counts as absent, as in Go.
+        (".:{folder}/bin", None),
+        (":{folder}/bin", None),
+        ("bin:{folder}/bin", None),
+        ("{folder}/bin:.", "{folder}/bin/p"),
+        (".", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_plugin_is_not_taken_from_a_relative_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str | None, found: str | None
+) -> None:
+    (tmp_path / "bin").mkdir()
+    for file in (tmp_path / "p", tmp_path / "bin" / "p"):
+        file.write_text("#!/bin/sh\n")
+        file.chmod(0o700)
+    monkeypatch.chdir(tmp_path)
+    expected = found and found.format(folder=tmp_path)
+    assert find_executable("p", path and path.format(folder=tmp_path)) == expected
+    assert find_executable("./p", str(tmp_path)) is None
+    assert find_executable(f"{tmp_path}/p", None) == f"{tmp_path}/p"
+    assert find_executable(f"{tmp_path}/none", None) is None

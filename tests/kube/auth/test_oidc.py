@@ -125,6 +125,21 @@ async def test_refused_token_is_refreshed_before_its_expiry(
     assert (await cluster.headers(refresh=True))["Authorization"] == f"Bearer {fresh}"
 
 
+def replace_secret(path: Path, secret: str) -> None:
+    path.write_text(path.read_text().replace("hunter2-secret", secret))
+
+
+async def test_client_and_secret_are_encoded_before_the_header(
+    config_path: Path, provider: IdentityProvider, authority: Authority
+) -> None:
+    config(config_path, provider, authority.pem, jwt(-10))
+    replace_secret(config_path, "s:e c+r%t")
+    await cluster_for(config_path).headers()
+    # RFC 6749, section 2.3.1; the server's heads are in lower case, which base64 does not survive.
+    expected = base64.b64encode(b"cli:s%3Ae+c%2Br%25t").decode()
+    assert f"authorization: basic {expected}".lower() in provider.heads[-1]
+
+
 async def test_client_secret_is_sent_in_the_form_after_a_refused_header(
     config_path: Path, provider: IdentityProvider, authority: Authority
 ) -> None:

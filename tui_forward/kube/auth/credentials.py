@@ -199,6 +199,7 @@ class CredentialSource:
                 code=ReasonCode.AUTH_NO_CREDENTIALS,
                 user=user.name,
                 server=self.resolved.cluster.server.rpartition("@")[2],
+                hint=self.hint,
             )
         )
 
@@ -210,7 +211,7 @@ class CredentialSource:
     @property
     def hint(self) -> str:
         """Advice for the user when the server refuses these credentials."""
-        user, where = self._user, self._user.source or "the kubeconfig"
+        user, where = self._user, self._user.origin
         if user.token_file:
             return f"Check the token in {user.token_file}; forwards that wait for it resume"
         if user.token:

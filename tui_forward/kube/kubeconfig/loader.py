@@ -127,6 +127,7 @@ class ContextEntry:
     user: str = ""
     namespace: str = ""
     source: Path | None = None
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,12 @@ class Kubeconfig:
         user = self.users.get(entry.user)
         if user is None:
             # As in client-go, which needs no user towards http:// or with other credentials.
-            user = UserEntry(name=entry.user, source=entry.source, is_missing=bool(entry.user))
+            user = UserEntry(
+                name=entry.user,
+                source=entry.source,
+                line=entry.line,
+                is_missing=bool(entry.user),
+            )
         return ResolvedContext(
             context=name, namespace=entry.namespace or "default", cluster=cluster, user=user
         )
@@ -249,7 +255,7 @@ def load_merged(paths: tuple[Path, ...]) -> Kubeconfig:
         current = current or parsed.current_context
         for cluster, line in parsed.clusters:
             clusters.setdefault(cluster.name or "", _cluster(cluster, path, line))
-        for context, _ in parsed.contexts:
+        for context, line in parsed.contexts:
             raw = context.context or RawContext()
             entry = ContextEntry(
                 name=context.name or "",
@@ -257,6 +263,7 @@ def load_merged(paths: tuple[Path, ...]) -> Kubeconfig:
                 user=raw.user or "",
                 namespace=raw.namespace or "",
                 source=path,
+                line=line,
             )
             contexts.setdefault(entry.name, entry)
         for user, line in parsed.users:
