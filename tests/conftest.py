@@ -16,7 +16,7 @@ from tui_forward import known_secrets
 
 # Tests with these markers need programs or rights that a developer's machine may lack, where they
 # are skipped. CI has all of them, so a skip is a failure there.
-MARKERS_OF_REQUIREMENTS = ("kubectl", "containerd", "netns", "shells")
+MARKERS_OF_REQUIREMENTS = ("kubectl", "containerd", "netns", "mountns", "shells")
 
 # An example takes as long as the machine is busy.
 settings.register_profile(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -88,13 +89,13 @@ def shared_temp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return a folder like /tmp, used where there is no runtime folder of the user."""
     folder = Path(tempfile.mkdtemp(prefix="tf-shared-", dir="/tmp"))
     folder.chmod(0o1777)
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
     yield folder
     shutil.rmtree(folder)
 
 
 def shared_socket() -> Path:
-    return unix_socket.default_socket_path(None, {})
+    return unix_socket.default_socket_path(None, {"TMPDIR": os.environ["TMPDIR"]})
 
 
 def test_folders_in_a_shared_folder_are_private(shared_temp: Path) -> None:
@@ -223,3 +224,34 @@ def test_other_user_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not unix_socket.is_same_user(one)
         monkeypatch.setattr(unix_socket, "peer_uid", lambda sock: None)
         assert unix_socket.is_same_user(one)
+
+
+def test_full_or_read_only_file_system_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    tmp_path.chmod(0o700)
+    lock = unix_socket.SocketLock(tmp_path / "e.sock")
+    monkeypatch.setattr(os, "pwrite", fail)
+    assert lock.acquire()  # the id of its holder is only for people
+    assert lock.holder is None
+    lock.release()
+    monkeypatch.setattr(unix_socket, "unlink_socket", fail)
+    with pytest.raises(ConfigError, match="no space left on device") as caught:
+        unix_socket.bind_socket(tmp_path / "e.sock")
+    assert "XDG_RUNTIME_DIR" in caught.value.hint
+
+
+@pytest.mark.parametrize("folder", ["", "relative", "/nonexistent/tmp", "/dev/null"])
+def test_useless_temporary_folder_is_ignored(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`tempfile` would take the current folder if it could write to no other."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "gettempdir", Path.cwd)
+    path = unix_socket.default_socket_path(None, {"TMPDIR": folder})
+    assert path.parent.parent == Path(f"/tmp/tui-forward-{os.getuid()}")
+    path = unix_socket.default_socket_path(None, {"TMPDIR": str(tmp_path)})
+    assert path.parent.parent == tmp_path / f"tui-forward-{os.getuid()}"

@@ -17,10 +17,10 @@ import socket
 import stat
 import struct
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from tui_forward.common.bounded_file import is_folder
 from tui_forward.common.private_files import ensure_private_dirs, open_private_file
 from tui_forward.common.user_folders import absolute_path, home_dir, kubeconfig_list
 from tui_forward.errors import ConfigError
@@ -56,7 +56,19 @@ def _runtime_folder(environ: Mapping[str, str]) -> Path:
     if runtime_dir and Path(runtime_dir).is_absolute() and not _why_replaceable(Path(runtime_dir)):
         return Path(runtime_dir)
     # On Linux all users share it: hence the user id in the name, and the checks below.
-    return Path(tempfile.gettempdir()) / f"{_FOLDER}-{os.getuid()}"
+    return _temporary_folder(environ) / f"{_FOLDER}-{os.getuid()}"
+
+
+def _temporary_folder(environ: Mapping[str, str]) -> Path:
+    """Return TMPDIR if it can be used, else /tmp.
+
+    `tempfile.gettempdir` would return the current folder if /tmp is full: each folder would have an
+    engine of its own.
+    """
+    folder = environ.get("TMPDIR", "")
+    if folder.startswith("/") and is_folder(Path(folder)) and os.access(folder, os.W_OK | os.X_OK):
+        return Path(folder)
+    return Path("/tmp")
 
 
 def ensure_private_dir(path: Path) -> None:
@@ -199,9 +211,10 @@ class SocketLock:
         self._descriptor = descriptor
 
     def record_holder(self) -> None:
-        """Write the id of this process to the file. Only while the lock is held."""
-        os.ftruncate(self.fileno(), 0)
-        os.pwrite(self.fileno(), f"{os.getpid()}\n".encode(), 0)
+        """Write the id of this process to the file, if there is space. Only while it is held."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self.fileno(), 0)
+            os.pwrite(self.fileno(), f"{os.getpid()}\n".encode(), 0)
 
     def fileno(self) -> int:
         """Return the descriptor of the lock file. Only while the lock is held."""
@@ -216,7 +229,20 @@ class SocketLock:
 
 
 def bind_socket(path: Path) -> socket.socket:
-    """Return a listening socket at `path`, replacing a stale one. Call with the lock held."""
+    """Return a listening socket at `path`, replacing a stale one. Call with the lock held.
+
+    Raise ConfigError if it cannot be created: the file system is full or read-only.
+    """
+    try:
+        return _bind(path)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot create the engine's socket {path}: {(error.strerror or str(error)).lower()}",
+            hint="set XDG_RUNTIME_DIR to a folder with space that belongs to you",
+        ) from error
+
+
+def _bind(path: Path) -> socket.socket:
     unlink_socket(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

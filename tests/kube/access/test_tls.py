@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import os
 import ssl
 import tempfile
@@ -170,6 +171,29 @@ async def test_client_key_leaves_no_file(
     assert seen
     assert memory or seen == [0]
     assert listing(folder) == []
+
+
+@pytest.mark.parametrize("memory", [True, False])
+async def test_client_key_that_fits_nowhere_is_one_error(
+    config_path: Path, named: ApiServer, authority: Authority, monkeypatch: pytest.MonkeyPatch,
+    memory: bool,
+) -> None:  # fmt: skip
+    """RLIMIT_FSIZE is 0, or there is neither /proc nor a folder for temporary files."""
+
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    if memory:
+        monkeypatch.setattr(os, "write", fail)
+    else:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+        monkeypatch.setattr(tempfile, "mkstemp", fail)
+    found = cluster(config_path, named.url, authority, {"tls-server-name": "kubernetes"})
+    with pytest.raises(
+        ConfigError, match=r"cannot be passed to OpenSSL .*: file too large"
+    ) as caught:
+        await found.endpoint()
+    assert "TMPDIR" in caught.value.hint
 
 
 def listing(folder: Path) -> list[Path]:

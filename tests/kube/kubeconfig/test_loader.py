@@ -109,6 +109,25 @@ def test_contexts_are_listed(config_path: Path) -> None:
     assert chosen.current() == "open"
 
 
+def test_contexts_that_cannot_be_used_have_a_problem(config_path: Path) -> None:
+    load(
+        config_path,
+        "contexts:\n"
+        "- {name: good, context: {cluster: a, user: me}}\n"
+        "- {name: anonymous, context: {cluster: a}}\n"
+        "- {name: lonely, context: {cluster: gone, user: me}}\n"
+        "- {name: unknown, context: {cluster: a, user: gone}}\n"
+        "- {name: open, context: {cluster: plain, user: gone}}\n"
+        "clusters:\n- {name: a, cluster: {server: 'https://a'}}\n"
+        "- {name: plain, cluster: {server: 'http://a'}}\n"
+        "users: [{name: me, user: {token: x}}]\n",
+    )
+    problems = {one.name: one.problem for one in KubeconfigSource(config_path).contexts()}
+    assert [name for name, problem in problems.items() if problem] == ["lonely", "unknown"]
+    assert 'the cluster "gone", which is not in' in problems["lonely"]
+    assert 'the user "gone" of this context is not in' in problems["unknown"]
+
+
 def test_first_file_wins_and_paths_are_relative_to_their_file(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two):

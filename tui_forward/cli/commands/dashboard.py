@@ -104,9 +104,11 @@ async def _start_view(
     ):
         scope = CatalogScope(place.context, place.namespace, options)
         return StartView(scope, origin, view_state)
-    if context is None and (current is None or current.problem):
-        health = (await session.catalog(CatalogScope(""))).health
-        problem, hint = (health.error, health.hint) if health is not None else ("", "")
+    # Options may replace the user or the cluster that a context lacks.
+    if context is None and (current is None or (current.problem and not options)):
+        problem, hint = current.problem if current is not None else "", ""
+        if not problem and (health := (await session.catalog(CatalogScope(""))).health):
+            problem, hint = health.error, health.hint
         if not contexts:
             raise ConfigError(problem or "the kubeconfig has no contexts", hint=hint)
         choice = ContextChoice(problem or "there is no current context", namespace)

@@ -81,7 +81,7 @@ def _no_key_file(error: OSError) -> ConfigError:
     cause = (error.strerror or type(error).__name__).lower()
     return ConfigError(
         f"the client key cannot be passed to OpenSSL in a temporary file: {cause}",
-        hint="Set TMPDIR to a folder that you can write",
+        hint="Set TMPDIR to a folder that you can write; see also ulimit -f",
     )
 
 
@@ -95,7 +95,10 @@ def _as_file(content: bytes) -> Iterator[str]:
     if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
         descriptor = os.memfd_create("client-key", os.MFD_CLOEXEC)
         try:
-            os.write(descriptor, content)
+            try:
+                os.write(descriptor, content)
+            except OSError as error:  # RLIMIT_FSIZE applies to memory as well
+                raise _no_key_file(error) from error
             yield f"/proc/self/fd/{descriptor}"
         finally:
             os.close(descriptor)

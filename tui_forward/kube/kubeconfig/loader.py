@@ -168,9 +168,11 @@ class Kubeconfig:
     def _problem(self, context: str) -> str:
         """Return why a context cannot be used; empty if it can."""
         try:
-            self.resolve(context)
+            resolved = self.resolve(context)
         except ConfigError as error:
             return error.message
+        if resolved.user.is_missing and resolved.cluster.server.startswith("https:"):
+            return f'the user "{resolved.user.name}" of this context is not in {self._where()}'
         return ""
 
     def _is_insecure(self, cluster: str) -> bool:
