@@ -41,6 +41,15 @@ CASES = [
     (f"{IN_ARN} svc/none 8080:", "", []),
     (f"{IN_ARN} a/b/c 8080:", "", []),
     ("forward --context none svc/", "svc/", []),
+    # kubectl's options for cluster and user, and what is typed with them.
+    ("forward --cluster ", "", ["test"]),
+    ("--cluster=", "", ["test"]),
+    ("forward --user te", "te", ["test"]),
+    ("forward --context team\\ prod\\ \\(eu\\) --server nowhere:1 svc/", "svc/", []),
+    ("forward --server URL -n shop svc/", "svc/", ["svc/web"]),
+    ("forward --as-group admins svc/", "svc/", []),  # kubectl refuses it without --as
+    ("forward --as jane -n shop svc/", "svc/", ["svc/web"]),
+    ("forward --certificate-authority ", "", ["file,"]),
 ]  # fmt: skip
 
 
@@ -84,8 +93,11 @@ async def test_candidates_of_a_cluster(config: Path, monkeypatch: pytest.MonkeyP
         server.put("pods", pod("web-1-a", owner=("ReplicaSet", "web-1")))
         write_contexts(config, server)
         for line, replaced, expected in CASES:
+            line = line.replace("URL", server.url)
             found = await asyncio.to_thread(offered, monkeypatch, line, replaced)
             assert found == expected, line
+        impersonated = {one.header("Impersonate-User") for one in server.requests}
+        assert impersonated == {None, "jane"}
 
 
 @pytest.mark.parametrize(

@@ -297,6 +297,12 @@ def test_shells_complete_commands_and_options(shell: str) -> None:
     }  # fmt: skip
     done = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_complete", **words)
     assert "--transport" in done.stdout
+    words = {
+        "COMP_WORDS": "tui-forward forward --as-", "COMP_CWORD": "2" if shell == "zsh" else "--as-",
+    }  # fmt: skip
+    done = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_complete", **words)
+    assert "--as-uid" in done.stdout
+    assert "--as-group" in done.stdout
     words = {"COMP_WORDS": "tui-forward ", "COMP_CWORD": "1" if shell == "zsh" else ""}
     done = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_complete", **words)
     assert {"forward", "demo", "cluster"} <= set(re.findall(r"\w+", done.stdout))

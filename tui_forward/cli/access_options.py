@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tui_forward.cli import completers
 from tui_forward.common.kubectl_options import (
     BOOL_FIELDS,
     IGNORED_FLAGS,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 # In `Context.meta`, which a command shares with the group that precedes it.
-_META_KEY = "tui_forward.access_options"
+_META_KEY = completers.ACCESS_OPTIONS_KEY
 _IGNORED_KEY = "tui_forward.ignored_options"
 # Long name, metavar, help.
 _VALUE_OPTIONS = (
@@ -42,6 +43,10 @@ _VALUE_OPTIONS = (
     ("proxy-url", "URL", "Proxy to the API server."),
     ("request-timeout", "TIME", "Longest time of one request; 0 for none. [default: 0]"),
 )
+_COMPLETERS: dict[str, Any] = {
+    "cluster": completers.complete_clusters,
+    "user": completers.complete_users,
+}
 _FLAGS = (
     ("insecure-skip-tls-verify", "Do not verify the server's certificate."),
     ("disable-compression", "Do not ask for compressed responses."),
@@ -59,18 +64,22 @@ class AccessOption(click.Option):
 def access_options(command: F) -> F:
     """Add kubectl's options for cluster and user; read them with `requested_access_options`.
 
-    They are hidden, because the help of a command shows what it has of its own.
+    They are hidden, because the help of a command shows what it has of its own; not from a shell
+    that completes them.
     """
+    is_hidden = not completers.is_completing()
     for name, metavar, text in reversed(_VALUE_OPTIONS):
         short = ["-s"] if name == "server" else []
         command = click.option(
             *short, f"--{name}", _parameter_name(name), cls=AccessOption, metavar=metavar,
-            help=text, hidden=True, multiple=True, expose_value=False, callback=_collect(name),
+            help=text, hidden=is_hidden, multiple=True, expose_value=False,
+            callback=_collect(name), type=click.Path() if metavar == "FILE" else str,
+            shell_complete=_COMPLETERS.get(name),
         )(command)  # fmt: skip
     for name, text in reversed(_FLAGS):
         command = click.option(
             f"--{name}", _parameter_name(name), cls=AccessOption, is_flag=True, help=text,
-            hidden=True, expose_value=False, callback=_collect(name),
+            hidden=is_hidden, expose_value=False, callback=_collect(name),
         )(command)  # fmt: skip
     return click.option(
         "--kubectl-options", is_flag=True, is_eager=True, expose_value=False,

@@ -19,12 +19,21 @@ if TYPE_CHECKING:
     from tui_forward.model import CatalogView, DeclaredPort
     from tui_forward.session import Session
 
+COMPLETE_VARIABLE = "_TUI_FORWARD_COMPLETE"  # set by completion scripts
+# In `Context.meta`: kubectl's options for cluster and user, as `parse_access_options` takes them.
+ACCESS_OPTIONS_KEY = "tui_forward.access_options"
+
 _TIMEOUT_S = 2.0
 # What does not react to the end of that time (a disk, a plugin) ends with the process.
 _GRACE_S = 2.0
 _POLL_S = 0.02
 
 T = TypeVar("T")
+
+
+def is_completing() -> bool:
+    """Return whether a completion script started this process."""
+    return COMPLETE_VARIABLE in os.environ
 
 
 def complete_profiles(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -63,6 +72,25 @@ def complete_contexts(ctx: click.Context, _param: click.Parameter, incomplete: s
         return [one.name for one in await session.contexts()]
 
     return _matching(_query_session(ctx, query, []), incomplete)
+
+
+def complete_clusters(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Return clusters of the kubeconfig."""
+    return _matching(_entries(ctx, "clusters"), incomplete)
+
+
+def complete_users(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Return users of the kubeconfig."""
+    return _matching(_entries(ctx, "users"), incomplete)
+
+
+def _entries(ctx: click.Context, kind: str) -> list[str]:
+    from tui_forward.kube.kubeconfig.source import KubeconfigSource
+
+    with contextlib.suppress(TuiForwardError, OSError), _time_limit():
+        kubeconfig = KubeconfigSource(_option(ctx, "kubeconfig")).kubeconfig()
+        return list(getattr(kubeconfig, kind))
+    return []
 
 
 def complete_namespaces(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -169,11 +197,14 @@ async def _view(
     import asyncio
 
     from tui_forward.cli.sessions import resolve_context
+    from tui_forward.common.access_options import parse_access_options
     from tui_forward.model import CatalogScope
 
     context = await resolve_context(session, _option(ctx, "context"))
     namespace = _option(ctx, "namespace") or context.namespace
-    scope = CatalogScope(context.name, "" if all_namespaces else namespace)
+    # What is typed already decides which server is asked, and as whom.
+    options = parse_access_options(ctx.meta.get(ACCESS_OPTIONS_KEY, {}))
+    scope = CatalogScope(context.name, "" if all_namespaces else namespace, options)
     while True:
         view = await session.catalog(scope)
         done = {one.resource for one in view.resources if one.synced or one.error}

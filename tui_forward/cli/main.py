@@ -65,9 +65,6 @@ COMMANDS = {
 }
 
 
-_COMPLETE_VARIABLE = "_TUI_FORWARD_COMPLETE"
-
-
 class LazyGroup(click.Group):
     """Command group that imports a sub-command when it is used."""
 
@@ -198,13 +195,13 @@ def _pass_on(ctx: click.Context, name: str, options: dict[str, str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors are printed, not raised."""
     secure_standard_streams()
-    if _COMPLETE_VARIABLE in os.environ:  # a completion script started this process
+    if completers.is_completing():
         importlib.import_module("tui_forward.cli.shell_completion")
     try:
         result: Any = cli.main(
             args=None if arguments is None else list(arguments),
             prog_name="tui-forward",
-            complete_var=_COMPLETE_VARIABLE,
+            complete_var=completers.COMPLETE_VARIABLE,
             standalone_mode=False,
         )
         return result if isinstance(result, int) else ExitCode.DONE

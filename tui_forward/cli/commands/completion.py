@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tui_forward.cli.completers import COMPLETE_VARIABLE
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.shell_completion import (
     SafeBashComplete,
@@ -11,7 +12,6 @@ from tui_forward.cli.shell_completion import (
     SafeZshComplete,
 )
 
-_VARIABLE = "_TUI_FORWARD_COMPLETE"  # see `cli.main`
 _CLASSES = {one.name: one for one in (SafeBashComplete, SafeZshComplete, SafeFishComplete)}
 
 EPILOG = """\
@@ -32,5 +32,5 @@ def completion(ctx: click.Context, shell: str) -> int:
     It also completes profiles, forwards, contexts, namespaces, targets and ports.
     """
     root = ctx.find_root().command
-    click.echo(_CLASSES[shell](root, {}, "tui-forward", _VARIABLE).source())
+    click.echo(_CLASSES[shell](root, {}, "tui-forward", COMPLETE_VARIABLE).source())
     return ExitCode.DONE
