@@ -4,9 +4,11 @@ import asyncio
 import socket
 import ssl
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from tests.kube import proxy_servers
 from tests.kube.proxy_servers import PASSWORD, ConnectProxy, Proxy, SocksProxy, running
 from tests.transport.handlers import Listener, Trust, echo_server
 from tui_forward.errors import ConfigError, TransportError
@@ -62,6 +64,37 @@ async def test_proxy_resolves_the_server_name(kind: type[Proxy], tls: bool, tmp_
             assert proxy.asked == ["api.invalid:6443"]
             stream.close()
             await listener.end()
+
+
+@pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [("jürgen", "пароль-日本"), ("alone", ""), ("", "alone"), ("ü" * 127, "x")],
+)
+async def test_credentials_of_a_proxy_are_sent_as_in_go(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Proxy], user: str, password: str
+) -> None:
+    monkeypatch.setattr(proxy_servers, "USER", user)
+    monkeypatch.setattr(proxy_servers, "PASSWORD", password)
+    async with echo_server(None) as server:
+        proxy = kind(server.port)
+        async with running(proxy):
+            scheme, _, address = proxy.url.partition("://")
+            url = f"{scheme}://{quote(user)}:{quote(password)}@{address.rpartition('@')[2]}"
+            endpoint = Endpoint(host="api.invalid", port=6443, proxy=parse_proxy_url(url))
+            stream = await connect(endpoint, timeout_s=10)
+            listener = Listener(stream)
+            stream.write(b"hello")
+            await listener.expect(b"hello")
+            stream.close()
+            await listener.end()
+
+
+async def test_credentials_beyond_socks_are_an_error() -> None:
+    address = ProxyAddress("socks5", "127.0.0.1", 1, "ü" * 128, "hunter2")
+    with pytest.raises(ConfigError, match="longer than 255 bytes") as caught:
+        await connect(Endpoint(host="api", port=1, proxy=address), timeout_s=10)
+    assert "hunter2" not in caught.value.message
 
 
 @pytest.mark.parametrize("kind", [ConnectProxy, SocksProxy])

@@ -19,7 +19,7 @@ from python_socks import ProxyError, ProxyType
 from python_socks.async_.asyncio import Proxy
 
 from tui_forward.common.blocking_call import run_in_thread
-from tui_forward.errors import TransportError
+from tui_forward.errors import ConfigError, TransportError
 from tui_forward.model import Reason, ReasonCode
 from tui_forward.protocol.http_answer import read_answer
 from tui_forward.transport.access import join_host_port
@@ -36,6 +36,7 @@ _DIAL_DETAILS = {
     ReasonCode.NETWORK_REFUSED: "it refuses connections",
     ReasonCode.NETWORK_TIMEOUT: "no answer",
 }
+_MAX_SOCKS_TEXT = 255  # bytes; RFC 1929
 _MAX_PAGE_BYTES = 16 * 1024
 # The caller has a time limit of its own; python-socks requires one, too.
 _NO_TIMEOUT_S = 3600.0
@@ -108,13 +109,38 @@ class _TcpDialer(Proxy):
         return await dial_tcp(dest_host, dest_port, label=_LABEL)
 
 
+class _Utf8(str):
+    """A text that python-socks sends as UTF-8, also if it is empty.
+
+    By itself it counts characters, encodes as ASCII, and offers no password if one is empty.
+    """
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return len(self.encode())
+
+    def encode(self, *_: str) -> bytes:
+        return str.encode(self, "utf-8", "replace")
+
+
 async def _dial_socks(proxy: ProxyAddress, host: str, port: int) -> socket.socket:
+    has_user = bool(proxy.username or proxy.password)
+    username, password = _Utf8(proxy.username), _Utf8(proxy.password)
+    if max(len(username), len(password)) > _MAX_SOCKS_TEXT:
+        raise ConfigError(
+            f"the user or the password of the proxy {proxy} is longer than {_MAX_SOCKS_TEXT} bytes",
+            hint="SOCKS5 has no room for more: correct proxy-url or the environment",
+        )
     client = Proxy(
         ProxyType.SOCKS5,
         proxy.host,
         proxy.port,
-        proxy.username or None,
-        proxy.password or None,
+        username if has_user else None,
+        password if has_user else None,
         rdns=True,
         forward=_TcpDialer(),
     )
@@ -138,7 +164,7 @@ async def _send_connect(stream: ByteStream, proxy: ProxyAddress, host: str, port
     """Request a tunnel by HTTP CONNECT (RFC 9110, section 9.3.6)."""
     target = join_host_port(host, port)
     headers = [("Host", target)]
-    if proxy.username:
+    if proxy.username or proxy.password:
         pair = f"{proxy.username}:{proxy.password}".encode()
         headers.append(("Proxy-Authorization", "Basic " + base64.b64encode(pair).decode()))
     http = h11.Connection(h11.CLIENT)
