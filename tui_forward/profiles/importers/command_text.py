@@ -48,6 +48,7 @@ MENTION: Final = re.compile(
     rf"port[-{DASHES}]forward(?![a-z])|tui-forward\s+forward(?![a-z])", re.IGNORECASE
 )
 MAX_COMMANDS: Final = 5_000
+_MAX_LEXED: Final = 20_000  # lines that are lexed, also for what they set
 _MAX_DEPTH: Final = 4
 _MAX_JOINED: Final = 1_000  # lines of one command
 # End of a line that goes on: of POSIX shells, of PowerShell, of cmd.
@@ -115,6 +116,7 @@ class CommandTextReader:
     def __init__(self, options: ReadOptions, whole_text: str) -> None:
         self._reader = CommandReader(options, whole_text)
         self._commands = 0
+        self._lexed = 0
         head = whole_text[:65536]
         self._file_dialect = Dialect.POSIX
         if _CMD_FILE.search(head):
@@ -147,6 +149,10 @@ class CommandTextReader:
             if not (is_mention or CHANGES.search(line.text)
                     or ("<<" in line.text and heredoc is None)):  # fmt: skip
                 continue
+            self._lexed += 1
+            if self._lexed > _MAX_LEXED:
+                findings.leave_out(RemarkCode.TOO_MANY, number, value=f"{_MAX_LEXED} lines")
+                return findings
             if is_mention:
                 findings.lines.update(range(number, number + line.last - line.first + 1))
                 self._commands += 1

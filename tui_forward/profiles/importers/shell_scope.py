@@ -23,6 +23,7 @@ CHANGES: Final = re.compile(
     rf"|\b(?:{CHOOSES_CONTEXT})\b"
 )
 _MAX_LOOKUPS: Final = 200
+_MAX_ALIASES: Final = 200
 _VALUE_LENGTH: Final = 1000
 
 
@@ -64,6 +65,8 @@ class Scope:
     def _add_aliases(self, words: Sequence[Word]) -> None:
         for word in words:
             match = _ASSIGNMENT.fullmatch(word.text)
+            if len(self.aliases) == _MAX_ALIASES:
+                return
             if match and "port-forward" not in match[2]:
                 commands = lex(match[2]).commands
                 if commands:
