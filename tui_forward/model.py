@@ -859,6 +859,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True, tag="resolved"):
 
     pod: PodRef
     port: int
+    service_port: int | None = None  # number of the service's port, if the target is a service
     # Ready and not terminating; decides whether a refusal is final.
     ready: bool = True
     caution: Reason | None = None  # why the pod or port may not serve; None if nothing is known
@@ -871,6 +872,7 @@ class Unresolved(msgspec.Struct, frozen=True, kw_only=True, tag="unresolved"):
     reason: Reason
     pod: PodRef | None = None  # the pod that `reason` is about, if it exists
     port: int | None = None  # to dial in it, where known
+    service_port: int | None = None  # see `Resolved`
 
     @property
     def is_loading(self) -> bool:

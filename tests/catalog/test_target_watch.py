@@ -109,6 +109,18 @@ async def test_named_port_may_change_with_the_pod(setup: Setup) -> None:
     assert (await pod_named(watch, "web-2")).port == 9999
 
 
+async def test_number_of_a_services_port(setup: Setup) -> None:
+    """A client of `svc/web http` expects the service's number, as with kubectl."""
+    setup.server.put("services", service())
+    setup.server.put("pods", pod("web-1"))
+    declared = service()["spec"]["ports"][0]
+    for port in (declared["name"], str(declared["port"])):
+        found = await pod_named(setup.watch(TargetKind.SERVICE, "web", port), "web-1")
+        assert (found.port, found.service_port) == (8080, declared["port"])
+    found = await pod_named(setup.watch(TargetKind.POD, "web-1", "http"), "web-1")
+    assert found.service_port is None
+
+
 async def test_service_that_appears_later(setup: Setup) -> None:
     setup.server.put("pods", pod("web-1"))
     watch = setup.watch(TargetKind.SERVICE, "web", "80")

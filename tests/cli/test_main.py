@@ -592,3 +592,13 @@ def test_pod_running_timeout_must_be_positive(run: Run) -> None:
     result = run("forward", "web", "80", "--pod-running-timeout=0")
     assert (result.code, result.out) == (2, "")
     assert "--pod-running-timeout must be higher than zero" in result.err
+
+
+def test_kuberc_is_that_of_the_command(
+    run: Run, session: FakeSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBERC", "/other")
+    monkeypatch.chdir(tmp_path)
+    assert run("forward", "web", "80", "--kuberc", "mine").code == 0
+    assert started(session)
+    assert os.environ["KUBERC"] == str(tmp_path / "mine")

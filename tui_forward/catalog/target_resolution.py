@@ -160,7 +160,12 @@ def _unresolved(
     """Return that there is no usable pod now; `reason` is about `pod`."""
     if pod is None:
         return Unresolved(reason=reason)
-    return Unresolved(reason=reason, pod=_ref(pod), port=_find_port(target, anchor, pod))
+    return Unresolved(
+        reason=reason,
+        pod=_ref(pod),
+        port=_find_port(target, anchor, pod),
+        service_port=_service_port(target, anchor),
+    )
 
 
 def _pod_waits(target: Target, pod: Pod, siblings: Collection[Pod]) -> Unresolved:
@@ -382,6 +387,7 @@ def _with_port(target: Target, anchor: Service | Workload | None, pod: Pod) -> R
     return Resolved(
         pod=_ref(pod),
         port=port,
+        service_port=_service_port(target, anchor),
         ready=pod.ready and not pod.deleting,
         caution=caution,
         # Unlike the container IDs it does not change when a second container first starts.
@@ -398,6 +404,15 @@ def _resolve_port(target: Target, anchor: Service | Workload | None, pod: Pod) -
 def _find_port(target: Target, anchor: Service | Workload | None, pod: Pod) -> int | None:
     try:
         return _resolve_port(target, anchor, pod)
+    except PortResolutionError:
+        return None
+
+
+def _service_port(target: Target, anchor: Service | Workload | None) -> int | None:
+    if not isinstance(anchor, Service):
+        return None
+    try:
+        return find_service_port(anchor, target.port).number
     except PortResolutionError:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -81,6 +82,11 @@ def access_options(command: F) -> F:
             f"--{name}", _parameter_name(name), cls=AccessOption, is_flag=True, help=text,
             hidden=is_hidden, expose_value=False, callback=_collect(name),
         )(command)  # fmt: skip
+    command = click.option(
+        "--kuberc", "kubectl_kuberc", cls=AccessOption, metavar="FILE", hidden=True,
+        expose_value=False, callback=_use_kuberc,
+        help="File with the policy for credential plugins, instead of $KUBERC.",
+    )(command)  # fmt: skip
     return click.option(
         "--kubectl-options", is_flag=True, is_eager=True, expose_value=False,
         callback=_print_options,
@@ -118,6 +124,12 @@ def _collect(name: str) -> Callable[[click.Context, click.Parameter, Any], None]
             ctx.meta.setdefault(_META_KEY, {}).setdefault(name, []).extend(given)
 
     return collect
+
+
+def _use_kuberc(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    if value:
+        # Read where plugins run, in the environment of this command.
+        os.environ["KUBERC"] = os.path.abspath(value)  # noqa: PTH100 - cheap to import
 
 
 def _note_ignored(ctx: click.Context, param: click.Parameter, value: Any) -> None:

@@ -857,6 +857,19 @@ async def test_closed_connections_are_dropped_after_a_while(
     assert engine.connections() == ()
 
 
+async def test_named_port_of_a_service_is_opened_at_the_services_number(
+    engine: Engine, backend: FakeBackend
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        number = probe.getsockname()[1]
+    ready = msgspec.structs.replace(pod("web-1", 8080), service_port=number)
+    backend.resolutions["web"] = ready
+    engine.start(spec(port="http", local_port=None))
+    await until(lambda: only(engine).listening)
+    assert only(engine).listening[0].port == number
+    assert only(engine).remote_port == 8080
+
+
 async def test_clients_are_named_on_request(engine: Engine, backend: FakeBackend) -> None:
     _, port, _ = await started(engine, backend)
     _, writer = await asyncio.open_connection("127.0.0.1", port)

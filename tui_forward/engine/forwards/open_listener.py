@@ -125,8 +125,10 @@ def _port_request(spec: ForwardSpec, resolution: Resolution) -> PortRequest | No
         return PortRequest(spec.local_port, required=True)
     if spec.target.port.isdecimal():
         return PortRequest(int(spec.target.port), required=False)
-    if resolution.port is not None:
-        return PortRequest(resolution.port, required=False)
+    # Of a service by its number, as kubectl does for `svc/web http`.
+    port = resolution.service_port or resolution.port
+    if port is not None:
+        return PortRequest(port, required=False)
     return None
 
 
