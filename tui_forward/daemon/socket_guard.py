@@ -19,8 +19,8 @@ from tui_forward.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
-# Two stat(2) each.
-CHECK_S = 5.0
+# Two stat(2) each. Until then a client starts a second engine.
+CHECK_S = 1.0
 
 
 class SocketGuard:
