@@ -28,6 +28,7 @@ from tui_forward.model import (
     Hop,
     HopKind,
     LocalAddress,
+    LoginCommand,
     Pod,
     PodLog,
     PodRef,
@@ -270,6 +271,22 @@ class FrozenSession:
     async def set_keep_running_if_lost(self, on: bool) -> None:
         """See `Session.set_keep_running_if_lost`."""
         await self._real.set_keep_running_if_lost(on)
+
+    async def begin_login(self, context: str) -> LoginCommand | None:
+        """See `Session.begin_login`."""
+        return await self._real.begin_login(context)
+
+    async def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
+        """See `Session.finish_login`."""
+        await self._real.finish_login(context, output, exit_code)
+
+    async def cancel_login(self, context: str) -> None:
+        """See `Session.cancel_login`."""
+        await self._real.cancel_login(context)
+
+    async def retry_login(self, context: str) -> None:
+        """See `Session.retry_login`."""
+        await self._real.retry_login(context)
 
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""

@@ -221,6 +221,7 @@ class ReasonCode(StrEnum):
     AUTH_PLUGIN_FAILED = "auth.plugin_failed"
     AUTH_PLUGIN_RUNNING = "auth.plugin_running"
     AUTH_LOGIN_RUNNING = "auth.login_running"
+    AUTH_LOGIN_IN_TERMINAL = "auth.login_in_terminal"
     AUTH_LOGIN_ENDED = "auth.login_ended"
     AUTH_TERMINAL_REQUIRED = "auth.terminal_required"
     AUTH_REFRESH_FAILED = "auth.refresh_failed"
@@ -961,6 +962,17 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""  # its latest lines, without secrets: an address to open, a code to enter
     since: float = 0.0  # when it was started
     environment: str = ""  # see `Forward.environment`
+
+
+class LoginCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """A credential plugin for a front end that has a terminal; its stdout goes to the engine."""
+
+    plugin: str
+    arguments: tuple[str, ...]  # the first one is the path of the program
+    environ: dict[str, str]  # in addition to the front end's own
+
+    def __repr__(self) -> str:
+        return f"LoginCommand({self.plugin!r})"
 
 
 class OtherEngine(msgspec.Struct, frozen=True, kw_only=True):

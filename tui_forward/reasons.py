@@ -228,7 +228,13 @@ _TABLE: Final[dict[ReasonCode, _Entry]] = {
     ),
     ReasonCode.AUTH_LOGIN_RUNNING: _Entry(
         f"{_PLUGIN} is waiting[: {{detail}}]",
-        "Do what it asks for; the forward continues automatically",
+        "Do what it asks for; press L in the dashboard to open or copy it",
+        _API,
+        BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_LOGIN_IN_TERMINAL: _Entry(
+        f"{_PLUGIN} runs in a terminal of yours",
+        "Log in there; forwards continue automatically",
         _API,
         BlockedBy.CREDENTIALS,
     ),
@@ -893,7 +899,13 @@ _HOP_HINTS: Final = {
 
 
 # A credential plugin runs: its end brings the credentials, or another reason.
-_LOGIN_CODES: Final = frozenset({ReasonCode.AUTH_PLUGIN_RUNNING, ReasonCode.AUTH_LOGIN_RUNNING})
+_LOGIN_CODES: Final = frozenset(
+    {
+        ReasonCode.AUTH_PLUGIN_RUNNING,
+        ReasonCode.AUTH_LOGIN_RUNNING,
+        ReasonCode.AUTH_LOGIN_IN_TERMINAL,
+    }
+)
 
 
 def is_login(code: ReasonCode | None) -> bool:

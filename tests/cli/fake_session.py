@@ -26,6 +26,8 @@ from tui_forward.model import (
     Hop,
     HopKind,
     LocalAddress,
+    Login,
+    LoginCommand,
     PodLog,
     PodRef,
     ReasonCode,
@@ -65,6 +67,8 @@ class FakeSession:
         self.history_list: tuple[TrafficHistory, ...] = ()
         self.keep_running = False
         self.keep_running_if_lost = False
+        self.login_command: LoginCommand | None = None
+        self.logins: tuple[Login, ...] = ()
         self.expected = 1  # number of forwards that a test waits for
         self.broken: TuiForwardError | None = None
         self._events: list[Event] = []
@@ -175,6 +179,19 @@ class FakeSession:
         self.calls.append(("set_keep_running_if_lost", on))
         self.keep_running_if_lost = on
 
+    async def begin_login(self, context: str) -> LoginCommand | None:
+        self.calls.append(("begin_login", context))
+        return self.login_command
+
+    async def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
+        self.calls.append(("finish_login", context, output, exit_code))
+
+    async def cancel_login(self, context: str) -> None:
+        self.calls.append(("cancel_login", context))
+
+    async def retry_login(self, context: str) -> None:
+        self.calls.append(("retry_login", context))
+
     async def close_connection(self, connection_id: int) -> None:
         self.calls.append(("close_connection", connection_id))
 
@@ -189,6 +206,7 @@ class FakeSession:
             totals=Counters(),
             health=self.health,
             notices=self.notices,
+            logins=self.logins,
         )
 
     async def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:

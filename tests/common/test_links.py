@@ -5,7 +5,15 @@ import webbrowser
 
 import pytest
 
-from tui_forward.common.links import Scheme, address_text, guess_scheme, open_in_browser, probe, url
+from tui_forward.common.links import (
+    Scheme,
+    address_text,
+    find_urls,
+    guess_scheme,
+    open_in_browser,
+    probe,
+    url,
+)
 from tui_forward.errors import ForwardError
 from tui_forward.model import (
     Forward,
@@ -182,3 +190,21 @@ async def test_missing_browser_is_reported_with_a_hint(monkeypatch: pytest.Monke
     with pytest.raises(ForwardError) as raised:
         await open_in_browser("http://127.0.0.1:8080/")
     assert "Copy the address" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        ("open https://a.example/x, then", ("https://a.example/x",)),
+        (
+            "(see https://a.example/x).\nhttps://b.example",
+            ("https://a.example/x", "https://b.example"),
+        ),
+        ("https://a https://a", ("https://a",)),
+        ('"https://a/b?c=d&e=f#g"', ("https://a/b?c=d&e=f#g",)),
+        ("javascript:alert(1) file:///etc/passwd ftp://x", ()),
+        ("no address", ()),
+    ],
+)
+def test_addresses_are_found(text: str, urls: tuple[str, ...]) -> None:
+    assert find_urls(text) == urls

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.processes import PROGRAM
+from tests.e2e.pseudo_terminal import PseudoTerminal, terminal_environment
 from tests.kube.api_server import ApiServer, serving
 from tests.kube.kubeconfigs import kubeconfig, write
 from tests.support.engine_processes import engine_processes
@@ -123,3 +126,80 @@ async def test_second_terminal_with_the_right_profile(terminals: Terminals) -> N
     assert not files_with(b"CLOUD_PROFILE")
     await again.stop(forward_id)
     await again.set_keep_running(False)
+
+
+# `forward` with and without a terminal ------------------------------------------------------
+
+ASKING = f"""#!{sys.executable}
+import json, os, sys
+print('Open https://login.example/device', file=sys.stderr, flush=True)
+interactive = json.loads(os.environ['KUBERNETES_EXEC_INFO'])['spec']['interactive']
+if interactive:
+    sys.stderr.write('Code: ')
+    sys.stderr.flush()
+    sys.exit('wrong code') if sys.stdin.readline().strip() != 'ABCD' else None
+print(json.dumps({{'kind': 'ExecCredential', 'apiVersion': '{V1}', 'status': {{'token': 'good'}}}}))
+"""
+
+
+def config_with(folder: Path, server: ApiServer, mode: str) -> Path:
+    plugin = folder / "asking"
+    plugin.write_text(ASKING)
+    plugin.chmod(0o755)
+    user = {"exec": {"apiVersion": V1, "command": str(plugin), "interactiveMode": mode}}
+    return write(folder / "config", kubeconfig(server.url, user=user, namespace="shop"))
+
+
+@pytest.mark.parametrize("mode", ["Always", "IfAvailable"])
+async def test_headless_forward_gives_its_terminal_to_the_plugin(
+    tmp_path: Path, own_home: Path, mode: str
+) -> None:
+    async with serving() as server:
+        server.tokens = {"good"}
+        server.put("namespaces", {"metadata": {"name": "shop"}})
+        config = config_with(tmp_path, server, mode)
+
+        def log_in() -> None:
+            env = terminal_environment(own_home, KUBECONFIG=str(config))
+            with PseudoTerminal(*PROGRAM, "forward", "pod/web-1", ":80", env=env) as terminal:
+                terminal.wait_for_output("Open https://login.example/device", "Code: ")
+                terminal.send(b"ABCD\n")
+                # With valid credentials: there is no such pod.
+                assert terminal.wait(60) == 1
+                terminal.wait_for_output("web-1")
+                assert "Traceback" not in terminal.text()
+                assert "good" not in terminal.text()
+
+        await asyncio.to_thread(log_in)
+    assert any(request.header("authorization") == "Bearer good" for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("IfAvailable", "Open https://login.example/device"),
+        ("Never", "Open https://login.example/device"),
+        ("Always", "needs a terminal to log in"),
+    ],
+)
+async def test_headless_forward_without_a_terminal(
+    tmp_path: Path, mode: str, expected: str
+) -> None:
+    async with serving() as server:
+        server.tokens = {"good"}
+        server.put("namespaces", {"metadata": {"name": "shop"}})
+        config = config_with(tmp_path, server, mode)
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [*PROGRAM, "forward", "pod/web-1", ":80"],
+            env={**os.environ, "KUBECONFIG": str(config)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert expected in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr

@@ -18,6 +18,7 @@ from tests.kube.kubeconfigs import kubeconfig, write
 from tests.support.waiting import until
 from tui_forward.common.logging_levels import TRACE
 from tui_forward.common.tasks import spawn
+from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.auth import shared_login
 from tui_forward.model import (
     BlockedBy,
@@ -367,3 +368,74 @@ async def test_number_of_environments_is_bounded(session: LocalSession, profiles
     with asked_by(PROD):
         await session.resume(forward_id)
         await snapshot_with(session, lambda s: s.forwards[0].code in MISSING)
+
+
+# In a terminal --------------------------------------------------------------------------
+
+
+OUTPUT = f'{{"kind": "ExecCredential", "apiVersion": "{V1}", "status": {{"token": "good"}}}}'
+
+
+@pytest.fixture
+async def interactive(
+    server: ApiServer, plugin: Plugin, tmp_path: Path
+) -> AsyncIterator[LocalSession]:
+    user = plugin.user(interactiveMode="Always")
+    config = write(tmp_path / "config", kubeconfig(server.url, user=user))
+    session = LocalSession(config, monitor_system=False)
+    yield session
+    await session.close()
+
+
+async def test_plugin_that_needs_a_terminal_blocks_until_a_front_end_runs_it(
+    interactive: LocalSession, plugin: Plugin
+) -> None:
+    session = interactive
+    for name, one in (("a", DEV), ("b", PROD), ("c", None)):
+        with asked_by(one):
+            await session.start(spec(name))
+    required = ReasonCode.AUTH_TERMINAL_REQUIRED
+    await snapshot_with(session, lambda s: all(one.code is required for one in s.forwards))
+    with asked_by(PROD):
+        command = await session.begin_login("test")
+        assert command is not None
+        assert command.arguments == (str(plugin.script),)
+        assert '"interactive": true' in command.environ["KUBERNETES_EXEC_INFO"]
+        assert "CLOUD_PROFILE" not in command.environ
+        await session.finish_login("test", OUTPUT.encode(), 0)
+        # All of them use this terminal's login from now on.
+        snapshot = await snapshot_with(
+            session, lambda s: all(one.code in MISSING for one in s.forwards)
+        )
+        assert {one.environment for one in snapshot.forwards} == {""}
+    assert plugin.count == 0
+
+
+async def test_login_in_a_terminal_that_fails_or_is_not_run(
+    interactive: LocalSession, plugin: Plugin
+) -> None:
+    session = interactive
+    await session.start(spec())
+    required = ReasonCode.AUTH_TERMINAL_REQUIRED
+    await snapshot_with(session, lambda s: s.forwards[0].code is required)
+    assert await session.begin_login("test") is not None
+    with pytest.raises(AuthError, match="exit code 3"):
+        await session.finish_login("test", b"", 3)
+    assert await session.begin_login("test") is not None
+    await session.cancel_login("test")
+    with pytest.raises(ConfigError):
+        await session.begin_login("no such context")
+    await session.finish_login("test", OUTPUT.encode(), 0)
+    await snapshot_with(session, lambda s: s.forwards[0].code in MISSING)
+
+
+async def test_login_by_another_program_resumes_what_waits(
+    session: LocalSession, plugin: Plugin
+) -> None:
+    plugin.write("sys.exit('the session has expired')\n")
+    await session.start(spec())
+    await snapshot_with(session, lambda s: s.forwards[0].code is FAILED)
+    plugin.write("answer('good')\n")
+    await session.retry_login("test")
+    await snapshot_with(session, lambda s: s.forwards[0].code in MISSING)
+    assert plugin.count == 2

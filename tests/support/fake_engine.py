@@ -40,6 +40,7 @@ from tui_forward.model import (
     Context,
     Forward,
     Login,
+    LoginCommand,
     Namespace,
     Pod,
     PodLog,
@@ -217,6 +218,15 @@ class FakeBackend:
 
     def retry_login(self, context: str, options: AccessOptions = NO_OPTIONS) -> None:
         self.login_retries.append(context)
+
+    def begin_login(self, context: str) -> LoginCommand | None:
+        return None
+
+    def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
+        self.login_retries.append(context)
+
+    def cancel_login(self, context: str) -> None:
+        pass
 
     def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:
         self.on_login_line = on_line

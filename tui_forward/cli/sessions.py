@@ -27,14 +27,19 @@ T = TypeVar("T")
 
 @contextlib.asynccontextmanager
 async def local_session(
-    kubeconfig: str | None, *, context: str | None = None
+    kubeconfig: str | None, *, context: str | None = None, has_terminal: bool = False
 ) -> AsyncIterator[Session]:
-    """Open a session in this process and close it at the end."""
+    """Open a session in this process and close it at the end.
+
+    With `has_terminal`, credential plugins may ask the user on the terminal.
+    """
     from tui_forward.session.local import LocalSession
     from tui_forward.settings.parser import load_settings
 
     disk_buffer = load_settings(paths.settings_file()).disk_buffer
-    session = LocalSession(kubeconfig, context=context or "", disk_buffer=disk_buffer)
+    session = LocalSession(
+        kubeconfig, context=context or "", disk_buffer=disk_buffer, has_terminal=has_terminal
+    )
     try:
         yield session
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import webbrowser
 from enum import StrEnum
@@ -36,6 +37,7 @@ _OTHER = frozenset(
 )  # fmt: skip
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _RESPONSE_BYTES = 5
+_URL = re.compile(r"https?://[^\s<>\"'`]+")
 # Browsers that run in the terminal would overwrite the dashboard.
 _TERMINAL_BROWSERS = frozenset({"lynx", "w3m", "links", "links2", "elinks", "www-browser"})
 # The wildcard address can be listened on, but not connected to.
@@ -145,6 +147,12 @@ def url(scheme: Scheme, host: str, port: int) -> str:
     # RFC 6874: the percent sign before a scope id is encoded.
     shown = f"[{host.replace('%', '%25')}]" if ":" in host else host
     return f"{scheme}://{shown}" + ("" if _DEFAULT_PORTS[scheme] == port else f":{port}") + "/"
+
+
+def find_urls(text: str) -> tuple[str, ...]:
+    """Return the http and https addresses in a text, each once."""
+    found = (match[0].rstrip(".,;:!?)]}") for match in _URL.finditer(text))
+    return tuple(dict.fromkeys(found))
 
 
 async def open_in_browser(address: str) -> None:

@@ -21,6 +21,7 @@ from tui_forward.model import (
     Event,
     ForwardSpec,
     Hop,
+    LoginCommand,
     PodLog,
     Snapshot,
     TimelineEntry,
@@ -74,6 +75,22 @@ class ReconnectingSession:
     async def reconnect(self, forward_id: str) -> None:
         """See `Session.reconnect`."""
         await self._execute(lambda session: session.reconnect(forward_id))
+
+    async def begin_login(self, context: str) -> LoginCommand | None:
+        """See `Session.begin_login`."""
+        return await self._execute(lambda session: session.begin_login(context))
+
+    async def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
+        """See `Session.finish_login`. An engine that is new since `begin_login` takes it, too."""
+        await self._query(lambda session: session.finish_login(context, output, exit_code))
+
+    async def cancel_login(self, context: str) -> None:
+        """See `Session.cancel_login`."""
+        await self._query(lambda session: session.cancel_login(context))
+
+    async def retry_login(self, context: str) -> None:
+        """See `Session.retry_login`."""
+        await self._query(lambda session: session.retry_login(context))
 
     async def set_keep_running(self, on: bool) -> None:
         """See `Session.set_keep_running`."""

@@ -20,6 +20,7 @@ from tui_forward.model import (
     Event,
     ForwardSpec,
     Hop,
+    LoginCommand,
     PodLog,
     Snapshot,
     TimelineEntry,
@@ -74,6 +75,27 @@ class RemoteSession:
     async def reconnect(self, forward_id: str) -> None:
         """See `Session.reconnect`."""
         await self._client.request(lambda id_: rpc.Reconnect(id_, forward_id), type(None))
+
+    async def begin_login(self, context: str) -> LoginCommand | None:
+        """See `Session.begin_login`."""
+        found = await self._client.request(
+            lambda id_: rpc.BeginLogin(id_, context), tuple[LoginCommand, ...]
+        )
+        return found[0] if found else None
+
+    async def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
+        """See `Session.finish_login`."""
+        await self._client.request(
+            lambda id_: rpc.FinishLogin(id_, context, output, exit_code), type(None)
+        )
+
+    async def cancel_login(self, context: str) -> None:
+        """See `Session.cancel_login`."""
+        await self._client.request(lambda id_: rpc.CancelLogin(id_, context), type(None))
+
+    async def retry_login(self, context: str) -> None:
+        """See `Session.retry_login`."""
+        await self._client.request(lambda id_: rpc.RetryLogin(id_, context), type(None))
 
     async def set_keep_running(self, on: bool) -> None:
         """See `Session.set_keep_running`."""

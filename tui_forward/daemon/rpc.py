@@ -36,7 +36,7 @@ VERSION: Final = 6
 """Client and engine process must have the same version."""
 
 HEADER_SIZE: Final = 4
-MAX_REQUEST: Final = 1024 * 1024
+MAX_REQUEST: Final = 2 * 1024 * 1024  # the output of a credential plugin has 1 MiB at most
 MAX_RESPONSE: Final = 256 * 1024 * 1024  # the complete catalog of a very large cluster
 
 
@@ -97,6 +97,35 @@ class Resume(_ForwardRequest, frozen=True):
 
 class Reconnect(_ForwardRequest, frozen=True):
     """`Session.reconnect`."""
+
+
+class BeginLogin(_Numbered, frozen=True):
+    """`Session.begin_login`; the result is a tuple with one element or none."""
+
+    context: str
+
+
+class FinishLogin(_Numbered, frozen=True):
+    """`Session.finish_login`."""
+
+    context: str
+    output: bytes
+    exit_code: int
+
+    def __repr__(self) -> str:
+        return f"FinishLogin({self.context!r})"
+
+
+class CancelLogin(_Numbered, frozen=True):
+    """`Session.cancel_login`."""
+
+    context: str
+
+
+class RetryLogin(_Numbered, frozen=True):
+    """`Session.retry_login`."""
+
+    context: str
 
 
 class SetKeepRunning(_Numbered, frozen=True):
@@ -171,7 +200,8 @@ class Cancel(_Numbered, frozen=True):
 Request = (
     Start | Stop | Pause | Resume | Reconnect | CloseConnection | SetKeepRunning
     | SetKeepRunningIfLost | GetSnapshot | GetConnections | GetTimeline | GetHistories | GetHops
-    | GetPodLog | GetContexts | GetCatalog | Subscribe
+    | GetPodLog | GetContexts | GetCatalog | Subscribe | BeginLogin | FinishLogin
+    | CancelLogin | RetryLogin
 )  # fmt: skip
 FromClient = Hello | HandoverRequest | HandoverDone | Request | Cancel
 

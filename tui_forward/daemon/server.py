@@ -143,6 +143,7 @@ class ClientConnection:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._request_slots = asyncio.Semaphore(_MAX_REQUESTS)
         self._subscriptions = 0
+        self._logins: set[str] = set()  # contexts whose plugin runs in this client's terminal
         # One message at a time, so that at most one is buffered for a slow client.
         self._send_lock = asyncio.Lock()
 
@@ -162,6 +163,9 @@ class ClientConnection:
                     raise
         finally:
             self._saver.orphaned |= self._keep_running_if_lost
+            for context in self._logins:
+                with contextlib.suppress(TuiForwardError):
+                    await self._session.cancel_login(context)
             tasks = list(self._running.values())
             for task in tasks:
                 task.cancel()
@@ -290,7 +294,7 @@ class ClientConnection:
                 finally:
                     self._saver.schedule_save()
 
-    async def _execute_command(self, request: rpc.Request) -> str | None:
+    async def _execute_command(self, request: rpc.Request) -> object:
         """Execute a request that may change the active forwards."""
         await self._handover.idle.wait()
         session = self._session
@@ -312,6 +316,20 @@ class ClientConnection:
                 await session.resume(forward)
             case rpc.Reconnect(forward=forward):
                 await session.reconnect(forward)
+            case rpc.BeginLogin(context=context):
+                command = await session.begin_login(context)
+                if command is None:
+                    return ()
+                self._logins.add(context)
+                return (command,)
+            case rpc.FinishLogin(context=context, output=output, exit_code=exit_code):
+                self._logins.discard(context)
+                await session.finish_login(context, output, exit_code)
+            case rpc.CancelLogin(context=context):
+                self._logins.discard(context)
+                await session.cancel_login(context)
+            case rpc.RetryLogin(context=context):
+                await session.retry_login(context)
             case rpc.CloseConnection(connection=connection):
                 await session.close_connection(connection)
             case _:

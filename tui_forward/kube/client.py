@@ -43,8 +43,9 @@ class ClusterClient(ClusterAccess):
         options: AccessOptions = NO_OPTIONS,
         *,
         environ: Mapping[str, str] | None = None,
+        has_terminal: bool = False,
     ) -> None:
-        super().__init__(source, context, options, environ=environ)
+        super().__init__(source, context, options, environ=environ, has_terminal=has_terminal)
         self._rest = RestClient(self)
         # False once this server has refused it, until the end of the session.
         self.offers_watch_list = watch.is_watch_list_enabled(self._environ)
@@ -195,7 +196,8 @@ class ClusterClients:
     """Clients by context and options, created on first use; `on_created` is called with each.
 
     `environ` is the environment of their plugins and proxies, by default that of the kubeconfig;
-    `secrets` has those of the options.
+    with `has_terminal`, plugins may use the terminal of this process. `secrets` has those of the
+    options.
     """
 
     def __init__(
@@ -203,11 +205,13 @@ class ClusterClients:
         source: KubeconfigSource,
         *,
         environ: Mapping[str, str] | None = None,
+        has_terminal: bool = False,
         on_created: Callable[[ClusterClient], None] = lambda _: None,
         secrets: OptionSecrets | None = None,
     ) -> None:
         self.source = source
         self._environ = environ
+        self._has_terminal = has_terminal
         self._on_created = on_created
         self._clients: dict[ClusterKey, ClusterClient] = {}
         self._secrets = secrets if secrets is not None else OptionSecrets()
@@ -221,7 +225,9 @@ class ClusterClients:
         options = self._secrets.complete(options)
         key = self.source.context_name(context), options
         if key not in self._clients:
-            self._clients[key] = client = ClusterClient(self.source, *key, environ=self._environ)
+            self._clients[key] = client = ClusterClient(
+                self.source, *key, environ=self._environ, has_terminal=self._has_terminal
+            )
             self._on_created(client)
         return self._clients[key]
 

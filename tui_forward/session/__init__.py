@@ -24,6 +24,7 @@ from tui_forward.model import (
     Event,
     ForwardSpec,
     Hop,
+    LoginCommand,
     PodLog,
     Snapshot,
     TimelineEntry,
@@ -52,6 +53,30 @@ class Session(Protocol):
 
     async def reconnect(self, forward_id: str) -> None:
         """Cut the current tunnels, reset all delays, and dial now."""
+
+    async def begin_login(self, context: str) -> LoginCommand | None:
+        """Return the credential plugin of a context, for a front end that has a terminal.
+
+        It is run with stdin and stderr of the terminal; then comes `finish_login`. Until then,
+        requests of the context wait. None: its user has no plugin that uses a terminal.
+        ConfigError, AuthError: it cannot be run.
+        """
+
+    async def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
+        """Use what that plugin has printed, and resume what waits for credentials.
+
+        Forwards of the context that need credentials use the environment of this front end from
+        now on. AuthError: it has failed, or printed no credentials.
+        """
+
+    async def cancel_login(self, context: str) -> None:
+        """End a login that was begun and brings nothing: its program was not run. Idempotent."""
+
+    async def retry_login(self, context: str) -> None:
+        """Resume what waits for credentials, after a login by another program.
+
+        Forwards as with `finish_login`.
+        """
 
     async def set_keep_running(self, on: bool) -> None:
         """Keep the forwards running when no front end is left, or undo that.

@@ -22,6 +22,7 @@ from tui_forward.model import (
     ClusterKey,
     Forward,
     Login,
+    LoginCommand,
     PodLog,
     Target,
 )
@@ -41,7 +42,8 @@ class CallerClusters:
     """Clients, watches and views that use the credentials of one environment.
 
     Implements `ClusterProvider`, and what `local.CallerBackend` adds. `on_login_line` gets context
-    and text of each line that a credential plugin writes for the user.
+    and text of each line that a credential plugin writes for the user. With `has_terminal`, plugins
+    may use the terminal of this process.
     """
 
     def __init__(
@@ -51,11 +53,16 @@ class CallerClusters:
         *,
         on_login_line: Callable[[str, str], None],
         secrets: OptionSecrets,
+        has_terminal: bool = False,
     ) -> None:
         self.environ = environ
         self._on_login_line = on_login_line
         self._clusters = ClusterClients(
-            source, environ=environ, on_created=self._observe_login, secrets=secrets
+            source,
+            environ=environ,
+            has_terminal=has_terminal,
+            on_created=self._observe_login,
+            secrets=secrets,
         )
         self._resolver = CatalogTargetResolver(self._clusters.get)
         self._catalog = Catalog(self._clusters.get)
@@ -123,6 +130,21 @@ class CallerClusters:
     def retry_login(self, context: str, options: AccessOptions = NO_OPTIONS) -> None:
         """See `CallerBackend.retry_login`."""
         self._clusters.get(context, options).retry_login(requested=True)
+
+    def begin_login(self, context: str) -> LoginCommand | None:
+        """See `CallerBackend.begin_login`."""
+        return self._clusters.get(context).begin_login()
+
+    def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
+        """See `CallerBackend.finish_login`."""
+        self._clusters.get(context).finish_login(output, exit_code)
+        for client in self._clusters.clients:  # also those with options
+            if client.context == context:
+                client.retry_login(requested=True)
+
+    def cancel_login(self, context: str) -> None:
+        """See `CallerBackend.cancel_login`."""
+        self._clusters.get(context).cancel_login()
 
     async def inspect(self, forward: Forward) -> ClusterFacts:
         """See `CallerBackend.inspect`."""

@@ -29,11 +29,17 @@ class KubernetesBackend(CallerClusters):
     clusters are those in the environment of this process.
     """
 
-    def __init__(self, kubeconfig: str | Path | None, *, context: str = "") -> None:
+    def __init__(
+        self, kubeconfig: str | Path | None, *, context: str = "", has_terminal: bool = False
+    ) -> None:
         self._source = source = KubeconfigSource(kubeconfig, context=context)
         self.secrets = secrets = OptionSecrets()
         super().__init__(
-            source, source.environ, on_login_line=self._pass_login_line, secrets=secrets
+            source,
+            source.environ,
+            on_login_line=self._pass_login_line,
+            secrets=secrets,
+            has_terminal=has_terminal,
         )
         self._on_line: Callable[[str, str], None] = lambda _context, _line: None
         self._own_key = environment_key(source.environ)

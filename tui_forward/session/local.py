@@ -33,6 +33,7 @@ from tui_forward.model import (
     ForwardSpec,
     Hop,
     Login,
+    LoginCommand,
     PodLog,
     Snapshot,
     Target,
@@ -99,6 +100,15 @@ class CallerBackend(Protocol):
     def retry_login(self, context: str, options: AccessOptions = NO_OPTIONS) -> None:
         """Run the credential plugin of a cluster now if it is needed, however often it failed."""
 
+    def begin_login(self, context: str) -> LoginCommand | None:
+        """See `Session.begin_login`."""
+
+    def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
+        """See `Session.finish_login`."""
+
+    def cancel_login(self, context: str) -> None:
+        """See `Session.cancel_login`."""
+
     async def inspect(self, forward: Forward) -> ClusterFacts:
         """Return facts about the hops of a forward; waits two seconds at most."""
 
@@ -145,7 +155,7 @@ class LocalSession:
     `kubeconfig` is `--kubeconfig`, this file and nothing else, `context` is `--context`. The
     default backend is made from them. `monitor_system` detects sleep and network changes,
     `socket_holder` keeps the listening sockets for the next engine. `disk_buffer` replaces
-    `Limits.spill`.
+    `Limits.spill`. With `has_terminal`, credential plugins may use the terminal of this process.
     """
 
     def __init__(
@@ -158,11 +168,12 @@ class LocalSession:
         backend: ClusterBackend | None = None,
         monitor_system: bool = True,
         socket_holder: SocketHolder | None = None,
+        has_terminal: bool = False,
     ) -> None:
         if backend is None:
             from tui_forward.session.kubernetes_backend import KubernetesBackend
 
-            backend = KubernetesBackend(kubeconfig, context=context)
+            backend = KubernetesBackend(kubeconfig, context=context, has_terminal=has_terminal)
         self._backend = backend
         self._limits = limits
         self._disk_buffer = disk_buffer
@@ -286,6 +297,36 @@ class LocalSession:
         with contextlib.suppress(ConfigError):  # the forward shows it
             self._backend_of(forward_id).retry_login(*cluster)
         self._engine.reconnect(forward_id)
+
+    async def begin_login(self, context: str) -> LoginCommand | None:
+        """See `Session.begin_login`."""
+        return self._backend_for(CURRENT_CALLER.get()).begin_login(context)
+
+    async def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
+        """See `Session.finish_login`."""
+        backend = self._backend_for(CURRENT_CALLER.get())
+        backend.finish_login(context, output, exit_code)
+        await self._resume_blocked(context)
+
+    async def cancel_login(self, context: str) -> None:
+        """See `Session.cancel_login`."""
+        self._backend_for(CURRENT_CALLER.get()).cancel_login(context)
+
+    async def retry_login(self, context: str) -> None:
+        """See `Session.retry_login`."""
+        self._backend_for(CURRENT_CALLER.get()).retry_login(context)
+        await self._resume_blocked(context)
+
+    async def _resume_blocked(self, context: str) -> None:
+        """Let forwards of a context that need credentials use those of who asks now."""
+        if self._engine_or_none is None:
+            return
+        for forward in self._engine.forwards():
+            by_credentials = forward.blocked_by is BlockedBy.CREDENTIALS
+            if by_credentials and forward.spec.target.context == context:
+                with contextlib.suppress(UsageError):  # stopped meanwhile
+                    await self._use_environment(forward.id)
+                    self._engine.reconnect(forward.id)
 
     async def set_keep_running(self, on: bool) -> None:
         """See `Session.set_keep_running`."""

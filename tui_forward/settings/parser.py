@@ -10,6 +10,7 @@
     notifications = "all"    # which notifications to show: all, problems, none
     log_level = "info"       # lowest level to log: debug, info, warning, error
     disk_buffer = "256MiB"   # disk of each forward for data of clients that read slowly; 0 for none
+    login_command = "aws sso login"  # replaces the credential plugin when you log in again
 
     [keys]
     "forwards.stop" = "ctrl+x"      # several keys: "x,delete"
@@ -20,6 +21,7 @@ An invalid file never stops the program: valid settings take effect, problems ar
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -99,6 +101,7 @@ class Settings:
     notifications: Notifications = Notifications.ALL  # which notifications the dashboard shows
     log_level: LogLevel = LogLevel.INFO  # lowest level of the engine's log
     disk_buffer: int = DISK_BUFFER  # bytes of disk for data of slow clients, of each forward
+    login_command: str = ""  # to log in again, in the terminal; empty for the credential plugin
     keys: Mapping[str, str] = field(default_factory=dict)  # binding id → key string, as written
     # Each valid setting of the file → its line, None if it was not found.
     setting_lines: Mapping[str, int | None] = field(default_factory=dict)
@@ -317,6 +320,20 @@ def _parse_refresh(name: str, value: object) -> float:
     return float(value)
 
 
+def _parse_command(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise UsageError(
+            f"{name} is not a command in quotes", hint=f'write {name} = "aws sso login"'
+        )
+    try:
+        shlex.split(value)
+    except ValueError as error:
+        raise UsageError(
+            f"{name} has a quotation mark that is not closed", hint="Close it, or escape it"
+        ) from error
+    return value.strip()
+
+
 def _parse_table(name: str, value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise UsageError(
@@ -337,6 +354,7 @@ _SETTINGS: Final[Mapping[str, _Parser]] = {
     "notifications": _choice_of(Notifications, "all"),
     "log_level": _choice_of(LogLevel, "info"),
     "disk_buffer": _with_name(parse_size_value),
+    "login_command": _parse_command,
     "keys": _parse_table,
 }
 # Setting → attribute of `ForwardDefaults`.

@@ -14,7 +14,13 @@ from textual.dom import DOMNode
 
 from tui_forward.common.access_options import with_environment
 from tui_forward.common.traffic_history import TrafficHistories
-from tui_forward.model import NO_OPTIONS, AccessOptions, CatalogScope, ForwardDefaults
+from tui_forward.model import (
+    NO_OPTIONS,
+    AccessOptions,
+    BlockedBy,
+    CatalogScope,
+    ForwardDefaults,
+)
 from tui_forward.session import Session
 from tui_forward.tui import messages
 from tui_forward.tui.controllers.address_controller import AddressController
@@ -23,6 +29,7 @@ from tui_forward.tui.controllers.detail_controller import DetailController
 from tui_forward.tui.controllers.form_controller import FormController
 from tui_forward.tui.controllers.forward_controller import ForwardController
 from tui_forward.tui.controllers.limited_session import LimitedSession
+from tui_forward.tui.controllers.login_controller import LoginController
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.profile_controller import ProfileController
 from tui_forward.tui.controllers.quit_controller import QuitController
@@ -62,6 +69,7 @@ def bindable_classes() -> tuple[type[DOMNode], ...]:
     from tui_forward.tui.screens.engine_log import LogScreen
     from tui_forward.tui.screens.forward_form import ForwardForm
     from tui_forward.tui.screens.help import HelpScreen
+    from tui_forward.tui.screens.login_dialog import LoginDialog
     from tui_forward.tui.screens.paste_dialog import PasteDialog
     from tui_forward.tui.screens.picker import Picker
     from tui_forward.tui.screens.profile import ProfileScreen
@@ -69,7 +77,7 @@ def bindable_classes() -> tuple[type[DOMNode], ...]:
 
     return (
         Dashboard, DetailScreen, RowTable, FilterBar, LogScreen, LogView, Picker, HelpScreen,
-        PasteDialog, ForwardForm, ProfileScreen, QuitScreen, RestoreScreen,
+        PasteDialog, ForwardForm, ProfileScreen, QuitScreen, RestoreScreen, LoginDialog,
     )  # fmt: skip
 
 
@@ -102,6 +110,8 @@ class TuiForwardApp(ThemedApp[None]):
                 tooltip="Save the active forwards as a profile"),
         Binding("u", "undo", "Undo", show=False, id="app.undo",
                 tooltip="Restore the forwards that were stopped last, on the same ports"),
+        Binding("L", "log_in", "Log in", id="app.log-in",
+                tooltip="Log in again: run the credential plugin here, or show what it asks for"),
         Binding("ctrl+l", "log", "Log", show=False, id="app.log", tooltip="Show the engine log"),
         Binding("ctrl+p", "command_palette", "Palette", show=False, id="app.palette",
                 tooltip="Search all commands"),
@@ -156,6 +166,11 @@ class TuiForwardApp(ThemedApp[None]):
         )
         self._details = DetailController(self, session, sampler, defaults, clock)
         self._addresses = AddressController(self, sampler, queue, notifier)
+        self._logins = LoginController(
+            self, session, sampler, queue, notifier,
+            login_command=lambda: settings_file.settings.login_command,
+            cluster=lambda: self.cluster_state, selected=self._selected_blocked_context,
+        )  # fmt: skip
         self._profiles = ProfileController(self, notifier, session, sampler, self._forwards, paths)
         self.scope = ScopeController(self, session, self.dashboard, sampler, favorites, notifier)
         self._restoring = RestoreController(
@@ -202,8 +217,9 @@ class TuiForwardApp(ThemedApp[None]):
             self._restoring.present(self._restore_offer)
 
     def interrupt(self) -> None:
-        """End what blocks the event loop: the user's editor. May be called in another thread."""
+        """End what blocks the event loop: an editor, a login. May be called in another thread."""
         self._profiles.editor.interrupt()
+        self._logins.program.interrupt()
 
     async def sample(self) -> None:
         """Take and draw one sample now; before the app runs, it makes the first frame complete."""
@@ -278,6 +294,20 @@ class TuiForwardApp(ThemedApp[None]):
         """Save the active forwards as a profile."""
         self._profiles.save()
 
+    def action_log_in(self) -> None:
+        """Log in to the context that waits for credentials."""
+        self._logins.show_or_log_in()
+
+    def _selected_blocked_context(self) -> str:
+        """Return the context of the forward under the cursor, if that needs credentials."""
+        top = next(reversed(self.screen_stack), None)
+        forward = self.dashboard.forward_table.current
+        if isinstance(top, DetailScreen):
+            forward = next(iter(self._sampler.forwards([top.forward_id])), None)
+        if forward is None or forward.blocked_by is not BlockedBy.CREDENTIALS:
+            return ""
+        return forward.spec.target.context
+
     def action_undo(self) -> None:
         """Restore the forwards that were stopped last."""
         self._forwards.undo()
@@ -314,6 +344,8 @@ class TuiForwardApp(ThemedApp[None]):
         """Return whether a key does something now; others are hidden."""
         if action == "undo":
             return self._forwards.can_undo
+        if action == "log_in":
+            return isinstance(self.screen, Dashboard | DetailScreen) and bool(self._logins.context)
         if action == "save_profile":
             return self.screen is self.dashboard and bool(self._sampler.snapshot.forwards)
         if action in ("namespace", "context", "paste", "profiles"):

@@ -12,6 +12,7 @@ from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.auth.credentials import Credentials, CredentialSource, HeaderList
 from tui_forward.kube.auth.shared_login import SharedLogin
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext, UserEntry
+from tui_forward.model import LoginCommand
 
 CLUSTER = ClusterEntry(name="c", server="https://x")
 
@@ -36,6 +37,12 @@ class Provider:
 
     def listen(self, on_line: Callable[[str], None]) -> None:
         pass
+
+    def terminal_command(self) -> LoginCommand | None:
+        return None
+
+    def accept(self, output: bytes, exit_code: int) -> Credentials:
+        raise NotImplementedError
 
     def current(self) -> Credentials | None:
         return Credentials(authorization=f"Bearer {self.number}") if self.number else None

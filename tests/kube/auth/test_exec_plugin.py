@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import signal
+import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -24,6 +25,7 @@ from tui_forward.errors import AuthError, TransportError
 from tui_forward.kube.auth.command_runner import find_executable
 from tui_forward.kube.auth.exec_plugin import ExecPlugin
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
+from tui_forward.model import ReasonCode
 
 V1 = "client.authentication.k8s.io/v1"
 BETA = "client.authentication.k8s.io/v1beta1"
@@ -251,10 +253,47 @@ async def test_missing_plugin_has_the_install_hint(plugins: PluginFactory) -> No
     assert caught.value.hint == "brew install it"
 
 
-async def test_interactive_plugin_is_rejected(plugins: PluginFactory) -> None:
-    with pytest.raises(AuthError, match="terminal"):
+async def test_plugin_that_needs_a_terminal_is_not_run_without(plugins: PluginFactory) -> None:
+    with pytest.raises(AuthError, match="needs a terminal") as caught:
         await token(plugins.plugin("answer(token='t')", interactive_mode="Always"))
+    assert caught.value.code is ReasonCode.AUTH_TERMINAL_REQUIRED
+    assert "Press L" in caught.value.hint
     assert plugins.count == 0
+
+
+@pytest.mark.parametrize("mode", ["Always", "IfAvailable"])
+async def test_command_for_a_terminal(plugins: PluginFactory, mode: str) -> None:
+    body = "answer(token=os.environ['A'] + str(info['spec']['interactive']))"
+    plugin = plugins.plugin(body, interactive_mode=mode, env=(("A", "1"),))
+    command = plugin.terminal_command()
+    assert command is not None
+    assert "A" not in repr(command)
+    done = await asyncio.to_thread(
+        subprocess.run,
+        command.arguments,
+        env={**os.environ, **command.environ},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert plugin.accept(done.stdout, 0).authorization == "Bearer 1True"
+    assert plugin.current() == await plugin.credentials(refresh=False)
+
+
+async def test_output_of_a_terminal_is_checked(plugins: PluginFactory) -> None:
+    plugin = plugins.plugin("", interactive_mode="Always")
+    for output, code, expected in (
+        (b"", 1, "exit code 1"),
+        (SECRET.encode(), 0, "did not print an ExecCredential"),
+        (b"x" * 2_000_000, 0, "far more"),
+    ):
+        with pytest.raises(AuthError, match=expected) as caught:
+            plugin.accept(output, code)
+        assert SECRET not in f"{caught.value} {caught.value.hint}"
+    assert plugin.current() is None
+
+
+async def test_plugin_that_never_uses_a_terminal_has_no_command(plugins: PluginFactory) -> None:
+    assert plugins.plugin("").terminal_command() is None
 
 
 async def test_hanging_plugin_is_killed_with_its_children(

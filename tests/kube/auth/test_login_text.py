@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tui_forward.kube.auth.login_text import clean_line, find_urls
+from tui_forward.kube.auth.login_text import clean_line
 
 SECRET = "s3cr3t-s3cr3t-token"
 
@@ -53,21 +53,3 @@ def test_escapes_and_secrets_are_removed(line: str, expected: str) -> None:
 
 def test_long_lines_are_cut() -> None:
     assert len(clean_line("a b " * 100_000, [])) <= 1500
-
-
-@pytest.mark.parametrize(
-    ("text", "urls"),
-    [
-        ("open https://a.example/x, then", ("https://a.example/x",)),
-        (
-            "(see https://a.example/x).\nhttps://b.example",
-            ("https://a.example/x", "https://b.example"),
-        ),
-        ("https://a https://a", ("https://a",)),
-        ('"https://a/b?c=d&e=f#g"', ("https://a/b?c=d&e=f#g",)),
-        ("javascript:alert(1) file:///etc/passwd ftp://x", ()),
-        ("no address", ()),
-    ],
-)
-def test_addresses_are_found(text: str, urls: tuple[str, ...]) -> None:
-    assert find_urls(text) == urls

@@ -10,7 +10,7 @@ from tui_forward.errors import AuthError
 from tui_forward.kube.auth import shared_login
 from tui_forward.kube.auth.credentials import Credentials
 from tui_forward.kube.auth.shared_login import SharedLogin
-from tui_forward.model import ReasonCode
+from tui_forward.model import LoginCommand, ReasonCode
 
 
 class Clock:
@@ -34,6 +34,15 @@ class Provider:
 
     def listen(self, on_line: Callable[[str], None]) -> None:
         self.on_line = on_line
+
+    def terminal_command(self) -> LoginCommand | None:
+        return LoginCommand(plugin=self.name, arguments=("/bin/cloud-login",), environ={})
+
+    def accept(self, output: bytes, exit_code: int) -> Credentials:
+        if exit_code:
+            raise AuthError(f"exit code {exit_code}")
+        self.valid = Credentials(authorization=f"Bearer {output.decode()}")
+        return self.valid
 
     def current(self) -> Credentials | None:
         return self.valid
@@ -292,4 +301,89 @@ async def test_text_of_a_plugin_is_bounded(
     assert len(reason.detail) < 5000
     assert "9999 x" in reason.detail
     scenario.provider.runs[0].set_result("t")
+    await user
+
+
+# In a terminal -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+async def test_login_in_a_terminal_serves_every_user(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch, is_running: bool
+) -> None:
+    monkeypatch.setattr(shared_login, "_SHOW_AFTER_S", 0)
+    before = [scenario.use() for _ in range(3)] if is_running else []
+    await scenario.settle()
+    assert scenario.login.begin_in_terminal() is not None
+    after = [scenario.use() for _ in range(3)]
+    await until(lambda: scenario.login.reason is not None)
+    reason = scenario.login.reason
+    assert reason is not None
+    assert reason.code is ReasonCode.AUTH_LOGIN_IN_TERMINAL
+    assert scenario.provider.killed == is_running
+    scenario.login.finish_in_terminal(b"t", 0)
+    assert {(await user).authorization for user in (*before, *after)} == {"Bearer t"}
+    assert scenario.login.reason is None
+    assert len(scenario.provider.runs) == is_running
+    assert scenario.renewals == 1
+
+
+async def test_login_in_a_terminal_needs_no_pause(scenario: Scenario) -> None:
+    await scenario.fail()
+    assert scenario.login.begin_in_terminal() is not None
+    user = scenario.use()
+    await scenario.settle()
+    scenario.login.finish_in_terminal(b"t", 0)
+    assert (await user).authorization == "Bearer t"
+
+
+async def test_failed_login_in_a_terminal_is_every_users(scenario: Scenario) -> None:
+    scenario.login.begin_in_terminal()
+    user = scenario.use()
+    await scenario.settle()
+    with pytest.raises(AuthError, match="exit code 1"):
+        scenario.login.finish_in_terminal(b"", 1)
+    with pytest.raises(AuthError, match="exit code 1"):
+        await user
+
+
+async def test_login_in_a_terminal_that_was_not_run(scenario: Scenario) -> None:
+    scenario.login.begin_in_terminal()
+    user = scenario.use()
+    await scenario.settle()
+    scenario.login.cancel_in_terminal()
+    scenario.login.cancel_in_terminal()
+    with pytest.raises(AuthError) as caught:
+        await user
+    assert caught.value.code is ReasonCode.AUTH_LOGIN_ENDED
+
+
+async def test_second_terminal_replaces_the_first(scenario: Scenario) -> None:
+    scenario.login.begin_in_terminal()
+    user = scenario.use()
+    await scenario.settle()
+    scenario.login.begin_in_terminal()
+    await scenario.settle()
+    scenario.login.finish_in_terminal(b"t", 0)
+    assert (await user).authorization == "Bearer t"
+
+
+async def test_result_that_another_engine_began_is_used(scenario: Scenario) -> None:
+    scenario.login.finish_in_terminal(b"t", 0)
+    assert (await scenario.login.credentials()).authorization == "Bearer t"
+    assert scenario.renewals == 1
+    assert not scenario.provider.runs
+
+
+async def test_login_in_a_terminal_does_not_last_for_ever(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_login, "_TERMINAL_S", 0.01)
+    scenario.login.begin_in_terminal()
+    with pytest.raises(AuthError):
+        await scenario.use()
+    scenario.login.retry_now()
+    user = scenario.use()
+    await scenario.settle()
+    scenario.provider.runs[-1].set_result("t")
     await user

@@ -58,6 +58,7 @@ def _values(settings: Settings) -> dict[str, Value]:
         "notifications": settings.notifications.value,
         "log_level": settings.log_level.value,
         "disk_buffer": format_size_arg(settings.disk_buffer),
+        "login_command": settings.login_command,
     }
 
 

@@ -217,7 +217,11 @@ async def _forward(
     log_handler.setFormatter(RedactingFormatter())
     try:
         with temporary_handler(log_handler, log_level), call_on_signals(stop.set):
-            async with local_session(kubeconfig, context=context) as session:
+            # As kubectl: a plugin gets the terminal if stdin is one.
+            has_terminal = sys.stdin is not None and sys.stdin.isatty()
+            async with local_session(
+                kubeconfig, context=context, has_terminal=has_terminal
+            ) as session:
                 runner = HeadlessRunner(session, printer, first_ready_s=first_ready_s)
                 await runner.run(specs, stop)
     finally:

@@ -29,7 +29,7 @@ from tui_forward.kube.kubeconfig.server_url import parse_server_url
 from tui_forward.kube.kubeconfig.source import KubeconfigSource, Signature, file_signatures
 from tui_forward.kube.kubeconfig.validation import validate_context
 from tui_forward.kube.proxy_selection import select_proxy
-from tui_forward.model import NO_OPTIONS, AccessOptions, Reason, ReasonCode
+from tui_forward.model import NO_OPTIONS, AccessOptions, LoginCommand, Reason, ReasonCode
 from tui_forward.transport.access import Endpoint
 
 _SUCCESSORS = {
@@ -68,7 +68,8 @@ class ClusterAccess:
     A changed server, certificate or token is used from the next request on. Safe to use
     concurrently and to cancel. An empty context means the one that is current now; `options`
     replace parts of its cluster and user. `environ` is the environment of plugins and proxies, by
-    default that of the kubeconfig.
+    default that of the kubeconfig. With `has_terminal`, plugins may use the terminal of this
+    process.
     """
 
     def __init__(
@@ -78,9 +79,11 @@ class ClusterAccess:
         options: AccessOptions = NO_OPTIONS,
         *,
         environ: Mapping[str, str] | None = None,
+        has_terminal: bool = False,
     ) -> None:
         self._source = source
         self._options = options
+        self._has_terminal = has_terminal
         self._environ = source.environ if environ is None else environ
         self._context = source.context_name(context)
         self._resolved: ResolvedContext | None = None
@@ -197,6 +200,22 @@ class ClusterAccess:
             self._login.retry_soon()
         self._wake_renewal_waiters()
 
+    def begin_login(self) -> LoginCommand | None:
+        """See `SharedLogin.begin_in_terminal`; None also if the user has no plugin."""
+        self._current_source()
+        return self._login.begin_in_terminal() if self._login is not None else None
+
+    def finish_login(self, output: bytes, exit_code: int) -> None:
+        """See `SharedLogin.finish_in_terminal`."""
+        self._current_source()
+        if self._login is not None:
+            self._login.finish_in_terminal(output, exit_code)
+
+    def cancel_login(self) -> None:
+        """See `SharedLogin.cancel_in_terminal`."""
+        if self._login is not None:
+            self._login.cancel_in_terminal()
+
     async def close(self) -> None:
         """End the login in progress. Idempotent."""
         if self._login is not None:
@@ -266,7 +285,9 @@ class ClusterAccess:
         if before is None or (resolved.user, resolved.cluster) != (before.user, before.cluster):
             # Keep a plugin's credentials when other parts of the file change.
             # The run of a plugin that was replaced ends once its users have left.
-            self._login = self._make_login(_make_provider(resolved, self._environ))
+            self._login = self._make_login(
+                _make_provider(resolved, self._environ, has_terminal=self._has_terminal)
+            )
         source = self._credential_source = CredentialSource(resolved, self._login)
         self._resolved, self._files = resolved, files
         return source
@@ -337,7 +358,7 @@ def _make_endpoint(
 
 
 def _make_provider(
-    resolved: ResolvedContext, environ: Mapping[str, str]
+    resolved: ResolvedContext, environ: Mapping[str, str], *, has_terminal: bool
 ) -> CredentialProvider | None:
     """Return the provider of credentials that are not in the kubeconfig itself."""
     user = resolved.user
@@ -347,7 +368,7 @@ def _make_provider(
     if user.exec is not None:
         from tui_forward.kube.auth.exec_plugin import ExecPlugin
 
-        return ExecPlugin(user.exec, resolved.cluster, environ)
+        return ExecPlugin(user.exec, resolved.cluster, environ, has_terminal=has_terminal)
     entry = user.auth_provider
     if entry is None:
         return None

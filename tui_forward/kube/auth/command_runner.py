@@ -62,6 +62,7 @@ async def run_command(
     timeout_s: float,
     output_limit: int,
     hint: str,
+    has_terminal: bool = False,
     on_line: OnLine | None = None,
 ) -> CompletedCommand:
     """Run a command to its end. Canceling kills it and its children.
@@ -69,8 +70,8 @@ async def run_command(
     Only the name, the duration and the exit code are logged: arguments, environment and output may
     contain secrets. `environ` is its whole environment, `what` the command in error texts,
     `output_limit` is in bytes, `hint` is the advice when it cannot be started. `on_line` gets what
-    it writes to stderr while it runs, and must not raise. AuthError: it cannot be started, or takes
-    too long.
+    it writes to stderr while it runs, and must not raise. With `has_terminal` it has stdin and
+    stderr of this process instead. AuthError: it cannot be started, or takes too long.
     """
     started = time.monotonic()
     output, stderr = bytearray(), bytearray()
@@ -79,11 +80,11 @@ async def run_command(
             process = await asyncio.create_subprocess_exec(
                 *command,
                 env=environ,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=None if has_terminal else asyncio.subprocess.DEVNULL,
                 stdout=stdout_pipe.write_fd,
-                stderr=stderr_pipe.write_fd,
+                stderr=None if has_terminal else stderr_pipe.write_fd,
                 # A session of its own: it has no access to the terminal and its Ctrl-C.
-                start_new_session=True,
+                start_new_session=not has_terminal,
             )
         except (OSError, ValueError) as error:  # ValueError: a null character in an argument
             reason = (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
@@ -110,7 +111,7 @@ async def run_command(
                 hint="It may be waiting for a login: run kubectl once in a terminal",
             ) from None
         finally:
-            await _kill(process)
+            await _kill(process, with_children=not has_terminal)
             for reader in readers:
                 reader.cancel()
             await asyncio.wait(readers)
@@ -207,11 +208,14 @@ async def _read_stderr(stream: asyncio.StreamReader, content: bytearray, lines: 
         lines.feed(chunk)
 
 
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    """Kill a command that still runs, and its children."""
+async def _kill(process: asyncio.subprocess.Process, *, with_children: bool) -> None:
+    """Kill a command that still runs."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            # Its session is its own, so this reaches its children and no other process.
-            os.killpg(process.pid, signal.SIGKILL)
+            if with_children:
+                # Its session is its own, so this reaches no other process.
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
         # A killed process ends at once; shielded because of a possible cancellation.
         await asyncio.shield(process.wait())

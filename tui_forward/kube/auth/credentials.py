@@ -22,7 +22,7 @@ from tui_forward.kube.kubeconfig.loader import ResolvedContext, UserEntry
 from tui_forward.kube.kubeconfig.schema import decode_base64
 from tui_forward.kube.kubeconfig.server_url import parse_server_url
 from tui_forward.kube.kubeconfig.source import Signature, file_signatures
-from tui_forward.model import Reason, ReasonCode
+from tui_forward.model import LoginCommand, Reason, ReasonCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,15 @@ class CredentialProvider(Protocol):
 
         With `refresh` the server refused the last ones: they are not returned again.
         """
+
+    def terminal_command(self) -> LoginCommand | None:
+        """Return the command that gets credentials in a terminal; None if there is none.
+
+        Raises AuthError or ConfigError if it cannot be run.
+        """
+
+    def accept(self, output: bytes, exit_code: int) -> Credentials:
+        """Return the credentials in the output of `terminal_command`, or raise AuthError."""
 
 
 class HeaderList(Mapping[str, str]):

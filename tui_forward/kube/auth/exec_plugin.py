@@ -24,7 +24,7 @@ from tui_forward.kube.auth.exec_credential import (
 from tui_forward.kube.auth.login_text import clean_line
 from tui_forward.kube.auth.plugin_policy import load_policy
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
-from tui_forward.model import ReasonCode
+from tui_forward.model import LoginCommand, Reason, ReasonCode
 
 # A login by the user takes minutes, and the codes of identity providers are valid that long.
 TIMEOUT_S = 1800.0
@@ -37,6 +37,7 @@ class ExecPlugin:
     """One plugin and its credentials, cached until they expire or are refused.
 
     The cluster is passed to the plugin with `provideClusterInfo`; the timeout limits its run time.
+    With `has_terminal` it gets the terminal of this process, if its `interactiveMode` allows it.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class ExecPlugin:
         environ: Mapping[str, str],
         *,
         timeout_s: float = TIMEOUT_S,
+        has_terminal: bool = False,
     ) -> None:
         self._entry = entry
         self._cluster = cluster
         self._environ = environ
         self._timeout_s = timeout_s
+        self._is_interactive = has_terminal and entry.interactive_mode != "Never"
         self._on_line: Callable[[str], None] = lambda _: None
         self._credentials: Credentials | None = None
         self._expires_at = float("inf")
@@ -77,7 +80,28 @@ class ExecPlugin:
         cached = self.current()
         if cached is not None and not refresh:
             return cached
-        answer = self._parse(await self._run())
+        return self._store(await self._run())
+
+    def terminal_command(self) -> LoginCommand | None:
+        """See `CredentialProvider.terminal_command`: the plugin, unless it never uses one."""
+        if self._entry.interactive_mode == "Never":
+            return None
+        command = self._command(self._environ.get("PATH"), interactive=True)
+        info = {"KUBERNETES_EXEC_INFO": self._request(interactive=True)}
+        return LoginCommand(
+            plugin=self._name,
+            arguments=tuple(command),
+            environ={**dict(self._entry.env), **info},
+        )
+
+    def accept(self, output: bytes, exit_code: int) -> Credentials:
+        """See `CredentialProvider.accept`."""
+        if exit_code != 0:
+            raise self._failed(exit_code, "")
+        return self._store(output)
+
+    def _store(self, output: bytes) -> Credentials:
+        answer = self._parse(output)
         self._expires_at = answer.expires_at - _RENEW_BEFORE_S
         certificate = None
         if answer.certificate:
@@ -87,14 +111,10 @@ class ExecPlugin:
         )
         return self._credentials
 
-    def _command(self, path: str | None) -> list[str]:
+    def _command(self, path: str | None, *, interactive: bool) -> list[str]:
         entry = self._entry
-        if entry.interactive_mode == "Always":
-            raise AuthError(
-                f'the exec plugin "{self._name}" requires a terminal (interactiveMode: Always)',
-                code=ReasonCode.AUTH_PLUGIN_FAILED,
-                hint="Set interactiveMode to IfAvailable or Never in the kubeconfig",
-            )
+        if entry.interactive_mode == "Always" and not interactive:
+            raise AuthError(Reason(code=ReasonCode.AUTH_TERMINAL_REQUIRED, name=self._name))
         executable = find_executable(entry.command, path)
         if executable is None:
             raise AuthError(
@@ -114,8 +134,8 @@ class ExecPlugin:
     def _hint(self, otherwise: str) -> str:
         return redact(self._entry.install_hint) or otherwise
 
-    def _request(self) -> str:
-        spec: dict[str, object] = {"interactive": False}
+    def _request(self, *, interactive: bool) -> str:
+        spec: dict[str, object] = {"interactive": interactive}
         if self._entry.provide_cluster_info:
             cluster = self._cluster
             where = f'certificate-authority of cluster "{cluster.name}"'
@@ -136,9 +156,10 @@ class ExecPlugin:
 
     async def _run(self) -> bytes:
         environ = {**self._environ, **dict(self._entry.env)}
+        interactive = self._is_interactive
         # As in client-go, `env` of the plugin does not say where it is found.
-        command = self._command(self._environ.get("PATH"))
-        environ["KUBERNETES_EXEC_INFO"] = self._request()
+        command = self._command(self._environ.get("PATH"), interactive=interactive)
+        environ["KUBERNETES_EXEC_INFO"] = self._request(interactive=interactive)
         finished = await run_command(
             command,
             environ,
@@ -146,17 +167,23 @@ class ExecPlugin:
             timeout_s=self._timeout_s,
             output_limit=_MAX_OUTPUT_BYTES,
             hint=self._hint("Check `command` in the kubeconfig"),
+            has_terminal=interactive,
             on_line=lambda line, output: self._on_line(clean_line(line, self._secrets(output))),
         )
         if finished.code != 0:
-            message = redact(finished.stderr, self._secrets(finished.output))
-            raise AuthError(
-                f'the exec plugin "{self._name}" failed with exit code {finished.code}'
-                + (f": {message}" if message else ""),
-                code=ReasonCode.AUTH_PLUGIN_FAILED,
-                hint="Log in again with the tool behind it; waiting forwards resume by themselves",
+            raise self._failed(
+                finished.code, redact(finished.stderr, self._secrets(finished.output))
             )
         return finished.output
+
+    def _failed(self, exit_code: int, message: str) -> AuthError:
+        return AuthError(
+            f'the exec plugin "{self._name}" failed with exit code {exit_code}'
+            + (f": {message}" if message else ""),
+            code=ReasonCode.AUTH_PLUGIN_FAILED,
+            hint="Log in again: press L in the dashboard, or use the tool behind it; "
+            "waiting forwards resume automatically",
+        )
 
     def _secrets(self, output: bytes) -> list[str]:
         """Return what must not be shown of its error messages."""

@@ -44,6 +44,13 @@ class GcpProvider:
     def listen(self, on_line: Callable[[str], None]) -> None:
         """See `CredentialProvider.listen`: it tells nothing."""
 
+    def terminal_command(self) -> None:
+        """See `CredentialProvider.terminal_command`: there is none."""
+
+    def accept(self, output: bytes, exit_code: int) -> Credentials:
+        """See `CredentialProvider.accept`; is not called."""
+        raise NotImplementedError
+
     def current(self) -> Credentials | None:
         """See `CredentialProvider.current`."""
         if not self._token or time.time() > self._expires_at - _RENEW_BEFORE_S:

@@ -14,7 +14,6 @@ _MAX_TEXT = 4000
 # Escape sequences: OSC (a link has its address in one), CSI, and those of two characters.
 _OSC = re.compile(r"\x1b\](?:8;[^;\x07\x1b]*;([^\x07\x1b]*)|[^\x07\x1b]*)(?:\x07|\x1b\\|$)")
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]?|\x1b[ -/]*[0-~]?")
-_URL = re.compile(r"https?://[^\s<>\"'`]+")
 
 
 def clean_line(line: str, secrets: Iterable[str]) -> str:
@@ -43,9 +42,3 @@ class LoginText:
 
     def __str__(self) -> str:
         return "\n".join(self._lines)
-
-
-def find_urls(text: str) -> tuple[str, ...]:
-    """Return the http and https addresses in a text, each once."""
-    found = (match[0].rstrip(".,;:!?)]}") for match in _URL.finditer(text))
-    return tuple(dict.fromkeys(found))

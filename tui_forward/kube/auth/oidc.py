@@ -78,6 +78,13 @@ class OidcProvider:
     def listen(self, on_line: Callable[[str], None]) -> None:
         """See `CredentialProvider.listen`: it tells nothing."""
 
+    def terminal_command(self) -> None:
+        """See `CredentialProvider.terminal_command`: there is none."""
+
+    def accept(self, output: bytes, exit_code: int) -> Credentials:
+        """See `CredentialProvider.accept`; is not called."""
+        raise NotImplementedError
+
     def current(self) -> Credentials | None:
         """See `CredentialProvider.current`."""
         expires_at = _expires_at(self._token)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 from tui_forward.common.clock import steady_time
 from tui_forward.errors import AuthError
 from tui_forward.kube.auth.credentials import CredentialProvider, Credentials
 from tui_forward.kube.auth.login_text import LoginText
-from tui_forward.model import Reason, ReasonCode
+from tui_forward.model import LoginCommand, Reason, ReasonCode
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ LONGEST_RENEWAL_PAUSE_S = 60.0
 _RENEWALS_IN_A_ROW_S = 300.0
 # How long a run that has no user continues: a health check that gives up asks again.
 _UNUSED_S = 60.0
+# A front end that is suspended or lost must not keep the others waiting for ever.
+_TERMINAL_S = 1800.0
 # A run that takes longer is shown: most take less.
 _SHOW_AFTER_S = 1.0
 
@@ -61,6 +63,7 @@ class SharedLogin:
         self._on_renewed = on_renewed
         self._clock = clock
         self._run: asyncio.Task[Credentials] | None = None
+        self._terminal_output: asyncio.Future[Credentials] | None = None
         self._waiting = 0
         self._unused: asyncio.TimerHandle | None = None
         self._shown: asyncio.TimerHandle | None = None
@@ -86,10 +89,13 @@ class SharedLogin:
                 return current
             if self._error is not None and self._clock() < self._retry_at:
                 raise self._error.with_traceback(None)
-            run = self._start(refresh=refresh)
+            run = self._start(self._provider.credentials(refresh=refresh), refresh=refresh)
         self._waiting += 1
         try:
             await asyncio.wait({run})
+            while run.cancelled() and self._run is not None:
+                run = self._run  # it was replaced
+                await asyncio.wait({run})
         finally:
             self._waiting -= 1
             self._end_unused_run_later()
@@ -106,6 +112,8 @@ class SharedLogin:
         if self._run is None or not self._is_shown:
             return None
         text = str(self._text)
+        if self._terminal_output is not None:
+            return Reason(code=ReasonCode.AUTH_LOGIN_IN_TERMINAL, name=self._name)
         code = ReasonCode.AUTH_LOGIN_RUNNING if text else ReasonCode.AUTH_PLUGIN_RUNNING
         return Reason(code=code, name=self._name, detail=text)
 
@@ -116,6 +124,55 @@ class SharedLogin:
             self._on_line(line)
         if self._is_shown:
             self._on_change()
+
+    def begin_in_terminal(self) -> LoginCommand | None:
+        """Return the command to run in a terminal, for `finish_in_terminal`; None without one.
+
+        Users wait for its result; it replaces a run in progress. Raises AuthError or ConfigError if
+        the command cannot be run.
+        """
+        command = self._provider.terminal_command()
+        if command is not None:
+            self.retry_now()
+            replaced, self._run = self._run, None
+            self._terminal_output = output = asyncio.get_running_loop().create_future()
+            self._start(self._wait_for_terminal(output), refresh=False)
+            if replaced is not None:
+                replaced.cancel()
+        return command
+
+    def finish_in_terminal(self, output: bytes, exit_code: int) -> None:
+        """Use the output of a command that has run in a terminal.
+
+        Raises AuthError if it failed or printed no credentials.
+        """
+        self.retry_now()
+        try:
+            credentials = self._provider.accept(output, exit_code)
+        except AuthError as error:
+            self._end_in_terminal(error)
+            raise
+        if self._terminal_output is not None and not self._terminal_output.done():
+            self._terminal_output.set_result(credentials)
+        else:  # another engine has begun it
+            self._on_renewed()
+
+    def cancel_in_terminal(self) -> None:
+        """Record that a command in a terminal brings nothing. Idempotent."""
+        reason = Reason(code=ReasonCode.AUTH_LOGIN_ENDED, name=self._name)
+        self._end_in_terminal(AuthError(reason))
+
+    def _end_in_terminal(self, error: AuthError) -> None:
+        if self._terminal_output is not None and not self._terminal_output.done():
+            self._terminal_output.set_exception(error)
+
+    async def _wait_for_terminal(self, output: asyncio.Future[Credentials]) -> Credentials:
+        try:
+            async with asyncio.timeout(_TERMINAL_S):
+                return await output
+        except TimeoutError:
+            reason = Reason(code=ReasonCode.AUTH_LOGIN_ENDED, name=self._name)
+            raise AuthError(reason) from None
 
     def retry_soon(self) -> None:
         """Shorten the pause after a failure: files or the network have changed.
@@ -141,29 +198,35 @@ class SharedLogin:
     def _may_renew(self) -> bool:
         return self._clock() - self._renewed_at >= self._renewal_pause_s
 
-    def _start(self, *, refresh: bool) -> asyncio.Task[Credentials]:
+    def _start(
+        self, renewal: Coroutine[None, None, Credentials], *, refresh: bool
+    ) -> asyncio.Task[Credentials]:
         self._text = LoginText()
         self._is_shown = False
         self.started_at = steady_time()
-        self._run = run = asyncio.create_task(
-            self._provider.credentials(refresh=refresh), name=f"login {self._name}"
-        )
+        self._run = run = asyncio.create_task(renewal, name=f"login {self._name}")
         run.add_done_callback(lambda _: self._finish(run, refresh=refresh))
+        self._cancel_timers()
         self._shown = asyncio.get_running_loop().call_later(_SHOW_AFTER_S, self._show)
         return run
+
+    def _cancel_timers(self) -> None:
+        for handle in (self._unused, self._shown):
+            if handle is not None:
+                handle.cancel()
+        self._unused = self._shown = None
 
     def _show(self) -> None:
         self._is_shown = True
         self._on_change()
 
     def _finish(self, run: asyncio.Task[Credentials], *, refresh: bool) -> None:
-        self._run = None
-        for handle in (self._unused, self._shown):
-            if handle is not None:
-                handle.cancel()
-        self._unused = self._shown = None
-        now = self._clock()
         error = None if run.cancelled() else run.exception()
+        if self._run is not run:
+            return  # it was replaced
+        self._run = self._terminal_output = None
+        self._cancel_timers()
+        now = self._clock()
         if run.cancelled():
             pass  # by `close`, or because it had no user
         elif error is not None:

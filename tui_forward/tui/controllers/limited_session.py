@@ -30,6 +30,10 @@ class LimitedSession:
         self.reconnect = session.reconnect
         self.set_keep_running = session.set_keep_running
         self.set_keep_running_if_lost = session.set_keep_running_if_lost
+        self.begin_login = session.begin_login
+        self.finish_login = session.finish_login
+        self.cancel_login = session.cancel_login
+        self.retry_login = session.retry_login
         self.close_connection = session.close_connection
         self.pod_log = session.pod_log
         self.contexts = session.contexts

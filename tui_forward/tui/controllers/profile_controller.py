@@ -14,10 +14,10 @@ from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import Forward
 from tui_forward.profiles.plan import ApplyMode, forwards_of
 from tui_forward.session import Session
-from tui_forward.tui.controllers.editor import Editor
 from tui_forward.tui.controllers.forward_controller import ForwardController
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
+from tui_forward.tui.controllers.terminal_program import TerminalProgram
 from tui_forward.tui.storage.paths import DashboardPaths
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class ProfileController:
         self, app: App[None], notifier: Notifier, session: Session, sampler: Sampler,
         forwards: ForwardController, paths: DashboardPaths,
     ) -> None:  # fmt: skip
-        self.editor = Editor(app)
+        self.editor = TerminalProgram(app)
         self._app = app
         self._notifier = notifier
         self._session = session

@@ -18,7 +18,7 @@ from textual.widgets import Input
 
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Connection, Forward, Snapshot
+from tui_forward.model import BlockedBy, Connection, Forward, Snapshot
 from tui_forward.tui import messages
 from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.screens.dashboard_bindings import DASHBOARD_BINDINGS
@@ -142,10 +142,20 @@ class Dashboard(StaticFocusScreen[None]):
             bool(self._selected_forwards()),
             self._connection_table.has_connections,
             self.entry_table.current is not None,
+            self._needs_login,
         )
         if enabled != self._enabled_keys:  # it takes milliseconds
             self._enabled_keys = enabled
             self.refresh_bindings()
+
+    @property
+    def _needs_login(self) -> bool:
+        health, snapshot = self.cluster_state.health, self._sample.snapshot
+        waiting = [health, *snapshot.forwards]
+        by_credentials = (
+            one is not None and one.blocked_by is BlockedBy.CREDENTIALS for one in waiting
+        )
+        return bool(snapshot.logins) or any(by_credentials)
 
     @property
     def _is_in_cluster(self) -> bool:

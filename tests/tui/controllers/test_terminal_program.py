@@ -11,7 +11,7 @@ import pytest
 from textual.app import App
 
 from tests.cli.fake_session import until
-from tui_forward.tui.controllers.editor import Editor
+from tui_forward.tui.controllers.terminal_program import TerminalProgram
 
 
 class SuspendableApp:
@@ -21,18 +21,20 @@ class SuspendableApp:
 
 
 @pytest.fixture
-def editor() -> Editor:
-    return Editor(cast("App[None]", SuspendableApp()))
+def editor() -> TerminalProgram:
+    return TerminalProgram(cast("App[None]", SuspendableApp()))
 
 
-def test_interrupt_belongs_to_the_editor(editor: Editor) -> None:
+def test_interrupt_belongs_to_the_editor(editor: TerminalProgram) -> None:
     before = signal.getsignal(signal.SIGINT)
     # The terminal sends SIGINT to both; the editor's own is not ignored.
     editor.run(["sh", "-c", "kill -INT $PPID; kill -INT $$; sleep 60"])
     assert signal.getsignal(signal.SIGINT) is before
 
 
-async def test_editor_can_be_ended_from_another_thread(editor: Editor, tmp_path: Path) -> None:
+async def test_editor_can_be_ended_from_another_thread(
+    editor: TerminalProgram, tmp_path: Path
+) -> None:
     editor.interrupt()  # does nothing without an editor
     started = tmp_path / "started"
 
@@ -47,7 +49,7 @@ async def test_editor_can_be_ended_from_another_thread(editor: Editor, tmp_path:
     await task
 
 
-def test_editor_that_does_not_exist_is_an_error(editor: Editor) -> None:
+def test_editor_that_does_not_exist_is_an_error(editor: TerminalProgram) -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(FileNotFoundError):
         editor.run(["/nowhere/editor"])
