@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 from tests.e2e.processes import PROGRAM
 from tests.e2e.pseudo_terminal import PseudoTerminal, terminal_environment
 from tests.kube.api_server import ApiServer, serving
+from tests.kube.certificates import Authority, server_context
 from tests.kube.kubeconfigs import kubeconfig, write
 from tests.support.engine_processes import engine_processes
 from tests.support.waiting import until
@@ -36,6 +38,11 @@ if profile != 'prod':
     sys.exit(f'profile {{profile!r}} has no access')
 print(json.dumps({{'kind': 'ExecCredential', 'apiVersion': '{V1}', 'status': {{'token': 'good'}}}}))
 """
+
+
+def tls_of(folder: Path) -> ssl.SSLContext:
+    """Return the TLS of a server: a plugin is not run for one without."""
+    return server_context(Authority().issue("server"), folder)
 
 
 class Terminals:
@@ -62,7 +69,7 @@ class Terminals:
 
 @pytest.fixture
 async def terminals(tmp_path: Path) -> AsyncIterator[Terminals]:
-    async with serving() as server:
+    async with serving(tls=tls_of(tmp_path)) as server:
         server.tokens = {"good"}
         server.put("namespaces", {"metadata": {"name": "shop"}})
         found = Terminals(tmp_path, server)
@@ -154,7 +161,7 @@ def config_with(folder: Path, server: ApiServer, mode: str) -> Path:
 async def test_headless_forward_gives_its_terminal_to_the_plugin(
     tmp_path: Path, own_home: Path, mode: str
 ) -> None:
-    async with serving() as server:
+    async with serving(tls=tls_of(tmp_path)) as server:
         server.tokens = {"good"}
         server.put("namespaces", {"metadata": {"name": "shop"}})
         config = config_with(tmp_path, server, mode)
@@ -185,7 +192,7 @@ async def test_headless_forward_gives_its_terminal_to_the_plugin(
 async def test_headless_forward_without_a_terminal(
     tmp_path: Path, mode: str, expected: str
 ) -> None:
-    async with serving() as server:
+    async with serving(tls=tls_of(tmp_path)) as server:
         server.tokens = {"good"}
         server.put("namespaces", {"metadata": {"name": "shop"}})
         config = config_with(tmp_path, server, mode)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.kube.api_server import ApiServer, serving
+from tests.kube.certificates import Authority, server_context
 from tests.kube.kubeconfigs import kubeconfig, write
 from tests.support.waiting import until
 from tui_forward.common.logging_levels import TRACE
@@ -87,7 +88,9 @@ class Plugin:
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[ApiServer]:
-    async with serving() as server:
+    # A plugin is not run for a server without TLS.
+    tls = server_context(Authority().issue("server"), tmp_path)
+    async with serving(tls=tls) as server:
         server.tokens = {"good"}
         server.put("namespaces", {"metadata": {"name": "shop"}})
         yield server

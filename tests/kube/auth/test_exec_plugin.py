@@ -284,7 +284,7 @@ async def test_output_of_a_terminal_is_checked(plugins: PluginFactory) -> None:
     for output, code, expected in (
         (b"", 1, "exit code 1"),
         (SECRET.encode(), 0, "did not print an ExecCredential"),
-        (b"x" * 2_000_000, 0, "far more"),
+        (b"x" * 9_000_000, 0, "far more"),
     ):
         with pytest.raises(AuthError, match=expected) as caught:
             plugin.accept(output, code)
