@@ -208,6 +208,10 @@ class ForwardHandle:
         self.port = forward.listening[0].port
         return forward
 
+    async def wait_for_tunnels(self, count: int) -> None:
+        """Wait until so many tunnels are up."""
+        await self.wait_until(lambda forward: forward.tunnels >= count, f"{count} tunnels")
+
     async def wait_until_unused(self) -> None:
         """Wait until no connection is open."""
         await self.wait_until(

@@ -84,8 +84,14 @@ async def stalled_connections(
 ) -> AsyncIterator[list[Client]]:
     """Open connections and wait until all have stalled; close them at the end."""
     async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(connected(handle.port)) for _ in range(count)]
-        await asyncio.gather(*(kind.start(client) for client in clients))
+        clients = []
+        for number in range(1, count + 1):
+            client = await stack.enter_async_context(connected(handle.port))
+            clients.append(client)
+            await kind.start(client)
+            # On a busy machine a connection that waits too long shares the tunnel of another one,
+            # which may then not keep it from being read.
+            await handle.wait_for_tunnels(number + 1)
         unchanged_since, before = time.monotonic(), (0, 0)
         deadline = unchanged_since + _FILL_TIMEOUT_S
         while time.monotonic() - unchanged_since < _STALLED_AFTER_S:
