@@ -136,7 +136,7 @@ async def test_secret_options_survive_the_handover_but_no_crash(sandbox: EngineS
     assert "--token" in forward.reason
     assert b"t0ken" not in file.read_bytes()
     assert "t0ken" not in sandbox.log.read_text()
-    # A dashboard that was started with these options still has it.
+    # The dashboard that started it still has the token.
     await session.catalog(CatalogScope("here", "shop", given))
     await reached(ReasonCode.AUTH_SECRET_NOT_KEPT, negate=True)
     await session.close()
