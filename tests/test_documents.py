@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# Files of users.
+OTHERS = {"package.json", "settings.toml", "tasks.json"}
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 
 
@@ -25,7 +27,7 @@ def tracked_files() -> list[str]:
 def test_named_modules_exist(document: str) -> None:
     files = tracked_files()
     named = re.findall(r"`([\w./]+\.(?:py|json|toml))`", (ROOT / document).read_text("utf-8"))
-    own = {name for name in named if name != "settings.toml"}
+    own = set(named) - OTHERS
     assert [name for name in sorted(own) if not any(f.endswith(f"/{name}") for f in files)] == []
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -287,6 +288,8 @@ async def run(options: argparse.Namespace) -> int:
 
 def main() -> int:
     """Run the command line; return the exit code."""
+    # Dashboards inherit an ignored SIGHUP, as that of nohup, and then survive their terminal.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     parser = argparse.ArgumentParser(
         prog="python -m tests.endurance",
         description="Run all endurance checks at full length and print their figures.",

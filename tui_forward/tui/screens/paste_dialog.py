@@ -39,20 +39,18 @@ class CommandArea(TextArea):
     class Submitted(Message):
         """Enter was pressed."""
 
-    async def _on_key(self, event: events.Key) -> None:
+    def on_key(self, event: events.Key) -> None:
         """Submit on Enter; a new line is Ctrl+J, and comes with a paste."""
         if event.key == "enter":
-            event.stop()
-            event.prevent_default()
             self.post_message(self.Submitted())
         elif event.key == "ctrl+j":
-            event.stop()
-            event.prevent_default()
             self.insert("\n")
         else:
-            await super()._on_key(event)
+            return
+        event.stop()
+        event.prevent_default()
 
-    async def _on_paste(self, event: events.Paste) -> None:
+    def on_paste(self, event: events.Paste) -> None:
         """Insert a paste without sequences of terminals, and with line ends of one kind."""
         event.stop()
         event.prevent_default()
