@@ -52,7 +52,7 @@ async def resolution(watch: CatalogTargetWatch, wanted: Callable[[Resolution], b
     """Wait for a resolution of some kind."""
     seen = []
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             current = watch.current
             while not wanted(current):
                 seen.append(current)
@@ -85,7 +85,7 @@ async def view(
     """Wait for a view of some kind."""
     last = None
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while True:
                 last = setup.catalog.view(scope, since)
                 if wanted(last):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -104,6 +105,16 @@ async def test_what_is_allowed_is_shown(setup: Setup, name: str) -> None:
     for place in NAMESPACES:
         setup.server.delete("pods", place, "new")
     await view(setup, ALL, lambda v: names(v) == pods)
+
+
+async def test_list_is_not_complete_before_the_namespaces_are_known(setup: Setup) -> None:
+    setup.server.intercept = Role({"": {"namespaces"}, **dict.fromkeys(NAMESPACES, EVERYTHING)})
+    held = setup.server.held["namespaces"] = asyncio.Event()
+    found = await view(setup, ALL, lambda v: names(v) == ["default/web-default"])
+    assert not status(found, "pods").synced
+    held.set()
+    found = await view(setup, ALL, lambda v: status(v, "pods").synced)
+    assert names(found) == [f"{name}/web-{name}" for name in NAMESPACES]
 
 
 async def test_resources_are_refused_one_by_one(setup: Setup) -> None:

@@ -95,6 +95,8 @@ class ApiServer:
     denied: set[tuple[str, str]] = field(default_factory=set)
     denied_all_namespaces: set[str] = field(default_factory=set)
     intercept: Callable[[Request], Reply | None] | None = None
+    # Answers about these resources wait for the event.
+    held: dict[str, asyncio.Event] = field(default_factory=dict)
     prefix: str = ""
     too_old_as_http: bool = False
     bookmarks: bool = False
@@ -217,6 +219,8 @@ class ApiServer:
         self.requests.append(request)
         if self.stalled:
             await asyncio.Event().wait()
+        if request.plural in self.held:
+            await self.held[request.plural].wait()
         reply = self._refusal(request)
         if reply is None and self.intercept is not None:
             reply = self.intercept(request)

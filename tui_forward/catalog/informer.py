@@ -214,6 +214,7 @@ class ScopeInformer:
                 self._cluster,
                 resource,
                 candidates=self._candidate_namespaces,
+                are_known=self._are_namespaces_known,
                 on_change=on_change,
                 on_status=self._bump_version,
             )
@@ -229,10 +230,18 @@ class ScopeInformer:
             ),
         )
 
+    @property
+    def _namespaces(self) -> AnyReflector:
+        return next(one for one in self._reflectors if one.resource.plural == NAMESPACES.plural)
+
+    def _are_namespaces_known(self) -> bool:
+        """Return whether the namespaces of the cluster are listed, or cannot be."""
+        return self._namespaces.synced or self._namespaces.error is not None
+
     def _candidate_namespaces(self) -> list[str]:
         """Return the namespaces of the cluster, or what the kubeconfig tells of them."""
         configured = self._cluster.configured_namespaces
-        namespaces = next(one for one in self._reflectors if one.resource.plural == "namespaces")
+        namespaces = self._namespaces
         if not namespaces.synced:
             return [*configured]
         known = sorted(name for _, name in namespaces.items)

@@ -32,8 +32,8 @@ _REFUSED_RETRY_S = 600.0
 class NamespacedReflectors(Generic[Item]):
     """Follows one resource in all namespaces, or in each where that is allowed, until stopped.
 
-    `candidates` returns the namespaces to try, the most important first. `on_change` and
-    `on_status` are those of `Reflector`.
+    `candidates` returns the namespaces to try, the most important first, and `are_known` whether
+    no more are to be expected soon. `on_change` and `on_status` are those of `Reflector`.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class NamespacedReflectors(Generic[Item]):
         resource: Resource[Item],
         *,
         candidates: Callable[[], Sequence[str]],
+        are_known: Callable[[], bool] = lambda: True,
         on_change: OnChange[Item],
         on_status: Callable[[], None],
     ) -> None:
@@ -50,6 +51,7 @@ class NamespacedReflectors(Generic[Item]):
         self.items: dict[Key, Item] = {}
         self._cluster = cluster
         self._candidates = candidates
+        self._are_known = are_known
         self._on_change = on_change
         self._on_status = on_status
         self._all: Reflector[Item] = Reflector(
@@ -159,6 +161,7 @@ class NamespacedReflectors(Generic[Item]):
         tried_all = False
         while True:
             self._wake.clear()
+            are_known = self._are_known()
             candidates = self._candidates()[:MAX_CANDIDATES]
             self._drop_lost(candidates)
             untried = [one for one in candidates if one not in self._by_namespace]
@@ -171,12 +174,12 @@ class NamespacedReflectors(Generic[Item]):
                     if tried_all or namespace not in self._refused:
                         group.create_task(self._try(namespace, slots))
             self._replace({}, lambda key: key[0] not in self._by_namespace)
-            if not self._is_complete and self._by_namespace:
+            if are_known and not self._is_complete and self._by_namespace:
                 _log.warning(
                     "not allowed to list %s in all namespaces; shown are %d of %d",
                     self.resource.plural, len(self._by_namespace), len(candidates),
                 )  # fmt: skip
-            self._is_complete = True
+            self._is_complete = self._is_complete or are_known
             self._on_status()
             tried_all = False
             try:
