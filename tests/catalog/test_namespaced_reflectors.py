@@ -177,7 +177,9 @@ async def test_number_of_followed_namespaces_is_bounded(
     monkeypatch.setattr(namespaced_reflectors, "MAX_NAMESPACES", 2)
     rules = {"": {"namespaces"}, **dict.fromkeys(NAMESPACES, EVERYTHING)}
     setup.server.intercept = Role(rules)
-    found = await view(setup, ALL, lambda v: len(status(v, "pods").beyond_limit) == 2)
+    found = await view(
+        setup, ALL, lambda v: settled(v) and len(status(v, "pods").beyond_limit) == 2
+    )
     # The namespace of the context comes first.
     assert {one.namespace for one in found.pods} == {"default", "alpha"}
     assert status(found, "pods").beyond_limit == ("beta", "gamma")
