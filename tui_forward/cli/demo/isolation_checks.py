@@ -152,9 +152,9 @@ async def _compare_neighbors(
 ) -> CheckResult:
     async with asyncio.timeout(10):
         disturbed = await traffic.median_s(40, lambda: exchange(address))
-    # Twice as long, plus 3 ms for the noise of a busy machine.
+    # A neighbor that a stall affects waits for seconds; other programs cost milliseconds.
     require(
-        disturbed <= 2 * undisturbed + 0.003,
+        disturbed <= 2 * undisturbed + 0.05,
         f"neighbors took {milliseconds(disturbed)} instead of {milliseconds(undisturbed)}",
     )
     return CheckResult(
