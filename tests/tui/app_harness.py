@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -29,10 +30,12 @@ async def running(
     files: DashboardPaths | None = None,
     context: str = "here",
     choice: ContextChoice | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[tuple[TuiForwardApp, Pilot[None]]]:
     app = TuiForwardApp(
-        session, context=context, namespace=namespace, paths=files, context_choice=choice
-    )
+        session, context=context, namespace=namespace, paths=files, context_choice=choice,
+        clock=clock,
+    )  # fmt: skip
     app.animation_level = "none"  # scrolls in one step, so that tests need not wait for it
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampler, "_IDLE_FACTOR", 1)  # what a test changes is to be seen soon
