@@ -53,6 +53,13 @@ class TuiForwardError(Exception):
         return reason_text(self.reason)
 
     @property
+    def short_message(self) -> str:
+        """Text of the reason in at most `reasons.MAX_SHORT` cells."""
+        from tui_forward.reasons import short_reason
+
+        return short_reason(self.reason)
+
+    @property
     def hint(self) -> str:
         """Hint of the reason."""
         from tui_forward.reasons import reason_hint

@@ -535,6 +535,7 @@ class ForwardWarning(msgspec.Struct, frozen=True, kw_only=True):
 
     code: ReasonCode
     reason: str  # text of `code`
+    short_reason: str = ""  # in at most 29 cells
     hint: str = ""
     since: float = 0.0  # when it was first seen
     count: int = 0  # how often it has happened since; 0 for what lasts
@@ -549,6 +550,8 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     state: ForwardState
     code: ReasonCode  # why the forward is in this state
     reason: str  # text of `code`; never empty
+    short_reason: str = ""  # in at most 29 cells, with the age of `expired_at`
+    expired_at: float | None = None  # set where the reason is an expired credential
     hint: str = ""
     blocked_by: BlockedBy | None = None  # set exactly when `state` is `BLOCKED`
     since: float = 0.0  # when `state` was entered
@@ -807,6 +810,7 @@ class ApiHealth(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     code: ReasonCode | None = None
     error: str = ""
+    short_error: str = ""  # in at most 29 cells
     hint: str = ""
     blocked_by: BlockedBy | None = None
     insecure: bool = False  # the server's certificate is not verified
@@ -1030,6 +1034,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: ForwardState | None = None
     code: ReasonCode | None = None
     reason: str = ""
+    short_reason: str = ""
     hint: str = ""
     listening: tuple[LocalAddress, ...] = ()
     remote_port: int | None = None

@@ -19,6 +19,7 @@ from tui_forward.model import (
 WARNING = ForwardWarning(
     code=ReasonCode.PORT_REFUSED,
     reason="nothing listens on port 80",
+    short_reason="nothing listens on 80",
     hint="Check the port",
     since=1.0,
     count=2,
@@ -34,6 +35,7 @@ READY = Forward(
     state=ForwardState.READY,
     code=ReasonCode.PORT_REFUSED,
     reason=WARNING.reason,
+    short_reason=WARNING.short_reason,
     hint=WARNING.hint,
     listening=(LocalAddress("127.0.0.1", 8080),),
     warnings=(WARNING,),
@@ -52,9 +54,11 @@ def test_table_shows_the_warnings_of_a_ready_forward() -> None:
 def test_json_has_the_warnings() -> None:
     record = forward_to_dict(READY)
     assert (record["state"], record["code"]) == ("ready", "port.refused")
+    assert record["short_reason"] == "nothing listens on 80"
     assert record["warnings"] == [
         {
             "code": "port.refused", "reason": "nothing listens on port 80",
-            "hint": "Check the port", "since": 1.0, "count": 2, "last_at": 2.0,
+            "short_reason": "nothing listens on 80", "hint": "Check the port",
+            "since": 1.0, "count": 2, "last_at": 2.0,
         }
     ]  # fmt: skip

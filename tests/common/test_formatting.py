@@ -11,12 +11,21 @@ from tui_forward.common.formatting import (
     format_clock,
     format_duration,
     format_rate,
+    format_short_reason,
     milliseconds,
     pluralize,
     short_age,
     sparkline,
 )
-from tui_forward.model import OtherEngine
+from tui_forward.model import (
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    OtherEngine,
+    ReasonCode,
+    Target,
+    TargetKind,
+)
 
 
 @pytest.mark.parametrize(
@@ -116,3 +125,32 @@ def test_format_duration_uses_two_units_at_most(seconds: float, text: str) -> No
 )
 def test_other_engine_is_described(engine: OtherEngine, text: str) -> None:
     assert describe_other_engine(engine) == text
+
+
+@pytest.mark.parametrize(
+    ("age", "text"),
+    [
+        (None, "token expired"),
+        (-5, "token expired now"),
+        (59, "token expired now"),
+        (750, "token expired 12 min ago"),
+        (7300, "token expired 2 h ago"),
+        (86_400 * 9, "token expired 9 d ago"),
+        (1e30, "token expired 99999 d ago"),
+    ],
+)
+def test_short_reason_of_a_credential_has_its_age(age: float | None, text: str) -> None:
+    forward = Forward(
+        id="f1",
+        spec=ForwardSpec(
+            target=Target(
+                context="prod", namespace="shop", kind=TargetKind.POD, name="web", port="80"
+            )
+        ),
+        state=ForwardState.BLOCKED,
+        code=ReasonCode.AUTH_TOKEN_EXPIRED,
+        reason="the token expired",
+        short_reason="token expired",
+        expired_at=None if age is None else 1e9 - age,
+    )
+    assert format_short_reason(forward, 1e9) == text

@@ -68,6 +68,7 @@ class Catalog:
                     ok=False,
                     code=error.code,
                     error=error.message,
+                    short_error=error.short_message,
                     hint=error.hint,
                     blocked_by=BlockedBy.CONFIG,
                 ),

@@ -39,7 +39,7 @@ from tui_forward.model import (
     TargetKind,
     Workload,
 )
-from tui_forward.reasons import blocked_by, reason_hint, reason_text
+from tui_forward.reasons import blocked_by, reason_hint, reason_text, short_reason
 
 # Pods first: the first rows on the screen need their first page.
 _RESOURCES: tuple[Resource[AnyItem], ...] = cast(
@@ -156,6 +156,7 @@ class ScopeInformer:
             ok=False,
             code=login.code,
             error=reason_text(login),
+            short_error=short_reason(login),
             hint=reason_hint(login),
             blocked_by=blocked_by(login),
         )

@@ -14,7 +14,13 @@ import msgspec
 from tui_forward.cli.event_output import STATE_STYLES
 from tui_forward.cli.output import style, use_color
 from tui_forward.common.access_options import describe_access_options
-from tui_forward.common.formatting import format_rate, format_warning, pluralize, short_age
+from tui_forward.common.formatting import (
+    format_rate,
+    format_short_reason,
+    format_warning,
+    pluralize,
+    short_age,
+)
 from tui_forward.common.printable import escape_json, one_line
 from tui_forward.model import Forward, ForwardState
 
@@ -39,6 +45,7 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
         "state": "paused" if forward.paused else forward.state.value,
         "code": forward.code.value,
         "reason": forward.reason,
+        "short_reason": format_short_reason(forward, time.time()),
         "hint": forward.hint,
         "warnings": [msgspec.to_builtins(warning) for warning in forward.warnings],
         "environment": forward.environment,

@@ -10,7 +10,7 @@ import shlex
 import time
 from collections.abc import Sequence
 
-from tui_forward.model import ForwardWarning, OtherEngine
+from tui_forward.model import Forward, ForwardWarning, OtherEngine
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -87,6 +87,17 @@ def format_warning(warning: ForwardWarning, now: float) -> str:
     ago = f"{short_age(now - warning.last_at)} ago"
     times = f"{warning.count} times, last {ago}" if warning.count > 1 else ago
     return f"{warning.reason} · {times}"
+
+
+def format_short_reason(forward: Forward, now: float) -> str:
+    """Return the short reason of a forward: `token expired 12 min ago`; at most 29 cells."""
+    if forward.expired_at is None:
+        return forward.short_reason
+    age = _amount(now - forward.expired_at, _MAX_AGE_S)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if age >= size:
+            return f"{forward.short_reason} {age // size:.0f} {unit} ago"
+    return f"{forward.short_reason} now"
 
 
 def describe_other_engine(engine: OtherEngine) -> str:

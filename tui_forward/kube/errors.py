@@ -94,13 +94,16 @@ def _api_reason(answer: HttpAnswer, message: str, *, what: str, server: str) -> 
         case 401:
             return Reason(code=ReasonCode.AUTH_UNAUTHORIZED, server=server, action=what)
         case 403:
-            if parse_forbidden(answer).code is ReasonCode.AUTH_NO_CREDENTIALS:
+            forbidden = parse_forbidden(answer)
+            if forbidden.code is ReasonCode.AUTH_NO_CREDENTIALS:
                 return Reason(code=ReasonCode.AUTH_NO_CREDENTIALS, server=server)
             # Authorizers other than RBAC, and admission, give a reason of their own.
             by_role = _BY_ROLE.search(message)
             return Reason(
                 code=ReasonCode.RBAC_FORBIDDEN,
                 action=what,
+                verb=forbidden.verb,
+                resource=forbidden.resource,
                 user=by_role["user"] if by_role else "",
                 detail="" if by_role else message,
             )

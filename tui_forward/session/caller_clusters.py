@@ -107,6 +107,7 @@ class CallerClusters:
                 ok=False,
                 code=error.code,
                 error=error.message,
+                short_error=error.short_message,
                 hint=error.hint,
             )
             for key, error in self._resolver.unreachable().items()
@@ -159,6 +160,7 @@ class CallerClusters:
                 latency_s=None,
                 code=error.code,
                 error=error.message,
+                short_error=error.short_message,
                 hint=error.hint,
             )
         if self._inspector is None:

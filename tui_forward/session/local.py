@@ -479,6 +479,7 @@ class LocalSession:
                 ok=False,
                 code=error.code,
                 error=error.message,
+                short_error=error.short_message,
                 hint=error.hint,
                 blocked_by=BlockedBy.CONFIG,
             )

@@ -36,7 +36,7 @@ from tui_forward.model import (
     TimelineEntry,
     TimelineKind,
 )
-from tui_forward.reasons import reason_text
+from tui_forward.reasons import expired_at, reason_text, short_reason
 
 # Connections accepted and held in this process while no tunnel is up; more wait in the
 # kernel's backlog, where they cost no descriptor of ours.
@@ -252,6 +252,8 @@ class ActiveForward:
             state=status.state,
             code=status.reason.code,
             reason=reason_text(status.reason),
+            short_reason=short_reason(status.reason),
+            expired_at=expired_at(status.reason),
             hint=status.hint,
             blocked_by=status.blocked_by,
             since=recorder.since + correction,

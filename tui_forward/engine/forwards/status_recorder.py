@@ -30,7 +30,7 @@ from tui_forward.model import (
     TimelineEntry,
     TimelineKind,
 )
-from tui_forward.reasons import reason_hint, reason_text
+from tui_forward.reasons import reason_hint, reason_text, short_reason
 
 _log = logging.getLogger(__name__)
 
@@ -198,6 +198,7 @@ class StatusRecorder:
                 ForwardWarning(
                     code=reason.code,
                     reason=reason_text(reason),
+                    short_reason=short_reason(reason),
                     hint=reason_hint(reason),
                     since=correction
                     + (refusals.first_at if refused else self._warned_at[reason.code]),
@@ -260,6 +261,7 @@ class StatusRecorder:
             state=status.state if about_state else None,
             code=status.reason.code if about_state else None,
             reason=reason_text(status.reason) if about_state else "",
+            short_reason=short_reason(status.reason) if about_state else "",
             hint=status.hint if about_state else "",
             listening=listening,
             remote_port=self.remote_port if connection is None else None,

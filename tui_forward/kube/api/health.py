@@ -74,6 +74,7 @@ def _unhealthy(client: RestClient, error: TuiForwardError) -> ApiHealth:
         ok=False,
         code=error.code,
         error=error.message,
+        short_error=error.short_message,
         hint=error.hint,
         blocked_by=blocked_by,
     )

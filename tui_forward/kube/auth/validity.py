@@ -54,9 +54,9 @@ def explain_refusal(credentials: Credentials, *, user: str, server: str, now: fl
         if validity is None:
             continue
         if validity.not_after is not None and validity.not_after <= now:
-            return Reason(code=expired, user=user, time=format_time(validity.not_after))
+            return _dated(expired, user, validity.not_after)
         if validity.not_before is not None and validity.not_before > now:
-            return Reason(code=early, user=user, time=format_time(validity.not_before))
+            return _dated(early, user, validity.not_before)
     if credentials.authorization.startswith(_BEARER):
         return _refused(ReasonCode.AUTH_TOKEN_REFUSED, token, user, server)
     if not credentials.authorization and credentials.certificate is not None:
@@ -64,6 +64,10 @@ def explain_refusal(credentials: Credentials, *, user: str, server: str, now: fl
     if not credentials.authorization:
         return Reason(code=ReasonCode.AUTH_NO_CREDENTIALS, user=user, server=server)
     return Reason(code=ReasonCode.AUTH_UNAUTHORIZED, server=server)
+
+
+def _dated(code: ReasonCode, user: str, at: float) -> Reason:
+    return Reason(code=code, user=user, at=at, time=format_time(at))
 
 
 def _refused(code: ReasonCode, validity: Validity | None, user: str, server: str) -> Reason:

@@ -20,7 +20,8 @@ MAX_COUNT = 10**18  # an exabyte, or 30 billion years
 MAX_DELAY_S = 86400.0
 
 _TIMES = frozenset({
-    "at", "closed_at", "created_at", "opened_at", "ready_since", "since", "started_at", "time",
+    "at", "closed_at", "created_at", "expired_at", "opened_at", "ready_since", "since",
+    "started_at", "time",
 })  # fmt: skip
 _FUTURE_TIMES = frozenset({"retry_at"})
 # Numbers that identify something and are only shown as they are.

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 
-from tui_forward import reasons
 from tui_forward.errors import (
     ApiError,
     AuthError,
@@ -22,15 +22,21 @@ from tui_forward.errors import (
 )
 from tui_forward.model import BlockedBy, HopKind, Reason, ReasonCode, TransportChoice
 from tui_forward.reasons import (
+    MAX_SHORT,
     add_previous,
     blocked_by,
+    expired_at,
     failed_hop,
     hop_hint,
     mentions_pod,
     reason_hint,
     reason_text,
+    short_reason,
 )
+from tui_forward.reasons.rendering import DERIVED, FIELD
+from tui_forward.reasons.tables import ENTRIES
 
+Code = ReasonCode
 NO_FAULT = (
     "connection.client_",
     "connection.closed",
@@ -79,9 +85,86 @@ def test_every_code_has_a_text(code: ReasonCode, make: Any) -> None:
 
 @pytest.mark.parametrize("code", ReasonCode)
 def test_every_parameter_of_a_template_is_one_of_a_reason(code: ReasonCode) -> None:
-    entry = reasons._TABLE[code]
-    names = set(reasons._FIELD.findall(entry.text + entry.hint)) - set(reasons._DERIVED)
+    entry = ENTRIES[code]
+    names = set(FIELD.findall(entry.text + entry.hint + entry.short)) - set(DERIVED)
     assert names <= {*PARAMETERS, "cause"}
+
+
+LONG = "averyveryverylong-name-" * 20
+HOSTILE = {
+    "long": LONG,
+    "wide": "\N{CJK UNIFIED IDEOGRAPH-4E2D}" * 90,
+    "terminal": "\x1b[31m\x07\r\n\t\u202e\u200b\x9b" * 9,
+    "markup": "[red]{code}|[/red]",
+    "blank": " \n ",
+}
+
+
+def hostile(code: ReasonCode, text: str) -> Reason:
+    values: dict[str, Any] = {
+        name: text if isinstance(value, str) else (text, text) if type(value) is tuple else value
+        for name, value in PARAMETERS.items()
+    }
+    numbers: dict[str, Any] = {
+        "restarts": 10**18,
+        "exit_code": -(10**18),
+        "at": 0.0,
+        "timeout_s": 1e300,
+    }
+    cause = Reason(code=Code.POD_NOT_READY, detail=text)
+    return Reason(code=code, cause=cause, **(values | numbers))
+
+
+@pytest.mark.parametrize("code", ReasonCode)
+@pytest.mark.parametrize("make", [minimal, full, *HOSTILE])
+def test_every_code_has_a_short_reason(code: ReasonCode, make: Any) -> None:
+    reason = make(code) if callable(make) else hostile(code, HOSTILE[make])
+    short = short_reason(reason)
+    assert short.strip() == short != ""
+    assert short.isprintable()
+    assert not short.endswith((".", ":", ";", ",", "·"))
+    age = " 99999 d ago" if expired_at(reason) is not None else ""
+    assert cell_len(short + age) <= MAX_SHORT == 29
+    assert make is not minimal or "…" not in short
+    if make in (minimal, full):
+        assert not set(short) & set("{}[]|")
+
+
+@pytest.mark.parametrize(
+    ("reason", "short"),
+    [
+        (Reason(code=Code.RBAC_FORBIDDEN, verb="create", resource="pods/portforward"),
+         "no permission: portforward"),
+        (Reason(code=Code.RBAC_FORBIDDEN, verb="list", resource="pods"),
+         "no permission: list pods"),
+        (Reason(code=Code.LOCAL_PORT_TAKEN, port="2525", process="java (48213)"),
+         "port used by java (48213)"),
+        (Reason(code=Code.LOCAL_PORT_TAKEN, process="gnome-terminal-server (4194304)"),
+         "port used by gnome-…(4194304)"),
+        (Reason(code=Code.LOCAL_PORT_TAKEN, port="2525"), "port 2525 is used"),
+        (Reason(code=Code.POD_CRASH_LOOPING, restarts=17), "pod crash-loops · 17 restarts"),
+        (Reason(code=Code.POD_CRASH_LOOPING, restarts=1), "pod crash-loops · 1 restart"),
+        (Reason(code=Code.TARGET_NO_ENDPOINTS, object="svc/web"), "no endpoints"),
+        (Reason(code=Code.PORT_REFUSED, port="9101", pod="web-1"), "nothing listens on 9101"),
+        (Reason(code=Code.AUTH_PLUGIN_FAILED, name="gke-gcloud-auth-plugin"),
+         "gke-gcloud-auth-plugin failed"),
+        # A dial says nothing: what led to it does.
+        (Reason(code=Code.FORWARD_CONNECTING, pod="web-2",
+                previous=Reason(code=Code.POD_REPLACED, pod="web-1")), "pod replaced"),
+        (Reason(code=Code.POD_AWAITING_REPLACEMENT,
+                cause=Reason(code=Code.TARGET_PODS_NOT_CREATED)), "pods cannot be created"),
+    ],
+)  # fmt: skip
+def test_short_reasons(reason: Reason, short: str) -> None:
+    assert short_reason(reason) == short
+
+
+def test_only_expired_credentials_have_an_age() -> None:
+    expired = Reason(code=Code.AUTH_TOKEN_EXPIRED, at=5.0)
+    assert expired_at(expired) == 5.0
+    assert expired_at(Reason(code=Code.FORWARD_CONNECTING, previous=expired)) == 5.0
+    assert expired_at(Reason(code=Code.AUTH_TOKEN_NOT_YET_VALID, at=5.0)) is None
+    assert expired_at(Reason(code=Code.NODE_NOT_READY, at=5.0)) is None
 
 
 @pytest.mark.parametrize("code", ReasonCode)

@@ -1,0 +1,29 @@
+"""A row of the tables, and parts of templates that several tables use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tui_forward.model import BlockedBy, HopKind
+
+DESCRIBE_HINT: Final = "Check its events: kubectl describe pod[ -n {namespace}] [{pod}|POD]"
+LOGS: Final = "kubectl logs[ -n {namespace}] [{pod}|POD][ -c {container}]{previous_log}"
+LOGS_HINT: Final = f"Check its log: {LOGS}"
+RESTART_HINT: Final = "Start it again, or forward to a pod that keeps running"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Texts and meaning of one code.
+
+    The texts are templates (see `rendering.py`): `{name}` is a parameter of the reason; a part in
+    brackets is left out if one of its parameters is missing, or replaced by what follows its `|`.
+    """
+
+    short: str  # for a narrow column; its parameters are cut until it has `MAX_SHORT` cells
+    text: str
+    hint: str = ""  # an imperative sentence; empty where nothing can be done
+    hop: HopKind | None = None  # where the fault is; None for what is no fault
+    blocked_by: BlockedBy | None = None  # set where only a user can help
+    waits_for_pod: bool = False  # a forward waits with it, also after it was ready
