@@ -992,7 +992,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     `version` grows with every change other than counters and rates. `keep_running`: the forwards
     keep running when no front end is left. `notices` are the latest few. `other_engines` run for
-    other kubeconfigs; their forwards are not part of this session.
+    other kubeconfigs; their forwards are not part of this session. `save_problem` says why the
+    active forwards are not saved, and what follows from it.
     """
 
     version: int
@@ -1004,6 +1005,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[EngineNotice, ...] = ()
     other_engines: tuple[OtherEngine, ...] = ()
     logins: tuple[Login, ...] = ()  # credential plugins that run now
+    save_problem: str = ""
 
 
 class EventKind(StrEnum):

@@ -69,6 +69,7 @@ class FakeSession:
         self.keep_running_if_lost = False
         self.login_command: LoginCommand | None = None
         self.logins: tuple[Login, ...] = ()
+        self.save_problem = ""
         self.expected = 1  # number of forwards that a test waits for
         self.broken: TuiForwardError | None = None
         self._events: list[Event] = []
@@ -207,6 +208,7 @@ class FakeSession:
             health=self.health,
             notices=self.notices,
             logins=self.logins,
+            save_problem=self.save_problem,
         )
 
     async def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:

@@ -20,6 +20,7 @@ from tui_forward.daemon import connect, rpc, rpc_client, unix_socket
 from tui_forward.daemon.launcher import _start
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.daemon.rpc_client import VersionMismatchError
+from tui_forward.daemon.session_store import load_session, session_file
 from tui_forward.errors import ConfigError, TransportError
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
 
@@ -288,3 +289,23 @@ def test_client_imports_neither_engine_nor_kubernetes() -> None:
         "sys.exit(str(bad) if bad else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+async def test_stopped_forward_is_not_restored_by_an_engine_that_was_killed_at_once(
+    engines: EngineProcesses,
+) -> None:
+    session = await engines.open()
+    target = Target(context="", namespace="", kind=TargetKind.POD, name="web", port="80")
+    first, second = [
+        await session.start(ForwardSpec(target=target, local_port=0)) for _ in range(2)
+    ]
+    await session.set_keep_running(True)
+    parent = psutil.Process(session.engine_pid).parent()
+    assert parent is not None
+    await session.stop(first)
+    parent.kill()
+    os.kill(session.engine_pid, signal.SIGKILL)
+    saved = load_session(session_file(engines.path))
+    assert [one.id for one in saved.forwards] == [second]
+    await session.close()
+    await until(lambda: not alive(session.engine_pid))

@@ -15,6 +15,7 @@ from tui_forward.common.logging_levels import TRACE, temporary_handler
 from tui_forward.daemon import log, log_record
 from tui_forward.daemon.engine_process import _configure_log
 from tui_forward.errors import TransportError
+from tui_forward.settings.parser import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -91,11 +92,11 @@ def test_engine_needs_no_log(
         log=None if is_default else folder / "log" / "x.log", log_level="info", detach=True
     )
     if is_default:
-        problem = _configure_log(options, Path("engine.sock"))
+        problem = _configure_log(options, Path("engine.sock"), Settings())
         assert problem == f"cannot write the log {folder}/log/engine.log: not a directory"
         logging.getLogger("tui_forward").warning("dropped")
     else:
         with pytest.raises(
             TransportError, match=r"cannot write the log .*/x\.log: not a directory"
         ):
-            _configure_log(options, Path("engine.sock"))
+            _configure_log(options, Path("engine.sock"), Settings())

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,7 +12,8 @@ import pytest
 
 from tests.cli.fake_session import FakeSession
 from tests.support.waiting import until
-from tui_forward.daemon import session_store
+from tui_forward.common import atomic_file
+from tui_forward.daemon import session_saver, session_store
 from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.daemon.session_store import SavedForward, SavedSession
 from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
@@ -197,5 +200,162 @@ async def test_session_that_cannot_be_saved_is_a_problem_once_until_it_can(tmp_p
         await saver._write()
         assert exists(blocked / "engine.json")
         assert len(problems) == 1
+    finally:
+        await saver.close()
+
+
+async def test_stop_is_saved_when_flush_returns(path: Path) -> None:
+    session = FakeSession()
+    async with saving(session, path) as saver:
+        ids = [await session.start(spec(name)) for name in ("web", "db", "cache")]
+        saver.schedule_save()
+        await saver.flush()
+        assert names(path) == ["web", "db", "cache"]
+        written = session_store.load_session(path).sequence
+
+        async def stop(forward_id: str) -> list[str]:
+            await session.stop(forward_id)
+            saver.schedule_save()
+            await saver.flush()
+            return names(path)
+
+        # Those that stop at the same time share a write.
+        found = await asyncio.gather(*map(stop, ids[:2]))
+        assert all("web" not in one and "db" not in one for one in found)
+        assert session_store.load_session(path).sequence <= written + 2
+        await saver.flush()  # nothing has changed
+
+
+async def test_flush_returns_although_the_disk_does_not_respond(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_saver, "_FLUSH_S", 0.2)
+    released = threading.Event()
+
+    def hang(*args: object, **options: object) -> session_store.SaveResult:
+        assert released.wait(60)
+        return session_store.SaveResult()
+
+    session = FakeSession()
+    async with saving(session, path) as saver:
+        monkeypatch.setattr(session_saver, "save_session", hang)
+        await session.start(spec("web"))
+        await saver.flush()
+        released.set()
+
+
+async def test_user_is_told_what_a_full_disk_means(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The notice is repeated only when the consequences change."""
+    results = iter([
+        session_store.SaveResult(error := OSError(errno.ENOSPC, "No space left on device")),
+        session_store.SaveResult(error),
+        session_store.SaveResult(error, has_fallback=True),
+        session_store.SaveResult(error, is_outdated=True),
+        session_store.SaveResult(error, has_fallback=True, is_outdated=True),
+        session_store.SaveResult(),
+    ])  # fmt: skip
+    monkeypatch.setattr(session_saver, "save_session", lambda *_, **__: next(results))
+    problems: list[str] = []
+    session = FakeSession()
+    saver = SessionSaver(session, path, on_problem=problems.append)
+    await saver.open(restore=False)
+    try:
+        await session.start(spec("web"))
+        for _ in range(5):
+            await saver.flush()
+            assert saver.problem == problems[-1]
+        assert [one.removeprefix("active forwards cannot be saved, ") for one in problems] == [
+            f"{effect}: {path}: no space left on device"
+            for effect in (
+                "and are lost if the engine is killed",
+                "and are lost at a reboot",
+                "and what was stopped may be restored by the next engine",
+                "and what was stopped may be restored after a reboot",
+            )
+        ]
+        await saver.flush()
+        assert not saver.problem
+    finally:
+        await saver.close()
+
+
+async def test_write_is_repeated_until_it_succeeds(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_saver, "_RETRY_S", 0.05)
+    path.parent.write_text("a file where the folder should be")
+    session = FakeSession()
+    saver = SessionSaver(session, path)
+    await saver.open(restore=False)
+    try:
+        await session.start(spec("web"))
+        await saver.flush()
+        assert saver.problem
+        path.parent.unlink()
+        await until(lambda: names(path) == ["web"])
+        await until(lambda: not saver.problem)
+    finally:
+        await saver.close()
+
+
+async def test_session_beside_the_socket_is_restored_or_becomes_the_previous_one(
+    path: Path, tmp_path: Path
+) -> None:
+    """The file could not be written after `db` was stopped."""
+    write(path, SavedSession(forwards=(SavedForward(spec("web")), SavedForward(spec("db")))))
+    socket = tmp_path / "engine.sock"
+    fallback = session_store.fallback_file(socket)
+    latest = SavedSession(forwards=(SavedForward(spec("web")),), sequence=7)
+    for restore in (True, False):
+        write(fallback, latest)
+        session = FakeSession()
+        saver = SessionSaver(session, path, socket=str(socket))
+        assert await saver.open(restore=restore) is restore
+        try:
+            assert [one.spec.target.name for one in session.forwards.values()] == (
+                ["web"] if restore else []
+            )
+            if restore:
+                await saver.flush()
+                assert names(path) == ["web"]
+            else:
+                assert names(session_store.previous_session_file(path)) == ["web"]
+                assert not exists(path)
+            assert not exists(fallback)
+            assert saver.sequence >= 7
+        finally:
+            await saver.close()
+        write(path, SavedSession(forwards=(SavedForward(spec("db")),)))
+
+
+async def test_session_that_cannot_be_moved_is_not_restored_later(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The home folder is read-only; a killed engine is restarted with `--restore`."""
+    write(path, SavedSession(forwards=(SavedForward(spec("web")),)))
+    socket = tmp_path / "engine.sock"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(session_saver, "move_to_previous", refuse)
+    unwritable = path.parent
+
+    def write_atomically(target: Path, data: bytes) -> None:
+        if target.parent == unwritable:
+            refuse()
+        target.write_bytes(data)
+
+    monkeypatch.setattr(atomic_file, "write_atomically", write_atomically)
+    monkeypatch.setattr(session_store, "_remove", lambda _: False)
+    saver = SessionSaver(FakeSession(), path, socket=str(socket))
+    assert not await saver.open(restore=False)
+    try:
+        await saver.flush()
+        latest = session_store.load_latest_session(path, session_store.fallback_file(socket))
+        assert not latest.forwards
+        assert "what was stopped may be restored after a reboot" in saver.problem
     finally:
         await saver.close()

@@ -133,6 +133,12 @@ def print_forwards(forwards: Sequence[Forward], *, as_json: bool) -> None:
         click.echo("no active forwards", err=True)
 
 
+def print_save_problem(problem: str) -> None:
+    """Print on stderr why the active forwards are not saved (`Snapshot.save_problem`), if so."""
+    if problem:
+        click.echo(f"warning: {one_line(problem)}", err=True)
+
+
 def format_ready_count(forwards: Sequence[Forward]) -> str:
     """Return a summary such as `3 forwards, 2 ready`."""
     ready = sum(one.state.value == "ready" for one in forwards)

@@ -15,7 +15,7 @@ from tui_forward.cli.questions import ask, can_ask
 from tui_forward.common import paths
 from tui_forward.common.bounded_file import may_exist
 from tui_forward.common.printable import one_line
-from tui_forward.errors import ConfigError
+from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import Context
 from tui_forward.session import Session
 
@@ -144,6 +144,14 @@ async def _replace_if_older(kubeconfig: str | None, connect: Callable[[], Awaita
 
     await replace_engine(kubeconfig, arguments=engine_log_arguments())
     return await connect()
+
+
+async def find_save_problem(session: Session) -> str:
+    """Return `Snapshot.save_problem`; empty if the engine is gone."""
+    try:
+        return (await session.snapshot()).save_problem
+    except TuiForwardError:
+        return ""
 
 
 async def resolve_context(session: Session, name: str | None) -> Context:

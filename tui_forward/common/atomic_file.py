@@ -49,7 +49,18 @@ def write_atomically(target: Path, data: bytes, *, follow_links: bool = True) ->
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+    _sync_folder(target.parent)
     return status
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a replaced name durable, where the file system supports it; the file is valid anyway."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _follow_own_links(path: Path) -> Path:

@@ -32,7 +32,7 @@ from tui_forward.daemon.socket_guard import SocketGuard
 from tui_forward.errors import TransportError
 from tui_forward.model import LocalAddress
 from tui_forward.session.callers import decode_callers
-from tui_forward.settings.parser import load_settings
+from tui_forward.settings.parser import Settings, load_settings
 
 if TYPE_CHECKING:
     from tui_forward.daemon.handover import HandoverState
@@ -92,7 +92,8 @@ def run(
         notifier.ready(0)
         return 0
     try:
-        log_problem = _configure_log(options, path)
+        settings = load_settings(paths.settings_file())
+        log_problem = _configure_log(options, path, settings)
         if handover is not None:
             inherited = _InheritedSockets(handover.server_socket, handover.forward_sockets)
         else:
@@ -100,7 +101,7 @@ def run(
         parent = ParentLink(process.link if process is not None else None)
 
         async def serve() -> None:
-            engine = EngineProcess(options, path, lock, handover, inherited, parent)
+            engine = EngineProcess(options, settings, path, lock, handover, inherited, parent)
             if log_problem:
                 engine.report_problem(log_problem)
             await engine.run(notifier)
@@ -112,13 +113,13 @@ def run(
     return 0
 
 
-def _configure_log(options: argparse.Namespace, path: Path) -> str:
+def _configure_log(options: argparse.Namespace, path: Path, settings: Settings) -> str:
     """Open the log; return why the default one cannot be written, or "".
 
     Forwards need no log: the home folder may be read-only, or its disk full. TransportError if a
     file of the command line cannot be written.
     """
-    level = options.log_level or load_settings(paths.settings_file()).log_level.value
+    level = options.log_level or settings.log_level.value
     if not (options.detach or options.log):
         log.log_to_stderr(level=LEVELS[level])
         return ""
@@ -178,8 +179,9 @@ class EngineProcess:
     """
 
     def __init__(
-        self, options: argparse.Namespace, path: Path, lock: unix_socket.SocketLock,
-        handover: HandoverState | None, inherited: _InheritedSockets, parent: ParentLink,
+        self, options: argparse.Namespace, settings: Settings, path: Path,
+        lock: unix_socket.SocketLock, handover: HandoverState | None, inherited: _InheritedSockets,
+        parent: ParentLink,
     ) -> None:  # fmt: skip
         from tui_forward.daemon.handover import HandoverSender
         from tui_forward.daemon.server import SessionServer
@@ -195,7 +197,7 @@ class EngineProcess:
             options.kubeconfig,
             context=options.context,
             socket_holder=parent,
-            disk_buffer=load_settings(paths.settings_file()).disk_buffer,
+            disk_buffer=settings.disk_buffer,
         )
         session_file = options.session or session_store.session_file(path)
         files = unix_socket.kubeconfig_files(options.kubeconfig, os.environ)

@@ -89,7 +89,9 @@ class HandoverSender:
         try:
             forward_sockets = self._session.hold()
             current = msgspec.structs.replace(
-                await self._saver.current(), keep_running=self._saver.keep_running
+                await self._saver.current(),
+                keep_running=self._saver.keep_running,
+                sequence=self._saver.sequence,
             )
             connections = await self._session.connections()
             offer = msgspec.structs.replace(

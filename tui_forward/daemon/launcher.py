@@ -119,7 +119,9 @@ async def connect_if_running(
     session = await connect_to_running(path, caller=caller)
     if session is not None:
         return session
-    saved = session_store.load_session(session_store.session_file(path))
+    saved = session_store.load_latest_session(
+        session_store.session_file(path), session_store.fallback_file(path)
+    )
     if not (saved.keep_running and saved.forwards):
         return None
     return await connect(kubeconfig, socket_path=path, environ=environ, arguments=["--restore"])

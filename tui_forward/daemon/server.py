@@ -42,6 +42,8 @@ _MAX_SUBSCRIPTIONS = 16
 _HELLO_S = 10.0
 # More than any request takes: the longest waits for a pod's log or the end of a handover.
 _REQUEST_S = 30.0
+# Answered when saved, because an engine that is killed after the answer must not restore more.
+_FLUSHED = (rpc.Stop, rpc.Pause, rpc.SetKeepRunning)
 # Bytes of a `Result` besides its value.
 _MAX_RESULT_HEADER = 64
 
@@ -271,6 +273,7 @@ class ClientConnection:
                 return msgspec.structs.replace(
                     snapshot,
                     keep_running=self._saver.keep_running,
+                    save_problem=self._saver.problem,
                     notices=self._notices.latest,
                     other_engines=others.current if others is not None else (),
                 )
@@ -290,9 +293,12 @@ class ClientConnection:
                 return await session.contexts()
             case _:
                 try:
-                    return await self._execute_command(request)
+                    result = await self._execute_command(request)
                 finally:
                     self._saver.schedule_save()
+                if isinstance(request, _FLUSHED):
+                    await self._saver.flush()
+                return result
 
     async def _execute_command(self, request: rpc.Request) -> object:
         """Execute a request that may change the active forwards."""

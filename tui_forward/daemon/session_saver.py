@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from tui_forward.common import atomic_file
 from tui_forward.common.blocking_call import run_in_thread
-from tui_forward.common.printable import escape_json
 from tui_forward.common.tasks import spawn_restarting
 from tui_forward.daemon.session_store import (
     EMPTY_SESSION,
     SavedForward,
     SavedSession,
+    SaveResult,
+    fallback_file,
+    load_latest_session,
     load_session,
+    move_to_previous,
     previous_session_file,
     profiles_of,
     restore,
+    save_session,
     to_saved,
 )
 from tui_forward.errors import TuiForwardError
@@ -34,6 +38,10 @@ _log = logging.getLogger(__name__)
 
 # Changes that follow each other (a forward starts, its port is bound) are written once.
 _DEBOUNCE_S = 0.02
+# How long an answer waits for a disk that does not respond.
+_FLUSH_S = 2.0
+# Pause until a failed write is repeated.
+_RETRY_S = 10.0
 _RELEVANT_EVENTS = frozenset({EventKind.LISTENING, EventKind.STATE, EventKind.STOPPED})
 
 
@@ -48,7 +56,7 @@ class SessionSaver:
     """Saves the active forwards of a session to a file.
 
     `socket` and `kubeconfig` identify the engine, see `SavedSession`. `on_problem` gets a sentence
-    when the file cannot be written, once until it can.
+    when the file cannot be written, and again only when the consequences change.
     """
 
     def __init__(
@@ -62,9 +70,18 @@ class SessionSaver:
         self._on_problem = on_problem
         self._dirty = asyncio.Event()
         self._changed = asyncio.Event()  # for the first time
-        self._written = EMPTY_SESSION
+        self._fallback = fallback_file(Path(socket)) if socket else None
         self._latest = EMPTY_SESSION
-        self._write_failed = False
+        self._written: SavedSession | None = EMPTY_SESSION  # None after a failure
+        self._in_file: SavedSession | None = EMPTY_SESSION  # None if that is unknown
+        # A thread whose task is canceled continues, and must not replace what is newer.
+        self._file_lock = threading.Lock()
+        self._sequence_in_file = 0
+        self.sequence = 0  # of the latest session, see `SavedSession`
+        self._urgent = asyncio.Event()
+        self._flushing: list[asyncio.Future[None]] = []
+        # Why the active forwards are not saved, and what follows from it; empty if they are.
+        self.problem = ""
         self._in_transition = False
         self._tasks: list[asyncio.Task[None]] = []
         # A client requested that forwards keep running without clients. Call `schedule_save` after
@@ -90,7 +107,11 @@ class SessionSaver:
         """
         saved = handed_over
         if saved is None:
-            saved = await run_in_thread(lambda: load_session(self._path), name="session file")
+            saved = await run_in_thread(
+                lambda: load_latest_session(self._path, self._fallback), name="session file"
+            )
+        self._in_file = None if handed_over is not None else saved
+        self.sequence = saved.sequence
         restored = bool(saved.forwards) and (restore or saved.keep_running)
         offered = saved
         if not saved.forwards:
@@ -103,11 +124,16 @@ class SessionSaver:
         elif saved.forwards:
             try:
                 await run_in_thread(
-                    lambda: self._path.replace(previous_session_file(self._path)),
+                    lambda: move_to_previous(self._path, self._fallback, saved),
                     name="session file",
                 )
             except OSError as error:
                 _log.warning("cannot move %s: %s", self._path, error.strerror)
+                # If this engine is killed, the next one restores what it finds.
+                self._written = None
+                self.mark_dirty()
+            else:
+                self._in_file = EMPTY_SESSION
         self._tasks = [
             spawn_restarting(self._write_changes, name="session writer"),
             spawn_restarting(self._watch_events, name="session events"),
@@ -165,6 +191,17 @@ class SessionSaver:
             )
         return self._latest
 
+    async def flush(self) -> None:
+        """Wait until what is active now is saved, or cannot be, or the disk does not respond.
+
+        So what was stopped before the call is not restored if the engine is killed after it.
+        """
+        flushed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._flushing.append(flushed)
+        self._urgent.set()
+        self._dirty.set()
+        await asyncio.wait({flushed}, timeout=_FLUSH_S)
+
     async def close(self, *, write: bool = True) -> None:
         """Write the file a last time if this engine owns it. Call before the session ends."""
         for task in self._tasks:
@@ -183,10 +220,21 @@ class SessionSaver:
 
     async def _write_changes(self) -> None:
         while True:
-            await self._dirty.wait()
-            await asyncio.sleep(_DEBOUNCE_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RETRY_S if self.problem else None):
+                    await self._dirty.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DEBOUNCE_S):
+                    await self._urgent.wait()
             self._dirty.clear()
-            await self._write()
+            self._urgent.clear()
+            flushing, self._flushing = self._flushing, []
+            try:
+                await self._write()
+            finally:
+                for flushed in flushing:
+                    if not flushed.done():
+                        flushed.set_result(None)
 
     async def _write(self) -> None:
         try:
@@ -196,18 +244,50 @@ class SessionSaver:
         self.has_forwards = bool(current.forwards)
         if current == self._written:
             return
-        data = escape_json(msgspec.json.format(msgspec.json.encode(current), indent=1))
-        try:
-            await run_in_thread(
-                lambda: atomic_file.write_atomically(self._path, data), name="session file"
-            )
-        except OSError as error:
-            if not self._write_failed:
-                cause = (error.strerror or type(error).__name__).lower()
-                self._on_problem(
-                    f"active forwards cannot be saved, and are lost if the engine is killed: "
-                    f"{self._path}: {cause}"
-                )
-            self._write_failed = True
+        self.sequence += 1
+        numbered = msgspec.structs.replace(current, sequence=self.sequence)
+        is_outdated = self._in_file is None or _has_more(self._in_file, current)
+        result = await run_in_thread(
+            lambda: self._save(numbered, is_outdated=is_outdated), name="session file"
+        )
+        if result.error is None:
+            self._written = self._in_file = current
         else:
-            self._written, self._write_failed = current, False
+            self._written = None
+            if not result.is_outdated and (is_outdated or not current.forwards):
+                self._in_file = EMPTY_SESSION
+        problem = self._describe_problem(result, current)
+        if problem not in {"", self.problem}:
+            self._on_problem(problem)
+        self.problem = problem
+
+    def _save(self, saved: SavedSession, *, is_outdated: bool) -> SaveResult:
+        with self._file_lock:
+            if saved.sequence < self._sequence_in_file:
+                return SaveResult()
+            self._sequence_in_file = saved.sequence
+            return save_session(self._path, self._fallback, saved, is_outdated=is_outdated)
+
+    def _describe_problem(self, result: SaveResult, current: SavedSession) -> str:
+        """Return why a session is not saved; empty if it is, or there is nothing to lose."""
+        error = result.error
+        if error is None or not (current.forwards or result.is_outdated):
+            return ""
+        cause = (error.strerror or type(error).__name__).lower()
+        if result.has_fallback and result.is_outdated:
+            effect = "and what was stopped may be restored after a reboot"
+        elif result.has_fallback:
+            effect = "and are lost at a reboot"
+        elif result.is_outdated:
+            effect = "and what was stopped may be restored by the next engine"
+        else:
+            effect = "and are lost if the engine is killed"
+        return f"active forwards cannot be saved, {effect}: {self._path}: {cause}"
+
+
+def _has_more(saved: SavedSession, current: SavedSession) -> bool:
+    """Return whether a saved session would restore what is not active."""
+    if saved.keep_running and not current.keep_running:
+        return True
+    active = [(one.id, one.spec.target, one.paused) for one in current.forwards]
+    return any((one.id, one.spec.target, one.paused) not in active for one in saved.forwards)

@@ -4,19 +4,27 @@ The engine process writes its file shortly after every change (see `session_save
 atomically. The next engine restores the forwards, on the ports they had, with `--restore` or if
 they were to keep running without clients. Otherwise the file becomes that of the previous session,
 which clients offer to restore.
+
+What was stopped must not be restored, even if the disk is full or read-only by then. So a session
+that cannot be written to its file is written beside the socket, where it lasts until a reboot, and
+the outdated file is removed. Of the two, the later one counts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from tui_forward.common import atomic_file, paths
 from tui_forward.common.bounded_file import read_bounded
+from tui_forward.common.printable import escape_json
+from tui_forward.common.private_files import open_private_file
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import Forward, ForwardSpec
 from tui_forward.profiles.plan import spec_with_bound_port
@@ -26,6 +34,7 @@ from tui_forward.session import Session
 _log = logging.getLogger(__name__)
 
 _PREVIOUS = ".previous.json"
+_FALLBACK = ".session.json"
 
 
 class SavedForward(msgspec.Struct, frozen=True):
@@ -58,6 +67,7 @@ class SavedSession(msgspec.Struct, frozen=True):
     profiles: tuple[SavedProfile, ...] = ()
     socket: str = ""  # socket of the engine that wrote the file
     kubeconfig: str = ""  # its files as in KUBECONFIG; empty for kubectl's default
+    sequence: int = 0  # counts up with each session that is written, also by the next engines
 
 
 EMPTY_SESSION = SavedSession()
@@ -71,6 +81,11 @@ def session_file(socket: Path) -> Path:
 def previous_session_file(path: Path) -> Path:
     """Return the file of the previous session, beside that of the current one."""
     return path.with_name(f"{path.stem}{_PREVIOUS}")
+
+
+def fallback_file(socket: Path) -> Path:
+    """Return the file beside a socket for a session that cannot be written to its own file."""
+    return socket.with_name(f"{socket.stem}{_FALLBACK}")
 
 
 def is_previous(name: str) -> bool:
@@ -92,6 +107,80 @@ def load_session(path: Path) -> SavedSession:
         except OSError as error:
             _log.warning("%s is invalid and cannot be moved: %s", path, error.strerror)
     return EMPTY_SESSION
+
+
+def load_latest_session(path: Path, fallback: Path | None) -> SavedSession:
+    """Return the session that was saved last, in its file or beside the socket. Never raises."""
+    saved = load_session(path)
+    if fallback is None:
+        return saved
+    return max(saved, load_session(fallback), key=lambda one: one.sequence)
+
+
+class SaveResult(NamedTuple):
+    """What has become of a session that was to be saved."""
+
+    error: OSError | None = None  # why the file could not be written
+    has_fallback: bool = False  # it was written beside the socket instead
+    is_outdated: bool = False  # the file still has what was stopped
+
+
+def save_session(
+    path: Path, fallback: Path | None, saved: SavedSession, *, is_outdated: bool
+) -> SaveResult:
+    """Write a session. Blocks; never raises OSError.
+
+    `is_outdated`: what the file has now must not be restored. It is removed if it cannot be
+    replaced, which may also make the space that the new one needs.
+    """
+    data = escape_json(msgspec.json.format(msgspec.json.encode(saved), indent=1))
+    error = _try_write(path, data)
+    has_fallback = False
+    if error is not None:
+        # First of all, so that there is a complete file at any time.
+        has_fallback = fallback is not None and _try_write(fallback, data) is None
+        if is_outdated and _remove(path):
+            is_outdated = False
+            error = _try_write(path, data)
+    if error is not None:
+        return SaveResult(error, has_fallback, is_outdated)
+    if fallback is not None:
+        with contextlib.suppress(OSError):
+            fallback.unlink(missing_ok=True)
+    return SaveResult()
+
+
+def _try_write(path: Path, data: bytes) -> OSError | None:
+    try:
+        atomic_file.write_atomically(path, data)
+    except OSError as error:
+        return error
+    return None
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file, or empty it if its folder is read-only; return whether nothing is left."""
+    try:
+        path.unlink(missing_ok=True)
+    except NotADirectoryError:
+        return True
+    except OSError:
+        try:
+            os.close(open_private_file(path, os.O_WRONLY | os.O_TRUNC))
+        except OSError:
+            return False
+    return True
+
+
+def move_to_previous(path: Path, fallback: Path | None, saved: SavedSession) -> None:
+    """Make the session that was saved last the previous one. Blocks; OSError if that fails."""
+    if fallback is None or not os.path.lexists(fallback):
+        path.replace(previous_session_file(path))
+        return
+    data = escape_json(msgspec.json.format(msgspec.json.encode(saved), indent=1))
+    atomic_file.write_atomically(previous_session_file(path), data)
+    path.unlink(missing_ok=True)
+    fallback.unlink()
 
 
 def discard_session(path: Path) -> None:

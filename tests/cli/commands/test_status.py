@@ -3,10 +3,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from tests.cli.fake_session import FakeSession
-from tui_forward.cli.commands import status
+from tui_forward.cli.commands import status, up
 from tui_forward.cli.main import main
 from tui_forward.errors import TransportError
 from tui_forward.model import Forward, ForwardSpec, ForwardState, ReasonCode, Target, TargetKind
@@ -40,7 +41,8 @@ def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
     async def attached(_kubeconfig: str | None) -> AsyncIterator[FakeSession]:
         yield session
 
-    monkeypatch.setattr(status, "attached_session", attached)
+    for module in (status, up):
+        monkeypatch.setattr(module, "attached_session", attached)
     return session
 
 
@@ -61,3 +63,21 @@ def test_stop_of_some(session: FakeSession, capsys: pytest.CaptureFixture[str]) 
     assert list(session.forwards) == ["f2"]
     assert main(["stop", "f1"]) == 2
     assert 'no active forward "f1"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["stop", "f1"], ["down", "shop"]])
+def test_user_is_told_if_what_was_stopped_may_be_restored(
+    command: list[str],
+    session: FakeSession,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = session.forwards["f1"]
+    session.forwards["f1"] = msgspec.structs.replace(
+        first, spec=msgspec.structs.replace(first.spec, profile="shop")
+    )
+    session.save_problem = "active forwards cannot be saved: disk \x1b[2J full"
+    assert main(command) == 0
+    assert "f1" not in session.forwards
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("warning: active forwards cannot be saved: disk ")
+    assert "\x1b" not in last

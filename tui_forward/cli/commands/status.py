@@ -15,7 +15,7 @@ from tui_forward.cli import completers, forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.options import kubeconfig_option
 from tui_forward.cli.output import style, use_color
-from tui_forward.cli.sessions import attached_session
+from tui_forward.cli.sessions import attached_session, find_save_problem
 from tui_forward.cli.signals import call_on_signals
 from tui_forward.common.formatting import (
     describe_other_engine,
@@ -198,6 +198,7 @@ async def _stop(ids: tuple[str, ...], kubeconfig: str | None, *, as_json: bool) 
             click.echo("no active forwards", err=True)
             return ExitCode.DONE
         result = await stop_forwards(session, list(selected.values()))
+        save_problem = await find_save_problem(session)
     failed = {one.id for one, _ in result.failed}
     for one in selected.values():
         if one.id in failed:
@@ -209,4 +210,5 @@ async def _stop(ids: tuple[str, ...], kubeconfig: str | None, *, as_json: bool) 
     for one, error in result.failed:
         text = f"cannot stop {one.id}: {one.spec.target}: {error.message}"
         click.echo(one_line(text), err=True)
+    forward_output.print_save_problem(save_problem)
     return ExitCode.FAILED if failed else ExitCode.DONE

@@ -14,7 +14,7 @@ from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import use_color
-from tui_forward.cli.sessions import attached_session, remote_session
+from tui_forward.cli.sessions import attached_session, find_save_problem, remote_session
 from tui_forward.common.formatting import pluralize
 from tui_forward.common.printable import one_line
 from tui_forward.daemon.profile_apply import apply_plan, plan_profile
@@ -130,11 +130,13 @@ async def _down(name: str, kubeconfig: str | None, *, as_json: bool) -> int:
             if not members:
                 raise
         failure = None
+        save_problem = ""
         if session is not None:
             result = await stop_forwards(session, members)
             failure = result.failure("stop", "forward")
             failed = {one.id for one, _ in result.failed}
             members = [one for one in members if one.id not in failed]
+            save_problem = await find_save_problem(session)
     if as_json:
         for line in forward_output.json_lines(map(forward_output.forward_to_dict, members)):
             click.echo(line)
@@ -142,6 +144,7 @@ async def _down(name: str, kubeconfig: str | None, *, as_json: bool) -> int:
         click.echo(f"{name}: stopped {pluralize(len(members), 'forward')}", err=True)
     elif failure is None:
         click.echo(f"{name}: no active forwards", err=True)
+    forward_output.print_save_problem(save_problem)
     if failure is not None:
         raise failure
     return ExitCode.DONE
