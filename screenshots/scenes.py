@@ -44,6 +44,9 @@ FORWARDS: tuple[tuple[Target, tuple[int, int]], ...] = tuple(
 RATES = {str(target): rate for target, rate in FORWARDS}
 
 
+_ROLLOUT_S = range(91, 97)  # seconds without a tunnel
+
+
 class FixedHistories(TrafficHistories):
     """Fixed traffic histories.
 
@@ -62,13 +65,18 @@ class FixedHistories(TrafficHistories):
         """See `TrafficHistories.series`."""
         return self._series.get(forward_id, [])[-seconds:]
 
+    def ready(self, forward_id: str, seconds: int) -> list[bool]:
+        """See `TrafficHistories.ready`."""
+        count = len(self._series.get(forward_id, []))
+        return [second not in _ROLLOUT_S for second in range(count)][-seconds:]
+
 
 def _waves(target: str, down: int, up: int) -> list[tuple[int, int]]:
     dice = random.Random(target)
     series = []
     for second in range(300):
         swell = 0.55 + 0.35 * math.sin(second / 23 + len(target)) + 0.3 * dice.random()
-        pause = 90 < second < 97  # a rollout
+        pause = second in _ROLLOUT_S
         series.append((0, 0) if pause else (int(down * swell), int(up * swell * dice.random())))
     return series
 

@@ -580,6 +580,7 @@ class TrafficHistory(msgspec.Struct, frozen=True, kw_only=True):
 
     forward_id: str
     seconds: tuple[tuple[int, int], ...]  # from and to the pod, oldest first; 10 minutes at most
+    ready: tuple[bool, ...] = ()  # whether a tunnel was up then; as long as `seconds`
 
 
 class ConnectionState(StrEnum):

@@ -9,13 +9,14 @@ from tui_forward.common.formatting import (
     format_age,
     format_bytes,
     format_clock,
+    format_countdown,
     format_duration,
     format_rate,
     format_short_reason,
+    format_total,
     milliseconds,
     pluralize,
     short_age,
-    sparkline,
 )
 from tui_forward.model import (
     Forward,
@@ -46,28 +47,26 @@ any_number = st.floats() | st.integers() | st.sampled_from((2**70, -(2**70), 10*
 def test_amounts_fit_their_column(count: float) -> None:
     assert len(format_bytes(count)) <= 7
     assert len(format_rate(count)) <= 9
+    assert len(format_total(count)) <= 7
 
 
 @given(any_number)
 def test_every_number_is_formatted(value: float) -> None:
     for function in (
-        format_bytes, format_rate, format_age, short_age, milliseconds, format_duration,
-        format_clock,
+        format_bytes, format_rate, format_total, format_age, short_age, milliseconds,
+        format_duration, format_clock, format_countdown,
     ):  # fmt: skip
         text = function(value)
         assert not {"nan", "inf", "-"} & set(text.split()), function
         assert not text.startswith("-"), function
 
 
-@given(st.lists(st.tuples(st.integers(), st.integers()), max_size=30), st.integers(-1, 30))
-def test_every_series_has_a_sparkline(series: list[tuple[int, int]], width: int) -> None:
-    assert len(sparkline(series, width)) in (0, max(width, len(series)))
-
-
 @given(st.floats(0, 86400 * 99))
 def test_ages_fit_their_column(seconds: float) -> None:
     assert len(format_age(seconds)) <= 6
     assert len(short_age(seconds)) <= 4
+    assert len(milliseconds(seconds)) <= 6
+    assert len(format_countdown(seconds)) <= 6
 
 
 def test_pluralize() -> None:
@@ -82,12 +81,30 @@ def test_pluralize() -> None:
     assert pluralize(2, "forward") == "2 forwards"
 
 
-def test_sparkline() -> None:
-    series = [(0, 0), (0, 0), (1, 0), (2, 2), (8, 0)]
-    assert sparkline(series, 6) == "   ▁▄█"
-    assert sparkline(series[-2:], 2) == "▄█"
-    assert not sparkline([(0, 0)], 6)
-    assert not sparkline([], 6)
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 ms"), (0.0009, "0.9 ms"), (0.00994, "9.9 ms"), (0.00996, "10 ms"),
+        (0.0124, "12 ms"), (0.9994, "999 ms"), (0.9996, "1.0 s"), (1.42, "1.4 s"),
+        (9.96, "10 s"), (599, "599 s"), (600, "10m00s"), (1e9, "11574d"),
+    ],
+)  # fmt: skip
+def test_latency(seconds: float, text: str) -> None:
+    assert milliseconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0 s"), (0, "0 s"), (0.01, "1 s"), (3, "3 s"), (99, "99 s"), (99.5, "1m40s"),
+     (250, "4m10s")],
+)  # fmt: skip
+def test_countdown(seconds: float, text: str) -> None:
+    assert format_countdown(seconds) == text
+
+
+def test_nothing_is_blank() -> None:
+    assert format_rate(0.49) == format_total(0) == format_total(-3) == ""
+    assert format_total(1) == "1 B"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from tests.tui.viewmodel.test_forward_list import forward
 from tui_forward.common.traffic_history import TrafficHistories
-from tui_forward.model import Counters, Forward, TrafficHistory
+from tui_forward.model import Counters, Forward, ForwardState, TrafficHistory
+
+READY, WAITING = ForwardState.READY, ForwardState.WAITING
 
 
 def counted(down: int, up: int = 0) -> Forward:
@@ -82,7 +84,25 @@ def test_merge_of_an_exported_history() -> None:
     after.merge(before.export())
     after.sample([counted(35)], 101.0)
     assert after.series("f1", 10) == [(10, 0), (20, 0), (5, 0)]
+    assert after.ready("f1", 10) == [True, True, True]
     # A history sampled for longer is kept.
     before.merge(TrafficHistories().export())
     after.merge([TrafficHistory(forward_id="f1", seconds=((1, 1),))])
     assert len(after.series("f1", 10)) == 3
+
+
+def test_seconds_without_a_tunnel() -> None:
+    histories = TrafficHistories()
+    for now, state in enumerate((READY, READY, WAITING, READY)):
+        histories.sample([msgspec.structs.replace(counted(0), state=state)], now)
+    assert histories.ready("f1", 10) == [True, False, True]
+    assert histories.ready("f1", 2) == [False, True]
+    assert histories.ready("f2", 2) == []
+
+
+def test_states_are_as_long_as_the_seconds() -> None:
+    for sent in ((), (False,), (False,) * 9):
+        histories = TrafficHistories()
+        histories.sample([counted(0)], 0)
+        histories.merge([TrafficHistory(forward_id="f1", seconds=((1, 1),) * 3, ready=sent)])
+        assert len(histories.ready("f1", 600)) == len(histories.series("f1", 600)) == 3

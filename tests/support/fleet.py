@@ -43,7 +43,7 @@ from tui_forward.model import (
     TransportChoice,
     Workload,
 )
-from tui_forward.reasons import blocked_by, reason_hint, reason_text
+from tui_forward.reasons import blocked_by, expired_at, reason_hint, reason_text, short_reason
 
 NOW = 1_795_955_213.0  # 2026-11-29 12:26:53 UTC
 STAGING, PROD = "staging", "prod-eu"
@@ -112,6 +112,7 @@ def forward(
             profile="shop-dev",
         ),
         state=state, code=reason.code, reason=reason_text(reason), hint=reason_hint(reason),
+        short_reason=short_reason(reason), expired_at=expired_at(reason),
         blocked_by=blocked_by(reason) if state is ForwardState.BLOCKED else None,
         since=NOW - up_s, started_at=NOW - 2 * _HOUR_S - 20 * 60 + number, queued=queued,
         retry_at=retry_at, paused=paused,

@@ -13,10 +13,11 @@ from typing import Final
 REPLACE_SYMBOLS: Final = "tui_forward.ascii_symbols"
 
 _SYMBOLS: Final = {
-    **dict.fromkeys("─═━", "-"), **dict.fromkeys("│┃║‖", "|"), **dict.fromkeys("┌┐└┘├┤┬┴┼", "+"),
+    **dict.fromkeys("─═━", "-"), **dict.fromkeys("│┃║", "|"), **dict.fromkeys("┌┐└┘├┤┬┴┼", "+"),
     **dict.fromkeys("▁▂▃", "_"), **dict.fromkeys("▄▅▆", "="), **dict.fromkeys("▇█", "#"),
-    # States: ready, blocked, reconnecting, waiting, starting, stopped.
-    "●": "*", "■": "!", "◐": "~", "◔": "?", "◌": ".", "○": "-",
+    # States: ready, blocked, reconnecting, waiting, starting, stopped, paused.
+    "●": "*", "■": "!", "◐": "~", "◔": "?", "◌": ".", "○": "-", "‖": "=",
+    "╌": ".",
     "✓": "v", "✗": "x", "×": "x", "★": "*", "·": ".", "…": "~", "–": "-", "—": "-",
     "→": ">", "←": "<", "↑": "^", "↓": "v", "↻": "@", "▾": "v", "▼": "v", "▸": ">", "▲": "^",
     "❯": ">", "➜": ">", "≥": ">", "≤": "<", "µ": "u", "“": '"', "”": '"', "‘": "'", "’": "'",

@@ -6,13 +6,12 @@ largest unit is shown as such. A figure can be wrong, but it cannot end the scre
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
-from collections.abc import Sequence
 
 from tui_forward.model import Forward, ForwardWarning, OtherEngine
 
-_BLOCKS = " ▁▂▃▄▅▆▇█"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 # Above all byte counts and durations that make sense, and exact as a float.
 _MAX = 1e18
@@ -69,12 +68,27 @@ def short_age(seconds: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """`0.4 ms`, `12 ms`, `1.5 s`."""
+    """`0.4 ms`, `12 ms`, `1.5 s`, `48 s`, then an age: at most 6 characters below 100 days."""
     seconds = _amount(seconds, _MAX_AGE_S)
-    if seconds >= 1:
+    if seconds >= 600:
+        return format_age(seconds)
+    if seconds >= 9.95:
+        return f"{seconds:.0f} s"
+    if seconds >= 0.9995:
         return f"{seconds:.1f} s"
     value = seconds * 1000
-    return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
+    return f"{value:.1f} ms" if value < 9.95 else f"{value:.0f} ms"
+
+
+def format_total(count: float) -> str:
+    """`84.1 MB`; nothing at all for nothing."""
+    return format_bytes(count) if count >= 0.5 else ""
+
+
+def format_countdown(seconds: float) -> str:
+    """`3 s`, `4m10s`: rounded up, so that it ends with 1 s; at most 6 characters."""
+    whole = math.ceil(_amount(seconds, _MAX_AGE_S))
+    return f"{whole} s" if whole < 100 else format_age(whole)
 
 
 def format_warning(warning: ForwardWarning, now: float) -> str:
@@ -109,16 +123,6 @@ def describe_other_engine(engine: OtherEngine) -> str:
         kubeconfig = f"KUBECONFIG={engine.kubeconfig}"
         command = f"KUBECONFIG={shlex.quote(engine.kubeconfig)}"
     return f"{count} {verb} with {kubeconfig}. List: {command} tui-forward ls"
-
-
-def sparkline(series: Sequence[tuple[int, int]], width: int) -> str:
-    """Return the traffic of each second, both directions, as blocks: `▁▂▅█▂`; empty if none."""
-    totals = [max(0, down + up) for down, up in series]
-    highest = max(totals, default=0)
-    if not highest:
-        return ""
-    steps = len(_BLOCKS) - 1
-    return "".join(_BLOCKS[-(-total * steps // highest)] for total in totals).rjust(width)
 
 
 def pluralize(count: int, noun: str, many: str = "") -> str:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tui_forward.model import Forward, TrafficHistory
+from tui_forward.model import Forward, ForwardState, TrafficHistory
 
 _MAX_SECONDS = 600  # ten minutes of seconds
 
@@ -21,6 +21,7 @@ class _History:
     to_pod: int
     # Bytes from and to the pod within each second, oldest first.
     seconds: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_MAX_SECONDS))
+    ready: deque[bool] = field(default_factory=lambda: deque(maxlen=_MAX_SECONDS))
 
 
 class TrafficHistories:
@@ -53,6 +54,7 @@ class TrafficHistories:
             up = _increase(history.to_pod, counters.bytes_to_pod)
             for second in range(min(passed, _MAX_SECONDS)):
                 history.seconds.append((_part(down, second, passed), _part(up, second, passed)))
+                history.ready.append(forward.state is ForwardState.READY)
             history.at += passed
             history.from_pod, history.to_pod = counters.bytes_from_pod, counters.bytes_to_pod
         for gone in self._histories.keys() - seen:
@@ -66,10 +68,17 @@ class TrafficHistories:
         history = self._histories.get(forward_id)
         return list(history.seconds)[-seconds:] if history is not None else []
 
+    def ready(self, forward_id: str, seconds: int) -> list[bool]:
+        """Return whether a tunnel was up at the end of each of the last seconds, as `series`."""
+        history = self._histories.get(forward_id)
+        return list(history.ready)[-seconds:] if history is not None else []
+
     def export(self) -> tuple[TrafficHistory, ...]:
         """Return all histories, for `merge`."""
         return tuple(
-            TrafficHistory(forward_id=forward_id, seconds=tuple(history.seconds))
+            TrafficHistory(
+                forward_id=forward_id, seconds=tuple(history.seconds), ready=tuple(history.ready)
+            )
             for forward_id, history in self._histories.items()
             if history.seconds
         )
@@ -80,6 +89,10 @@ class TrafficHistories:
             history = self._histories.get(one.forward_id)
             if history is not None and len(one.seconds) > len(history.seconds):
                 history.seconds = deque(one.seconds, maxlen=_MAX_SECONDS)
+                # As long as the seconds, whatever was sent.
+                unknown = [True] * (len(one.seconds) - len(one.ready))
+                ready = [*unknown, *one.ready][-len(one.seconds) :]
+                history.ready = deque(ready, maxlen=_MAX_SECONDS)
 
 
 def _increase(before: int, now: int) -> int:

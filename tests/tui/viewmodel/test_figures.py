@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from tests.tui.samples import connection, pod, view
 from tests.tui.viewmodel.test_forward_list import forward
-from tui_forward.common.formatting import sparkline
 from tui_forward.model import (
     ApiHealth,
     CatalogScope,
@@ -26,7 +25,7 @@ from tui_forward.model import (
 )
 from tui_forward.tui.screens.forward_detail import timeline_row
 from tui_forward.tui.viewmodel import rows
-from tui_forward.tui.viewmodel.chart import axis_maximum, render_area
+from tui_forward.tui.viewmodel.chart import axis_maximum, render_area, traffic_cells
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.figures import (
     MAX_COUNT,
@@ -130,6 +129,6 @@ def test_histories_can_be_drawn(seconds: list[tuple[int, int]]) -> None:
     history = TrafficHistory(forward_id="f1", seconds=tuple(seconds))
     (limited,) = limit_histories([history])
     assert len(limited.seconds) == len(seconds)
-    sparkline(limited.seconds, 10)
+    traffic_cells(limited.seconds, [True] * len(seconds), 10)
     down = [amount for amount, _ in limited.seconds]
     assert len(render_area(down, 10, 2, axis_maximum(down))) == 2

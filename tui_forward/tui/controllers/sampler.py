@@ -193,4 +193,5 @@ class Sampler:
         except TuiForwardError:
             return  # the forward or the engine is gone: the next sample shows it
         series = self._histories.series(forward_id, _CHART_S)
-        screen.draw(DetailSample(forward, series, timeline, connections))
+        ready = self._histories.ready(forward_id, _CHART_S)
+        screen.draw(DetailSample(forward, series, ready, timeline, connections))

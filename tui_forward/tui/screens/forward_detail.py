@@ -12,13 +12,20 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from tui_forward.common.access_options import describe_access_options
-from tui_forward.common.formatting import format_age, format_bytes, format_clock, pluralize
+from tui_forward.common.formatting import (
+    format_age,
+    format_bytes,
+    format_clock,
+    format_rate,
+    pluralize,
+)
 from tui_forward.common.kubectl_command import format_command
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     Connection,
     Forward,
     ForwardDefaults,
+    ForwardState,
     Hop,
     PodLog,
     TimelineEntry,
@@ -37,6 +44,7 @@ from tui_forward.tui.widgets.status_line import StatusLine
 
 _TIMELINE = (Column("time", 8), Column("", 1), Column("event", 20, flexible=True, prose=True))
 _LOG = (Column("", 20, flexible=True, prose=True),)
+_CHART_TITLE = " throughput, 5 min "
 _MARKS = {
     TimelineKind.STATE: ("●", ""), TimelineKind.POD: ("↻", "strong"),
     TimelineKind.TUNNEL: ("═", "dim"), TimelineKind.CONNECTION: ("✗", "warn"),
@@ -51,6 +59,7 @@ class DetailSample:
     forward: Forward | None  # None after it was stopped
     # Bytes from and to the pod in each of the last seconds, oldest first.
     series: Sequence[tuple[int, int]] = ()
+    ready: Sequence[bool] = ()  # whether a tunnel was up in each of them
     timeline: Sequence[TimelineEntry] = ()  # oldest first
     connections: Sequence[Connection] = ()  # oldest first
 
@@ -111,7 +120,7 @@ class DetailScreen(Screen[None]):
         self._log_lines: dict[str, str] = {}
         self._containers: tuple[str, ...] = ()
         self._container = ""
-        self._chart.border_title = " throughput, 5 min "
+        self._chart.border_title = _CHART_TITLE
         self._timeline.title = "timeline"
         self._connection_table.title = "connections"
 
@@ -138,12 +147,15 @@ class DetailScreen(Screen[None]):
                 self.refresh_bindings()
             return
         forward = self._forward = sample.forward
-        title = rows.Cell(rows.target_text(forward), "strong")
-        self._header.show((title, *rows.detail_text(forward, now)))
+        target = rows.Cell(rows.target_text(forward), "strong")
+        self._header.show((target, *rows.detail_text(forward, now)))
         summary = summary_lines(forward, now, self._defaults)
         for line, cells in zip(self._summary, summary, strict=True):
             line.show(cells)
-        self._chart.show(sample.series)
+        self._chart.show(sample.series, sample.ready)
+        title = chart_title(forward, sample.series)
+        if title != self._chart.border_title:
+            self._chart.border_title = title
         self._draw_timeline(sample.timeline)
         self._connections = {str(one.id): one for one in reversed(sample.connections)}
         self._connection_table.show(
@@ -262,6 +274,20 @@ def summary_lines(forward: Forward, now: float, defaults: ForwardDefaults) -> li
     if spec.label:
         options.insert(0, rows.Cell(f"label {spec.label}", "strong"))
     return [counters_line, options, [rows.Cell(format_command(spec, defaults), "dim")]]
+
+
+def chart_title(forward: Forward, series: Sequence[tuple[int, int]]) -> str:
+    """Return the title of the chart: peaks, and since when there is no tunnel."""
+    parts = [_CHART_TITLE.strip()]
+    for arrow, peak in (
+        ("↓", max((down for down, _ in series), default=0)),
+        ("↑", max((up for _, up in series), default=0)),
+    ):
+        if rate := format_rate(peak):
+            parts.append(f"{arrow} peak {rate}")
+    if forward.state is not ForwardState.READY and forward.since:
+        parts.append(f"no tunnel since {format_clock(forward.since)}")
+    return f" {' · '.join(parts)} "
 
 
 def timeline_row(entry: TimelineEntry) -> rows.Row:

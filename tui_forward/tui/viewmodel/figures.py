@@ -79,6 +79,7 @@ def limit_histories(histories: Sequence[TrafficHistory]) -> tuple[TrafficHistory
             seconds=tuple(
                 (_limit(down, MAX_COUNT), _limit(up, MAX_COUNT)) for down, up in one.seconds
             ),
+            ready=one.ready,
         )
         for one in histories
     )

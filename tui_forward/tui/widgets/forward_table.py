@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tui_forward.common.formatting import describe_other_engine, sparkline
+from tui_forward.common.formatting import describe_other_engine
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.model import DeclaredPort, Forward, OtherEngine
 from tui_forward.tui.storage.view_state import ViewState, enum_or_default
 from tui_forward.tui.viewmodel import columns, rows
+from tui_forward.tui.viewmodel.chart import traffic_cells
 from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
 from tui_forward.tui.viewmodel.forward_list import (
     HEADING,
@@ -144,10 +145,13 @@ class ForwardTable(RowTable):
             heading = self._grouped.headings.get(key)
             if heading is not None:
                 return rows.heading_row(heading)
-            series = self._histories.series(key, columns.SPARKLINE)
+            width = columns.SPARKLINE
+            traffic = traffic_cells(
+                self._histories.series(key, width), self._histories.ready(key, width), width
+            )
             return rows.forward_row(
                 self._forwards[key], now,
-                sparkline=sparkline(series, columns.SPARKLINE), marked=key in self.marked,
+                sparkline=traffic, marked=key in self.marked,
             )  # fmt: skip
 
         self.show(self._grouped.keys, row)

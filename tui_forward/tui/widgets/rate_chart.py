@@ -23,12 +23,16 @@ class RateChart(Widget):
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name for it
         super().__init__(id=id)
         self._series: tuple[tuple[int, int], ...] = ()
+        self._ready: tuple[bool, ...] = ()
         self._lines: list[Strip] = []
 
-    def show(self, series: Sequence[tuple[int, int]]) -> None:
-        """Show bytes from and to the pod in each second, oldest first."""
-        if tuple(series) != self._series:
-            self._series = tuple(series)
+    def show(self, series: Sequence[tuple[int, int]], ready: Sequence[bool] = ()) -> None:
+        """Show bytes from and to the pod in each second, and whether a tunnel was up then.
+
+        Oldest first; both of the same length, or nothing is known about tunnels.
+        """
+        if (tuple(series), tuple(ready)) != (self._series, self._ready):
+            self._series, self._ready = tuple(series), tuple(ready)
             self._lines = []
             self.refresh()
 
@@ -60,12 +64,14 @@ class RateChart(Widget):
         base = self.rich_style
         axis = base + self.get_component_rich_style("chart--axis", partial=True)
         style = base + self.get_component_rich_style(name, partial=True)
-        shown = downsample(values, 2 * width)
+        shown = downsample(values, width)
+        # A run of seconds that have become one column has no tunnel if none of them had one.
+        ready = list(map(bool, downsample(list(map(int, self._ready)), width)))
         top = axis_maximum(shown)
         scale = f"{arrow} {format_rate(top)}" if any(shown) else f"{arrow} idle"
         strips = []
-        for position, line in enumerate(render_area(shown, width, height, top)):
-            label = scale if position == 0 else ""
+        for position, line in enumerate(render_area(shown, width, height, top, ready=ready)):
+            label = scale if position == 0 else "0" if position == height - 1 else ""
             label = label.rjust(_AXIS_WIDTH)[:_AXIS_WIDTH] + " "
             strips.append(Strip([Segment(label, axis), Segment(line, style)]))
         return strips
