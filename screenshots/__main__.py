@@ -13,11 +13,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from screenshots.frozen_session import FrozenSession
+from textual.widgets import Input
+
 from screenshots.scenes import (
-    RATES,
     REPLACE_S,
     SCREENSHOTS,
     SEED,
@@ -26,6 +25,7 @@ from screenshots.scenes import (
     app_for,
     forwarded_cluster,
 )
+from screenshots.svg_text import describe_difference
 from tui_forward.cli.embedded_cluster import embedded_cluster
 
 FOLDER = Path(__file__).parent
@@ -36,21 +36,21 @@ async def take_all(names: list[str]) -> dict[str, str]:
     arguments = ("--seed", str(SEED), "--replace-delay", str(REPLACE_S))
     taken = {}
     async with embedded_cluster(arguments) as cluster, forwarded_cluster(cluster) as scene:
-        server = urlsplit(cluster.server).netloc
-        session = FrozenSession(scene.session, server=server, rates=RATES)
         for screenshot in SCREENSHOTS:
             if not names or screenshot.name in names:
-                taken[screenshot.name] = await take(screenshot, scene, session)
+                taken[screenshot.name] = await take(screenshot, scene)
     return taken
 
 
-async def take(screenshot: Screenshot, scene: SceneCluster, session: FrozenSession) -> str:
+async def take(screenshot: Screenshot, scene: SceneCluster) -> str:
     """Take one screenshot; return it as SVG."""
-    app = app_for(screenshot, session, scene.ids)
+    app = app_for(screenshot, scene.held, scene.ids)
     async with app.run_test(size=screenshot.size) as pilot:
         app.theme = screenshot.theme
         app.animation_level = "none"
         await screenshot.scene(scene, app, pilot)
+        if isinstance(app.focused, Input):
+            app.focused.cursor_blink = False
         # Sample twice more, so that no update is pending.
         for _ in range(2):
             await app.sample()
@@ -73,17 +73,21 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {"HOME": home, "XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home}
         taken = asyncio.run(take_all(options.names))
-    differ = []
+    differences = {}
     for name, svg in taken.items():
         path = options.into / f"{name}.svg"
         if not options.check:
             path.write_text(svg)
-        elif not path.exists() or path.read_text() != svg:
-            differ.append(name)
-    if differ:
-        sys.stderr.write(f"out of date: {', '.join(differ)}\n")
+            continue
+        expected = path.read_text() if path.exists() else ""
+        if svg != expected:
+            differences[name] = describe_difference(expected, svg)
+    for name, lines in differences.items():
+        sys.stderr.write("\n".join((f"{name}:", *lines, "")))
+    if differences:
+        sys.stderr.write(f"out of date: {', '.join(differences)}\n")
         sys.stderr.write("hint: run `make screenshots` and review the changes\n")
-    return bool(differ)
+    return bool(differences)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from tui_forward.model import (
     Snapshot,
     TimelineEntry,
     TrafficHistory,
+    TransportChoice,
     Workload,
 )
 from tui_forward.session import Session
@@ -51,7 +52,19 @@ _VARYING = (
     (re.compile(r"\b\d+(\.\d+)? ms\b"), "1.3 ms"),
     (re.compile(r"\b\d+(\.\d+)? s\b"), "0.4 s"),
     (re.compile(r"\b\d+ tunnels?\b"), "2 tunnels"),
+    # An upgrade that is not answered in time is tried with the other protocol.
+    (re.compile(r"\bby WebSocket\b"), "by SPDY"),
+    (re.compile(r"\b\d+ restarts?\b"), "0 restarts"),
     (re.compile(r"\b10\.\d+\.\d+\.\d+\b"), "10.244.1.7"),
+)
+# What a start records, oldest first.
+_START = (
+    "started",
+    "starting: looking for",
+    "listening on",
+    "connecting: connecting to",
+    "ready: forwarding to",
+    "ready after",
 )
 _PROCESS = re.compile(r"^(\D+?)[\d.]* \(\d+\)$")
 
@@ -77,13 +90,13 @@ class FrozenSession:
         self._ports: dict[int, int] = {}  # shown ports by real local port
         self._names: dict[str, str] = {}  # shown names by address or process
         self._pods: dict[str, Pod] = {}  # by key
-        self._aliases: dict[str, str] = {}  # shown pods and nodes by real ones
+        self._aliases: dict[str, dict[str, str]] = {}  # by forward: shown pods and nodes
 
     # Replacements ----------------------------------------------------------------------------
 
-    def _stable_text(self, text: str) -> str:
+    def _stable_text(self, forward_id: str, text: str) -> str:
         text = text.replace(self._server, "127.0.0.1:6443")
-        for real, alias in self._aliases.items():
+        for real, alias in self._aliases.get(forward_id, {}).items():
             text = text.replace(real, alias)
         for port, shown in self._ports.items():
             text = re.sub(rf"(127\.0\.0\.1|\[::1\]|port )(:?){port}\b", rf"\1\g<2>{shown}", text)
@@ -103,7 +116,7 @@ class FrozenSession:
         replicas = [one for one in self._pods.values() if one.owner == pod.owner and one.ready]
         first = min(replicas, key=lambda one: one.name, default=pod)
         if first.name != pod.name:
-            self._aliases = {pod.name: first.name, pod.node: first.node}
+            self._aliases[forward.id] = {pod.name: first.name, pod.node: first.node}
         return msgspec.structs.replace(used, name=first.name, node=first.node)
 
     def _listening(self, forward: Forward) -> tuple[LocalAddress, ...]:
@@ -126,12 +139,18 @@ class FrozenSession:
         """See `Session.snapshot`."""
         real = await self._real.snapshot()
         forwards = tuple(self._forward(forward) for forward in real.forwards)
-        totals = Counters(
+        return msgspec.structs.replace(
+            real, forwards=forwards, totals=self.totals(forwards), at=NOW, notices=()
+        )
+
+    @staticmethod
+    def totals(forwards: tuple[Forward, ...]) -> Counters:
+        """Return the sums over forwards."""
+        return Counters(
             rate_from_pod=sum(forward.counters.rate_from_pod for forward in forwards),
             rate_to_pod=sum(forward.counters.rate_to_pod for forward in forwards),
             connections_open=sum(forward.counters.connections_open for forward in forwards),
         )
-        return msgspec.structs.replace(real, forwards=forwards, totals=totals, at=NOW)
 
     def _forward(self, forward: Forward) -> Forward:
         target = str(forward.spec.target)
@@ -150,13 +169,14 @@ class FrozenSession:
             forward,
             pod=pod,
             listening=self._listening(forward),
-            reason=self._stable_text(forward.reason),
-            hint=self._stable_text(forward.hint),
-            last_event=self._stable_text(forward.last_event),
+            reason=self._stable_text(forward.id, forward.reason),
+            hint=self._stable_text(forward.id, forward.hint),
+            last_event="" if ready else self._stable_text(forward.id, forward.last_event),
             since=NOW - age,
             started_at=NOW - 11_000,
             retry_at=NOW + 2 if forward.retry_at is not None else None,
             round_trip_s=_ROUND_TRIP_S if forward.round_trip_s is not None else None,
+            transport=TransportChoice.SPDY if forward.transport is not None else None,
             tunnels=2 if forward.tunnels else 0,
             counters=counters,
         )
@@ -170,10 +190,10 @@ class FrozenSession:
         forwards = {one.id: one for one in (await self.snapshot()).forwards}
         shown = []
         connections = await self._real.connections(forward_id)
-        flowing = sum(map(_flows, connections))
+        flowing = sum(map(is_flowing, connections))
         for place, one in enumerate(connections):
             down, up = self._rates.get(str(forwards[one.forward_id].spec.target), (0, 0))
-            flows = _flows(one)
+            flows = is_flowing(one)
             age = 40 + _stable_number(one.forward_id, 900, str(place))
             share = (1 + place) / (flowing * (flowing + 1) / 2) if flows else 0.0
             shown.append(
@@ -190,7 +210,7 @@ class FrozenSession:
                     bytes_to_pod=int(up * age * share) if flows else one.bytes_to_pod,
                     rate_from_pod=down * share,
                     rate_to_pod=up * share,
-                    close_reason=self._stable_text(one.close_reason),
+                    close_reason=self._stable_text(one.forward_id, one.close_reason),
                 )
             )
         return tuple(shown)
@@ -202,14 +222,17 @@ class FrozenSession:
         return self._stable_name(found[1], process, lambda n: f"{found[1]} ({4_211 + 12 * n})")
 
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
-        """See `Session.timeline`."""
+        """See `Session.timeline`; what else happens on a busy machine is left out."""
         entries = await self._real.timeline(forward_id)
-        count = len(entries)
+        starts = [next((e for e in entries if e.text.startswith(text)), None) for text in _START]
+        shown = [entry for entry in starts if entry is not None]
         return tuple(
             msgspec.structs.replace(
-                entry, at=NOW - 60 - 97 * (count - place), text=self._stable_text(entry.text)
+                entry,
+                at=NOW - 60 - 97 * (len(shown) - place),
+                text=self._stable_text(forward_id, entry.text),
             )
-            for place, entry in enumerate(entries)
+            for place, entry in enumerate(shown)
         )
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
@@ -217,11 +240,11 @@ class FrozenSession:
         return tuple(
             msgspec.structs.replace(
                 hop,
-                name=self._stable_text(hop.name),
-                facts=tuple(map(self._stable_text, hop.facts)),
+                name=self._stable_text(forward_id, hop.name),
+                facts=tuple(self._stable_text(forward_id, fact) for fact in hop.facts),
                 latency_s=_LATENCIES.get(hop.kind) if hop.latency_s is not None else None,
-                error=self._stable_text(hop.error),
-                hint=self._stable_text(hop.hint),
+                error=self._stable_text(forward_id, hop.error),
+                hint=self._stable_text(forward_id, hop.hint),
             )
             for hop in await self._real.hops(forward_id)
         )
@@ -309,7 +332,8 @@ class FrozenSession:
         await self._real.close()
 
 
-def _flows(connection: Connection) -> bool:
+def is_flowing(connection: Connection) -> bool:
+    """Return whether a connection is open and has brought bytes."""
     return connection.state is ConnectionState.OPEN and bool(connection.bytes_from_pod)
 
 
@@ -324,7 +348,7 @@ def _pod(pod: Pod) -> Pod:
         created_at=NOW - 3_600 - _stable_number(pod.name, int(9 * _DAY_S)),
         ready_since=NOW - 1_800,
         status=_STATUS.get(pod.name.partition("-")[0], pod.status),
-        restarts=17 if crashes else pod.restarts,
+        restarts=17 if crashes else 0,
         ready=not crashes and pod.ready,
         containers_ready=0 if crashes else pod.containers_ready,
     )

@@ -12,14 +12,23 @@ import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from textual.pilot import Pilot
 
-from screenshots.frozen_session import NOW, FrozenSession
+from screenshots.frozen_session import NOW
+from screenshots.held_session import HeldSession
 from tui_forward.cli.embedded_cluster import EmbeddedCluster
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.minicluster.control_socket import ControlClient
-from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
+from tui_forward.model import (
+    CatalogScope,
+    ConnectionState,
+    ForwardSpec,
+    ForwardState,
+    Target,
+    TargetKind,
+)
 from tui_forward.session import Session
 from tui_forward.session.local import LocalSession
 from tui_forward.tui.app import TuiForwardApp
@@ -29,6 +38,8 @@ SEED = 7
 REPLACE_S = 120.0
 _WAIT_S = 60.0
 _MIB = 1 << 20
+
+_EVERYTHING = CatalogScope("minicluster", "")
 
 # Targets, and bytes per second from and to the pod.
 FORWARDS: tuple[tuple[Target, tuple[int, int]], ...] = tuple(
@@ -83,9 +94,10 @@ def _waves(target: str, down: int, up: int) -> list[tuple[int, int]]:
 
 @dataclass
 class SceneCluster:
-    """A cluster with forwards and open connections."""
+    """A cluster with forwards and open connections; `held` is what the dashboard shows of them."""
 
     session: Session
+    held: HeldSession
     control: ControlClient
     ids: dict[str, str]  # target -> id
     connections: list[asyncio.StreamWriter]
@@ -107,11 +119,6 @@ class SceneCluster:
         forwards = (await self.session.snapshot()).forwards
         pod = next(one.pod for one in forwards if one.id == self.ids[target])
         return pod.name if pod is not None else ""
-
-    async def knows_clients(self, target: str) -> bool:
-        """Return whether the process of each client that is connected was found."""
-        connections = await self.session.connections(self.ids[target])
-        return all(one.process or one.closed_at is not None for one in connections)
 
     async def call(self, target: str, text: bytes, answer: int) -> None:
         """Connect, send, read `answer` bytes, and stay connected."""
@@ -138,11 +145,28 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
         raise TimeoutError(f"timed out waiting for {what}") from None
 
 
+async def until_complete(find_missing: Callable[[], Awaitable[str]]) -> None:
+    """Wait until a function finds nothing missing.
+
+    Raises:
+        TimeoutError: It did not in time; names what is missing.
+    """
+    missing = ""
+    try:
+        async with asyncio.timeout(_WAIT_S):
+            while missing := await find_missing():  # noqa: ASYNC110 - as in `until`
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise TimeoutError(f"timed out waiting for {missing}") from None
+
+
 @contextlib.asynccontextmanager
 async def forwarded_cluster(cluster: EmbeddedCluster) -> AsyncIterator[SceneCluster]:
     """Start all forwards and open connections; stop them at the end."""
-    session = LocalSession(cluster.kubeconfig)
-    done = SceneCluster(session, ControlClient(cluster.control), {}, [])
+    # Other programs on this machine may change its network.
+    session = LocalSession(cluster.kubeconfig, monitor_system=False)
+    held = HeldSession(session, server=urlsplit(cluster.server).netloc, rates=RATES)
+    done = SceneCluster(session, held, ControlClient(cluster.control), {}, [])
     try:
         for target, _ in FORWARDS:
             done.ids[str(target)] = await session.start(ForwardSpec(target=target))
@@ -159,6 +183,8 @@ async def forwarded_cluster(cluster: EmbeddedCluster) -> AsyncIterator[SceneClus
         for _ in range(2):
             await done.call(db, b"PING\n", 1)
         await done.call(echo, b"hello\n", 6)
+
+        await until_complete(lambda: held.hold_ready(_EVERYTHING, len(done.connections)))
         yield done
     finally:
         for writer in done.connections:
@@ -213,11 +239,6 @@ async def _reconnecting(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[
     target = str(FORWARDS[4][0])
     await shows(app, "ds/agent")  # the first key fixes the cursor
     pod = await cluster.pod(target)
-
-    async def knows_clients() -> bool:
-        return await cluster.knows_clients(target)
-
-    await until(knows_clients, "the process of the client")
     await cluster.control.request("delete-pod", namespace="ops", pod=pod, grace=0)
 
     async def lost() -> bool:
@@ -226,7 +247,15 @@ async def _reconnecting(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[
     await until(lost, "the forward to lose its pod")
     for _ in range(2):
         await cluster.call(target, b"hello\n", 0)
-    await until(knows_clients, "the processes of the waiting clients")
+
+    await until_complete(
+        lambda: cluster.held.hold_outage(
+            cluster.ids[target],
+            CatalogScope("minicluster", "ops"),
+            reason="has no pods yet",
+            states=(ConnectionState.CLOSED, ConnectionState.QUEUED, ConnectionState.QUEUED),
+        )
+    )
     await pilot.press("tab", "tab", "end")
     await shows(
         app, "2 queued", "connections of ops/deploy/toolbox:echo", "● ready", "python (4211)",
@@ -262,7 +291,7 @@ SCREENSHOTS: tuple[Screenshot, ...] = (
 )
 
 
-def app_for(screenshot: Screenshot, session: FrozenSession, ids: dict[str, str]) -> TuiForwardApp:
+def app_for(screenshot: Screenshot, session: HeldSession, ids: dict[str, str]) -> TuiForwardApp:
     """Return the dashboard of a screenshot."""
     return TuiForwardApp(
         session,
