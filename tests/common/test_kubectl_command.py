@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_forward.common.kubectl_command import (
-    AccessOptionError,
+    OtherKubeconfigError,
     format_command,
     parse_command,
 )
@@ -152,7 +152,7 @@ def test_command_with_a_selector() -> None:
     [
         ["-v6"], ["-v", "6"], ["--v=6"], ["--warnings-as-errors"], ["--match-server-version=true"],
         ["--insecure-skip-tls-verify=false"], ["--kubeconfig", "own"], ["--kubeconfig=own"],
-        ["--cache-dir", "/tmp/x"], ["--request-timeout=5s"],
+        ["--cache-dir", "/tmp/x"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -164,18 +164,11 @@ def test_options_that_do_not_change_the_forward(options: list[str]) -> None:
     assert (str(spec.target), spec.local_port) == ("shop/svc/web:80", 8080)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--kubeconfig", "other"], ["--cluster=x"], ["--user", "x"], ["--token=x"], ["-s", "x"],
-        ["-shttps://x"], ["--server=x"], ["--insecure-skip-tls-verify"], ["--as=x"],
-    ],
-    ids=" ".join,
-)  # fmt: skip
-def test_options_that_change_the_cluster_or_the_user_are_refused(options: list[str]) -> None:
+@pytest.mark.parametrize("options", [["--kubeconfig", "other"], ["--kubeconfig=other"]])
+def test_another_kubeconfig_is_refused(options: list[str]) -> None:
     words = ["kubectl", *options, "port-forward", "svc/web", "8080:80"]
-    with pytest.raises(AccessOptionError) as raised:
+    with pytest.raises(OtherKubeconfigError) as raised:
         parse_command(
             words, context="here", namespace="shop", is_own_kubeconfig=lambda path: path == "own"
         )
-    assert options[0].startswith(raised.value.option)
+    assert raised.value.path == "other"

@@ -7,6 +7,7 @@ from typing import Any
 from tui_forward.cli.commands.profile import schema_path
 from tui_forward.model import TransportChoice
 from tui_forward.profiles import parser
+from tui_forward.profiles.access import ACCESS_KEYS
 
 
 def schema() -> dict[str, Any]:
@@ -21,6 +22,7 @@ def test_schema_has_the_keys_of_the_parser() -> None:
     forwards = top["forwards"]
     forward = forwards["additionalProperties"]["properties"]
     assert list(forward) == list(parser._FORWARD)
+    assert list(schema()["$defs"]["access"]["properties"]) == list(ACCESS_KEYS)
     assert forward["transport"]["enum"] == [choice.value for choice in TransportChoice]
     assert top["version"]["const"] == parser.VERSION
     assert forwards["maxProperties"] == parser.MAX_FORWARDS

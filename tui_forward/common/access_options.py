@@ -24,6 +24,7 @@ from tui_forward.common.kubectl_options import (
     TIMEOUT,
     parse_flag,
 )
+from tui_forward.common.user_folders import absolute_path, expand_home
 from tui_forward.errors import UsageError
 from tui_forward.known_secrets import remember
 from tui_forward.model import AccessOptions, ForwardDefaults, TransportChoice
@@ -36,8 +37,8 @@ def parse_access_options(
 ) -> AccessOptions:
     """Return the options of a command line: values in order, by kubectl's name without dashes.
 
-    Paths are relative to `folder`, by default the working folder. UsageError for what kubectl
-    refuses too, whatever the kubeconfig is.
+    Paths are relative to `folder`, by default the working folder; `~` is expanded. UsageError for
+    what kubectl refuses too, whatever the kubeconfig is.
     """
     fields: dict[str, Any] = {}
     for name, given in values.items():
@@ -49,13 +50,13 @@ def parse_access_options(
         elif name in BOOL_FIELDS:
             fields[BOOL_FIELDS[name]] = parse_flag(name, last)
         elif name == GROUP:
-            fields["impersonate_groups"] = tuple(given)
+            fields["impersonate_groups"] = tuple(dict.fromkeys(given))
         elif name == EXTRA:
             fields["impersonate_extra"] = _parse_extra(given)
         elif name == TIMEOUT:
             fields["request_timeout_s"] = parse_duration_s(last)
     options = AccessOptions(**fields)
-    _check(options)
+    check_access_options(options)
     if not options.secrets:
         return options
     remember(options.token, options.password)
@@ -69,9 +70,9 @@ def parse_access_options(
 def _parse_path(name: str, value: str, folder: Path | None) -> str:
     if not value:
         return ""
-    path = (folder or Path.cwd()) / value
+    path = absolute_path((folder or "") / expand_home(value))
     if not path.is_file():
-        raise UsageError(f"--{name}: there is no file {path}", hint="check the path")
+        raise UsageError(f"there is no file {path}, which --{name} names", hint="check the path")
     return str(path)
 
 
@@ -84,10 +85,14 @@ def _parse_extra(texts: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...
                 f'"{text}" is no extra of a user', hint="write --as-user-extra KEY=VALUE"
             )
         found.setdefault(key, []).append(value)
-    return tuple((key, tuple(values)) for key, values in found.items())
+    return tuple((key, tuple(dict.fromkeys(values))) for key, values in found.items())
 
 
-def _check(options: AccessOptions) -> None:
+def check_access_options(options: AccessOptions) -> None:
+    """Raise UsageError for options that contradict each other, or have a secret where none may be.
+
+    The error has no value of them.
+    """
     if options.insecure and options.certificate_authority:
         raise UsageError(
             "--insecure-skip-tls-verify and --certificate-authority contradict each other",
@@ -152,8 +157,9 @@ def format_options_for_shell(options: AccessOptions) -> Iterator[str]:
 
 
 def secret_option_names(options: AccessOptions) -> str:
-    """Return the options whose values are not kept: `--token`."""
-    return ", ".join(_SECRET_NAMES[field] for field in options.secret_fields)
+    """Return the options whose values are not kept: `--token`; "" if there are none."""
+    fields = options.secret_fields or options.secrets
+    return ", ".join(_SECRET_NAMES[field] for field in fields)
 
 
 def with_environment(defaults: ForwardDefaults, environ: Mapping[str, str]) -> ForwardDefaults:

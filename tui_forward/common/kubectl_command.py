@@ -44,19 +44,14 @@ _EXAMPLE = "for example: kubectl port-forward -n shop svc/web 8080:80"
 MAX_LINE_LENGTH: Final = 16 * 1024
 # Options that do not affect what is forwarded, with a value.
 _IGNORED_VALUES = frozenset(
-    {"--pod-running-timeout", "--request-timeout", "--cache-dir", "-v", "--v", "--vmodule",
-     "--log-flush-frequency", "--profile", "--profile-output", "--kuberc"}
+    {"--pod-running-timeout", "--cache-dir", "-v", "--v", "--vmodule", "--log-flush-frequency",
+     "--profile", "--profile-output", "--kuberc"}
 )  # fmt: skip
 # The same without a value, or with one behind `=`.
-_IGNORED_FLAGS = frozenset({"--warnings-as-errors", "--match-server-version",
-                            "--disable-compression"})  # fmt: skip
+_IGNORED_FLAGS = frozenset({"--warnings-as-errors", "--match-server-version"})
 # Options that change which cluster is reached, or who reaches it.
-_ACCESS_VALUES = frozenset(
-    {"--kubeconfig", "--cluster", "--user", "--token", "--server", "-s", "--as", "--as-group",
-     "--as-uid", "--certificate-authority", "--client-certificate", "--client-key", "--username",
-     "--password", "--tls-server-name", "--as-user-extra", "--proxy-url"}
-)  # fmt: skip
-_ACCESS_FLAGS = frozenset({"--insecure-skip-tls-verify"})
+_ACCESS_VALUES = frozenset({"--kubeconfig", "-s", *(f"--{name}" for name in VALUE_OPTIONS)})
+_ACCESS_FLAGS = frozenset(f"--{name}" for name in BOOL_FIELDS)
 _VALUES = {
     "-n": "namespace", "--namespace": "namespace", "--context": "context",
     "--address": "address", "-l": "selector", "--selector": "selector", "--transport": "transport",
@@ -64,17 +59,15 @@ _VALUES = {
 }  # fmt: skip
 
 
-class AccessOptionError(UsageError):
-    """The command has an option that changes which cluster is reached, or who reaches it."""
+class OtherKubeconfigError(UsageError):
+    """The command has a kubeconfig that is not the one in use here."""
 
-    def __init__(self, option: str, value: str) -> None:
-        what = "kubeconfig" if option == "--kubeconfig" else option
+    def __init__(self, path: str) -> None:
         super().__init__(
-            f"the command has its own {what}",
-            hint=f"start tui-forward with that {what}, or leave it out",
+            "the command has its own kubeconfig",
+            hint="start tui-forward with that kubeconfig, or leave it out",
         )
-        self.option = option
-        self.value = value  # may be a secret
+        self.path = path
 
 
 @dataclass
@@ -90,13 +83,10 @@ class _Line:
         return self.options.get(name, [default])[-1]
 
 
-def _with_options(spec: ForwardSpec, line: _Line, default: AccessOptions) -> ForwardSpec:
+def _access_of(line: _Line, default: AccessOptions) -> AccessOptions:
     if line.access:
-        default = parse_access_options(line.access)
-    elif "context" in line.options:
-        default = NO_OPTIONS
-    target = msgspec.structs.replace(spec.target, options=default)
-    return msgspec.structs.replace(spec, target=target)
+        return parse_access_options(line.access)
+    return NO_OPTIONS if "context" in line.options else default
 
 
 def is_kubectl(program: str) -> bool:
@@ -107,28 +97,28 @@ def is_kubectl(program: str) -> bool:
 
 def parse_command(
     words: Sequence[str], *, context: str, namespace: str, bare: bool = False,
-    options: AccessOptions | None = None, defaults: ForwardDefaults = BUILT_IN,
+    options: AccessOptions = NO_OPTIONS, defaults: ForwardDefaults = BUILT_IN,
     is_own_kubeconfig: Callable[[str], bool] | None = None,
 ) -> tuple[ForwardSpec, ...]:  # fmt: skip
     """Return the forwards of one command, given as the words of a shell, one for each port.
 
     An empty namespace leaves it to the session. `bare` also accepts arguments without the command:
     ``svc/web 8080:80``. `options` are those of a command that names neither a context nor such
-    options; None refuses a command with options. `--kubeconfig` is accepted if `is_own_kubeconfig`
-    returns true for it. Raise AccessOptionError for an option that is refused, UsageError if it is
-    no such command or is invalid.
+    options. `--kubeconfig` is accepted if `is_own_kubeconfig` returns true for it, else an
+    OtherKubeconfigError. Raise UsageError if it is no such command or is invalid.
     """
-    line = _parse_words(
-        words, bare=bare, is_own_kubeconfig=is_own_kubeconfig, accept_access=options is not None
-    )
+    line = _parse_words(words, bare=bare, is_own_kubeconfig=is_own_kubeconfig)
     specs = _make_specs(line, context, namespace, defaults)
-    return tuple(_with_options(spec, line, options or NO_OPTIONS) for spec in specs)
+    access = _access_of(line, options)
+    return tuple(
+        msgspec.structs.replace(spec, target=msgspec.structs.replace(spec.target, options=access))
+        for spec in specs
+    )
 
 
 def _parse_words(
-    words: Sequence[str], *, bare: bool, is_own_kubeconfig: Callable[[str], bool] | None,
-    accept_access: bool = False,
-) -> _Line:  # fmt: skip
+    words: Sequence[str], *, bare: bool, is_own_kubeconfig: Callable[[str], bool] | None
+) -> _Line:
     program = PurePath(words[0]).name if words else ""
     if bare and program not in _KUBECTL and program != _OURS:
         program = "kubectl"
@@ -151,11 +141,8 @@ def _parse_words(
         short = name[:2]
         if not name.startswith("--") and len(name) > 2 and takes_value(short):
             name, value, equals = short, word[2:].removeprefix("="), "="  # -nshop
-        if name in _ACCESS_FLAGS or (name in _IGNORED_FLAGS and accept_access):
-            if name.removeprefix("--") in BOOL_FIELDS and accept_access:
-                line.access[name.removeprefix("--")] = [value if equals else "true"]
-            elif name in _ACCESS_FLAGS and value != "false":
-                raise AccessOptionError(name, value)
+        if name in _ACCESS_FLAGS:
+            line.access[name.removeprefix("--")] = [value if equals else "true"]
             continue
         if name in _IGNORED_FLAGS:
             continue
@@ -166,11 +153,11 @@ def _parse_words(
                 raise UsageError(f"{name} needs a value", hint=_EXAMPLE)
             value = rest.popleft()
         option = "server" if name == "-s" else name.removeprefix("--")
-        if accept_access and option in VALUE_OPTIONS:
+        if option in VALUE_OPTIONS:
             line.access.setdefault(option, []).append(value)
-        elif name in _ACCESS_VALUES:
-            if name != "--kubeconfig" or is_own_kubeconfig is None or not is_own_kubeconfig(value):
-                raise AccessOptionError(name, value)
+        elif name == "--kubeconfig":
+            if is_own_kubeconfig is None or not is_own_kubeconfig(value):
+                raise OtherKubeconfigError(value)
         elif name in _VALUES:
             line.options.setdefault(_VALUES[name], []).append(value)
     if line.words[:1] != [verb]:

@@ -20,6 +20,8 @@ BOOL_FIELDS: Final = {
     "insecure-skip-tls-verify": "insecure", "disable-compression": "disable_compression",
 }  # fmt: skip
 GROUP, EXTRA, TIMEOUT = "as-group", "as-user-extra", "request-timeout"
+# Options whose whole value is a secret; that of "proxy-url" may have one in it.
+SECRET_OPTIONS: Final = frozenset({"token", "password"})
 VALUE_OPTIONS: Final = frozenset({*TEXT_FIELDS, *PATH_FIELDS, GROUP, EXTRA, TIMEOUT})
 # Accepted because kubectl accepts them; they do not change what is forwarded.
 IGNORED_VALUE_OPTIONS: Final = frozenset(

@@ -1,6 +1,7 @@
 """Everything a profile can change, as lines for the user. Pure.
 
-A profile cannot choose the kubeconfig, run a command or change settings.
+A profile cannot choose the kubeconfig, run a command or change settings; that of a working tree
+cannot choose a server that is not in the kubeconfig.
 """
 
 from __future__ import annotations
@@ -32,12 +33,18 @@ def describe_forwards(profile: Profile) -> list[str]:
 
 
 def describe_exposure(profile: Profile) -> list[str]:
-    """Return a line for each forward that other machines can reach."""
-    return [
-        f"{one.name} is OPEN TO OTHER MACHINES on {', '.join(exposed)}"
-        for one in profile.forwards
-        if (exposed := exposed_addresses(one.spec))
-    ]
+    """Return a line for each risk: what other machines can reach, who may get credentials."""
+    return [f"{one.name} {risk}" for one in profile.forwards for risk in _risks(one.spec)]
+
+
+def _risks(spec: ForwardSpec) -> Iterator[str]:
+    if exposed := exposed_addresses(spec):
+        yield f"is OPEN TO OTHER MACHINES on {', '.join(exposed)}"
+    options = spec.target.options
+    if options.server:
+        yield f"SENDS YOUR CREDENTIALS to {_short(options.server)}"
+    if options.insecure:
+        yield "DOES NOT VERIFY THE CERTIFICATE of the API server"
 
 
 def exposed_addresses(spec: ForwardSpec) -> list[str]:
@@ -55,7 +62,7 @@ def _details(one: ProfileForward) -> Iterator[str]:
         yield f"OPEN TO OTHER MACHINES on {', '.join(exposed)}"
     yield f"sets {', '.join(variable_names(one.env))}"
     if spec.target.options:
-        yield f"options {_short(describe_access_options(spec.target.options))}"
+        yield f"access {_short(describe_access_options(spec.target.options))}"
     if spec.target.pin:
         yield "pinned to this pod"
     if spec.transport is not TransportChoice.AUTO:

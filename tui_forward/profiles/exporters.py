@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from tui_forward.common.access_options import format_options_for_shell
 from tui_forward.common.env_file import format_variable
 from tui_forward.model import ForwardSpec, TargetKind
 from tui_forward.profiles.env_names import variable_names
@@ -34,15 +35,17 @@ def kubectl_line(spec: ForwardSpec) -> str:
     if target.namespace:
         scope += ["--namespace", target.namespace]
     command += scope
+    access = list(format_options_for_shell(target.options))
     if spec.addresses != ("localhost",):
         command += ["--address", ",".join(spec.addresses)]
     if target.kind is TargetKind.SELECTOR:
         # kubectl port-forward does not accept a selector.
-        query = shlex.join(["kubectl", "get", "pod", *scope, "-l", target.name, "-o", "name"])
+        get = shlex.join(["kubectl", "get", "pod", *scope, "-l", target.name, "-o", "name"])
+        query = " ".join([get, *access])
         target_arg = f'"$({query} | head -n 1)"'
     else:
         target_arg = shlex.quote(f"{_KINDS[target.kind]}/{target.name}")
-    return f"{shlex.join(command)} {target_arg} {shlex.quote(_ports(spec))}"
+    return " ".join([shlex.join(command), *access, target_arg, shlex.quote(_ports(spec))])
 
 
 def _ports(spec: ForwardSpec) -> str:

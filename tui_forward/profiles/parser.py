@@ -8,35 +8,52 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Final
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.parser import RoundTripParser
 
 from tui_forward.common.arguments import (
     parse_addresses,
     parse_duration_value,
-    parse_port,
     parse_target,
     share_address,
     validate_selector,
 )
 from tui_forward.common.bounded_yaml import YamlLimitError, YamlLimits
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
+from tui_forward.model import NO_OPTIONS, AccessOptions, ForwardSpec, Target, TargetKind
+from tui_forward.profiles.access import (
+    ACCESS_KEYS,
+    SECRET_KEYS,
+    SERVER_KEYS,
+    inherit_access,
+    make_access_options,
+)
 from tui_forward.profiles.env_names import is_protected, variable_names
 from tui_forward.profiles.profile import Profile, ProfileForward, env_prefix, profile_id
+from tui_forward.profiles.values import (
+    InvalidValueError,
+    ValueParser,
+    matching,
+    parse_flag_value,
+    parse_local_port,
+    parse_port_value,
+    parse_text,
+    parse_texts,
+    parse_transport,
+)
 
 VERSION: Final = 1
 MAX_FILE_BYTES: Final = 256 * 1024
 MAX_FORWARDS: Final = 500
-# A forward has at most 14 settings.
+# Keys and values. As many forwards as allowed may have 20 settings each, which few have.
 MAX_NODES: Final = 40 * MAX_FORWARDS
 
 NAMESPACE: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
@@ -72,15 +89,6 @@ class ProfileError(ConfigError):
         super().__init__(f"{first}{suffix}", hint=first.hint)
 
 
-class _InvalidValueError(Exception):
-    """A value is invalid."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
 def parse_profile(text: str, file: Path, *, team: bool = False) -> Profile:
     """Parse a profile; a ProfileError has every problem.
 
@@ -112,6 +120,11 @@ def load_roundtrip(text: str, file: Path) -> CommentedMap:
         hint = "write `forwards:` and below it one name for each forward"
         raise ProfileError([ProfileProblem(file, 1, 1, "a profile is a mapping", hint)])
     return found
+
+
+def parse_access(mapping: CommentedMap, file: Path) -> AccessOptions:
+    """Parse the key `access` of a profile or a forward; ProfileError if it is invalid."""
+    return _Parser(file, team=False).parse_access(mapping)
 
 
 class _LimitedParser(RoundTripParser):
@@ -175,6 +188,14 @@ class _Parser:
             forwards=tuple(forwards.values()),
         )
 
+    def parse_access(self, mapping: CommentedMap) -> AccessOptions:
+        """Parse only the options of a profile or a forward; see the function of this name."""
+        values: dict[str, AccessOptions] = {}
+        self._parse_access(mapping, values)
+        if self._problems:
+            raise ProfileError(self._problems)
+        return values["access"]
+
     def _add_problem(self, position: Position, message: str, hint: str = "") -> None:
         self._problems.append(
             ProfileProblem(self._file, position[0] + 1, position[1] + 1, message, hint)
@@ -195,12 +216,19 @@ class _Parser:
         )
 
     def _parse_fields(
-        self, mapping: CommentedMap, known: Mapping[str, _ValueParser]
-    ) -> dict[str, Any]:
-        """Parse the values of a mapping; report and skip invalid ones."""
+        self, mapping: CommentedMap, known: Mapping[str, ValueParser],
+        refused: Mapping[str, ValueParser] = {},
+    ) -> dict[str, Any]:  # fmt: skip
+        """Parse the values of a mapping; report and skip invalid ones.
+
+        `access` becomes AccessOptions.
+        """
         values: dict[str, Any] = {}
         for key in mapping:
-            parser = known.get(key) if isinstance(key, str) else None
+            if key == "access" and key in known:
+                self._parse_access(mapping, values)
+                continue
+            parser = known.get(key, refused.get(key)) if isinstance(key, str) else None
             if parser is None:
                 near = difflib.get_close_matches(str(key), known, 1)
                 hint = f"did you mean `{near[0]}`?" if near else f"available: {', '.join(known)}"
@@ -208,11 +236,30 @@ class _Parser:
                 continue
             try:
                 values[key] = parser(mapping[key])
-            except _InvalidValueError as error:
+            except InvalidValueError as error:
                 self._add_problem(mapping.lc.value(key), f"{key}: {error.message}", error.hint)
             except UsageError as error:
                 self._add_problem(mapping.lc.value(key), f"{key}: {error.message}", error.hint)
         return values
+
+    def _parse_access(self, mapping: CommentedMap, values: dict[str, Any]) -> None:
+        access, position = mapping["access"], mapping.lc.value("access")
+        if not isinstance(access, CommentedMap):
+            hint = "write kubectl's options below it, for example `as: NAME`"
+            self._add_problem(position, "access must be a mapping", hint)
+            return
+        found = self._parse_fields(access, ACCESS_KEYS, SECRET_KEYS)
+        for key in SERVER_KEYS & found.keys() if self._team else ():
+            self._add_problem(
+                access.lc.key(key),
+                f"{key} decides who receives your credentials; only a profile of your own can "
+                "have it",
+                "add it to a cluster of your kubeconfig, and name that with `cluster`",
+            )
+        try:
+            values["access"] = make_access_options(found, self._file)
+        except UsageError as error:
+            self._add_problem(position, f"access: {error.message}", error.hint)
 
     def _parse_forwards(
         self, top: CommentedMap, defaults: Mapping[str, Any], profile: str
@@ -281,15 +328,21 @@ class _Parser:
             self._add_problem(
                 position, f"{name} can only be pinned to a pod", "write `target: pod/NAME`"
             )
+        default_context = defaults.get("context", "")
+        context = values.get("context", default_context)
+        access = values.get("access")
+        if access is None:
+            access = inherit_access(defaults.get("access", NO_OPTIONS), context, default_context)
         settings = {field: values[key] for key, field in _SPEC.items() if key in values}
         spec = ForwardSpec(
             target=Target(
-                context=values.get("context", defaults.get("context", "")),
+                context=context,
                 namespace=values.get("namespace", defaults.get("namespace", "")),
                 kind=kind,
                 name=object_name,
                 port=remote,
                 pin=values.get("pin", False),
+                options=access,
             ),
             local_port=local,
             label=values.get("label", defaults.get("label", "")),
@@ -357,91 +410,34 @@ def _name_of(file: Path, *, team: bool) -> str:
     return raw if _NAME.fullmatch(raw) else re.sub(r"[^A-Za-z0-9]+", "-", raw).strip("-") or "team"
 
 
-# Parsers of values ------------------------------------------------------------------------
-
-_ValueParser = Callable[[Any], Any]
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _InvalidValueError("must be a string", "put it in quotation marks")
-    if not value or not value.isprintable():
-        raise _InvalidValueError("is empty or has unprintable characters")
-    return str(value)
-
-
-def _matching(pattern: re.Pattern[str], noun: str, hint: str) -> _ValueParser:
-    def parse(value: Any) -> str:
-        text = _text(value)
-        if not pattern.fullmatch(text):
-            raise _InvalidValueError(f'"{text}" is not {noun}', hint)
-        return text
-
-    return parse
-
-
-def _port(value: Any) -> tuple[int | None, str]:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise _InvalidValueError("must be a number or a name", "for example 5432 or http")
-    pair = parse_port(str(value))
-    return pair.local, pair.remote
-
-
-def _local(value: Any) -> int:
-    if value == "any":
-        return 0
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 65535:
-        raise _InvalidValueError(
-            "must be a port from 1 to 65535, or any", "omit it for the port's number"
-        )
-    return int(value)
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise _InvalidValueError("must be true or false")
-    return bool(value)
-
-
-def _transport(value: Any) -> TransportChoice:
-    try:
-        return TransportChoice(_text(value))
-    except ValueError:
-        known = ", ".join(TransportChoice)
-        raise _InvalidValueError(f'"{value}" is not a transport', f"available: {known}") from None
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    items = value if isinstance(value, CommentedSeq) else [value]
-    return tuple(dict.fromkeys(_text(item) for item in items))
-
-
-_PROFILE: Final[Mapping[str, _ValueParser]] = {
+_PROFILE: Final[Mapping[str, ValueParser]] = {
     "version": lambda value: value,  # see `_check_version`
-    "name": _matching(_NAME, "a valid name", "use letters, digits, dots, dashes and underscores"),
-    "description": _text,
-    "context": _text,
-    "namespace": _matching(
+    "name": matching(_NAME, "a valid name", "use letters, digits, dots, dashes and underscores"),
+    "description": parse_text,
+    "context": parse_text,
+    "namespace": matching(
         NAMESPACE, "a valid namespace name", "lower-case letters, digits and dashes"
     ),
-    "label": _text,
+    "label": parse_text,
+    "access": lambda value: value,  # see `_parse_access`
     "forwards": lambda value: value,  # see `_parse_forwards`
 }
-_FORWARD: Final[Mapping[str, _ValueParser]] = {
-    "target": lambda value: parse_target(_text(value)),
-    "selector": lambda value: validate_selector(_text(value)),
-    "port": _port,
-    "local": _local,
-    "address": lambda value: parse_addresses(_texts(value)),
-    "context": _text,
+_FORWARD: Final[Mapping[str, ValueParser]] = {
+    "target": lambda value: parse_target(parse_text(value)),
+    "selector": lambda value: validate_selector(parse_text(value)),
+    "port": parse_port_value,
+    "local": parse_local_port,
+    "address": lambda value: parse_addresses(parse_texts(value)),
+    "context": parse_text,
     "namespace": _PROFILE["namespace"],
-    "transport": _transport,
-    "pin": _flag,
+    "transport": parse_transport,
+    "pin": parse_flag_value,
     "queue_timeout": parse_duration_value,
     "half_close_timeout": parse_duration_value,
-    "label": _text,
-    "env": _matching(_ENV, "a valid variable prefix", "for example DB"),
-    "needs": _texts,
+    "label": parse_text,
+    "access": _PROFILE["access"],
+    "env": matching(_ENV, "a valid variable prefix", "for example DB"),
+    "needs": parse_texts,
 }
 # Settings that map directly to fields of a spec.
 _SPEC: Final = {

@@ -184,7 +184,7 @@ def describe_changes(before: ForwardSpec, after: ForwardSpec) -> list[str]:
         changes.append(f"context {before.target.context} → {target.context}")
     if before.target.options != target.options:
         old, new = (describe_access_options(one.options) for one in (before.target, target))
-        changes.append(f"options {old or 'none'} → {new or 'none'}")
+        changes.append(f"access {old or 'none'} → {new or 'none'}")
     if str(before.target) != str(target):
         changes.append(f"{before.target} → {target}")
     if before.target.pin != target.pin:

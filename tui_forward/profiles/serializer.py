@@ -6,21 +6,24 @@ import re
 from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.arguments import format_duration_arg, is_loopback
 from tui_forward.errors import UsageError
-from tui_forward.model import ForwardSpec, TargetKind
+from tui_forward.model import NO_OPTIONS, AccessOptions, ForwardSpec, TargetKind
+from tui_forward.profiles.access import format_access, inherit_access, why_unsaveable
 from tui_forward.profiles.env_names import allowed_prefix
-from tui_forward.profiles.parser import VERSION, load_roundtrip
+from tui_forward.profiles.parser import VERSION, load_roundtrip, parse_access
 from tui_forward.profiles.profile import env_prefix
 
 _NON_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _MAX_NAME_LENGTH = 40
+UNSAVEABLE_HINT: Final = (
+    "add it to a user or cluster of your kubeconfig, and start the forward with --user or --cluster"
+)
 _DEFAULTS = {
     "addresses": ("localhost",),
     "transport": "auto",
@@ -41,17 +44,14 @@ def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = ""
     """Return the text of a profile with these forwards; missing names are generated.
 
     Comments and order of `before`, the present content, are kept; ProfileError if it is invalid.
-    `file` is for messages.
+    `file` is for messages, and its folder for relative paths in `before`. UsageError for a forward
+    that `split_saveable` leaves out.
     """
     specs = list(specs)
     for spec in specs:
-        if spec.target.options:
+        if why := why_unsaveable(spec.target.options):
             # Without them, the profile would reach another cluster or be another user.
-            options = describe_access_options(spec.target.options)
-            raise UsageError(
-                f"the forward to {spec.target} has {options}, which a profile cannot have",
-                hint="add a context with this cluster and user to the kubeconfig, and use that",
-            )
+            raise UsageError(f"the forward to {spec.target} has {why}", hint=UNSAVEABLE_HINT)
     top = load_roundtrip(before, file)
     if not before.strip():
         top["version"] = VERSION
@@ -63,6 +63,7 @@ def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = ""
             common[key] = str(top[key])
         elif len(values) == 1 and not before.strip() and (value := values.pop()):
             common[key] = top[key] = value
+    access = _common_access(specs, top, file, is_new=not before.strip())
     found = top.get("forwards")
     if not isinstance(found, CommentedMap):
         found = top["forwards"] = CommentedMap()
@@ -73,7 +74,11 @@ def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = ""
         entry = found.get(name)
         if not isinstance(entry, CommentedMap):
             entry = found[name] = CommentedMap()
-        _update_entry(entry, _entry(spec, common))
+        settings = _entry(spec, common, access)
+        has_access = "access" in entry and "access" in settings
+        if has_access and parse_access(entry, file) == spec.target.options:
+            settings["access"] = entry["access"]  # as the user wrote it
+        _update_entry(entry, settings)
         prefix = env_prefix(name)
         if "env" not in entry and (allowed := allowed_prefix(prefix)) != prefix:
             entry["env"] = allowed
@@ -82,6 +87,36 @@ def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = ""
     out = StringIO()
     YAML(typ="rt").dump(top, out)
     return out.getvalue()
+
+
+def split_saveable(
+    specs: Iterable[ForwardSpec],
+) -> tuple[list[ForwardSpec], list[tuple[ForwardSpec, str]]]:
+    """Return the forwards that a profile can have, and the others, each with what it has.
+
+    The others have options with a secret, which is never written.
+    """
+    saveable, others = [], []
+    for spec in specs:
+        if why := why_unsaveable(spec.target.options):
+            others.append((spec, why))
+        else:
+            saveable.append(spec)
+    return saveable, others
+
+
+def _common_access(
+    specs: list[ForwardSpec], top: CommentedMap, file: Path, *, is_new: bool
+) -> AccessOptions:
+    """Return the options of the profile itself; those of all forwards if it is new."""
+    if "access" in top:
+        return parse_access(top, file)
+    contexts = {one.target.context for one in specs}
+    options = {one.target.options for one in specs}
+    if is_new and len(contexts) == len(options) == 1 and (common := options.pop()):
+        top["access"] = format_access(common)
+        return common
+    return NO_OPTIONS
 
 
 def _update_entry(entry: CommentedMap, values: dict[str, Any]) -> None:
@@ -108,7 +143,7 @@ def _unique_names(specs: Iterable[ForwardSpec]) -> dict[str, ForwardSpec]:
     return named
 
 
-def _entry(spec: ForwardSpec, common: dict[str, str]) -> dict[str, Any]:
+def _entry(spec: ForwardSpec, common: dict[str, str], access: AccessOptions) -> dict[str, Any]:
     target = spec.target
     entry: dict[str, Any] = {}
     for key in ("context", "namespace"):
@@ -127,6 +162,9 @@ def _entry(spec: ForwardSpec, common: dict[str, str]) -> dict[str, Any]:
     if target.pin:
         entry["pin"] = True
     entry.update(_settings(spec))
+    inherited = inherit_access(access, target.context, common.get("context", ""))
+    if target.options != inherited:
+        entry["access"] = format_access(target.options)
     return entry
 
 

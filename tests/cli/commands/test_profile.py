@@ -146,3 +146,17 @@ def test_import_from_stdin(
     monkeypatch.setattr(sys, "stdin", stdin)
     assert main(["profile", "import", "-", "--print"]) == 0
     assert "svc/web" in capsys.readouterr().out
+
+
+def test_options_of_commands_are_kept(run: Run) -> None:
+    code, stdout, stderr = run(
+        "kubectl --as x port-forward svc/web 8080:80\n"
+        "kubectl --token t0ken-of-bob port-forward svc/db 5432\n"
+        "kubectl --insecure-skip-tls-verify port-forward svc/api 8081:80\n",
+        "--print",
+    )
+    assert code == 0
+    assert "    access:\n      as: x\n" in stdout
+    assert "line 2: left out: it has a secret, --token" in stderr
+    assert "api DOES NOT VERIFY THE CERTIFICATE of the API server" in stderr
+    assert "t0ken" not in stdout + stderr

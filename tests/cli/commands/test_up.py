@@ -83,3 +83,21 @@ def test_modes_cannot_be_combined(session: FakeSession, capsys: pytest.CaptureFi
     assert main(["up", "shop", "--merge", "--replace"]) == 2
     assert "cannot be combined" in capsys.readouterr().err
     assert not session.forwards
+
+
+def test_forwards_have_the_options_of_the_profile(
+    session: FakeSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = paths.profiles_dir() / "shop.yaml"
+    file.write_text(f"access: {{as: ann}}\n{TEXT}")
+    assert main(["up", "shop"]) == 0
+    targets = [one.spec.target for one in session.forwards.values()]
+    assert [one.options.impersonate_user for one in targets] == ["ann", "ann"]
+    capsys.readouterr()
+    file.write_text(f"access: {{as: bob}}\n{TEXT}")
+    assert main(["up", "shop", "--dry-run"]) == 0
+    assert "~ db access --as=ann → --as=bob" in capsys.readouterr().out
+    assert main(["profile", "show", "shop", "--json"]) == 0
+    assert '"impersonate_user":"bob"' in capsys.readouterr().out.replace(" ", "")
+    assert main(["down", "shop"]) == 0
+    assert not session.forwards

@@ -235,7 +235,7 @@ CASES = [
     Case("kubeconfig of the Makefile", f"export KUBECONFIG := $(PWD)/x\npf:\n\t{COMMAND}\n", [],
          [(3, "kubeconfig")]),
     Case("options of access", f"{COMMAND} --token=abc\n{COMMAND} --cluster x\n{COMMAND} --user=y\n",
-         [], [(1, "access_option"), (2, "access_option"), (3, "access_option")]),
+         ["2 shop/svc/web:80 8080", "3 shop/svc/web:80 0"], [(1, "secret_option")]),
     Case("other machine", f"ssh bastion {COMMAND}\nssh -t host \"{COMMAND}\"\ndocker run -it "
          "bitnami/kubectl port-forward svc/x 1:2\nkubectl exec -it box -- kubectl port-forward "
          f"svc/y 1:2\nssh host <<E\n{COMMAND}\nE\n", [],

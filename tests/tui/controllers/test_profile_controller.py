@@ -9,6 +9,7 @@ import pytest
 from tests.cli.fake_session import FakeSession, until
 from tests.tui.app_harness import running, screen_text, shows
 from tests.tui.samples import shop
+from tui_forward.common.access_options import parse_access_options
 from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
 from tui_forward.profiles.trust import TrustStore
 from tui_forward.tui.app import TuiForwardApp
@@ -213,6 +214,36 @@ async def test_active_forwards_are_saved_as_a_profile(files: DashboardPaths) -> 
         await pilot.press("W", *"shop", "enter")
         await until(lambda: "web-1" in read(files.profiles / "shop.yaml"))  # type: ignore[operator]
         assert read(files.profiles / "shop.yaml").startswith("# what the shop needs\n")
+
+
+async def test_forward_with_a_secret_is_not_saved(files: DashboardPaths) -> None:
+    assert files.profiles is not None
+    session = shop()
+    plain, secret = (
+        ForwardSpec(
+            target=Target(
+                context="here", namespace="shop", kind=TargetKind.SERVICE, name=name, port="80",
+                options=parse_access_options(options),
+            )
+        )
+        for name, options in (("plain", {"as": ["ann"]}), ("secret", {"token": ["t0ken-of-bob"]}))
+    )  # fmt: skip
+    async with running(session, (110, 36), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await session.start(secret)
+        await shows(app, "cret:80")
+        await pilot.press("W", *"mine", "enter")
+        await shows(app, "nothing was saved")
+        await session.start(plain)
+        await shows(app, "lain:80")
+        await pilot.press("W", *"mine", "enter")
+        await shows(app, "1 forward saved to")
+        await shows(app, "1 forward not saved")
+        await shows(app, "has --token, which is never")
+        text = read(files.profiles / "mine.yaml")
+        assert "as: ann" in text
+        assert "svc/secret" not in text
+        assert "t0ken" not in screen_text(app) + text
 
 
 async def test_failed_save_shows_the_error(files: DashboardPaths, tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def edit(name: str) -> int:
             click.echo("nothing was changed", err=True)
             return ExitCode.DONE
         try:
-            parse_profile(edited, file.path)
+            parse_profile(edited, file.path, team=file.team)
         except ProfileError as error:
             for problem in error.problems:
                 click.echo(_format_problem(problem), err=True)

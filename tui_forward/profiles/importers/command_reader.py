@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from tui_forward.common.access_options import describe_access_options, secret_option_names
 from tui_forward.common.kubectl_command import (
-    AccessOptionError,
+    OtherKubeconfigError,
     is_kubectl,
     parse_command,
     takes_value,
 )
+from tui_forward.common.kubectl_options import SECRET_OPTIONS
 from tui_forward.errors import UsageError
 from tui_forward.model import BUILT_IN, NO_OPTIONS, AccessOptions, ForwardDefaults, ForwardSpec
 from tui_forward.profiles.importers.findings import (
@@ -90,11 +92,11 @@ class ReadOptions:
     values: Mapping[str, str] = field(default_factory=dict)  # of variables
     # For a path of `spell_kubeconfig`: whether its contexts are those of this program.
     is_own_kubeconfig: Callable[[str], bool] = is_default_kubeconfig
-    # For what a command leaves out. `access` are the options of the context, None refuses
-    # commands that have such options of their own.
+    # For what a command leaves out. `access` are the options of the context.
     context: str = ""
     namespace: str = ""
-    access: AccessOptions | None = None
+    access: AccessOptions = NO_OPTIONS
+    accept_secrets: bool = False  # whether commands may have a token or a password
     defaults: ForwardDefaults = BUILT_IN
 
 
@@ -221,6 +223,8 @@ class CommandReader:
         if len(arguments) > 1 and arguments[1].text == "--":  # minikube kubectl -- …
             del arguments[1]
         arguments = self._replace_pods(arguments, note)
+        if not self._options.accept_secrets:
+            _check_secrets(arguments)  # whose values need not be known
         texts = self._expand_arguments(arguments)
         texts, cut = _cut_prose(texts, is_prose=prefix.is_prose)
         if cut:
@@ -235,23 +239,24 @@ class CommandReader:
         namespace = self._setting(texts, ("--namespace", "-n"), prefix.namespace, scope.namespace,
                                   note, self._options.namespace)  # fmt: skip
         access = self._options.access
-        if access is not None and (prefix.context or scope.context):
+        if prefix.context or scope.context:
             access = NO_OPTIONS  # those of the default belong to its context
         try:
             specs = parse_command(
                 texts, context=context, namespace=namespace, options=access,
                 defaults=self._options.defaults, is_own_kubeconfig=self._is_own_kubeconfig,
             )  # fmt: skip
-        except AccessOptionError as error:
-            if error.option == "--kubeconfig":
-                raise _LeftOutError(RemarkCode.KUBECONFIG, value=error.value) from error
-            raise _LeftOutError(RemarkCode.ACCESS_OPTION, value=error.option) from error
+        except OtherKubeconfigError as error:
+            raise _LeftOutError(RemarkCode.KUBECONFIG, value=error.path) from error
         except UsageError as error:
             raise _LeftOutError(
                 RemarkCode.INVALID, detail=error.message, hint=error.hint
             ) from error
         for spec in specs:
             _check_names(spec)
+            if spec.target.options.secrets and not self._options.accept_secrets:
+                names = secret_option_names(spec.target.options)
+                raise _LeftOutError(RemarkCode.SECRET_OPTION, value=names)
         return specs
 
     def _arguments(self, word: Word, scope: Scope, note: Callable[..., None]) -> list[Word]:
@@ -465,15 +470,23 @@ def _trim(texts: list[str]) -> list[str]:
     return [*texts[:-1], texts[-1].rstrip(".,;:!?)]}`'\"*")]
 
 
+def _check_secrets(words: Sequence[Word]) -> None:
+    for word in words:
+        name, _, _ = word.text.partition("=")
+        if name.startswith("--") and name[2:] in SECRET_OPTIONS:
+            raise _LeftOutError(RemarkCode.SECRET_OPTION, value=name)
+
+
 def _check_names(spec: ForwardSpec) -> None:
     target = spec.target
     if target.namespace and not _NAMESPACE.fullmatch(target.namespace):
         raise _LeftOutError(
             RemarkCode.INVALID, detail=f'"{target.namespace}" is not a valid namespace name'
         )
-    if not (target.context + target.name).isprintable():
+    texts = (target.context, target.name, describe_access_options(target.options))
+    if not "".join(texts).isprintable():
         raise _LeftOutError(
-            RemarkCode.INVALID, detail="context or selector has unprintable characters"
+            RemarkCode.INVALID, detail="context, selector or options have unprintable characters"
         )
 
 

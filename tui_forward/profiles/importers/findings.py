@@ -23,7 +23,7 @@ class RemarkCode(StrEnum):
     INVALID = "invalid"
     VARIABLE = "variable"
     KUBECONFIG = "kubeconfig"
-    ACCESS_OPTION = "access_option"
+    SECRET_OPTION = "secret_option"
     OTHER_MACHINE = "other_machine"
     IN_COMMENT = "in_comment"
     NOT_TCP = "not_tcp"
@@ -161,8 +161,8 @@ def _text(remark: Remark) -> str:
             return f"needs a value for {_names(remark.variables)}"
         case RemarkCode.KUBECONFIG:
             return f"it has its own kubeconfig, {value}{since}"
-        case RemarkCode.ACCESS_OPTION:
-            return f"{value} changes which cluster it reaches or as whom"
+        case RemarkCode.SECRET_OPTION:
+            return f"it has a secret, {value}, which is never saved"
         case RemarkCode.OTHER_MACHINE:
             return f"{value} runs it on another machine or in a container"
         case RemarkCode.IN_COMMENT:
@@ -219,6 +219,8 @@ def _hint(remark: Remark) -> str:
             )
         case RemarkCode.KUBECONFIG:
             return "import it with KUBECONFIG set to that file"
+        case RemarkCode.SECRET_OPTION:
+            return "add it to a user or cluster of your kubeconfig, and name that in the command"
         case RemarkCode.WHOLE_NAMESPACE:
             return "try: kubectl get services -o json | tui-forward profile import -"
         case RemarkCode.IN_COMMENT:

@@ -134,7 +134,7 @@ class FormController:
         is_own = own_kubeconfig_test(environ) if self._kubeconfigs is not None else _is_never_own
         return ReadOptions(
             context=self._scope.context, namespace=namespace, access=self._scope.options,
-            defaults=self._defaults(), is_own_kubeconfig=is_own,
+            accept_secrets=True, defaults=self._defaults(), is_own_kubeconfig=is_own,
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from textual.app import App, SuspendNotSupported
 
 from tui_forward.common.formatting import pluralize
-from tui_forward.errors import ConfigError, TuiForwardError
+from tui_forward.errors import ConfigError, TuiForwardError, UsageError
 from tui_forward.model import Forward
 from tui_forward.profiles.plan import ApplyMode, forwards_of
 from tui_forward.session import Session
@@ -137,8 +137,15 @@ class ProfileController:
 
     async def _save(self, service: ProfileService, name: str, forwards: Sequence[Forward]) -> None:
         try:
-            path = await service.save(name, forwards)
+            saved = await service.save(name, forwards)
         except TuiForwardError as error:
             self._notifier.error(error)
-        else:
-            self._notifier.info(f"{pluralize(len(forwards), 'forward')} saved to {path}")
+            return
+        self._notifier.info(f"{pluralize(saved.count, 'forward')} saved to {saved.file}")
+        if saved.left_out:
+            from tui_forward.profiles.serializer import UNSAVEABLE_HINT
+
+            what = f"{pluralize(len(saved.left_out), 'forward')} not saved"
+            self._notifier.error(
+                UsageError(f"{what}: {'; '.join(saved.left_out)}", hint=UNSAVEABLE_HINT)
+            )

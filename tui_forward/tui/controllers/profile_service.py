@@ -20,7 +20,7 @@ from tui_forward.profiles.description import describe_exposure, describe_forward
 from tui_forward.profiles.parser import ProfileError, parse_profile
 from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, spec_with_bound_port
 from tui_forward.profiles.profile import Profile
-from tui_forward.profiles.serializer import serialize_profile
+from tui_forward.profiles.serializer import UNSAVEABLE_HINT, serialize_profile, split_saveable
 from tui_forward.profiles.store import ProfileContent, ProfileFile, ProfileStore
 from tui_forward.profiles.trust import TrustStore
 from tui_forward.session import Session
@@ -44,6 +44,15 @@ class ProfileEntry:
     def name(self) -> str:
         """The profile's name, or the file's if it is invalid."""
         return self.profile.name if self.profile is not None else self.file.path.stem
+
+
+@dataclass(frozen=True, slots=True)
+class SavedProfile:
+    """A profile that was saved."""
+
+    file: Path
+    count: int  # forwards that were saved
+    left_out: Sequence[str]  # for each other forward, why it was not
 
 
 class ProfileService:
@@ -132,21 +141,25 @@ class ProfileService:
         await apply_plan(self._session, profile, plan, wait_s=wait_s)
         return plan
 
-    async def save(self, name: str, forwards: Sequence[Forward]) -> Path:
+    async def save(self, name: str, forwards: Sequence[Forward]) -> SavedProfile:
         """Save forwards as a profile of the user; comments of an existing one stay.
 
+        Forwards with a secret in their options are left out; UsageError if all of them have one.
         Raises ProfileError if the existing profile is invalid, ConfigError if the name is.
         """
         return await asyncio.to_thread(self._save, name, forwards)
 
-    def _save(self, name: str, forwards: Sequence[Forward]) -> Path:
+    def _save(self, name: str, forwards: Sequence[Forward]) -> SavedProfile:
         if Path(name).name != name or name.startswith("."):
             raise ConfigError(f'invalid profile name "{name}"', hint="use letters and digits")
         path = self._store.path_for(name)
         before = ProfileFile(path).text() if may_exist(path) else ""
-        specs = map(spec_with_bound_port, forwards)
+        specs, others = split_saveable(map(spec_with_bound_port, forwards))
+        left_out = [f"the forward to {spec.target} has {why}" for spec, why in others]
+        if left_out and not specs:
+            raise UsageError(f"nothing was saved: {left_out[0]}", hint=UNSAVEABLE_HINT)
         self._store.write(path, serialize_profile(specs, path, before))
-        return path
+        return SavedProfile(path, len(specs), left_out)
 
 
 def editor_command(environ: Mapping[str, str], path: Path) -> list[str]:
