@@ -228,6 +228,18 @@ class FakeBackend:
     def cancel_login(self, context: str) -> None:
         pass
 
+    def running_logins(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    def hold_logins(self) -> bytes:
+        return b""
+
+    def release_logins(self) -> None:
+        pass
+
+    def adopt_logins(self, data: bytes) -> None:
+        assert not data
+
     def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:
         self.on_login_line = on_line
 

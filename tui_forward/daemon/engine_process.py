@@ -270,6 +270,7 @@ class EngineProcess:
         if handover is not None:
             self._session.inherit_callers(decode_callers(handover.offer.callers))
             self._session.adopt_secrets(handover.offer.secrets)
+            self._session.adopt_logins(handover.offer.logins)
             await saver.open(restore=True, handed_over=handover.session)
             # A client of another version cannot reconnect, which must not stop its forwards.
             saver.keep_requested |= handover.offer.version != rpc.VERSION

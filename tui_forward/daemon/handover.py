@@ -17,6 +17,7 @@ import contextlib
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,9 @@ _TIMEOUT_S = 10.0
 _ANSWER_TIMEOUT_S = 30.0
 # Linux transfers at most 253 descriptors at once (SCM_MAX_FD), other systems fewer.
 _MAX_DESCRIPTORS = 100
+# Most plugins take a moment. Less than `_TIMEOUT_S`, for which the other engine waits.
+_LOGIN_S = 5.0
+_POLL_S = 0.02
 # Connections in other states only wait for the pod's last bytes.
 _OPEN_STATES = frozenset({ConnectionState.QUEUED, ConnectionState.OPEN})
 
@@ -67,6 +71,7 @@ class HandoverSender:
         self._lock = lock
         self.server_socket = server_socket
         self._offer = offer
+        self._is_sending = False
         self.is_done = False  # another engine has replaced this one
         # Set unless a handover is in progress, during which the active forwards must not change.
         # Set again if it fails.
@@ -83,10 +88,37 @@ class HandoverSender:
 
         Raise ProtocolError if it violates the protocol, OSError or TimeoutError if it is gone.
         """
-        if self.is_done or not self.idle.is_set():
+        if self.is_done or self._is_sending:
             return  # one at a time
+        self._is_sending = True
+        try:
+            refusal = await self._wait_for_logins()
+            if refusal is None:
+                await self._hand_over(reader, writer)
+            else:
+                writer.write(rpc.encode_message(rpc.from_exception(0, refusal)))
+                await writer.drain()
+        finally:
+            self._is_sending = False
+
+    async def _wait_for_logins(self) -> TransportError | None:
+        """Wait for credential plugins, which a handover would end; an error if one takes long."""
+        deadline = time.monotonic() + _LOGIN_S
+        while running := self._session.running_logins():
+            if time.monotonic() >= deadline:
+                plugins = ", ".join(f'{plugin} for context "{name}"' for name, plugin in running)
+                return TransportError(
+                    f"a login is in progress, which a restart would end: {plugins}",
+                    hint="complete it, or stop what waits for it, and try again; the running "
+                    "engine continues",
+                )
+            await asyncio.sleep(_POLL_S)
+        return None
+
+    async def _hand_over(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.idle.clear()
         try:
+            logins = self._session.hold_logins()
             forward_sockets = self._session.hold()
             current = msgspec.structs.replace(
                 await self._saver.current(),
@@ -102,6 +134,7 @@ class HandoverSender:
                 secrets=self._session.export_secrets(),
                 connections=sum(one.state in _OPEN_STATES for one in connections),
                 callers=encode_callers(self._session.callers()),
+                logins=logins,
             )
             descriptors = [self._lock.fileno(), self.server_socket.fileno()]
             descriptors += [sock.fileno() for sock in forward_sockets.values()]
@@ -194,6 +227,8 @@ def request_handover(path: Path) -> HandoverState:
 
 def _receive_state(connection: socket.socket) -> HandoverState:
     offer = _receive_message(connection)
+    if isinstance(offer, rpc.Failure):
+        raise rpc.to_exception(offer)
     if not isinstance(offer, rpc.HandoverOffer):
         raise ProtocolError("it does not support a handover")
     session = msgspec.json.decode(offer.session, type=SavedSession)

@@ -225,7 +225,7 @@ class VersionMismatch(_Message, frozen=True):
 
 
 class HandoverOffer(_Message, frozen=True):
-    """Response to `HandoverRequest`.
+    """Response to `HandoverRequest`, unless that is a `Failure`.
 
     File descriptors follow: the lock, the served socket, and a socket for each of `addresses`.
     """
@@ -240,6 +240,10 @@ class HandoverOffer(_Message, frozen=True):
     log_file: str = ""  # its log file; empty for standard error
     callers: bytes = b""  # environments of the forwards (`callers.encode_callers`)
     secrets: tuple[AccessOptions, ...] = ()  # secrets of the forwards' options
+    logins: bytes = b""  # credentials of plugins (`login_handover.HandedOverLogin`)
+
+    def __repr__(self) -> str:
+        return f"HandoverOffer(version={self.version}, {len(self.addresses)} addresses)"
 
 
 class HandoverAccepted(_Message, frozen=True):

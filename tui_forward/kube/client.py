@@ -15,6 +15,7 @@ from tui_forward.kube.api import details, health, pager, watch
 from tui_forward.kube.api.limits import Account
 from tui_forward.kube.api.resources import PODS, Item, Resource
 from tui_forward.kube.api.rest_client import OBJECTS, RestClient
+from tui_forward.kube.auth.login_handover import LoginHandover
 from tui_forward.kube.errors import unexpected_response_error
 from tui_forward.kube.http_import import preload
 from tui_forward.kube.kubeconfig.overrides import OptionSecrets
@@ -44,8 +45,18 @@ class ClusterClient(ClusterAccess):
         *,
         environ: Mapping[str, str] | None = None,
         has_terminal: bool = False,
+        logins: LoginHandover | None = None,
+        environment_key: bytes = b"",
     ) -> None:
-        super().__init__(source, context, options, environ=environ, has_terminal=has_terminal)
+        super().__init__(
+            source,
+            context,
+            options,
+            environ=environ,
+            has_terminal=has_terminal,
+            logins=logins,
+            environment_key=environment_key,
+        )
         self._rest = RestClient(self)
         # False once this server has refused it, until the end of the session.
         self.offers_watch_list = watch.is_watch_list_enabled(self._environ)
@@ -197,7 +208,7 @@ class ClusterClients:
 
     `environ` is the environment of their plugins and proxies, by default that of the kubeconfig;
     with `has_terminal`, plugins may use the terminal of this process. `secrets` has those of the
-    options.
+    options, `logins` those of the engine before, by `environment_key`.
     """
 
     def __init__(
@@ -208,11 +219,15 @@ class ClusterClients:
         has_terminal: bool = False,
         on_created: Callable[[ClusterClient], None] = lambda _: None,
         secrets: OptionSecrets | None = None,
+        logins: LoginHandover | None = None,
+        environment_key: bytes = b"",
     ) -> None:
         self.source = source
         self._environ = environ
         self._has_terminal = has_terminal
         self._on_created = on_created
+        self._logins = logins
+        self._environment_key = environment_key
         self._clients: dict[ClusterKey, ClusterClient] = {}
         self._secrets = secrets if secrets is not None else OptionSecrets()
         preload()
@@ -226,7 +241,12 @@ class ClusterClients:
         key = self.source.context_name(context), options
         if key not in self._clients:
             self._clients[key] = client = ClusterClient(
-                self.source, *key, environ=self._environ, has_terminal=self._has_terminal
+                self.source,
+                *key,
+                environ=self._environ,
+                has_terminal=self._has_terminal,
+                logins=self._logins,
+                environment_key=self._environment_key,
             )
             self._on_created(client)
         return self._clients[key]

@@ -12,6 +12,7 @@ from tui_forward.catalog import Catalog, CatalogTargetResolver
 from tui_forward.common.clock import correction_s
 from tui_forward.engine.context import TargetWatch
 from tui_forward.kube import ClusterClients, KubeconfigSource
+from tui_forward.kube.auth.login_handover import HandedOverLogin, LoginHandover
 from tui_forward.kube.kubeconfig.overrides import OptionSecrets
 from tui_forward.model import (
     NO_OPTIONS,
@@ -26,6 +27,7 @@ from tui_forward.model import (
     PodLog,
     Target,
 )
+from tui_forward.session.callers import environment_key
 from tui_forward.transport.access import ServerAccess
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ class CallerClusters:
 
     Implements `ClusterProvider`, and what `local.CallerBackend` adds. `on_login_line` gets context
     and text of each line that a credential plugin writes for the user. With `has_terminal`, plugins
-    may use the terminal of this process.
+    may use the terminal of this process. `secrets` and `login_handover` are shared by all
+    environments.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class CallerClusters:
         *,
         on_login_line: Callable[[str, str], None],
         secrets: OptionSecrets,
+        login_handover: LoginHandover,
         has_terminal: bool = False,
     ) -> None:
         self.environ = environ
@@ -63,6 +67,8 @@ class CallerClusters:
             has_terminal=has_terminal,
             on_created=self._observe_login,
             secrets=secrets,
+            logins=login_handover,
+            environment_key=environment_key(environ),
         )
         self._resolver = CatalogTargetResolver(self._clusters.get)
         self._catalog = Catalog(self._clusters.get)
@@ -127,6 +133,16 @@ class CallerClusters:
             for client in self._clusters.clients
             if (reason := client.login) is not None
         )
+
+    def exported_logins(self) -> list[HandedOverLogin]:
+        """Return the logins of this environment for another engine."""
+        found = (client.export_login() for client in self._clusters.clients)
+        return [login for login in found if login is not None]
+
+    def running_plugins(self) -> list[tuple[str, str]]:
+        """Return context and name of each credential plugin that runs now."""
+        clients = self._clusters.clients
+        return [(one.context, one.running_plugin) for one in clients if one.running_plugin]
 
     def retry_login(self, context: str, options: AccessOptions = NO_OPTIONS) -> None:
         """See `CallerBackend.retry_login`."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from tui_forward.common.redaction import is_secret_name
 from tui_forward.common.tasks import spawn
 from tui_forward.known_secrets import remember
 from tui_forward.kube import KubeconfigSource
+from tui_forward.kube.auth.login_handover import HandedOverLogin, LoginHandover
 from tui_forward.kube.kubeconfig.overrides import OptionSecrets
 from tui_forward.kube.kubeconfig.source import Signature, has_changed
 from tui_forward.model import Caller, Context, Login
@@ -34,11 +37,13 @@ class KubernetesBackend(CallerClusters):
     ) -> None:
         self._source = source = KubeconfigSource(kubeconfig, context=context)
         self.secrets = secrets = OptionSecrets()
+        self._login_handover = login_handover = LoginHandover()
         super().__init__(
             source,
             source.environ,
             on_login_line=self._pass_login_line,
             secrets=secrets,
+            login_handover=login_handover,
             has_terminal=has_terminal,
         )
         self._on_line: Callable[[str, str], None] = lambda _context, _line: None
@@ -75,6 +80,7 @@ class KubernetesBackend(CallerClusters):
                 caller.environ,
                 on_login_line=self._pass_login_line,
                 secrets=self.secrets,
+                login_handover=self._login_handover,
             )
             found = caller, clusters
             self._close_unused(keep)
@@ -103,6 +109,30 @@ class KubernetesBackend(CallerClusters):
             place = describe_caller(caller)
             found += [replace(login, environment=place) for login in clusters.logins()]
         return tuple(found)
+
+    def running_logins(self) -> tuple[tuple[str, str], ...]:
+        """See `ClusterBackend.running_logins`."""
+        others = (clusters.running_plugins() for _, clusters in self._callers.values())
+        return tuple(dict.fromkeys(itertools.chain(self.running_plugins(), *others)))
+
+    def hold_logins(self) -> bytes:
+        """See `ClusterBackend.hold_logins`."""
+        self._login_handover.may_run.clear()
+        others = (clusters.exported_logins() for _, clusters in self._callers.values())
+        own = itertools.chain(self.exported_logins(), *others)
+        return msgspec.msgpack.encode(self._login_handover.merge(own))
+
+    def release_logins(self) -> None:
+        """See `ClusterBackend.release_logins`."""
+        self._login_handover.may_run.set()
+
+    def adopt_logins(self, data: bytes) -> None:
+        """See `ClusterBackend.adopt_logins`."""
+        try:
+            logins = msgspec.msgpack.decode(data, type=list[HandedOverLogin])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return  # none, or those of a version that has others
+        self._login_handover.adopt(logins)
 
     def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:
         """See `ClusterBackend.listen_to_logins`."""

@@ -136,6 +136,18 @@ class ClusterBackend(CallerBackend, Protocol):
     def logins(self) -> tuple[Login, ...]:
         """Return the credential plugins that run now and take longer than usual."""
 
+    def running_logins(self) -> tuple[tuple[str, str], ...]:
+        """Return context and name of each credential plugin that runs now, or in a terminal."""
+
+    def hold_logins(self) -> bytes:
+        """Run no more plugins for now; return all credentials of plugins for another engine."""
+
+    def release_logins(self) -> None:
+        """Undo `hold_logins`. Idempotent."""
+
+    def adopt_logins(self, data: bytes) -> None:
+        """Use what `hold_logins` of the engine before has returned. Before the first use."""
+
     def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:
         """Call `on_line` with context and text of each line that a plugin writes for the user."""
 
@@ -352,6 +364,18 @@ class LocalSession:
         for one in options:
             self._backend.secrets.remember(one)
 
+    def running_logins(self) -> tuple[tuple[str, str], ...]:
+        """Return context and plugin of each login in progress, which a handover would end."""
+        return self._backend.running_logins()
+
+    def hold_logins(self) -> bytes:
+        """See `ClusterBackend.hold_logins`; `release` undoes it."""
+        return self._backend.hold_logins()
+
+    def adopt_logins(self, data: bytes) -> None:
+        """See `ClusterBackend.adopt_logins`."""
+        self._backend.adopt_logins(data)
+
     def inherit(self, sockets: InheritedSockets) -> None:
         """Take over listening sockets of another process, for the forwards started next."""
         self._engine.adopt_sockets(sockets)
@@ -376,7 +400,8 @@ class LocalSession:
         return self._engine.pause_accepting() if self._engine_or_none is not None else {}
 
     def release(self) -> None:
-        """Undo `hold`. Idempotent."""
+        """Undo `hold` and `hold_logins`. Idempotent."""
+        self._backend.release_logins()
         if self._engine_or_none is not None:
             self._engine_or_none.resume_accepting()
 

@@ -9,7 +9,12 @@ import pytest
 
 from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
 from tui_forward.errors import AuthError, ConfigError
-from tui_forward.kube.auth.credentials import Credentials, CredentialSource, HeaderList
+from tui_forward.kube.auth.credentials import (
+    Credentials,
+    CredentialSource,
+    HeaderList,
+    KeptCredentials,
+)
 from tui_forward.kube.auth.shared_login import SharedLogin
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext, UserEntry
 from tui_forward.model import LoginCommand
@@ -42,6 +47,12 @@ class Provider:
         return None
 
     def accept(self, output: bytes, exit_code: int) -> Credentials:
+        raise NotImplementedError
+
+    def export(self) -> KeptCredentials | None:
+        return None
+
+    def adopt(self, kept: KeptCredentials) -> None:
         raise NotImplementedError
 
     def current(self) -> Credentials | None:

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -455,3 +456,29 @@ def test_plugin_is_not_taken_from_a_relative_folder(
     assert find_executable("./p", str(tmp_path)) is None
     assert find_executable(f"{tmp_path}/p", None) == f"{tmp_path}/p"
     assert find_executable(f"{tmp_path}/none", None) is None
+
+
+async def test_credentials_are_exported_until_they_expire(
+    plugins: PluginFactory, authority: Authority
+) -> None:
+    pair = authority.issue("bob")
+    pem, key = pair.certificate.decode(), pair.key.decode()
+    plugin = plugins.plugin(
+        f"answer(clientCertificateData={pem!r}, clientKeyData={key!r}, token='t1',"
+        " expirationTimestamp='2999-01-01T00:00:00Z')"
+    )
+    assert plugin.export() is None
+    used = await plugin.credentials(refresh=False)
+    other = plugins.plugin("answer(token='t2')")
+    kept = plugin.export()
+    assert kept is not None
+    other.adopt(kept)
+    assert other.current() == used
+    assert await other.credentials(refresh=False) == used
+    assert (plugins.count, other.export()) == (1, kept)
+    assert "t1" not in repr(kept)
+    # Expired on its way, or since.
+    other.adopt(msgspec.structs.replace(kept, expires_at=time.time() + 5))
+    assert (other.current(), other.export()) == (None, None)
+    assert await token(other) == "Bearer t2"
+    assert plugins.count == 2

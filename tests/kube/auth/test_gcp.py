@@ -9,6 +9,9 @@ import pytest
 from tests.kube.kubeconfigs import kubeconfig, text_of, write
 from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube import ClusterClient, KubeconfigSource
+from tui_forward.kube.auth.credentials import KeptCredentials
+from tui_forward.kube.auth.gcp import GcpProvider
+from tui_forward.kube.kubeconfig.loader import AuthProviderEntry
 
 
 def cluster(path: Path, **config: Any) -> ClusterClient:
@@ -98,3 +101,15 @@ async def test_open_quotation_mark_in_arguments_is_an_error(config_path: Path) -
     options = {**script(config_path.parent, ""), "cmd-args": "'a"}
     with pytest.raises(ConfigError, match="not closed"):
         await cluster(config_path, expiry="2001-01-01T00:00:00Z", **options).headers()
+
+
+def test_token_is_exported_until_it_expires() -> None:
+    before = GcpProvider(AuthProviderEntry("gcp", (("access-token", "t"),)), {})
+    after = GcpProvider(AuthProviderEntry("gcp"), {})
+    assert after.export() is None
+    kept = before.export()
+    assert kept is not None
+    after.adopt(kept)
+    assert after.current() == before.current() == kept.credentials()
+    after.adopt(KeptCredentials(token="t", expires_at=1.0))
+    assert (after.current(), after.export()) == (None, None)

@@ -18,6 +18,8 @@ from tests.kube.oidc_provider import IdentityProvider
 from tests.kube.proxy_servers import ConnectProxy, Proxy, SocksProxy, running
 from tui_forward.errors import AuthError
 from tui_forward.kube import ClusterClient, KubeconfigSource
+from tui_forward.kube.auth.oidc import OidcProvider
+from tui_forward.kube.kubeconfig.loader import AuthProviderEntry, UserEntry
 
 YAML = """\
 # my clusters
@@ -282,3 +284,21 @@ async def test_missing_refresh_token_requires_a_login(
     with pytest.raises(AuthError, match="has expired, and there is no refresh-token") as caught:
         await cluster_for(config_path).headers()
     assert "Log in again" in caught.value.hint
+
+
+def test_tokens_are_exported_because_the_kubeconfig_may_be_read_only() -> None:
+    """An identity provider may accept each refresh token only once."""
+
+    def provider(**tokens: str) -> OidcProvider:
+        entry = AuthProviderEntry("oidc", tuple(tokens.items()))
+        return OidcProvider(UserEntry("me", auth_provider=entry), {})
+
+    before = provider(**{"id-token": jwt(3600, "new"), "refresh-token": "second"})
+    after = provider(**{"id-token": jwt(-3600, "old"), "refresh-token": "first"})
+    kept = before.export()
+    assert kept is not None
+    after.adopt(kept)
+    assert after.current() == before.current() is not None
+    assert after.export() == kept
+    assert kept.refresh_token == "second"
+    assert provider().export() is None

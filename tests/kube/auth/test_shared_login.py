@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from tests.support.waiting import until
 from tui_forward.errors import AuthError
 from tui_forward.kube.auth import shared_login
-from tui_forward.kube.auth.credentials import Credentials
+from tui_forward.kube.auth.credentials import Credentials, KeptCredentials
+from tui_forward.kube.auth.login_handover import LoginState
 from tui_forward.kube.auth.shared_login import SharedLogin
 from tui_forward.model import LoginCommand, ReasonCode
 
@@ -46,6 +48,14 @@ class Provider:
 
     def current(self) -> Credentials | None:
         return self.valid
+
+    def export(self) -> KeptCredentials | None:
+        if self.valid is None:
+            return None
+        return KeptCredentials(token=self.valid.authorization.removeprefix("Bearer "))
+
+    def adopt(self, kept: KeptCredentials) -> None:
+        self.valid = kept.credentials()
 
     async def credentials(self, *, refresh: bool) -> Credentials:
         run: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -387,3 +397,95 @@ async def test_login_in_a_terminal_does_not_last_for_ever(
     await scenario.settle()
     scenario.provider.runs[-1].set_result("t")
     await user
+
+
+def successor(scenario: Scenario) -> Scenario:
+    """Return the same login in the engine that replaces this one."""
+    other = Scenario()
+    other.clock.now = 5.0
+    data = msgspec.msgpack.encode(scenario.login.export())
+    other.login.adopt(msgspec.msgpack.decode(data, type=LoginState))
+    return other
+
+
+async def test_successor_uses_the_credentials(scenario: Scenario) -> None:
+    user = scenario.use()
+    await scenario.settle()
+    scenario.provider.runs[0].set_result("t")
+    await user
+    other = successor(successor(scenario))
+    assert (await other.login.credentials()).authorization == "Bearer t"
+    assert not other.provider.runs
+    # If they are refused, the plugin runs, once.
+    users = [other.use(refresh=True) for _ in range(3)]
+    await other.settle()
+    assert len(other.provider.runs) == 1
+    other.provider.runs[0].set_result("u")
+    assert {(await user).authorization for user in users} == {"Bearer u"}
+    # Other requests were sent with the first ones, and are refused now.
+    third = successor(other)
+    third.clock.now += 0.5
+    assert (await third.login.credentials(refresh=True)).authorization == "Bearer u"
+    third.clock.now += 1.0
+    third.use(refresh=True)
+    await third.settle()
+    assert len(third.provider.runs) == 1
+    await third.login.close()
+
+
+async def test_successor_continues_the_pause_after_failures(scenario: Scenario) -> None:
+    await scenario.fail()
+    scenario.clock.now += 5
+    await scenario.fail()
+    scenario.clock.now += 4
+    other = successor(scenario)
+    with pytest.raises(AuthError, match="no session"):
+        await other.login.credentials()
+    assert not other.provider.runs
+    other.clock.now += 5.9
+    with pytest.raises(AuthError, match="no session"):
+        await other.login.credentials()
+    other.clock.now += 0.2
+    await other.fail()
+    other.clock.now += 19.9  # the third failure in a row
+    with pytest.raises(AuthError, match="no session"):
+        await other.login.credentials()
+    assert len(other.provider.runs) == 1
+    other.login.retry_now()
+    other.use()
+    await other.settle()
+    assert len(other.provider.runs) == 2
+    await other.login.close()
+
+
+async def test_nothing_runs_while_another_engine_takes_over(scenario: Scenario) -> None:
+    may_run = asyncio.Event()
+    login = SharedLogin(scenario.provider, may_run=may_run, clock=scenario.clock)
+    user = asyncio.create_task(login.credentials())
+    await scenario.settle()
+    assert (scenario.provider.runs, login.is_running) == ([], False)
+    may_run.set()  # it has failed
+    await scenario.settle()
+    assert (len(scenario.provider.runs), login.is_running) == (1, True)
+    may_run.clear()
+    scenario.provider.runs[0].set_result("t")
+    assert (await user).authorization == "Bearer t"
+    assert not login.is_running
+    # The other engine has taken over, and this one ends.
+    user = asyncio.create_task(login.credentials(refresh=True))
+    await scenario.settle()
+    await login.close()
+    with pytest.raises(AuthError) as caught:
+        await user
+    assert caught.value.code is ReasonCode.AUTH_LOGIN_ENDED
+    assert len(scenario.provider.runs) == 1
+
+
+async def test_login_in_a_terminal_is_a_running_one(scenario: Scenario) -> None:
+    assert not scenario.login.is_running
+    scenario.login.begin_in_terminal()
+    assert scenario.login.is_running
+    await scenario.settle()
+    scenario.login.finish_in_terminal(b"t", 0)
+    await scenario.settle()
+    assert not scenario.login.is_running

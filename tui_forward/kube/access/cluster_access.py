@@ -21,6 +21,7 @@ from tui_forward.kube.auth.credentials import (
     CredentialSource,
     HeaderList,
 )
+from tui_forward.kube.auth.login_handover import HandedOverLogin, LoginHandover, plugin_key
 from tui_forward.kube.auth.shared_login import SharedLogin
 from tui_forward.kube.auth.validity import explain_refusal
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext
@@ -69,7 +70,7 @@ class ClusterAccess:
     concurrently and to cancel. An empty context means the one that is current now; `options`
     replace parts of its cluster and user. `environ` is the environment of plugins and proxies, by
     default that of the kubeconfig. With `has_terminal`, plugins may use the terminal of this
-    process.
+    process. `logins` has those of the engine before, by `environment_key`.
     """
 
     def __init__(
@@ -80,8 +81,12 @@ class ClusterAccess:
         *,
         environ: Mapping[str, str] | None = None,
         has_terminal: bool = False,
+        logins: LoginHandover | None = None,
+        environment_key: bytes = b"",
     ) -> None:
         self._source = source
+        self._logins = logins
+        self._environment_key = environment_key
         self._options = options
         self._has_terminal = has_terminal
         self._environ = source.environ if environ is None else environ
@@ -286,21 +291,44 @@ class ClusterAccess:
             # Keep a plugin's credentials when other parts of the file change.
             # The run of a plugin that was replaced ends once its users have left.
             self._login = self._make_login(
-                _make_provider(resolved, self._environ, has_terminal=self._has_terminal)
+                _make_provider(resolved, self._environ, has_terminal=self._has_terminal), resolved
             )
         source = self._credential_source = CredentialSource(resolved, self._login)
         self._resolved, self._files = resolved, files
         return source
 
-    def _make_login(self, provider: CredentialProvider | None) -> SharedLogin | None:
+    def _make_login(
+        self, provider: CredentialProvider | None, resolved: ResolvedContext
+    ) -> SharedLogin | None:
         if provider is None:
             return None
-        return SharedLogin(
+        login = SharedLogin(
             provider,
             on_change=self._login_changed,
             on_line=self._pass_login_line,
             on_renewed=self._login_renewed,
+            may_run=self._logins.may_run if self._logins is not None else None,
         )
+        # Not after a change of the kubeconfig: the user may have logged out.
+        if self._logins is not None and self._resolved is None:
+            login.adopt(self._logins.find(self._environment_key, self._context, resolved))
+        return login
+
+    def export_login(self) -> HandedOverLogin | None:
+        """Return the login of this context for another engine; None if there is none."""
+        if self._login is None or self._resolved is None:
+            return None
+        return HandedOverLogin(
+            environment=self._environment_key,
+            context=self._context,
+            plugin=plugin_key(self._resolved),
+            state=self._login.export(),
+        )
+
+    @property
+    def running_plugin(self) -> str:
+        """Name of the credential plugin that runs now; empty if none does."""
+        return self._login.name if self._login is not None and self._login.is_running else ""
 
     def _login_changed(self) -> None:
         for observer in tuple(self._login_observers):

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
+import msgspec
+
 from tui_forward.common.bounded_file import read_bounded
 from tui_forward.errors import AuthError, ConfigError, TuiForwardError
 from tui_forward.known_secrets import remember
@@ -47,6 +49,26 @@ class Credentials:
         remember(self.authorization.partition(" ")[2], key)
 
 
+class KeptCredentials(msgspec.Struct, frozen=True):
+    """Credentials of a plugin or an identity provider, for another engine. In memory only."""
+
+    token: str = ""
+    certificate: bytes = b""  # PEM, with its key
+    key: bytes = b""
+    expires_at: float = float("inf")  # seconds since the epoch
+    refresh_token: str = ""  # of an identity provider
+
+    def __repr__(self) -> str:
+        return f"KeptCredentials(expires_at={self.expires_at})"
+
+    def credentials(self) -> Credentials:
+        """Return them for a request."""
+        certificate = ClientCertificate(self.certificate, self.key) if self.certificate else None
+        return Credentials(
+            authorization=f"Bearer {self.token}" if self.token else "", certificate=certificate
+        )
+
+
 class CredentialProvider(Protocol):
     """Source of credentials outside of the kubeconfig: a plugin, an identity provider.
 
@@ -77,6 +99,12 @@ class CredentialProvider(Protocol):
 
     def accept(self, output: bytes, exit_code: int) -> Credentials:
         """Return the credentials in the output of `terminal_command`, or raise AuthError."""
+
+    def export(self) -> KeptCredentials | None:
+        """Return what another engine needs instead of running the plugin; None without any."""
+
+    def adopt(self, kept: KeptCredentials) -> None:
+        """Use what `export` of the same provider in another engine has returned."""
 
 
 class HeaderList(Mapping[str, str]):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from tui_forward.common.redaction import long_words, redact, secret_arguments
 from tui_forward.errors import AuthError
 from tui_forward.kube.auth.command_runner import find_executable, run_command
-from tui_forward.kube.auth.credentials import ClientCertificate, Credentials, load_pem
+from tui_forward.kube.auth.credentials import Credentials, KeptCredentials, load_pem
 from tui_forward.kube.auth.exec_credential import (
     ExecCredential,
     ExecCredentialError,
@@ -55,8 +55,8 @@ class ExecPlugin:
         self._timeout_s = timeout_s
         self._is_interactive = has_terminal and entry.interactive_mode != "Never"
         self._on_line: Callable[[str], None] = lambda _: None
-        self._credentials: Credentials | None = None
-        self._expires_at = float("inf")
+        self._kept: KeptCredentials | None = None
+        self._credentials: Credentials | None = None  # the same, for requests
 
     @property
     def name(self) -> str:
@@ -73,7 +73,9 @@ class ExecPlugin:
 
     def current(self) -> Credentials | None:
         """Return the cached credentials until they expire."""
-        return self._credentials if time.time() < self._expires_at else None
+        if self._kept is None or time.time() >= self._kept.expires_at - _RENEW_BEFORE_S:
+            return None
+        return self._credentials
 
     async def credentials(self, *, refresh: bool) -> Credentials:
         """Return cached credentials, or run the plugin."""
@@ -102,14 +104,26 @@ class ExecPlugin:
 
     def _store(self, output: bytes) -> Credentials:
         answer = self._parse(output)
-        self._expires_at = answer.expires_at - _RENEW_BEFORE_S
-        certificate = None
-        if answer.certificate:
-            certificate = ClientCertificate(answer.certificate.encode(), answer.key.encode())
-        self._credentials = Credentials(
-            authorization=f"Bearer {answer.token}" if answer.token else "", certificate=certificate
+        return self._keep(
+            KeptCredentials(
+                token=answer.token,
+                certificate=answer.certificate.encode(),
+                key=answer.key.encode(),
+                expires_at=answer.expires_at,
+            )
         )
+
+    def _keep(self, kept: KeptCredentials) -> Credentials:
+        self._kept, self._credentials = kept, kept.credentials()
         return self._credentials
+
+    def export(self) -> KeptCredentials | None:
+        """See `CredentialProvider.export`."""
+        return self._kept if self.current() is not None else None
+
+    def adopt(self, kept: KeptCredentials) -> None:
+        """See `CredentialProvider.adopt`."""
+        self._keep(kept)
 
     def _command(self, path: str | None, *, interactive: bool) -> list[str]:
         entry = self._entry

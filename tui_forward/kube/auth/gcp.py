@@ -16,7 +16,7 @@ import msgspec
 from tui_forward.common.redaction import long_words, redact, secret_arguments
 from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.auth.command_runner import find_executable, run_command
-from tui_forward.kube.auth.credentials import Credentials
+from tui_forward.kube.auth.credentials import Credentials, KeptCredentials
 from tui_forward.kube.auth.plugin_policy import load_policy
 from tui_forward.kube.kubeconfig.loader import AuthProviderEntry
 from tui_forward.kube.timestamps import parse_rfc3339
@@ -50,6 +50,16 @@ class GcpProvider:
     def accept(self, output: bytes, exit_code: int) -> Credentials:
         """See `CredentialProvider.accept`; is not called."""
         raise NotImplementedError
+
+    def export(self) -> KeptCredentials | None:
+        """See `CredentialProvider.export`."""
+        if self.current() is None:
+            return None
+        return KeptCredentials(token=self._token, expires_at=self._expires_at)
+
+    def adopt(self, kept: KeptCredentials) -> None:
+        """See `CredentialProvider.adopt`."""
+        self._token, self._expires_at = kept.token, kept.expires_at
 
     def current(self) -> Credentials | None:
         """See `CredentialProvider.current`."""

@@ -25,7 +25,7 @@ import msgspec
 from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.redaction import redact
 from tui_forward.errors import AuthError, TransportError
-from tui_forward.kube.auth.credentials import Credentials, load_pem
+from tui_forward.kube.auth.credentials import Credentials, KeptCredentials, load_pem
 from tui_forward.kube.errors import to_transport_error
 from tui_forward.kube.http_import import import_in_thread
 from tui_forward.kube.kubeconfig.loader import UserEntry
@@ -84,6 +84,23 @@ class OidcProvider:
     def accept(self, output: bytes, exit_code: int) -> Credentials:
         """See `CredentialProvider.accept`; is not called."""
         raise NotImplementedError
+
+    def export(self) -> KeptCredentials | None:
+        """See `CredentialProvider.export`.
+
+        The kubeconfig has them, too, unless it cannot be written.
+        """
+        if not (self._token or self._refresh_token):
+            return None
+        return KeptCredentials(
+            token=self._token,
+            expires_at=_expires_at(self._token) or 0.0,
+            refresh_token=self._refresh_token,
+        )
+
+    def adopt(self, kept: KeptCredentials) -> None:
+        """See `CredentialProvider.adopt`."""
+        self._token, self._refresh_token = kept.token, kept.refresh_token
 
     def current(self) -> Credentials | None:
         """See `CredentialProvider.current`."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from tui_forward.common.clock import steady_time
 from tui_forward.errors import AuthError
 from tui_forward.kube.auth.credentials import CredentialProvider, Credentials
+from tui_forward.kube.auth.login_handover import LoginState
 from tui_forward.kube.auth.login_text import LoginText
 from tui_forward.model import LoginCommand, Reason, ReasonCode
 
@@ -44,6 +45,7 @@ class SharedLogin:
 
     `on_change` is called when `reason` may have changed, `on_line` with each line that the plugin
     writes for the user, `on_renewed` when there are new credentials; they must not raise.
+    A run waits until `may_run` is set.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class SharedLogin:
         on_line: Callable[[str], None] = lambda _: None,
         on_renewed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        may_run: asyncio.Event | None = None,
     ) -> None:
         self._provider = provider
+        self._may_run = may_run
         self._name = provider.name
         provider.listen(self.add_line)
         self._on_change = on_change
@@ -63,6 +67,7 @@ class SharedLogin:
         self._on_renewed = on_renewed
         self._clock = clock
         self._run: asyncio.Task[Credentials] | None = None
+        self._is_running = False
         self._terminal_output: asyncio.Future[Credentials] | None = None
         self._waiting = 0
         self._unused: asyncio.TimerHandle | None = None
@@ -89,7 +94,7 @@ class SharedLogin:
                 return current
             if self._error is not None and self._clock() < self._retry_at:
                 raise self._error.with_traceback(None)
-            run = self._start(self._provider.credentials(refresh=refresh), refresh=refresh)
+            run = self._start(self._renew(refresh=refresh), refresh=refresh)
         self._waiting += 1
         try:
             await asyncio.wait({run})
@@ -105,6 +110,51 @@ class SharedLogin:
         if error is not None:
             raise error.with_traceback(None)
         return run.result()
+
+    async def _renew(self, *, refresh: bool) -> Credentials:
+        if self._may_run is not None:
+            await self._may_run.wait()
+        self._is_running = True
+        try:
+            return await self._provider.credentials(refresh=refresh)
+        finally:
+            self._is_running = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the plugin runs, here or in a terminal."""
+        return self._is_running or self._terminal_output is not None
+
+    @property
+    def name(self) -> str:
+        """Name of the plugin."""
+        return self._name
+
+    def export(self) -> LoginState:
+        """Return what another engine has to continue with; credentials if they are valid now."""
+        now = self._clock()
+        error = self._error if isinstance(self._error, AuthError) else None
+        is_renewed = self._renewed_at > float("-inf")
+        return LoginState(
+            credentials=self._provider.export(),
+            failure=error.reason if error is not None else None,
+            failures=self._failures,
+            retry_in_s=max(0.0, self._retry_at - now),
+            renewed_before_s=now - self._renewed_at if is_renewed else None,
+            renewal_pause_s=self._renewal_pause_s,
+        )
+
+    def adopt(self, state: LoginState) -> None:
+        """Continue with what another engine has exported. Before the first use."""
+        now = self._clock()
+        if state.credentials is not None:
+            self._provider.adopt(state.credentials)
+        if state.failure is not None:
+            self._error, self._failures = AuthError(state.failure), state.failures
+            self._failed_at, self._retry_at = now, now + min(state.retry_in_s, LONGEST_PAUSE_S)
+        if state.renewed_before_s is not None:
+            self._renewed_at = now - state.renewed_before_s
+            self._renewal_pause_s = state.renewal_pause_s
 
     @property
     def reason(self) -> Reason | None:
