@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
+from rich.color import Color as RichColor
+from rich.color import ColorType
+from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.color import Color
 from textual.theme import Theme
 from textual.widgets import Footer, Label
 
 from tui_forward.tui import themes
-from tui_forward.tui.themes import DEFAULT, THEMES, ThemedApp
+from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.textual_internals import has_few_colors
+from tui_forward.tui.themes import ANSI, DEFAULT, THEMES, ThemedApp, contrast
+from tui_forward.tui.viewmodel.cell_layout import Column
+from tui_forward.tui.viewmodel.rows import Cell, Row
+from tui_forward.tui.widgets.row_table import RowTable
 
 GROUNDS = ("background", "surface", "panel")
 TEXT = 4.5
 GRAPHIC = 3.0
 STATES = ("success", "warning", "error")
-
-
-def luminance(color: Color) -> float:
-    def linear(channel: int) -> float:
-        part = channel / 255
-        return part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-
-    return 0.2126 * linear(color.r) + 0.7152 * linear(color.g) + 0.0722 * linear(color.b)
-
-
-def contrast(one: Color, other: Color) -> float:
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
 
 
 def variables(theme: Theme) -> dict[str, str]:
@@ -51,7 +47,8 @@ def on(theme: Theme, text: str, ground: str) -> float:
     return contrast(over, under)
 
 
-each = pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+COLORED = [theme for theme in THEMES if not theme.ansi]
+each = pytest.mark.parametrize("theme", COLORED, ids=lambda theme: theme.name)
 
 
 def test_contrast_follows_wcag() -> None:
@@ -147,7 +144,17 @@ def test_every_color_is_set(theme: Theme) -> None:
 
 @each
 def test_dark_flag_matches_the_background(theme: Theme) -> None:
-    assert (luminance(Color.parse(theme.background or "")) < 0.1) is theme.dark
+    background = Color.parse(theme.background or "")
+    white, black = Color.parse("#fff"), Color.parse("#000")
+    assert (contrast(background, white) > contrast(background, black)) is theme.dark
+
+
+@each
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_protected_contexts_stand_out(theme: Theme, ground: str) -> None:
+    assert on(theme, "protected", ground) >= TEXT
+    others = ("success", "warning", "error", "primary", "secondary", "text-muted")
+    assert theme.variables["protected"] not in {variables(theme)[one] for one in others}
 
 
 class Bare(ThemedApp[None]):
@@ -167,7 +174,7 @@ async def test_theme_applies_from_the_first_frame(theme: Theme) -> None:
 async def test_theme_can_be_changed() -> None:
     app = Bare()
     async with app.run_test() as pilot:
-        for theme in THEMES:
+        for theme in COLORED:
             app.theme = theme.name
             await pilot.pause()
             assert app.current_theme is theme
@@ -190,11 +197,115 @@ def test_unknown_theme_is_reported_and_replaced() -> None:
     assert Bare("textual-light").theme == "textual-light"
 
 
-async def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    app = Bare()
+STYLES = ("ok", "warn", "bad", "dim", "strong", "protected", "broken", "match")
+
+
+class Table(ThemedApp[None]):
+    """A table of a row in each style, with the cursor on the first."""
+
+    CSS_PATH = stylesheet("app.tcss")
+
+    def compose(self) -> ComposeResult:
+        table = RowTable((Column("name", 20), Column("state", 20)), empty="", id="table")
+        table.styles.height = 12
+        yield table
+
+    def on_mount(self) -> None:
+        table = self.query_one(RowTable)
+        table.show(STYLES, lambda key: Row((Cell(key, key), Cell("plain"))))
+        table.focus()
+
+    def segments(self) -> list[Segment]:
+        """Return what is written to the terminal, after Textual's filters."""
+        return [segment for strip in self.screen._compositor.render_strips() for segment in strip]
+
+
+@each
+async def test_text_on_the_cursor_is_readable_in_every_state(theme: Theme) -> None:
+    app = Table(theme.name)
+    async with app.run_test(size=(60, 16)) as pilot:
+        cursor = Color.parse(variables(theme)["block-cursor-background"])
+        for name in STYLES:
+            await pilot.pause()
+            shown = [
+                segment
+                for segment in app.segments()
+                if segment.style is not None
+                and segment.style.bgcolor is not None
+                and Color.from_rich_color(segment.style.bgcolor) == cursor
+            ]
+            assert any(name in segment.text for segment in shown)
+            for segment in shown:
+                assert segment.style is not None
+                assert segment.style.color is not None
+                assert contrast(Color.from_rich_color(segment.style.color), cursor) >= TEXT
+            await pilot.press("down")
+
+
+def is_without_rgb(color: RichColor | None) -> bool:
+    return color is None or color.type in (ColorType.DEFAULT, ColorType.STANDARD)
+
+
+async def shown(**options: Any) -> tuple[str, list[Segment]]:
+    app = Table(**options)
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.pause()
+        segments = app.segments()
+        return "".join(segment.text for segment in segments), segments
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+async def test_few_colors_show_the_same_text_without_rgb(
+    monkeypatch: pytest.MonkeyPatch, no_color: bool
+) -> None:
+    colored, _ = await shown()
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "")
+    text, segments = await shown(few_colors=not no_color)
+    assert text == colored
+    styles = {segment.text.strip(): segment.style for segment in segments if segment.style}
+    for style in styles.values():
+        assert is_without_rgb(style.color)
+        assert is_without_rgb(style.bgcolor)
+        if no_color:
+            assert style.color is None or style.color.is_default
+            assert style.bgcolor is None or style.bgcolor.is_default
+    assert styles["ok"].reverse, "the cursor"
+    assert styles["bad"].bold
+    assert styles["dim"].dim
+    assert styles["broken"].reverse
+    assert styles["match"].underline
+
+
+@pytest.mark.parametrize(
+    ("environ", "few"),
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "linux"}, True),
+        ({"TERM": "screen"}, True),
+        ({"TERM": "dumb"}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, True),
+        ({"TERM": "xterm-256color"}, False),
+        ({"TERM": "tmux-256color", "NO_COLOR": "1"}, False),
+        ({"TERM": "xterm", "COLORTERM": "truecolor"}, False),
+        ({"TERM": "xterm-kitty"}, False),
+    ],
+)
+def test_terminals_with_few_colors(environ: dict[str, str], few: bool) -> None:
+    assert has_few_colors(environ) is few
+
+
+async def test_a_theme_of_many_colors_is_not_used_with_few() -> None:
+    app = Bare("forward-light", few_colors=True)
     async with app.run_test():
-        assert app.no_color
-        assert "words" in "".join(
-            segment.text for strip in app.screen._compositor.render_strips() for segment in strip
-        )
+        assert app.current_theme is ANSI
+        app.use_theme("forward-ember")
+        assert app.current_theme is ANSI
+        assert app.chosen_theme() is None
+        app.use_theme("no-such")
+        app.use_theme("ansi-light")
+        assert app.theme == "ansi-light"
+        # Unless the user chooses it here.
+        app.theme = "forward-ember"
+        assert app.chosen_theme() == "forward-ember"
+        assert app.chosen_theme() is None

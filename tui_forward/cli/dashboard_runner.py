@@ -89,6 +89,7 @@ class DashboardRunner:
 
     def _create_app(self, scope: CatalogScope, message: str) -> TuiForwardApp:
         from tui_forward.tui.app import TuiForwardApp
+        from tui_forward.tui.textual_internals import has_few_colors
 
         return TuiForwardApp(
             self._session, context=scope.context, namespace=scope.namespace, options=scope.options,
@@ -98,6 +99,7 @@ class DashboardRunner:
             can_keep_running=self._can_keep_running, view_state_store=self._start.view_state,
             origin=self._start.origin,
             context_choice=self._start.choice if not scope.context else None,
+            few_colors=has_few_colors(os.environ),
         )  # fmt: skip
 
     async def _run_app(self, app: TuiForwardApp) -> None:

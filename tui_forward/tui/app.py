@@ -127,11 +127,11 @@ class TuiForwardApp(ThemedApp[None]):
         histories: TrafficHistories | None = None, startup_message: str = "",
         restore_offer: RestoreOffer | None = None, can_keep_running: bool = True,
         view_state_store: ViewStateStore | None = None, origin: tuple[str, str] = ("", ""),
-        context_choice: ContextChoice | None = None,
+        context_choice: ContextChoice | None = None, few_colors: bool = False,
     ) -> None:  # fmt: skip
         paths = paths if paths is not None else DashboardPaths()
         settings_file = SettingsFile(paths.settings)
-        super().__init__(settings_file.settings.theme)
+        super().__init__(settings_file.settings.theme, few_colors=few_colors)
         self._paths = paths
         self._settings_file = settings_file
         self._startup_message = startup_message

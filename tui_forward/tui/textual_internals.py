@@ -16,7 +16,8 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
-from textual import events
+from rich.console import Console
+from textual import constants, events
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
@@ -39,6 +40,15 @@ def active_keymap(app: App[T]) -> Mapping[str, str]:
 def preset_theme(app: App[T], theme: str) -> None:
     """Set the theme before `App.__init__`: a later one parses and computes every style again."""
     app.set_reactive(App.theme, theme)
+
+
+def has_few_colors(environ: Mapping[str, str]) -> bool:
+    """Return whether a terminal with these variables gets 16 colors or fewer from Textual."""
+    console = Console(
+        color_system=cast("Any", constants.COLOR_SYSTEM), force_terminal=True,
+        legacy_windows=False, _environ={**environ, "NO_COLOR": ""},
+    )  # fmt: skip
+    return console.color_system in (None, "standard")
 
 
 # What `LinuxDriver.stop_application_mode` writes, and for an app that was suspended, too.

@@ -8,7 +8,7 @@ import pytest
 from textual import events
 
 from tests.cli.fake_session import until
-from tests.tui.app_harness import notifications, running, shows
+from tests.tui.app_harness import notifications, running, screen_text, shows
 from tests.tui.samples import shop
 from tui_forward.model import (
     Counters,
@@ -41,6 +41,10 @@ async def test_settings_apply_and_problems_are_shown(tmp_path: Path) -> None:
         await pilot.press("ctrl+p", *"theme: forward-ember", "enter")
         await until(lambda: app.theme == "forward-ember")
         await until(lambda: 'theme = "forward-ember"' in file.read_text())
+        # However it is chosen, as in the list of themes that Textual opens.
+        app.theme = "nord"
+        await until(lambda: 'theme = "nord"' in file.read_text())
+        assert "Settings reloaded" not in screen_text(app)
         assert '"forwards.stop" = "ctrl+x"' in file.read_text()
 
 

@@ -12,6 +12,7 @@ from tests.support.waiting import until
 from tui_forward.daemon.log_record import LogEntry, encode_entry
 from tui_forward.tui.screens.engine_log import LogScreen
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.themes import ThemedApp
 from tui_forward.tui.viewmodel.rows import Cell
 from tui_forward.tui.widgets.log_view import LogView
 
@@ -53,11 +54,15 @@ async def shows(app: App[None], *texts: str) -> None:
         raise AssertionError(f"{texts} are not all on\n{screen_text(app)}") from None
 
 
+class LogApp(ThemedApp[None]):
+    CSS_PATH = stylesheet("app.tcss")
+
+
 @asynccontextmanager
 async def running(
     path: Path, size: tuple[int, int] = (80, 24)
 ) -> AsyncIterator[tuple[App[None], Pilot[None], LogView]]:
-    app = App[None](css_path=stylesheet("app.tcss"))
+    app = LogApp()
     async with app.run_test(size=size) as pilot:
         app.push_screen(LogScreen(path, header=lambda: (Cell("head"), Cell("● 3 ready", "ok"))))
         await until(lambda: isinstance(app.screen, LogScreen) and app.screen.is_mounted)

@@ -26,6 +26,7 @@ from tui_forward.tui.screens.help import (
     groups,
 )
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.themes import ThemedApp
 from tui_forward.tui.viewmodel.rows import STATE_MARKS
 from tui_forward.tui.widgets.help_body import layout_lines
 from tui_forward.tui.widgets.row_table import RowTable
@@ -58,7 +59,7 @@ class HelpedScreen(Screen[None]):
         yield Hidden()
 
 
-class Helped(App[None]):
+class Helped(ThemedApp[None]):
     CSS_PATH = stylesheet("app.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from tests.support.waiting import until
 from tui_forward.tui.screens.picker import Picker, rank_options
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.themes import ThemedApp
 from tui_forward.tui.viewmodel.picker_options import PickerOption
 from tui_forward.tui.widgets.row_table import RowTable
 
@@ -22,7 +23,7 @@ OPTIONS = (
 )
 
 
-class PickerApp(App[None]):
+class PickerApp(ThemedApp[None]):
     CSS_PATH = stylesheet("app.tcss")
 
     def __init__(self) -> None:

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from tests.cli.fake_session import until
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.themes import ThemedApp
 from tui_forward.tui.widgets.key_bar import KeyBar, KeyHint, fit_keys
 
 COPY = KeyHint("y", "y", "Copy")
@@ -22,7 +23,7 @@ def test_state_is_kept_if_it_cannot_be_written() -> None:
     assert fit_keys(keys, 3) == ()
 
 
-class KeyApp(App[None]):
+class KeyApp(ThemedApp[None]):
     CSS_PATH = stylesheet("app.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "note('copied')", "Copy", tooltip="To the clipboard"),

@@ -3,9 +3,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.themes import ThemedApp
 from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.rows import Cell, Row
 from tui_forward.tui.widgets.row_table import RowTable
@@ -17,7 +18,7 @@ COLUMNS = (
 )
 
 
-class TableApp(App[None]):
+class TableApp(ThemedApp[None]):
     CSS_PATH = stylesheet("app.tcss")
 
     def __init__(self) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.dom import DOMNode
+from textual.theme import Theme
 
 from tui_forward.errors import TuiForwardError
 from tui_forward.settings.parser import Settings, load_settings, settings_identity
@@ -33,6 +35,7 @@ class SettingsFile:
         self.path = path
         # Before the content: an edit in between is noticed later.
         self._identity: object = settings_identity(path) if path is not None else None
+        self._lock = asyncio.Lock()
         self.settings = load_settings(path) if path is not None else Settings()
 
     async def reload(self) -> Settings | None:
@@ -40,19 +43,31 @@ class SettingsFile:
         path = self.path
         if path is None:
             return None
-        identity = await asyncio.to_thread(settings_identity, path)
-        if identity == self._identity:
-            return None
-        self._identity = identity
-        return await asyncio.to_thread(load_settings, path)
+        async with self._lock:
+            identity = await asyncio.to_thread(settings_identity, path)
+            if identity == self._identity:
+                return None
+            self._identity = identity
+            return await asyncio.to_thread(load_settings, path)
 
-    def save_theme(self, theme: str) -> None:
-        """Write the theme to the file; raise ConfigError if it cannot be written."""
+    async def save_theme(self, theme: str) -> None:
+        """Write the theme to the file; raise ConfigError if it cannot be written.
+
+        `reload` does not take what is written for an edit.
+        """
         from tui_forward.settings.writer import save_theme
 
-        if self.path is not None:
-            save_theme(self.path, theme)
-            self._identity = settings_identity(self.path)
+        path = self.path
+        if path is None:
+            return
+
+        def write() -> object:
+            save_theme(path, theme)
+            return settings_identity(path)
+
+        async with self._lock:
+            self._identity = await asyncio.to_thread(write)
+            self.settings = replace(self.settings, theme=theme)
 
 
 class SettingsController:
@@ -74,6 +89,7 @@ class SettingsController:
         settings = self._file.settings
         keys = self._check_keys(settings)
         self._apply(settings, keys)
+        self._app.theme_changed_signal.subscribe(self._app, self._theme_changed)
         return self._problems(settings, keys)
 
     async def run(self) -> None:
@@ -92,6 +108,11 @@ class SettingsController:
                 await self._on_change()
                 self._notifier.info("Settings reloaded")
 
+    def _theme_changed(self, _theme: Theme) -> None:
+        """Save a theme that the user has chosen, wherever: here, or in Textual's own list."""
+        if chosen := self._app.chosen_theme():
+            self._app.run_worker(self._save_theme(chosen), group="save theme")
+
     def _check_keys(self, settings: Settings) -> KeyCheck:
         ids = default_keys(self._bindable_classes()) if settings.keys else {}
         return check_keys(settings.keys, ids, lines=settings.key_lines, file=settings.file)
@@ -105,15 +126,16 @@ class SettingsController:
         self._file.settings = settings
         self._app.set_keymap(keys.keymap)
         self._sampler.set_interval(settings.refresh_s)
-        if settings.theme in self._app.available_themes:
-            self._app.theme = settings.theme
+        self._app.use_theme(settings.theme)
+
+    async def _save_theme(self, theme: str) -> None:
+        try:
+            await self._file.save_theme(theme)
+        except TuiForwardError as error:
+            self._notifier.error(error)
 
     def _set_theme(self, theme: str) -> None:
         self._app.theme = theme
-        try:
-            self._file.save_theme(theme)
-        except TuiForwardError as error:
-            self._notifier.error(error)
 
     def palette_commands(self) -> Iterator[PaletteCommand]:
         """Yield a command for each theme."""

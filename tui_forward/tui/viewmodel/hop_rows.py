@@ -8,6 +8,7 @@ from tui_forward.common.formatting import milliseconds
 from tui_forward.model import Hop, HopKind, HopState
 from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.rows import Cell, Row
+from tui_forward.tui.viewmodel.thresholds import API, ROUND_TRIP, time_style
 
 COLUMNS = (
     Column("", 1), Column("", 12), Column("", 18), Column("", 8, right=True, drop=1),
@@ -18,24 +19,35 @@ _NAMES = {
     HopKind.RUNTIME: "runtime", HopKind.POD: "pod", HopKind.PORT: "port",
 }  # fmt: skip
 _MARKS = {
-    HopState.OK: ("●", "ok"), HopState.DEGRADED: ("●", "warn"), HopState.BROKEN: ("✗", "bad"),
+    HopState.OK: ("●", "ok"), HopState.DEGRADED: ("●", "warn"), HopState.BROKEN: ("✗", "broken"),
     HopState.UNKNOWN: ("○", "dim"),
 }  # fmt: skip
 _FAULTS = (HopState.BROKEN, HopState.DEGRADED)
 
 
 def hop_row(hop: Hop) -> Row:
-    """Return the row of a hop; a broken or degraded one shows the error instead of its facts."""
+    """Return the row of a hop; a broken or degraded one shows the error instead of its facts.
+
+    All of a broken one stands out.
+    """
     mark, style = _MARKS[hop.state]
+    latency = milliseconds(hop.latency_s) if hop.latency_s is not None else ""
+    latency_style = time_style(hop.latency_s, API if hop.kind is HopKind.API else ROUND_TRIP)
     facts = Cell(" · ".join(hop.facts), "dim")
     if hop.state in _FAULTS and hop.error:
         facts = Cell(hop.error, style)
     return Row((
         Cell(mark, style),
-        Cell(_NAMES[hop.kind], "dim" if hop.state is HopState.UNKNOWN else "strong"),
+        Cell(_NAMES[hop.kind], _name_style(hop.state)),
         Cell(hop.name or "–", style if hop.state in _FAULTS else ""),
-        Cell(milliseconds(hop.latency_s) if hop.latency_s is not None else "", "dim"), facts,
+        Cell(latency, latency_style), facts,
     ))  # fmt: skip
+
+
+def _name_style(state: HopState) -> str:
+    if state is HopState.BROKEN:
+        return "broken"
+    return "dim" if state is HopState.UNKNOWN else "strong"
 
 
 def hop_error_text(hops: Iterable[Hop]) -> str:

@@ -5,16 +5,19 @@ Lines are cached by row key, so that scrolling moves lines instead of drawing th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color
 from textual.strip import Strip
 from textual.widget import Widget
 
 from tui_forward.common.printable import blank_unprintable
+from tui_forward.tui.themes import MIN_CONTRAST, contrast
 from tui_forward.tui.viewmodel.cell_layout import (
     Column,
     column_widths,
@@ -149,7 +152,9 @@ class RowRenderer:
                 room = width - used
             if room <= 0:
                 continue
-            style = self._style(cell.style, line_style) if cell.style and not plain else base
+            style = self._style(cell.style, line_style) if cell.style else base
+            if plain:
+                style = readable_style(style, base)
             text = truncate(
                 cell.text, room, right=column.right and not takes_rest,
                 middle=column.flexible and not column.prose,
@@ -166,6 +171,18 @@ class RowRenderer:
         if used < width:
             segments.append(Segment(" " * (width - used), base))
         return Strip(segments).adjust_cell_length(width, base)
+
+
+@functools.lru_cache(256)
+def readable_style(style: Style, base: Style) -> Style:
+    """Return a style on the ground of `base` if its color can be read there, else `base`."""
+    color, ground = style.color, base.bgcolor
+    if color is None or ground is None or style.bgcolor != ground:
+        return base
+    if color.triplet is None or ground.triplet is None:  # what the terminal makes of it
+        return base
+    over, under = Color.from_rich_color(color), Color.from_rich_color(ground)
+    return style if contrast(over, under) >= MIN_CONTRAST else base
 
 
 def _highlight(

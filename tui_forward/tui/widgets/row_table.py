@@ -38,6 +38,7 @@ class RowTable(LineCacheView, can_focus=True):
         "rowtable--rule", "rowtable--rule-focus", "rowtable--title", "rowtable--title-focus",
         "rowtable--header", "rowtable--cursor", "rowtable--cursor-away", "rowtable--ok",
         "rowtable--warn", "rowtable--bad", "rowtable--dim", "rowtable--strong", "rowtable--match",
+        "rowtable--broken", "rowtable--protected",
     }  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False, id="table.up", tooltip="Previous row"),

@@ -24,6 +24,7 @@ class StatusLine(Widget):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "line--ok", "line--warn", "line--bad", "line--dim", "line--strong",
+        "line--protected",
     }  # fmt: skip
 
     @dataclass(eq=False)
