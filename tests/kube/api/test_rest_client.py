@@ -17,14 +17,14 @@ from tests.kube.objects import pod
 from tests.support.waiting import until
 from tui_forward.errors import ApiError, AuthError, TransportError
 from tui_forward.kube import PODS, ClusterClient
-from tui_forward.kube.api import rest_client
-from tui_forward.kube.api.rest_client import _retry_pause_s
+from tui_forward.kube.api import retries
+from tui_forward.kube.api.retries import Retries
 from tui_forward.kube.errors import to_api_error
 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest_client, "_MIN_RETRY_PAUSE_S", 0.001)
+    monkeypatch.setattr(retries, "_MIN_PAUSE_S", 0.001)
 
 
 @pytest.fixture
@@ -194,7 +194,8 @@ async def test_canceled_request_does_not_wait(cluster: ClusterClient, api: ApiSe
 @given(st.integers(100, 599), st.one_of(st.none(), st.integers(-5, 10**7).map(str), st.text()))
 def test_pause_is_never_shorter_than_asked(status: int, retry_after: str | None) -> None:
     headers = [] if retry_after is None else [("Retry-After", retry_after)]
-    pause_s = _retry_pause_s(to_api_error(status, b"", what="x", server="y", headers=headers))
+    error = to_api_error(status, b"", what="x", server="y", headers=headers)
+    pause_s = Retries(1e9).next_pause_s(error)
     if pause_s is None:
         return
     assert status == 429 or status >= 500

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-import random
 import time
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -15,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from tui_forward.common.arguments import format_duration_arg
 from tui_forward.common.redaction import redact
-from tui_forward.errors import ApiError, AuthError, TransportError, TuiForwardError
+from tui_forward.errors import ApiError, AuthError, TransportError
 from tui_forward.kube.access.cluster_access import ClusterAccess
 from tui_forward.kube.api.content_encoding import ContentDecoder
 from tui_forward.kube.api.limits import MAX_ERROR_BYTES, MAX_OBJECT_BYTES, Account
+from tui_forward.kube.api.retries import MAX_RETRY_WAIT_S, Retries
 from tui_forward.kube.auth.credentials import HeaderList
 from tui_forward.kube.errors import (
     doubt_refusal,
@@ -50,12 +50,6 @@ BODY_TIMEOUT_S = 600.0
 _COMPRESS_ABOVE_S = 0.005
 # As in client-go.
 _SUCCESS = range(200, 207)
-_MAX_RETRIES = 10
-# Time that one request waits because of `Retry-After` before its caller gets the error
-# and can show it.
-MAX_RETRY_WAIT_S = 30.0
-# A server that asks for no pause at all gets one.
-_MIN_RETRY_PAUSE_S = 0.1
 # Other tasks run between so many decompressed pieces of one chunk.
 _PIECES_PER_PAUSE = 8
 
@@ -87,7 +81,8 @@ class RestClient:
 
         `what` is the request in words, for errors ("list pods in namespace shop"), `read_timeout_s`
         the longest silence. A body has at most `MAX_OBJECT_BYTES`, or is cut off at `truncate_at`;
-        `receive` sets its own limit. For `retry_wait_s` see `stream`.
+        `receive` sets its own limit. A request is repeated as `stream` says, and, unless `receive`
+        has got a piece, after a lost connection; the pauses take at most `retry_wait_s` in all.
 
         Raises:
             ApiError: The server responded with an error, or with more than is accepted.
@@ -129,27 +124,56 @@ class RestClient:
         accept: str,
         retry_wait_s: float,
     ) -> bytes:
-        async with self.stream(
-            target,
-            what,
-            read_timeout_s=read_timeout_s,
-            compress=None,
-            accept=accept,
-            retry_wait_s=retry_wait_s,
-        ) as response:
+        retries = Retries(retry_wait_s)
+        received = False
+
+        def pass_on(piece: bytes) -> None:
+            nonlocal received
+            received = True
+            assert receive is not None
+            receive(piece)
+
+        while True:
             try:
-                async with asyncio.timeout(BODY_TIMEOUT_S):
-                    if receive is not None:
-                        async with aclosing(self._content(response)) as pieces:
-                            async for piece in pieces:
-                                receive(piece)
-                        return b""
-                    limit = MAX_OBJECT_BYTES if truncate_at is None else truncate_at
-                    return await self._read_body(
-                        response, what, limit=limit, truncate=truncate_at is not None
+                async with self.stream(
+                    target,
+                    what,
+                    read_timeout_s=read_timeout_s,
+                    compress=None,
+                    accept=accept,
+                    retries=retries,
+                ) as response:
+                    return await self._read_response(
+                        response, what, pass_on if receive else None, truncate_at
                     )
-            except zlib.error as error:
-                raise unexpected_response_error(what, self.access.server, error) from error
+            except TransportError as error:
+                pause_s = None if received else retries.next_pause_s(error)
+                if pause_s is None:
+                    raise
+                _log.debug("%s; again in %.1f s", error, pause_s)
+            await asyncio.sleep(pause_s)
+
+    async def _read_response(
+        self,
+        response: aiohttp.ClientResponse,
+        what: str,
+        receive: Callable[[bytes], None] | None,
+        truncate_at: int | None,
+    ) -> bytes:
+        """Return the body of a successful response, or pass it on in pieces."""
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                if receive is not None:
+                    async with aclosing(self._content(response)) as pieces:
+                        async for piece in pieces:
+                            receive(piece)
+                    return b""
+                limit = MAX_OBJECT_BYTES if truncate_at is None else truncate_at
+                return await self._read_body(
+                    response, what, limit=limit, truncate=truncate_at is not None
+                )
+        except zlib.error as error:
+            raise unexpected_response_error(what, self.access.server, error) from error
 
     @asynccontextmanager
     async def stream(
@@ -160,16 +184,17 @@ class RestClient:
         read_timeout_s: float,
         compress: bool | None,
         accept: str = JSON,
-        retry_wait_s: float = MAX_RETRY_WAIT_S,
+        retries: Retries | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Yield a successful response to a GET; refreshes refused credentials once.
 
         `compress` requests gzip; None decides by the network. A busy server (429 or 5xx with
-        `Retry-After` in seconds) is asked again when it wants, as by client-go, for at most
-        `retry_wait_s`. Raises what `get` does, also for failures while the caller reads the body.
+        `Retry-After` in seconds) is asked again when it wants, as by client-go, while `retries`
+        allow it. Not after a lost connection: the reader of a stream knows where to resume. Raises
+        what `get` does, also for failures while the caller reads the body.
         """
+        retries = retries or Retries()
         refresh = refreshed = False
-        retries = 0
         while True:
             endpoint, credentials = await self.access.request_auth(refresh=refresh)
             refresh, pause_s = False, None
@@ -208,8 +233,8 @@ class RestClient:
                         error = self.access.explain(error)
                     elif isinstance(error, ApiError) and error.forbidden:
                         error = doubt_refusal(error, endpoint)
-                    pause_s = _retry_pause_s(error)
-                    if pause_s is None or pause_s > retry_wait_s or retries >= _MAX_RETRIES:
+                    pause_s = retries.next_pause_s(error)
+                    if pause_s is None:
                         # What is forbidden, maybe in hundreds of namespaces, is shown as a state.
                         expected = isinstance(error, ApiError) and error.forbidden
                         _log.log(logging.DEBUG if expected else logging.WARNING, "%s", error)
@@ -217,8 +242,6 @@ class RestClient:
                     _log.debug("%s; again in %.1f s", error, pause_s)
             if pause_s is not None:
                 await asyncio.sleep(pause_s)
-                retries += 1
-                retry_wait_s -= pause_s
 
     @asynccontextmanager
     async def _response(
@@ -367,13 +390,3 @@ class RestClient:
             self._retired.clear()
         for session in sessions:
             await session.close()
-
-
-def _retry_pause_s(error: TuiForwardError) -> float | None:
-    """Return the pause after which a request is sent again; None if the server names none."""
-    if not isinstance(error, ApiError) or error.retry_after_s is None:
-        return None
-    if error.status != 429 and error.status < 500:
-        return None
-    # Not before that time, and not all requests at once.
-    return max(error.retry_after_s, _MIN_RETRY_PAUSE_S) * random.uniform(1.0, 1.2)
