@@ -14,12 +14,17 @@ USER, PASSWORD = "me", "hunter2"
 
 
 class Proxy:
-    """A proxy that connects to one port for every requested name, and records the names."""
+    """A proxy that connects to one port for every requested name, and records the names.
+
+    With TLS, it also records the certificates of its clients, or None.
+    """
 
     def __init__(self, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self._target = port
         self.asked: list[str] = []
+        self.shown: list[bytes | None] = []
         self.refuse = False
+        self.has_tls = tls is not None
         self._server = StreamServer(self._serve, tls=tls)
 
     @property
@@ -37,6 +42,8 @@ class Proxy:
         await self._server.stop()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (tls := writer.get_extra_info("ssl_object")) is not None:
+            self.shown.append(tls.getpeercert(binary_form=True))
         if await self._agree(reader, writer):
             await self._relay(reader, writer)
 
@@ -67,7 +74,8 @@ class Proxy:
 class ConnectProxy(Proxy):
     @property
     def url(self) -> str:
-        return f"http://{USER}:{PASSWORD}@127.0.0.1:{self.port}"
+        scheme = "https" if self.has_tls else "http"
+        return f"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{self.port}"
 
     async def _agree(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()

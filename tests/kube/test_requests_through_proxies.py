@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import ssl
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -14,8 +15,11 @@ import pytest
 from tests.kube.api_server import serving
 from tests.kube.certificates import Authority, server_context
 from tests.kube.kubeconfigs import kubeconfig, write
+from tests.kube.kubectl_peer import run_kubectl
 from tests.kube.objects import pod
 from tests.kube.proxy_servers import ConnectProxy, Proxy, SocksProxy, running
+from tui_forward.common.blocking_call import run_in_thread
+from tui_forward.errors import TransportError
 from tui_forward.kube import PODS, ClusterClient, KubeconfigSource
 from tui_forward.transport import connect
 
@@ -68,6 +72,94 @@ async def test_every_request_uses_the_proxy(
         await request_of(cluster)
         assert set(proxy.asked) == {f"{HOST}:6443"}
         await cluster.close()
+
+
+class SecureProxy:
+    """A proxy that is reached by TLS and asks for a certificate, and kubeconfigs that name it."""
+
+    def __init__(self, authority: Authority, folder: Path, port: int) -> None:
+        tls = server_context(authority.issue("proxy"), folder)
+        tls.verify_mode = ssl.CERT_OPTIONAL
+        tls.load_verify_locations(cadata=authority.pem.decode())
+        self.proxy = ConnectProxy(port, tls=tls)
+        self.client = authority.issue("client")
+        self._authority = authority
+
+    def kubeconfig(self, scheme: str = "https", **cluster: Any) -> dict[str, Any]:
+        entry = {
+            "certificate-authority-data": base64.b64encode(self._authority.pem).decode(),
+            "proxy-url": self.proxy.url,
+            **cluster,
+        }
+        user = {
+            "client-certificate-data": base64.b64encode(self.client.certificate).decode(),
+            "client-key-data": base64.b64encode(self.client.key).decode(),
+        }
+        return kubeconfig(f"{scheme}://{HOST}:6443", user=user, cluster=entry)
+
+
+@pytest.mark.parametrize("request_of", [REQUESTS["get"], REQUESTS["tunnel"]])
+async def test_client_certificate_is_shown_to_a_proxy_with_tls(
+    config_path: Path,
+    tmp_path: Path,
+    authority: Authority,
+    request_of: Callable[[ClusterClient], Any],
+) -> None:
+    tls = server_context(authority.issue("api", names=(HOST,)), tmp_path)
+    async with serving(tls=tls) as api:
+        secure = SecureProxy(authority, tmp_path, api.port)
+        async with running(secure.proxy):
+            api.put("pods", pod("web"))
+            path = write(config_path, secure.kubeconfig())
+            cluster = ClusterClient(KubeconfigSource(path, environ={}))
+            await request_of(cluster)
+            await cluster.close()
+    certificate = ssl.PEM_cert_to_DER_cert(secure.client.certificate.decode())
+    assert set(secure.proxy.shown) == {certificate}
+
+
+@pytest.mark.kubectl
+@pytest.mark.parametrize(
+    ("cluster", "accepted"),
+    [
+        ({}, True),
+        # The proxy is verified like the cluster.
+        ({"certificate-authority-data": None, "insecure-skip-tls-verify": True}, True),
+        ({"certificate-authority-data": None}, False),
+    ],
+)
+async def test_proxy_with_tls_as_kubectl(
+    config_path: Path,
+    tmp_path: Path,
+    authority: Authority,
+    cluster: dict[str, Any],
+    accepted: bool,
+) -> None:
+    tls = server_context(authority.issue("api", names=(HOST,)), tmp_path)
+    async with serving(tls=tls) as api:
+        secure = SecureProxy(authority, tmp_path, api.port)
+        async with running(secure.proxy):
+            api.put("pods", pod("web"))
+            content = secure.kubeconfig(**cluster)
+            entry = content["clusters"][0]["cluster"]
+            content["clusters"][0]["cluster"] = {k: v for k, v in entry.items() if v is not None}
+            path = write(config_path, content)
+            raw = ("get", "--raw", "/api/v1/pods", "--request-timeout=20s")
+            arguments = ("--kubeconfig", str(path), *raw)
+            done = await run_in_thread(
+                lambda: run_kubectl(tmp_path, {}, *arguments), name="kubectl"
+            )
+            shown_by_kubectl = set(secure.proxy.shown)
+            secure.proxy.shown.clear()
+            client = ClusterClient(KubeconfigSource(path, environ={}))
+            if accepted:
+                await client.get(PODS, "shop", "web")
+            else:
+                with pytest.raises(TransportError):
+                    await client.get(PODS, "shop", "web")
+            await client.close()
+            assert (done.returncode == 0) is accepted, done.stderr
+            assert set(secure.proxy.shown) == shown_by_kubectl
 
 
 def test_nothing_else_opens_connections_to_servers() -> None:

@@ -174,7 +174,7 @@ async def test_https_proxy_is_verified_with_the_cluster_authority(
                 host="localhost",
                 port=6443,
                 tls=trust.client,
-                proxy=parse_proxy_url(proxy.url.replace("http://", "https://")),
+                proxy=parse_proxy_url(proxy.url),
             )
             stream = await connect(endpoint, timeout_s=10)
             listener = Listener(stream)
@@ -186,7 +186,7 @@ async def test_https_proxy_is_verified_with_the_cluster_authority(
                 host="localhost",
                 port=6443,
                 tls=ssl.create_default_context(),
-                proxy=parse_proxy_url(proxy.url.replace("http://", "https://")),
+                proxy=parse_proxy_url(proxy.url),
             )
             with pytest.raises(TransportError, match="not trusted"):
                 await connect(untrusted, timeout_s=10)

@@ -56,7 +56,7 @@ async def _connect(endpoint: Endpoint, timeout_s: float) -> ByteStream:
                     code=ReasonCode.NETWORK_PROXY_TIMEOUT, proxy=proxy, server=endpoint.authority
                 )
                 stream = await dial_via_proxy(
-                    endpoint.proxy, endpoint.host, endpoint.port, trust=endpoint.tls
+                    endpoint.proxy, endpoint.host, endpoint.port, tls=endpoint.tls
                 )
             else:
                 stream = SocketStream(

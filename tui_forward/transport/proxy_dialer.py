@@ -43,20 +43,20 @@ _NO_TIMEOUT_S = 3600.0
 
 
 async def dial_via_proxy(
-    proxy: ProxyAddress, host: str, port: int, *, trust: ssl.SSLContext | None = None
+    proxy: ProxyAddress, host: str, port: int, *, tls: ssl.SSLContext | None = None
 ) -> ByteStream:
     """Connect through a proxy, which resolves `host`. No time limit of its own.
 
-    `trust` is the TLS settings of the destination. Its authorities are accepted for a proxy reached
-    by TLS as well, beside the system's. Its client certificate is not shown to a proxy.
+    `tls` is the TLS settings of the destination. As in client-go, they are those of a proxy
+    reached by TLS as well: trust, also if nothing is verified, and the client certificate.
     """
     if proxy.is_socks:
         return SocketStream(await _dial_socks(proxy, host, port))
     stream: ByteStream = SocketStream(await _dial_proxy(proxy))
     try:
         if proxy.scheme == "https":
-            # Loads the system's authorities, which takes tens of milliseconds.
-            context = await run_in_thread(lambda: _proxy_context(trust), name="proxy TLS")
+            # Towards http:// there are no settings; the system's authorities take milliseconds.
+            context = tls or await run_in_thread(create_verifying_context, name="proxy TLS")
             secure = TlsStream(stream, context, proxy.host, role="tls-proxy")
             stream = secure
             await secure.handshake()
@@ -79,17 +79,6 @@ def _unreachable(proxy: ProxyAddress, error: TransportError) -> TransportError:
     return TransportError(
         Reason(code=ReasonCode.NETWORK_PROXY_UNREACHABLE, proxy=str(proxy), detail=detail)
     )
-
-
-def _proxy_context(trust: ssl.SSLContext | None) -> ssl.SSLContext:
-    context = create_verifying_context()
-    if trust is not None:
-        for authority in trust.get_ca_certs(binary_form=True):
-            context.load_verify_locations(cadata=authority)
-        if trust.verify_mode is ssl.CERT_NONE:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 class _TcpDialer(Proxy):
