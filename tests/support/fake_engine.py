@@ -180,10 +180,12 @@ class FakeBackend:
             raise self.config_error
         return (Context(name="here", cluster="here", namespace="shop", current=True),)
 
-    def current_context(self) -> str:
+    def current_context(self, options: AccessOptions = NO_OPTIONS) -> str:
+        del options
         return self.contexts()[0].name
 
-    def namespace(self, context: str) -> str:
+    def namespace(self, context: str, options: AccessOptions = NO_OPTIONS) -> str:
+        del options
         if context != "here":
             raise ConfigError(f"there is no context {context}", hint="choose another")
         return self.contexts()[0].namespace

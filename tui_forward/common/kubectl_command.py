@@ -28,6 +28,7 @@ from tui_forward.common.kubectl_options import BOOL_FIELDS, VALUE_OPTIONS
 from tui_forward.errors import UsageError
 from tui_forward.model import (
     BUILT_IN,
+    NO_CONTEXT,
     NO_OPTIONS,
     AccessOptions,
     ForwardDefaults,
@@ -222,7 +223,10 @@ def format_command(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> s
     is written. Secrets are variables of the shell ("$TOKEN").
     """
     target = spec.target
-    words = [_OURS, "forward", "--context", target.context, "-n", target.namespace]
+    words = [_OURS, "forward"]
+    if target.context != NO_CONTEXT:
+        words += ["--context", target.context]
+    words += ["-n", target.namespace]
     if not spec.addresses == defaults.addresses == BUILT_IN.addresses:
         words += ["--address", ",".join(spec.addresses)]
     if not spec.queue_timeout_s == defaults.queue_timeout_s == BUILT_IN.queue_timeout_s:

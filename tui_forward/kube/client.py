@@ -238,7 +238,7 @@ class ClusterClients:
         Options without their secrets get those that were remembered for their `secret_id`.
         """
         options = self._secrets.complete(options)
-        key = self.source.context_name(context), options
+        key = self.source.context_name(context, options), options
         if key not in self._clients:
             self._clients[key] = client = ClusterClient(
                 self.source,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tui_forward.common.access_options import format_options_for_shell
 from tui_forward.common.env_file import format_variable
-from tui_forward.model import ForwardSpec, TargetKind
+from tui_forward.model import NO_CONTEXT, ForwardSpec, TargetKind
 from tui_forward.profiles.env_names import variable_names
 from tui_forward.profiles.profile import Profile, ProfileForward
 
@@ -30,7 +30,7 @@ def kubectl_line(spec: ForwardSpec) -> str:
     target = spec.target
     command = ["kubectl", "port-forward"]
     scope: list[str] = []
-    if target.context:
+    if target.context and target.context != NO_CONTEXT:
         scope += ["--context", target.context]
     if target.namespace:
         scope += ["--namespace", target.namespace]

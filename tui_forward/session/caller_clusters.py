@@ -80,9 +80,9 @@ class CallerClusters:
         """Whether a front end shows a part of it."""
         return bool(self._catalog.scopes)
 
-    def namespace(self, context: str) -> str:
+    def namespace(self, context: str, options: AccessOptions = NO_OPTIONS) -> str:
         """See `ClusterBackend.namespace`."""
-        return self._clusters.get(context).namespace
+        return self._clusters.get(context, options).namespace
 
     def access(self, context: str, options: AccessOptions = NO_OPTIONS) -> ServerAccess:
         """See `ClusterProvider.access`."""

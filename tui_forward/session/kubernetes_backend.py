@@ -17,7 +17,7 @@ from tui_forward.kube import KubeconfigSource
 from tui_forward.kube.auth.login_handover import HandedOverLogin, LoginHandover
 from tui_forward.kube.kubeconfig.overrides import OptionSecrets
 from tui_forward.kube.kubeconfig.source import Signature, has_changed
-from tui_forward.model import Caller, Context, Login
+from tui_forward.model import NO_OPTIONS, AccessOptions, Caller, Context, Login
 from tui_forward.session.caller_clusters import CallerClusters
 from tui_forward.session.callers import describe_caller, environment_key
 
@@ -56,9 +56,9 @@ class KubernetesBackend(CallerClusters):
         """See `ClusterBackend.contexts`."""
         return self._source.contexts()
 
-    def current_context(self) -> str:
+    def current_context(self, options: AccessOptions = NO_OPTIONS) -> str:
         """See `ClusterBackend.current_context`."""
-        return self._source.current()
+        return self._source.context_name(options=options)
 
     def for_caller(self, caller: Caller, *, keep: Collection[object] = ()) -> CallerClusters:
         """See `ClusterBackend.for_caller`."""

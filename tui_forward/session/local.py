@@ -88,7 +88,7 @@ class CallerBackend(Protocol):
     def refresh(self) -> None:
         """See `ClusterProvider.refresh`."""
 
-    def namespace(self, context: str) -> str:
+    def namespace(self, context: str, options: AccessOptions = NO_OPTIONS) -> str:
         """Return the namespace of a context."""
 
     def catalog(self, scope: CatalogScope, since: int) -> CatalogView:
@@ -124,8 +124,8 @@ class ClusterBackend(CallerBackend, Protocol):
     def contexts(self) -> tuple[Context, ...]:
         """Return the contexts of the kubeconfig."""
 
-    def current_context(self) -> str:
-        """Return the name of the current context."""
+    def current_context(self, options: AccessOptions = NO_OPTIONS) -> str:
+        """Return the name of the current context; `NO_CONTEXT` where the options suffice."""
 
     def for_caller(self, caller: Caller, *, keep: Collection[object] = ()) -> CallerBackend:
         """Return the clusters in the environment of a caller: itself, if they do not differ.
@@ -237,12 +237,13 @@ class LocalSession:
         target = spec.target
         caller = CURRENT_CALLER.get() or self._handed_over.pop(forward_id, None)
         backend = self._backend_for(caller)
-        context = target.context or self._backend.current_context()
+        options = self._backend.secrets.remember(target.options)
+        context = target.context or self._backend.current_context(options)
         target = msgspec.structs.replace(
             target,
             context=context,
-            namespace=target.namespace or backend.namespace(context),
-            options=self._backend.secrets.remember(target.options),
+            namespace=target.namespace or backend.namespace(context, options),
+            options=options,
         )
         spec = msgspec.structs.replace(spec, target=target)
         forward_id = self._engine.start(spec, forward_id=forward_id, clusters=backend)
@@ -491,7 +492,7 @@ class LocalSession:
         """See `Session.catalog`."""
         options = self._backend.secrets.remember(scope.options)
         try:
-            context = scope.context or self._backend.current_context()
+            context = scope.context or self._backend.current_context(options)
             backend = self._backend_for(CURRENT_CALLER.get())
             view = backend.catalog(CatalogScope(context, scope.namespace, options), since)
             # The caller recognizes its own scope.

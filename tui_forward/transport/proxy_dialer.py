@@ -56,8 +56,9 @@ async def dial_via_proxy(
     try:
         if proxy.scheme == "https":
             # Towards http:// there are no settings; the system's authorities take milliseconds.
-            context = tls or await run_in_thread(create_verifying_context, name="proxy TLS")
-            secure = TlsStream(stream, context, proxy.host, role="tls-proxy")
+            if tls is None:
+                tls = await run_in_thread(create_verifying_context, name="proxy TLS")
+            secure = TlsStream(stream, tls, proxy.host, role="tls-proxy")
             stream = secure
             await secure.handshake()
         await _send_connect(stream, proxy, host, port)

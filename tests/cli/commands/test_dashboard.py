@@ -16,6 +16,8 @@ from tui_forward.cli.commands import dashboard
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import (
+    NO_CONTEXT,
+    AccessOptions,
     ApiHealth,
     CatalogScope,
     CatalogView,
@@ -197,6 +199,36 @@ async def test_without_a_usable_context_the_user_chooses_one(
     # One that the command line names is shown, with its problem.
     await show(None, context="b", namespace=namespace)
     assert shown[1] == (CatalogScope("b", "default" if namespace is None else namespace), None)
+
+
+@pytest.mark.parametrize("has_kubeconfig", [False, True])
+@pytest.mark.parametrize("namespace", [None, "", "data"])
+async def test_server_of_the_options_needs_no_context(
+    has_kubeconfig: bool, namespace: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tui_forward.tui.app import TuiForwardApp
+
+    shown: list[tuple[CatalogScope, ContextChoice | None]] = []
+
+    async def run(app: TuiForwardApp) -> None:
+        shown.append((app.cluster_state.scope, app._context_choice))
+
+    async def no_contexts() -> tuple[Context, ...]:
+        raise ConfigError("there is no kubeconfig")
+
+    session = FakeSession()
+    session.context_list = (Context(name="a", cluster="c"),)
+    if not has_kubeconfig:
+        monkeypatch.setattr(session, "contexts", no_contexts)
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
+    monkeypatch.setattr(TuiForwardApp, "run_async", run)
+    options = AccessOptions(server="https://127.0.0.1:6443")
+    await show(None, context=None, namespace=namespace, options=options)
+    expected = "default" if namespace is None else namespace
+    assert shown == [(CatalogScope(NO_CONTEXT, expected, options), None)]
+    if not has_kubeconfig:
+        with pytest.raises(ConfigError, match="there is no kubeconfig"):
+            await show(None, context=None, namespace=None)
 
 
 @pytest.mark.parametrize(

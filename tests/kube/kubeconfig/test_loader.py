@@ -106,7 +106,7 @@ def test_contexts_are_listed(config_path: Path) -> None:
     ]
     chosen = KubeconfigSource(config_path, context="open")
     assert [c.current for c in chosen.contexts()] == [False, True]
-    assert chosen.current() == "open"
+    assert chosen.context_name() == "open"
 
 
 def test_contexts_that_cannot_be_used_have_a_problem(config_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_missing_kubeconfig_names_the_default_path(own_home: Path) -> None:
     assert "tui-forward demo" in caught.value.hint
     (own_home / ".kube").mkdir()
     write(own_home / ".kube" / "config", kubeconfig("https://x"))
-    assert KubeconfigSource(environ={}).current() == "test"
+    assert KubeconfigSource(environ={}).context_name() == "test"
 
 
 def test_folder_or_unreadable_file_is_an_error(
@@ -300,7 +300,7 @@ def test_kubeconfig_precedes_the_service_account(tmp_path: Path) -> None:
         "KUBECONFIG": str(write(tmp_path / "config", kubeconfig("https://x"))),
     }
     source = KubeconfigSource(environ=environ, service_account=account(tmp_path))
-    assert source.current() == "test"
+    assert source.context_name() == "test"
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_items_of_kubeconfig_are_taken_as_in_kubectl(
     assert "$HOME" in caught.value.hint
     with pytest.raises(ConfigError, match="names no file"):
         KubeconfigSource(environ={"KUBECONFIG": f'"{own_home}/.kube/config"'}).contexts()
-    assert KubeconfigSource(environ={"KUBECONFIG": ""}).current() == "test"
+    assert KubeconfigSource(environ={"KUBECONFIG": ""}).context_name() == "test"
 
 
 def test_command_with_a_backslash_is_no_path(config_path: Path) -> None:

@@ -14,7 +14,7 @@ from tui_forward.cli.dashboard_runner import DashboardRunner, StartView
 from tui_forward.cli.sessions import remote_session, resolve_context
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.model import NO_OPTIONS, AccessOptions, CatalogScope
+from tui_forward.model import NO_CONTEXT, NO_OPTIONS, AccessOptions, CatalogScope, Context
 from tui_forward.session import Session
 from tui_forward.tui.storage.context_choice import ContextChoice
 from tui_forward.tui.storage.view_state import ViewStateStore
@@ -90,7 +90,12 @@ async def _start_view(
     kubeconfig's current context or namespace has changed since: a user who switched it expects to
     see the new one. Without a usable current context, the user chooses one in the dashboard.
     """
-    contexts = await session.contexts()
+    contexts: tuple[Context, ...] = ()
+    try:
+        contexts = await session.contexts()
+    except ConfigError:
+        if context is not None or not options.names_server:
+            raise  # else there need not be a kubeconfig
     current = next((one for one in contexts if one.current), None)
     origin = (current.name, current.namespace) if current is not None else ("", "")
     place = view_state.state
@@ -103,6 +108,10 @@ async def _start_view(
         and any(one.name == place.context and not one.problem for one in contexts)
     ):
         scope = CatalogScope(place.context, place.namespace, options)
+        return StartView(scope, origin, view_state)
+    if context is None and current is None and options.names_server:
+        namespace = "default" if namespace is None else namespace
+        scope = CatalogScope(NO_CONTEXT, namespace, options)
         return StartView(scope, origin, view_state)
     # Options may replace the user or the cluster that a context lacks.
     if context is None and (current is None or (current.problem and not options)):

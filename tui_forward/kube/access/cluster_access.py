@@ -30,7 +30,14 @@ from tui_forward.kube.kubeconfig.server_url import parse_server_url
 from tui_forward.kube.kubeconfig.source import KubeconfigSource, Signature, file_signatures
 from tui_forward.kube.kubeconfig.validation import validate_context
 from tui_forward.kube.proxy_selection import select_proxy
-from tui_forward.model import NO_OPTIONS, AccessOptions, LoginCommand, Reason, ReasonCode
+from tui_forward.model import (
+    NO_CONTEXT,
+    NO_OPTIONS,
+    AccessOptions,
+    LoginCommand,
+    Reason,
+    ReasonCode,
+)
 from tui_forward.transport.access import Endpoint
 
 _SUCCESSORS = {
@@ -90,7 +97,7 @@ class ClusterAccess:
         self._options = options
         self._has_terminal = has_terminal
         self._environ = source.environ if environ is None else environ
-        self._context = source.context_name(context)
+        self._context = source.context_name(context, options)
         self._resolved: ResolvedContext | None = None
         self._files: Signature = ()
         self._credential_source: CredentialSource | None = None
@@ -119,7 +126,8 @@ class ClusterAccess:
         return self._resolve().namespace
 
     def _resolve(self) -> ResolvedContext:
-        return resolve_context(self._source.kubeconfig(), self._context, self._options)
+        kubeconfig = self._source.kubeconfig(can_be_missing=self._context == NO_CONTEXT)
+        return resolve_context(kubeconfig, self._context, self._options)
 
     @property
     def configured_namespaces(self) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class Retries:
         A server that is busy says when to try again; a lost connection may be lost again.
         """
         if isinstance(error, TransportError) and error.code in _RESETS:
-            pause_s = min(_FIRST_RESET_PAUSE_S * 2**self._resets, _LONGEST_RESET_PAUSE_S)
+            pause_s = min(_FIRST_RESET_PAUSE_S * 2.0**self._resets, _LONGEST_RESET_PAUSE_S)
             resets = self._resets + 1
         elif (asked_s := _asked_pause_s(error)) is not None:
             pause_s, resets = max(asked_s, _MIN_PAUSE_S), self._resets

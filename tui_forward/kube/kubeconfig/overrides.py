@@ -18,7 +18,7 @@ from tui_forward.kube.kubeconfig.loader import (
     ResolvedContext,
     UserEntry,
 )
-from tui_forward.model import AccessOptions, Reason, ReasonCode
+from tui_forward.model import NO_CONTEXT, AccessOptions, Reason, ReasonCode
 
 # Enough for every front end of an engine process.
 MAX_SECRETS = 1000
@@ -32,9 +32,12 @@ def resolve_context(
     """Return a context (or the current one), with what `options` replace; ConfigError as client-go.
 
     A context that names a missing cluster or user is invalid even if the options name others, which
-    is stricter than client-go.
+    is stricter than client-go. `NO_CONTEXT` has nothing but what the options name.
     """
-    resolved = kubeconfig.resolve(context)
+    if context == NO_CONTEXT and options.names_server:
+        resolved = ResolvedContext(context, "default", ClusterEntry(""), UserEntry())
+    else:
+        resolved = kubeconfig.resolve(context)
     if not options:
         return resolved
     cluster, user = resolved.cluster, resolved.user

@@ -26,7 +26,7 @@ from tui_forward.kube.kubeconfig.loader import (
     UserEntry,
     load_merged,
 )
-from tui_forward.model import Context
+from tui_forward.model import NO_CONTEXT, NO_OPTIONS, AccessOptions, Context
 
 IN_CLUSTER = "in-cluster"
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -91,8 +91,17 @@ class KubeconfigSource:
         listed = kubeconfig_list(self.environ.get("KUBECONFIG", ""))
         return listed or (home_dir() / ".kube" / "config",)
 
-    def kubeconfig(self) -> Kubeconfig:
-        """Return the current content of the merged kubeconfig, or raise ConfigError."""
+    def kubeconfig(self, *, can_be_missing: bool = False) -> Kubeconfig:
+        """Return the current content of the merged kubeconfig, or raise ConfigError.
+
+        Without any file it is empty if that is allowed; kubectl's options may name a server.
+        """
+        kubeconfig = self._read()
+        if not can_be_missing and not kubeconfig.current_context and self._is_missing():
+            raise self._missing_error()
+        return kubeconfig
+
+    def _read(self) -> Kubeconfig:
         paths = self.paths
         now = file_signatures(paths)
         if self._kubeconfig is not None and now == self._signature:
@@ -116,13 +125,17 @@ class KubeconfigSource:
         """Return the available contexts."""
         return self.kubeconfig().list_contexts(self._context)
 
-    def current(self) -> str:
-        """Return the name of the current context."""
-        return self.kubeconfig().resolve(self._context).context
+    def context_name(self, name: str = "", options: AccessOptions = NO_OPTIONS) -> str:
+        """Return `name`, or the current context when it is empty, after checking that it exists.
 
-    def context_name(self, name: str) -> str:
-        """Return `name`, or the current context when it is empty, after checking that it exists."""
-        return self.kubeconfig().resolve(name or self._context).context
+        As for kubectl, options may replace all of a context: then it is `NO_CONTEXT`.
+        """
+        name = name or self._context
+        if options.names_server:
+            kubeconfig = self.kubeconfig(can_be_missing=True)
+            if name == NO_CONTEXT or not (name or kubeconfig.current_context):
+                return NO_CONTEXT
+        return self.kubeconfig().resolve(name).context
 
     def _load(self, paths: tuple[Path, ...]) -> Kubeconfig:
         if self._explicit is not None and not may_exist(self._explicit):
@@ -138,11 +151,16 @@ class KubeconfigSource:
                 clusters={**merged.clusters, **in_cluster.clusters},
                 users={**merged.users, **in_cluster.users},
             )
-        if is_present:
-            return merged
+        return merged
+
+    def _is_missing(self) -> bool:
+        return not any(may_exist(path) for path in self.paths)
+
+    def _missing_error(self) -> ConfigError:
+        paths = self.paths
         searched = ", ".join(str(path) for path in paths)
         missing = "KUBECONFIG names no file that exists" if self.environ.get("KUBECONFIG") else ""
-        raise ConfigError(
+        return ConfigError(
             missing + f" ({searched})" if missing else f"there is no kubeconfig at {searched}",
             hint="In KUBECONFIG, ~ is not expanded: write $HOME"
             if any(path.parts[:1] == ("~",) for path in paths)
