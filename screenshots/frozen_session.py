@@ -66,6 +66,7 @@ _START = (
     "ready: forwarding to",
     "ready after",
 )
+_PORT = re.compile(r"((?:127\.0\.0\.1|\[::1\]):|\bport )(\d+)\b")
 _PROCESS = re.compile(r"^(\D+?)[\d.]* \(\d+\)$")
 
 
@@ -98,11 +99,14 @@ class FrozenSession:
         text = text.replace(self._server, "127.0.0.1:6443")
         for real, alias in self._aliases.get(forward_id, {}).items():
             text = text.replace(real, alias)
-        for port, shown in self._ports.items():
-            text = re.sub(rf"(127\.0\.0\.1|\[::1\]|port )(:?){port}\b", rf"\1\g<2>{shown}", text)
+        # In one pass: the real port of a forward may be the shown port of another.
+        text = _PORT.sub(lambda found: found[1] + self._shown_port(found[2]), text)
         for pattern, fixed in _VARYING:
             text = pattern.sub(fixed, text)
         return text
+
+    def _shown_port(self, port: str) -> str:
+        return str(self._ports.get(int(port), port))
 
     def _pod(self, forward: Forward) -> PodRef | None:
         """Return the first ready pod of the owner in place of the pod in use.
@@ -167,6 +171,7 @@ class FrozenSession:
         pod = self._pod(forward)
         return msgspec.structs.replace(
             forward,
+            spec=msgspec.structs.replace(forward.spec, local_port=None),
             pod=pod,
             listening=self._listening(forward),
             reason=self._stable_text(forward.id, forward.reason),

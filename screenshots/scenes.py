@@ -169,7 +169,9 @@ async def forwarded_cluster(cluster: EmbeddedCluster) -> AsyncIterator[SceneClus
     done = SceneCluster(session, held, ControlClient(cluster.control), {}, [])
     try:
         for target, _ in FORWARDS:
-            done.ids[str(target)] = await session.start(ForwardSpec(target=target))
+            # Another program may hold the default port, for example another test.
+            spec = ForwardSpec(target=target, local_port=0)
+            done.ids[str(target)] = await session.start(spec)
         for target, _ in FORWARDS:
 
             async def ready(name: str = str(target)) -> bool:

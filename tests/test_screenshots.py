@@ -20,10 +20,12 @@ from tui_forward.model import (
     CatalogView,
     Connection,
     Counters,
+    Forward,
     ForwardState,
     Hop,
     HopKind,
     HopState,
+    LocalAddress,
     OwnerRef,
     Snapshot,
     TargetKind,
@@ -55,6 +57,7 @@ class _RealSession:
             round_trip_s=0.002,
             counters=Counters(connections_open=1),
         )
+        self.others: tuple[Forward, ...] = ()
         self.client = replace(connection(1), first_byte_s=0.001)
         self.path = [
             Hop(kind=kind, name="x", facts=tuple("abcde"), state=HopState.OK) for kind in HopKind
@@ -67,7 +70,7 @@ class _RealSession:
         self.view = replace(view(owned), workloads=(workload,))
 
     async def snapshot(self) -> Snapshot:
-        return Snapshot(version=1, at=0.0, forwards=(self.forward,))
+        return Snapshot(version=1, at=0.0, forwards=(self.forward, *self.others))
 
     async def connections(self, forward_id: str) -> tuple[Connection, ...]:
         return (self.client,)
@@ -151,6 +154,22 @@ async def test_timeline_lacks_what_a_busy_machine_adds() -> None:
     assert not await session.hold_ready(SHOP, 1)
     texts = [entry.text for entry in await session.timeline("f1")]
     assert texts == _RealSession().entries
+
+
+async def test_ports_are_replaced_although_one_is_shown_for_another_forward() -> None:
+    real = _RealSession()
+    other = replace(
+        real.forward, id="f2", remote_port=8000, listening=(LocalAddress("127.0.0.1", 8080),)
+    )
+    real.forward = replace(real.forward, listening=(LocalAddress("127.0.0.1", 41000),))
+    real.others = (other,)
+    real.entries[1:1] = ["listening on 127.0.0.1:41000"]
+    session = _held(real)
+    assert not await session.hold_ready(SHOP, 2)
+    forwards = (await session.snapshot()).forwards
+    assert [one.listening[0].port for one in forwards] == [8080, 8000]
+    texts = [entry.text for entry in await session.timeline("f1")]
+    assert "listening on 127.0.0.1:8080" in texts
 
 
 def _held(real: _RealSession) -> HeldSession:
