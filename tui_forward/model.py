@@ -832,6 +832,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str
     namespace: str = "default"
     current: bool = False
+    server: str = ""  # host of its API server, without port and credentials
     insecure: bool = False  # the server's certificate is not verified
     problem: str = ""  # why it cannot be used, for example: the kubeconfig lacks its cluster
 

@@ -378,6 +378,7 @@ def test_config_prints_effective_settings_and_their_lines(run: Run, own_home: Pa
         'log_level = "info" # default',
         'disk_buffer = "256MiB" # default',
         'login_command = "" # default',
+        "protected_contexts = [] # default",
         'keys."forwards.stop" = "ctrl+x" # line 5',
     ]
     objects = map(json.loads, run("config", "--json").out.splitlines())
@@ -398,7 +399,7 @@ def test_config_reports_problems_and_prints_defaults(run: Run, own_home: Path) -
     file.write_text('keep_running = 5\nqueue_timeout = "soon"\n')
     done = run("config")
     assert done.code == 1
-    assert done.out.count("# default") == 11
+    assert done.out.count("# default") == 12
     assert done.err.splitlines() == [
         "settings.toml, line 1: keep_running is not one of ask, always, never. "
         'Write keep_running = "ask"',

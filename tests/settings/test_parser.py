@@ -54,7 +54,7 @@ def test_forward_defaults_and_dashboard_settings_are_read(path: Path) -> None:
         'address = ["127.0.0.1, ::1", "0.0.0.0"]\nqueue_timeout = "2m"\n'
         "half_close_timeout = 0.5\nrefresh = 1\n"
         'notifications = "problems"\nlog_level = "debug"\ndisk_buffer = "1GB"\n'
-        'login_command = "aws sso login"\n'
+        'login_command = "aws sso login"\nprotected_contexts = ["prod*", " *live "]\n'
     )
     found = load_settings(path)
     assert not found.problems
@@ -64,9 +64,11 @@ def test_forward_defaults_and_dashboard_settings_are_read(path: Path) -> None:
     assert (found.refresh_s, found.notifications) == (1.0, Notifications.PROBLEMS)
     assert (found.log_level, found.disk_buffer) == (LogLevel.DEBUG, 1_000_000_000)
     assert found.login_command == "aws sso login"
+    assert found.protected_contexts == ("prod*", "*live")
     assert found.setting_lines == {
         "address": 1, "queue_timeout": 2, "half_close_timeout": 3, "refresh": 4, "notifications": 5,
         "log_level": 6, "disk_buffer": 7, "login_command": 8,
+        "protected_contexts": 9,
     }  # fmt: skip
 
 

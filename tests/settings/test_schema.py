@@ -116,6 +116,8 @@ def test_parser_and_schema_have_the_same_settings_and_defaults(tmp_path: Path) -
         ("disk_buffer", [0, 1000, 1 << 40, "0B", "256MiB", "1 GB", "999GiB"],
          [-1, (1 << 40) + 1, 1.5, "", "1", "1TB", "1000MB", "1.5GB", "1mb", "1  GB", True, [1]]),
         ("login_command", ["", "aws sso login", "az login --tenant 'a b'"], [1, ["aws"], True]),
+        ("protected_contexts", [[], "prod*", ["prod*", "*.example.com"]],
+         ["", " ", [""], ["a", 1], 1, True, {}]),
         ("keys", [{}, {"a.b": "x"}, {"a": {"b": "x,y"}}], ["x", {"a.b": 1}, {"a": {"b": ["x"]}}]),
         ("color", [], ["red", 1]),
     ],

@@ -11,6 +11,7 @@
     log_level = "info"       # lowest level to log: debug, info, warning, error
     disk_buffer = "256MiB"   # disk of each forward for data of clients that read slowly; 0 for none
     login_command = "aws sso login"  # replaces the credential plugin when you log in again
+    protected_contexts = ["prod*"]   # ask before forwards start there; also clusters and hosts
 
     [keys]
     "forwards.stop" = "ctrl+x"      # several keys: "x,delete"
@@ -44,6 +45,8 @@ SHORTEST_REFRESH_S: Final = 0.1
 LONGEST_REFRESH_S: Final = 5.0
 _MAX_BYTES = 256 * 1024
 _MAX_MESSAGE = 300
+_MAX_PATTERNS = 100
+_MAX_PATTERN = 200
 # The position at the end of tomllib's messages.
 _POSITION = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)$")
 
@@ -102,6 +105,7 @@ class Settings:
     log_level: LogLevel = LogLevel.INFO  # lowest level of the engine's log
     disk_buffer: int = DISK_BUFFER  # bytes of disk for data of slow clients, of each forward
     login_command: str = ""  # to log in again, in the terminal; empty for the credential plugin
+    protected_contexts: tuple[str, ...] = ()  # globs of names of contexts, clusters and hosts
     keys: Mapping[str, str] = field(default_factory=dict)  # binding id → key string, as written
     # Each valid setting of the file → its line, None if it was not found.
     setting_lines: Mapping[str, int | None] = field(default_factory=dict)
@@ -334,6 +338,22 @@ def _parse_command(name: str, value: object) -> str:
     return value.strip()
 
 
+def _parse_patterns(name: str, value: object) -> tuple[str, ...]:
+    items: list[object] = value if isinstance(value, list) else [value]
+    patterns = tuple(one.strip() for one in items if isinstance(one, str) and one.strip())
+    if len(patterns) < len(items):
+        raise UsageError(
+            f"{name} is not a list of patterns in quotes", hint=f'write {name} = ["prod*"]'
+        )
+    if len(patterns) > _MAX_PATTERNS or any(len(one) > _MAX_PATTERN for one in patterns):
+        raise UsageError(
+            f"{name} has more than {_MAX_PATTERNS} patterns, or one is longer than "
+            f"{_MAX_PATTERN} characters",
+            hint="use fewer and shorter patterns, with * for any characters",
+        )
+    return patterns
+
+
 def _parse_table(name: str, value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise UsageError(
@@ -355,6 +375,7 @@ _SETTINGS: Final[Mapping[str, _Parser]] = {
     "log_level": _choice_of(LogLevel, "info"),
     "disk_buffer": _with_name(parse_size_value),
     "login_command": _parse_command,
+    "protected_contexts": _parse_patterns,
     "keys": _parse_table,
 }
 # Setting → attribute of `ForwardDefaults`.

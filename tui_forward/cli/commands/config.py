@@ -59,6 +59,7 @@ def _values(settings: Settings) -> dict[str, Value]:
         "log_level": settings.log_level.value,
         "disk_buffer": format_size_arg(settings.disk_buffer),
         "login_command": settings.login_command,
+        "protected_contexts": list(settings.protected_contexts),
     }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tui_forward.cli import output
 from tui_forward.cli.dashboard_runner import DashboardRunner, StartView
+from tui_forward.cli.protection import require_permission
 from tui_forward.cli.sessions import remote_session, resolve_context
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.errors import ConfigError, UsageError
@@ -141,7 +142,9 @@ def _view_state_store(kubeconfig: str | None) -> ViewStateStore:
 async def _start_profile(session: Session, profile: Profile) -> None:
     from tui_forward.daemon.profile_apply import apply_plan, plan_profile
 
-    await apply_plan(session, profile, await plan_profile(session, profile), wait_s=None)
+    plan = await plan_profile(session, profile)
+    await require_permission(session, [one.spec.target for one in plan.to_start], allowed=False)
+    await apply_plan(session, profile, plan, wait_s=None)
 
 
 def _restore_offer(session: Session, kubeconfig: str | None, restore: bool) -> RestoreOffer | None:

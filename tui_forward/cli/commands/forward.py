@@ -20,6 +20,7 @@ from tui_forward.cli.access_options import (
 from tui_forward.cli.log_options import OutputLogHandler, log_options, requested_log_level
 from tui_forward.cli.options import Duration, cluster_options
 from tui_forward.cli.output import Output, use_color
+from tui_forward.cli.protection import allow_protected_option, require_permission
 from tui_forward.common import paths
 from tui_forward.common.access_options import with_environment
 from tui_forward.common.arguments import (
@@ -99,13 +100,14 @@ Examples:
 )
 @access_options
 @ignored_options("profile")
+@allow_protected_option
 @log_options
 @click.option("-q", "--quiet", is_flag=True, help="Print only local addresses and errors.")
 def forward(
     target: str | None, ports: tuple[str, ...], selector: str | None, address: tuple[str, ...],
     kubeconfig: str | None, context: str | None, namespace: str | None,
     transport: str | None, pin: bool, queue_timeout: float | None, half_close_timeout: float | None,
-    pod_running_timeout: float | None, as_json: bool, quiet: bool,
+    pod_running_timeout: float | None, as_json: bool, quiet: bool, allow_protected: bool,
 ) -> None:  # fmt: skip
     """Forward local ports to a pod, a service or a workload, until Ctrl-C.
 
@@ -136,7 +138,7 @@ def forward(
     asyncio.run(
         _forward(
             specs, kubeconfig, context, notes, pod_running_timeout, as_json=as_json, quiet=quiet,
-            log_level=_log_level(settings, quiet=quiet),
+            log_level=_log_level(settings, quiet=quiet), allow_protected=allow_protected,
         )
     )  # fmt: skip
 
@@ -195,7 +197,7 @@ def _specs(
 async def _forward(
     specs: tuple[ForwardSpec, ...], kubeconfig: str | None, context: str | None,
     notes: Sequence[str], first_ready_s: float | None, *, as_json: bool, quiet: bool,
-    log_level: int,
+    log_level: int, allow_protected: bool,
 ) -> None:  # fmt: skip
     from tui_forward.cli.event_output import EventPrinter, JsonEventPrinter, KubectlEventPrinter
     from tui_forward.cli.headless_runner import HeadlessRunner
@@ -222,6 +224,8 @@ async def _forward(
             async with local_session(
                 kubeconfig, context=context, has_terminal=has_terminal
             ) as session:
+                targets = [spec.target for spec in specs]
+                await require_permission(session, targets, allowed=allow_protected)
                 runner = HeadlessRunner(session, printer, first_ready_s=first_ready_s)
                 await runner.run(specs, stop)
     finally:

@@ -14,6 +14,7 @@ from tui_forward.cli import completers, profile_lookup
 from tui_forward.cli.env_vars import check_env, env_vars, write_env_file
 from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import Duration, kubeconfig_option
+from tui_forward.cli.protection import allow_protected_option, require_permission
 from tui_forward.cli.sessions import remote_session
 from tui_forward.cli.signals import handled_signals
 from tui_forward.common.printable import one_line
@@ -52,10 +53,11 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     is_flag=True,
     help="Let the profile replace variables that are set already.",
 )
+@allow_protected_option
 @log_options
 def run(
     profile: str, command: tuple[str, ...], kubeconfig: str | None, timeout: float,
-    env_file: str | None, yes: bool, override_env: bool,
+    env_file: str | None, yes: bool, override_env: bool, allow_protected: bool,
 ) -> int:  # fmt: skip
     """Run CMD once all forwards of a profile are ready, then stop them.
 
@@ -68,17 +70,21 @@ def run(
     trusted = profile_lookup.find_trusted_profile(profile, yes=yes, kubeconfig=kubeconfig)
     if not override_env:
         check_env(trusted, os.environ)
-    return asyncio.run(_run(trusted, command, kubeconfig, timeout, env_file))
+    return asyncio.run(
+        _run(trusted, command, kubeconfig, timeout, env_file, allow_protected=allow_protected)
+    )
 
 
 async def _run(
     profile: Profile, command: tuple[str, ...], kubeconfig: str | None, timeout_s: float,
-    env_file: str | None,
+    env_file: str | None, *, allow_protected: bool,
 ) -> int:  # fmt: skip
     signals = SignalForwarder()
     try:
         async with remote_session(kubeconfig) as session:
             plan = await plan_profile(session, profile)
+            targets = [one.spec.target for one in plan.to_start]
+            await require_permission(session, targets, allowed=allow_protected)
             try:
                 result = await apply_plan(session, profile, plan, wait_s=timeout_s)
                 if result.unready:

@@ -14,6 +14,7 @@ from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import use_color
+from tui_forward.cli.protection import allow_protected_option, require_permission
 from tui_forward.cli.sessions import attached_session, find_save_problem, remote_session
 from tui_forward.common.formatting import pluralize
 from tui_forward.common.printable import one_line
@@ -47,10 +48,11 @@ from tui_forward.session.batch import stop_forwards
 @click.option("--replace", is_flag=True, help="Stop all other forwards.")
 @click.option("--dry-run", is_flag=True, help="Print the changes without making them.")
 @click.option("--json", "as_json", is_flag=True, help="One object per forward on stdout.")
+@allow_protected_option
 @log_options
 def up(
     profile: str, kubeconfig: str | None, wait: bool, timeout: float, env_file: str | None,
-    yes: bool, merge: bool, replace: bool, dry_run: bool, as_json: bool,
+    yes: bool, merge: bool, replace: bool, dry_run: bool, as_json: bool, allow_protected: bool,
 ) -> int:  # fmt: skip
     """Start a profile's forwards in the background.
 
@@ -67,7 +69,12 @@ def up(
         return asyncio.run(_print_plan(untrusted, kubeconfig, mode))
     trusted = profile_lookup.find_trusted_profile(profile, yes=yes, kubeconfig=kubeconfig)
     wait_s = timeout if wait else None
-    return asyncio.run(_up(trusted, kubeconfig, mode, wait_s, env_file, as_json=as_json))
+    return asyncio.run(
+        _up(
+            trusted, kubeconfig, mode, wait_s, env_file, as_json=as_json,
+            allow_protected=allow_protected,
+        )
+    )  # fmt: skip
 
 
 async def _print_plan(profile: Profile, kubeconfig: str | None, mode: ApplyMode) -> int:
@@ -86,10 +93,12 @@ async def _print_plan(profile: Profile, kubeconfig: str | None, mode: ApplyMode)
 
 async def _up(
     profile: Profile, kubeconfig: str | None, mode: ApplyMode, wait_s: float | None,
-    env_file: str | None, *, as_json: bool,
+    env_file: str | None, *, as_json: bool, allow_protected: bool,
 ) -> int:  # fmt: skip
     async with remote_session(kubeconfig) as session:
         plan = await plan_profile(session, profile, mode)
+        targets = [one.spec.target for one in plan.to_start]
+        await require_permission(session, targets, allowed=allow_protected)
         await session.set_keep_running(True)
         result = await apply_plan(session, profile, plan, wait_s=wait_s)
     for other in plan.others:

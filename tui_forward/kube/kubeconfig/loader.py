@@ -15,6 +15,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tui_forward.common.bounded_file import may_exist
 from tui_forward.common.redaction import is_secret_name, secret_option_values, url_password
@@ -159,6 +160,7 @@ class Kubeconfig:
                 cluster=entry.cluster,
                 namespace=entry.namespace or "default",
                 current=entry.name == current_name,
+                server=self._host(entry.cluster),
                 insecure=self._is_insecure(entry.cluster),
                 problem=self._problem(entry.name),
             )
@@ -174,6 +176,13 @@ class Kubeconfig:
         if resolved.user.is_missing and resolved.cluster.server.startswith("https:"):
             return f'the user "{resolved.user.name}" of this context is not in {self._where()}'
         return ""
+
+    def _host(self, cluster: str) -> str:
+        entry = self.clusters.get(cluster)
+        try:
+            return (urlsplit(entry.server).hostname or "") if entry is not None else ""
+        except ValueError:
+            return ""
 
     def _is_insecure(self, cluster: str) -> bool:
         entry = self.clusters.get(cluster)

@@ -1,0 +1,58 @@
+"""`--allow-protected`, and the question before forwards start in a protected context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from tui_forward.cli.questions import ask, can_ask
+from tui_forward.common import paths
+from tui_forward.common.formatting import pluralize
+from tui_forward.common.printable import one_line
+from tui_forward.errors import TuiForwardError, UsageError
+from tui_forward.model import Target
+from tui_forward.session import Session
+from tui_forward.settings.parser import load_settings
+from tui_forward.settings.protected_contexts import marked, protected_contexts
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def allow_protected_option(command: F) -> F:
+    """Add `--allow-protected`."""
+    return click.option(
+        "--allow-protected",
+        is_flag=True,
+        help="Start forwards in protected contexts without asking.",
+    )(command)
+
+
+async def require_permission(session: Session, targets: Iterable[Target], *, allowed: bool) -> None:
+    """Ask before forwards to targets start in protected contexts, unless that is allowed.
+
+    Raise UsageError without a terminal to ask at, and TuiForwardError if the user declines. The
+    question blocks the event loop.
+    """
+    settings = load_settings(paths.settings_file())
+    if allowed or not (settings.protected_contexts or settings.problems):
+        return
+    targets = tuple(targets)
+    contexts = protected_contexts(settings, await session.contexts())
+    names = contexts.names_of(targets)
+    if not names:
+        return
+    shown = ", ".join(one_line(marked(name, is_protected=True)) for name in names)
+    if not can_ask():
+        raise UsageError(
+            f"{shown} {'is' if len(names) == 1 else 'are'} protected",
+            hint="add --allow-protected to start forwards there",
+        )
+    inside = [one for one in targets if contexts.is_protected(one.context, one.options)]
+    if not ask(f"Start {_describe(inside)} in {shown} (protected)?", default=False):
+        raise TuiForwardError("not started", hint="nothing was changed")
+
+
+def _describe(targets: Sequence[Target]) -> str:
+    return one_line(str(targets[0])) if len(targets) == 1 else pluralize(len(targets), "forward")

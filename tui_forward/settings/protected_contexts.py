@@ -1,0 +1,94 @@
+"""Contexts that are protected by the setting `protected_contexts`. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from glob import escape
+from typing import Final
+from urllib.parse import urlsplit
+
+from tui_forward.model import NO_OPTIONS, AccessOptions, Context, Target
+from tui_forward.settings.parser import Settings
+
+MARK: Final = "!"  # follows the name of a protected context, wherever it is named
+# What people call production, between separators: `prod`, `eu-prod-1`, `production`, `prd`.
+_PRODUCTION: Final = re.compile(r"(?:^|[^a-z])(?:prod|production|prd|live)(?![a-z])")
+
+
+class ProtectedContexts:
+    """Which contexts are protected.
+
+    A pattern is a glob (`prod*`), matched without regard to case against the whole name of a
+    context, of its cluster, and of its server's host.
+    """
+
+    def __init__(self, patterns: Iterable[str] = (), contexts: Iterable[Context] = ()) -> None:
+        self._patterns = tuple(pattern.lower() for pattern in patterns)
+        self._contexts: Mapping[str, Context] = {one.name: one for one in contexts}
+        self._current = next((name for name, one in self._contexts.items() if one.current), "")
+
+    def __bool__(self) -> bool:
+        """Return whether there is any pattern."""
+        return bool(self._patterns)
+
+    def is_protected(self, context: str, options: AccessOptions = NO_OPTIONS) -> bool:
+        """Return whether a context is protected; "" is the current one.
+
+        One that the kubeconfig does not have is judged by its name. Another cluster or server
+        that the options name is judged too.
+        """
+        if not self._patterns:
+            return False
+        name = context or self._current
+        known = self._contexts.get(name)
+        names = [name, options.cluster, _host(options.server)]
+        if known is not None:
+            names += (known.cluster, known.server)
+        return any(self._matches(one) for one in names if one)
+
+    def names_of(self, targets: Iterable[Target]) -> tuple[str, ...]:
+        """Return the names of the protected contexts of targets, each once, in order."""
+        names = {
+            one.context or self._current: None
+            for one in targets
+            if self.is_protected(one.context, one.options)
+        }
+        return tuple(names)
+
+    def _matches(self, name: str) -> bool:
+        name = name.lower()
+        return any(fnmatchcase(name, pattern) for pattern in self._patterns)
+
+
+def protected_contexts(settings: Settings, contexts: Sequence[Context]) -> ProtectedContexts:
+    """Return the contexts that the settings protect.
+
+    While the setting cannot be read from the file, those that look like production are.
+    """
+    patterns = settings.protected_contexts
+    if settings.problems and "protected_contexts" not in settings.setting_lines:
+        patterns = tuple(map(escape, production_contexts(contexts)))
+    return ProtectedContexts(patterns, contexts)
+
+
+def marked(context: str, *, is_protected: bool) -> str:
+    """Return the name of a context as it is shown."""
+    return f"{context}{MARK}" if is_protected else context
+
+
+def production_contexts(contexts: Sequence[Context]) -> tuple[str, ...]:
+    """Return the names of contexts that look like production by their name or cluster."""
+    return tuple(
+        one.name
+        for one in contexts
+        if _PRODUCTION.search(one.name.lower()) or _PRODUCTION.search(one.cluster.lower())
+    )
+
+
+def _host(server: str) -> str:
+    try:
+        return urlsplit(server).hostname or ""
+    except ValueError:
+        return ""
