@@ -53,6 +53,7 @@ _FLAGS = (
     ("disable-compression", "Do not ask for compressed responses."),
 )
 _FLAG_VALUE = re.compile(rf"--({'|'.join(sorted({*BOOL_FIELDS, *IGNORED_FLAGS}))})=(.*)", re.DOTALL)
+_SHORT_VALUE = re.compile(r"(-[nsl])=(.+)", re.DOTALL)
 _VERBOSITY = re.compile(r"(?:-v|--v)=?(\d{1,2})")
 # kubectl's verbosity from which requests, and from which also headers and bodies are logged.
 _DEBUG_LEVEL, _TRACE_LEVEL = 6, 8
@@ -159,7 +160,7 @@ def ignored_option_notes() -> list[str]:
 def normalize_arguments(arguments: Sequence[str], *, verbosity_word: bool) -> list[str]:
     """Rewrite forms of kubectl that click does not know, up to `--`.
 
-    These are `--FLAG=true`, `-v=6`, `--v=6` and, with `verbosity_word`, `-v 6`.
+    These are `--FLAG=true`, `-n=shop`, `-v=6`, `--v=6` and, with `verbosity_word`, `-v 6`.
     """
     rest = list(arguments)
     result: list[str] = []
@@ -170,6 +171,9 @@ def normalize_arguments(arguments: Sequence[str], *, verbosity_word: bool) -> li
         if match := _FLAG_VALUE.fullmatch(word):
             if parse_flag(match[1], match[2]):
                 result.append(f"--{match[1]}")
+            continue
+        if match := _SHORT_VALUE.fullmatch(word):
+            result += [match[1], match[2]]
             continue
         takes_word = word == "--v" or (word == "-v" and verbosity_word)
         if takes_word and rest and rest[0].isdecimal() and len(rest[0]) <= 2:

@@ -13,9 +13,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Duration(click.ParamType[float]):
-    """Number of seconds, or a number with a unit."""
+    """Number of seconds, or a number with a unit; by default at most a day."""
 
     name = "duration"
+
+    def __init__(self, longest_s: float = 24 * 3600.0) -> None:
+        self._longest_s = longest_s
 
     def convert(
         self,
@@ -26,7 +29,9 @@ class Duration(click.ParamType[float]):
         """Return seconds; see `parse_duration_s`, whose `UsageError` is not converted."""
         from tui_forward.common.arguments import parse_duration_s
 
-        return value if isinstance(value, float) else parse_duration_s(str(value))
+        if isinstance(value, float):
+            return value
+        return parse_duration_s(str(value), longest_s=self._longest_s)
 
 
 def kubeconfig_option(command: F) -> F:

@@ -54,7 +54,7 @@ def parse_access_options(
         elif name == EXTRA:
             fields["impersonate_extra"] = _parse_extra(given)
         elif name == TIMEOUT:
-            fields["request_timeout_s"] = parse_duration_s(last)
+            fields["request_timeout_s"] = _parse_timeout(last)
     options = AccessOptions(**fields)
     check_access_options(options)
     if not options.secrets:
@@ -74,6 +74,15 @@ def _parse_path(name: str, value: str, folder: Path | None) -> str:
     if not path.is_file():
         raise UsageError(f"there is no file {path}, which --{name} names", hint="check the path")
     return str(path)
+
+
+def _parse_timeout(text: str) -> float:
+    """Return seconds; as for kubectl, those without a unit are whole, and an empty text is 0."""
+    if text and text[-1:].isdigit() and not text.removeprefix("+").isdigit():
+        raise UsageError(
+            f'"{text}" is no time of --{TIMEOUT}', hint="write a unit, for example 1.5s"
+        )
+    return parse_duration_s(text) if text else 0.0
 
 
 def _parse_extra(texts: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:

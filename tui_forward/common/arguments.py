@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from tui_forward.errors import UsageError
 from tui_forward.model import TargetKind
 
-# kubectl's names and short names, singular and plural, and the API group it accepts behind
-# a dot ("deployments.apps/web").
+# kubectl's names, singular, plural and short, and the API group it accepts behind a dot
+# ("deployments.apps/web").
 _KINDS: dict[str, tuple[TargetKind, str]] = {
     alias: (kind, group)
     for kind, group, aliases in (
@@ -33,15 +33,21 @@ _KINDS: dict[str, tuple[TargetKind, str]] = {
     )
     for alias in aliases
 }
+# Unlike the others, kubectl knows these in lower case only, and ignores a version behind them.
+_SHORT_NAMES = frozenset({"po", "svc", "deploy", "sts", "ds", "rs", "rc"})
 _KIND_NAMES = ", ".join(kind.value for kind in TargetKind if kind is not TargetKind.SELECTOR)
 
 # RFC 1123 subdomain and label, as the API server validates object and port names.
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-# Seconds, or parts with units, as Go writes durations ("1m30s").
-_DURATION = re.compile(r"\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?(?:ms|s|m|h)){1,4}", re.ASCII)
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", re.ASCII)
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+# Seconds, or parts with units, as Go reads durations ("1m30s", "+.5h"); both signs of micro.
+_PART = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)"
+_DURATION = re.compile(rf"\+?(?:\d+(?:\.\d+)?|(?:{_PART}){{1,16}})", re.ASCII)
+_DURATION_PART = re.compile(_PART, re.ASCII)
+_UNITS_S = {
+    "ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0,
+    "h": 3600.0,
+}  # fmt: skip
 MAX_SIZE = 1024**4
 _SIZE = re.compile(r"([0-9]{1,3}) ?(B|kB|MB|GB|KiB|MiB|GiB)")
 _SIZE_UNITS = {
@@ -49,6 +55,8 @@ _SIZE_UNITS = {
     "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3,
 }  # fmt: skip
 _MAX_DURATION_S = 24 * 3600.0
+# Of Go, which counts nanoseconds in 64 bits.
+MAX_GO_DURATION_S = 2**63 / 1e9
 _SCOPE_ID = re.compile(r"[A-Za-z0-9._-]{1,15}")  # an interface name has at most 15 characters
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
@@ -67,9 +75,10 @@ def parse_target(text: str) -> tuple[TargetKind, str]:
     resource, slash, name = text.partition("/")
     if not slash:
         resource, name = "pod", text
-    alias, _, group = resource.lower().partition(".")
-    known = _KINDS.get(alias)
-    if known is None or group not in _spellings_of_group(known[1]):
+    alias, dot, suffix = resource.partition(".")
+    lowered = alias.lower()
+    known = None if lowered in _SHORT_NAMES and alias != lowered else _KINDS.get(lowered)
+    if known is None or (dot and suffix not in _suffixes(alias, known[1])):
         raise UsageError(
             f'cannot forward to "{text}": "{resource}" is not a kind of object that has pods',
             hint=f"use KIND/NAME, where KIND is one of {_KIND_NAMES}",
@@ -82,9 +91,12 @@ def parse_target(text: str) -> tuple[TargetKind, str]:
     return known[0], name
 
 
-def _spellings_of_group(group: str) -> tuple[str, ...]:
-    """Return the accepted group suffixes: `deploy`, `deployments.apps`, `deployments.v1.apps`."""
-    return ("", group, f"v1.{group}") if group else ("", "v1", "v1.")
+def _suffixes(alias: str, group: str) -> tuple[str, ...]:
+    """Return what may follow the first dot: `deployments.apps`, `deployments.v1.apps`, `pods.v1.`.
+
+    Without a group, kubectl finds a short name in any.
+    """
+    return ("", group, f"v1.{group}", *(["v1."] if alias in _SHORT_NAMES else []))
 
 
 def validate_selector(text: str) -> str:
@@ -212,16 +224,19 @@ def _bound_addresses(texts: Iterable[str]) -> set[str]:
             for address in (("127.0.0.1", "::1") if text == "localhost" else (text,))}  # fmt: skip
 
 
-def parse_duration_s(text: str) -> float:
-    """Return the seconds of `30`, `30s`, `500ms`, `1.5m`, `1m30s` or `1h`, at most a day."""
+def parse_duration_s(text: str, *, longest_s: float = _MAX_DURATION_S) -> float:
+    """Return the seconds of `30`, `30s`, `500ms`, `1.5m`, `1m30s` or `1h`, by default of a day."""
     text = text.strip()
     if not _DURATION.fullmatch(text):
         raise UsageError(
             f'"{text}" is not a duration', hint="write seconds or a unit, for example 30 or 500ms"
         )
-    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION_PART.findall(text))
-    if seconds > _MAX_DURATION_S:
-        raise UsageError(f'"{text}" is too long', hint="a duration is at most 24h")
+    parts = _DURATION_PART.findall(text) or [(text, "s")]
+    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    if seconds > longest_s:
+        raise UsageError(
+            f'"{text}" is too long', hint=f"a duration is at most {longest_s / 3600:.0f}h"
+        )
     return seconds
 
 

@@ -24,6 +24,7 @@ from tui_forward.cli.protection import allow_protected_option, require_permissio
 from tui_forward.common import paths
 from tui_forward.common.access_options import with_environment
 from tui_forward.common.arguments import (
+    MAX_GO_DURATION_S,
     parse_addresses,
     parse_ports,
     parse_target,
@@ -91,7 +92,7 @@ Examples:
 )
 @click.option(
     "--pod-running-timeout",
-    type=Duration(),
+    type=Duration(MAX_GO_DURATION_S),
     metavar="TIME",
     help="Fail if a forward is not ready by then. [default: wait]",
 )
