@@ -350,7 +350,7 @@ def test_forward_takes_the_arguments_of_kubectl(
 
 
 async def run_kubectl(words: list[str], kubectl: Path, home: Path) -> tuple[str, str]:
-    """Return stdout and stderr of kubectl, which cannot listen where it is told to and ends."""
+    """Return stdout and stderr of kubectl, which cannot listen at that address and ends."""
     process = await asyncio.create_subprocess_exec(
         kubectl, "port-forward", "--address", UNUSABLE_ADDRESS, *words,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,

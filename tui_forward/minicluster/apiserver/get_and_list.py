@@ -40,9 +40,16 @@ class MediaType:
     # "PartialObjectMetadataList".
     kind: str = ""
     version: str = "v1"  # version of `meta.k8s.io`
+    drops_managed_fields: bool = False  # KEP-5958; of plain objects only
+
+    def convert(self, item: Item) -> Item:
+        """Return the object to send in place of a plain one."""
+        return item.without_managed_fields() if self.drops_managed_fields else item
 
 
 _PLAIN = MediaType()
+# The only part that can be dropped; a server ignores the names of others.
+_MANAGED_FIELDS = "metadata.managedFields"
 
 
 def negotiate(accept: str) -> MediaType:
@@ -56,7 +63,7 @@ def negotiate(accept: str) -> MediaType:
         options = dict(part.partition("=")[::2] for part in parameters)
         kind = options.get("as", "")
         if not kind:
-            return _PLAIN
+            return MediaType(drops_managed_fields=options.get("drop") == _MANAGED_FIELDS)
         if (
             kind in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
             and options.get("g") == "meta.k8s.io"
@@ -174,7 +181,7 @@ def render(media_type: MediaType, item: Item, request: Request, status: int = 20
     elif media_type.kind:
         body = tables.encode_metadata(item) + b"\n"
     else:
-        body = item.encode_with_kind() + b"\n"
+        body = media_type.convert(item).encode_with_kind() + b"\n"
     return Response(status, body)
 
 
@@ -199,7 +206,7 @@ def list_objects(store: Store, request: Request, selection: Selection) -> Respon
     else:
         kind, version = resource.kind.encode(), resource.api_version.encode()
         head = b'{"kind":"%bList","apiVersion":"%b","metadata":%b,' % (kind, version, encoded)
-        bodies = [item.raw for item in items]
+        bodies = [media_type.convert(item).raw for item in items]
     return Response(body=_list_body(head, bodies))
 
 

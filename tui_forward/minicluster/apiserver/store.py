@@ -64,6 +64,7 @@ class _RawMetadata(msgspec.Struct):
 
 
 _decode_raw_metadata = msgspec.json.Decoder(_RawMetadata).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def key_of(namespace: str, name: str) -> str:
@@ -76,7 +77,7 @@ class Item:
 
     __slots__ = (
         *("_fields", "controller", "deleting", "key", "labels", "name", "namespace", "node"),
-        *("owners", "raw", "resource", "uid", "version"),
+        *("_without_managed_fields", "owners", "raw", "resource", "uid", "version"),
     )
 
     def __init__(self, resource: Resource, version: int, raw: bytes) -> None:
@@ -97,6 +98,7 @@ class Item:
         self.node = envelope.spec.node if envelope.spec is not None else ""
         self.key = key_of(metadata.namespace, metadata.name)
         self._fields: dict[str, str] | None = None
+        self._without_managed_fields: Item | None = None
 
     def copy(self) -> Object:
         """Return a decoded copy that the caller may modify."""
@@ -118,6 +120,18 @@ class Item:
     def raw_metadata(self) -> bytes:
         """The JSON of the metadata."""
         return bytes(_decode_raw_metadata(self.raw).metadata)
+
+    def without_managed_fields(self) -> Item:
+        """Return the object without `metadata.managedFields`; itself if it has none."""
+        if b'"managedFields":' not in self.raw:
+            return self
+        if self._without_managed_fields is None:
+            obj = _decode_members(self.raw)
+            metadata = _decode_members(obj["metadata"])
+            metadata.pop("managedFields", None)
+            obj["metadata"] = msgspec.Raw(encode(metadata))
+            self._without_managed_fields = Item(self.resource, self.version, encode(obj))
+        return self._without_managed_fields
 
     def encode_with_kind(self) -> bytes:
         """Return the object's JSON with `kind` and `apiVersion`."""

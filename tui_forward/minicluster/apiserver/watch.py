@@ -112,9 +112,8 @@ class Watch:
         if selection.namespace and item.namespace != selection.namespace:
             return None
         if selection.has_no_selectors:
-            return (
-                change.line if not self._media_type.kind else self._encode_line(change.type, item)
-            )
+            is_plain = not self._media_type.kind and self._media_type.convert(item) is item
+            return change.line if is_plain else self._encode_line(change.type, item)
         matched_before = before is not None and selection.matches(before)
         if change.type == DELETED:
             return self._encode_line(DELETED, item) if matched_before else None
@@ -130,7 +129,7 @@ class Watch:
 
     def _encode_line(self, kind: str, item: Item) -> bytes:
         if not self._media_type.kind:
-            return encode_watch_line(kind, item)
+            return encode_watch_line(kind, self._media_type.convert(item))
         if self._media_type.kind == "Table":
             pieces = tables.encode_table(
                 item.resource,
