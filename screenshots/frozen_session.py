@@ -17,6 +17,7 @@ from tui_forward.model import (
     ApiHealth,
     CatalogScope,
     CatalogView,
+    ClusterKey,
     Connection,
     ConnectionState,
     Context,
@@ -300,21 +301,21 @@ class FrozenSession:
         """See `Session.set_keep_running_if_lost`."""
         await self._real.set_keep_running_if_lost(on)
 
-    async def begin_login(self, context: str) -> LoginCommand | None:
+    async def begin_login(self, cluster: ClusterKey) -> LoginCommand | None:
         """See `Session.begin_login`."""
-        return await self._real.begin_login(context)
+        return await self._real.begin_login(cluster)
 
-    async def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
+    async def finish_login(self, cluster: ClusterKey, output: bytes, exit_code: int) -> None:
         """See `Session.finish_login`."""
-        await self._real.finish_login(context, output, exit_code)
+        await self._real.finish_login(cluster, output, exit_code)
 
-    async def cancel_login(self, context: str) -> None:
+    async def cancel_login(self, cluster: ClusterKey) -> None:
         """See `Session.cancel_login`."""
-        await self._real.cancel_login(context)
+        await self._real.cancel_login(cluster)
 
-    async def retry_login(self, context: str) -> None:
+    async def retry_login(self, cluster: ClusterKey) -> None:
         """See `Session.retry_login`."""
-        await self._real.retry_login(context)
+        await self._real.retry_login(cluster)
 
     async def close_connection(self, connection_id: int) -> None:
         """See `Session.close_connection`."""

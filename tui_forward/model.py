@@ -969,12 +969,18 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 class Login(msgspec.Struct, frozen=True, kw_only=True):
     """A credential plugin that runs, and what it tells the user meanwhile."""
 
-    context: str
+    clusters: tuple[ClusterKey, ...]  # that wait for it, at least one; without secrets
     code: ReasonCode
+    user: str = ""  # of the kubeconfig
     plugin: str = ""
     text: str = ""  # its latest lines, without secrets: an address to open, a code to enter
     since: float = 0.0  # when it was started
     environment: str = ""  # see `Forward.environment`
+
+    @property
+    def context(self) -> str:
+        """The context that began it."""
+        return self.clusters[0][0]
 
 
 class LoginCommand(msgspec.Struct, frozen=True, kw_only=True):
@@ -983,6 +989,7 @@ class LoginCommand(msgspec.Struct, frozen=True, kw_only=True):
     plugin: str
     arguments: tuple[str, ...]  # the first one is the path of the program
     environ: dict[str, str]  # in addition to the front end's own
+    user: str = ""  # of the kubeconfig
 
     def __repr__(self) -> str:
         return f"LoginCommand({self.plugin!r})"

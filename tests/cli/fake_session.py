@@ -14,6 +14,7 @@ from tui_forward.model import (
     BlockedBy,
     CatalogScope,
     CatalogView,
+    ClusterKey,
     Connection,
     Context,
     Counters,
@@ -180,18 +181,18 @@ class FakeSession:
         self.calls.append(("set_keep_running_if_lost", on))
         self.keep_running_if_lost = on
 
-    async def begin_login(self, context: str) -> LoginCommand | None:
-        self.calls.append(("begin_login", context))
+    async def begin_login(self, cluster: ClusterKey) -> LoginCommand | None:
+        self.calls.append(("begin_login", cluster))
         return self.login_command
 
-    async def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
-        self.calls.append(("finish_login", context, output, exit_code))
+    async def finish_login(self, cluster: ClusterKey, output: bytes, exit_code: int) -> None:
+        self.calls.append(("finish_login", cluster, output, exit_code))
 
-    async def cancel_login(self, context: str) -> None:
-        self.calls.append(("cancel_login", context))
+    async def cancel_login(self, cluster: ClusterKey) -> None:
+        self.calls.append(("cancel_login", cluster))
 
-    async def retry_login(self, context: str) -> None:
-        self.calls.append(("retry_login", context))
+    async def retry_login(self, cluster: ClusterKey) -> None:
+        self.calls.append(("retry_login", cluster))
 
     async def close_connection(self, connection_id: int) -> None:
         self.calls.append(("close_connection", connection_id))

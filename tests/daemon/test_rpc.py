@@ -22,6 +22,8 @@ from tui_forward.errors import (
     UsageError,
 )
 from tui_forward.model import (
+    NO_OPTIONS,
+    AccessOptions,
     CatalogScope,
     ForwardSpec,
     LocalAddress,
@@ -37,6 +39,7 @@ SPEC = ForwardSpec(
     ),
     local_port=None,
 )
+CLUSTER = ("here", AccessOptions(user="bob", impersonate_groups=("ops",)))
 REQUESTS: list[rpc.FromClient] = [
     rpc.HandoverRequest(),
     rpc.HandoverDone(),
@@ -58,10 +61,10 @@ REQUESTS: list[rpc.FromClient] = [
     rpc.GetHops(13, "f1"),
     rpc.GetPodLog(14, "f1", "main", 200),
     rpc.GetContexts(10),
-    rpc.BeginLogin(20, "here"),
-    rpc.FinishLogin(21, "here", b"{}", 0),
-    rpc.CancelLogin(22, "here"),
-    rpc.RetryLogin(23, "here"),
+    rpc.BeginLogin(20, CLUSTER),
+    rpc.FinishLogin(21, CLUSTER, b"{}", 0),
+    rpc.CancelLogin(22, CLUSTER),
+    rpc.RetryLogin(23, ("here", NO_OPTIONS)),
     rpc.GetCatalog(11, CatalogScope("here", "shop"), 5),
     rpc.Subscribe(12, 0),
     rpc.Cancel(12),

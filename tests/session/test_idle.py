@@ -13,7 +13,7 @@ from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.liveness import LivenessMonitor
 from tui_forward.errors import AuthError, TuiForwardError
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
-from tui_forward.session import local
+from tui_forward.session import kubeconfig_watcher
 from tui_forward.session.local import LocalSession
 
 
@@ -58,7 +58,7 @@ async def test_idle_session_has_one_timer(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_blocked_forward_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_BLOCKED_CHECK_INTERVAL_S", 0.01)
+    monkeypatch.setattr(kubeconfig_watcher, "_BLOCKED_INTERVAL_S", 0.01)
     data_path = FakeDataPath(monkeypatch)
     backend = FakeBackend()
     session = LocalSession(backend=backend, monitor_system=False)

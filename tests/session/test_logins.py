@@ -11,20 +11,25 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.kube.api_server import ApiServer, serving
 from tests.kube.certificates import Authority, server_context
 from tests.kube.kubeconfigs import kubeconfig, write
 from tests.support.waiting import until
+from tui_forward.common.access_options import parse_access_options
 from tui_forward.common.logging_levels import TRACE
 from tui_forward.common.tasks import spawn
 from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.auth import shared_login
 from tui_forward.model import (
+    NO_OPTIONS,
+    AccessOptions,
     BlockedBy,
     Caller,
     CatalogScope,
+    ClusterKey,
     Event,
     EventKind,
     Forward,
@@ -41,6 +46,7 @@ from tui_forward.session.kubernetes_backend import KubernetesBackend
 from tui_forward.session.local import LocalSession
 
 V1 = "client.authentication.k8s.io/v1"
+HERE = ("test", NO_OPTIONS)
 URL = "https://login.example/device"
 LOGIN = ReasonCode.AUTH_LOGIN_RUNNING
 # With valid credentials: the pods of these tests do not exist.
@@ -400,12 +406,12 @@ async def test_plugin_that_needs_a_terminal_blocks_until_a_front_end_runs_it(
     required = ReasonCode.AUTH_TERMINAL_REQUIRED
     await snapshot_with(session, lambda s: all(one.code is required for one in s.forwards))
     with asked_by(PROD):
-        command = await session.begin_login("test")
+        command = await session.begin_login(HERE)
         assert command is not None
         assert command.arguments == (str(plugin.script),)
         assert '"interactive": true' in command.environ["KUBERNETES_EXEC_INFO"]
         assert "CLOUD_PROFILE" not in command.environ
-        await session.finish_login("test", OUTPUT.encode(), 0)
+        await session.finish_login(HERE, OUTPUT.encode(), 0)
         # All of them use this terminal's login from now on.
         snapshot = await snapshot_with(
             session, lambda s: all(one.code in MISSING for one in s.forwards)
@@ -421,14 +427,14 @@ async def test_login_in_a_terminal_that_fails_or_is_not_run(
     await session.start(spec())
     required = ReasonCode.AUTH_TERMINAL_REQUIRED
     await snapshot_with(session, lambda s: s.forwards[0].code is required)
-    assert await session.begin_login("test") is not None
+    assert await session.begin_login(HERE) is not None
     with pytest.raises(AuthError, match="exit code 3"):
-        await session.finish_login("test", b"", 3)
-    assert await session.begin_login("test") is not None
-    await session.cancel_login("test")
+        await session.finish_login(HERE, b"", 3)
+    assert await session.begin_login(HERE) is not None
+    await session.cancel_login(HERE)
     with pytest.raises(ConfigError):
-        await session.begin_login("no such context")
-    await session.finish_login("test", OUTPUT.encode(), 0)
+        await session.begin_login(("no such context", NO_OPTIONS))
+    await session.finish_login(HERE, OUTPUT.encode(), 0)
     await snapshot_with(session, lambda s: s.forwards[0].code in MISSING)
 
 
@@ -439,6 +445,109 @@ async def test_login_by_another_program_resumes_what_waits(
     await session.start(spec())
     await snapshot_with(session, lambda s: s.forwards[0].code is FAILED)
     plugin.write("answer('good')\n")
-    await session.retry_login("test")
+    await session.retry_login(HERE)
     await snapshot_with(session, lambda s: s.forwards[0].code in MISSING)
     assert plugin.count == 2
+
+
+# Logins of options -------------------------------------------------------------------------
+
+
+def options(**given: str) -> AccessOptions:
+    return parse_access_options({name.replace("_", "-"): [text] for name, text in given.items()})
+
+
+def with_options(given: AccessOptions, name: str = "web-1") -> ForwardSpec:
+    target = msgspec.structs.replace(spec(name).target, options=given)
+    return ForwardSpec(target=target, local_port=0)
+
+
+@pytest.fixture
+async def two_users(
+    server: ApiServer, plugin: Plugin, tmp_path: Path
+) -> AsyncIterator[LocalSession]:
+    """A session whose context has the user `test`; `other` has the same plugin."""
+    content = kubeconfig(server.url, user=plugin.user(interactiveMode="Always"))
+    content["users"].append({"name": "other", "user": content["users"][0]["user"]})
+    content["contexts"].append(
+        {"name": "second", "context": {"cluster": "test", "user": "other", "namespace": "x"}}
+    )
+    session = LocalSession(write(tmp_path / "config", content), monitor_system=False)
+    yield session
+    await session.close()
+
+
+async def test_impersonation_shares_the_login(session: LocalSession, plugin: Plugin) -> None:
+    for given in (
+        NO_OPTIONS, options(**{"as": "ann"}), options(**{"as": "bob", "as_group": "ops"}),
+        options(request_timeout="30s"),
+    ):  # fmt: skip
+        await session.start(with_options(given))
+    snapshot = await snapshot_with(session, lambda s: all(map(is_pending, s.forwards)))
+    (login,) = snapshot.logins
+    assert login.user == "test"
+    assert set(login.clusters) == {one.spec.target.cluster_key for one in snapshot.forwards}
+    plugin.signed_in.touch()
+    await snapshot_with(session, lambda s: all(one.code in MISSING for one in s.forwards))
+    assert plugin.count == 1
+
+
+async def test_a_token_does_not_wait_for_the_login_of_its_context(
+    session: LocalSession, plugin: Plugin
+) -> None:
+    await session.start(spec("waits"))
+    await session.start(with_options(options(token="good"), "has-a-token"))
+    snapshot = await snapshot_with(
+        session,
+        lambda s: s.logins and s.forwards[1].code in MISSING and is_pending(s.forwards[0]),
+    )
+    assert snapshot.logins[0].clusters == (snapshot.forwards[0].spec.target.cluster_key,)
+
+
+async def test_login_is_that_of_the_user_of_the_options(
+    two_users: LocalSession, plugin: Plugin
+) -> None:
+    session, other = two_users, ("test", options(user="other"))
+    await session.start(spec("own"))
+    await session.start(with_options(other[1], "other"))
+    await session.start(with_options(options(user="other", **{"as": "ann"}), "other-as-ann"))
+    second = msgspec.structs.replace(spec("second").target, context="second")
+    await session.start(ForwardSpec(target=second, local_port=0))
+    required = ReasonCode.AUTH_TERMINAL_REQUIRED
+    await snapshot_with(session, lambda s: all(one.code is required for one in s.forwards))
+    command = await session.begin_login(other)
+    assert command is not None
+    assert command.user == "other"
+    await session.finish_login(other, OUTPUT.encode(), 0)
+    # It is the login of another context, too; but not that of the user of this one.
+    snapshot = await snapshot_with(
+        session, lambda s: all(one.code in MISSING for one in s.forwards[1:])
+    )
+    assert snapshot.forwards[0].code is required
+    command = await session.begin_login(HERE)
+    assert command is not None
+    assert command.user == "test"
+    await session.cancel_login(HERE)
+    assert plugin.count == 0
+
+
+async def test_login_by_another_program_resumes_all_users_of_the_context(
+    two_users: LocalSession, plugin: Plugin
+) -> None:
+    """What `login_command` runs may have logged in any of them."""
+    session = two_users
+    for one in (spec("own"), with_options(options(user="other"), "other")):
+        await session.start(one)
+    required = ReasonCode.AUTH_TERMINAL_REQUIRED
+    await snapshot_with(session, lambda s: all(one.code is required for one in s.forwards))
+    retried: list[ClusterKey] = []
+    backend = session._backend
+    original = backend.retry_login
+
+    def retry_login(cluster: ClusterKey) -> None:
+        retried.append(cluster)
+        original(cluster)
+
+    backend.retry_login = retry_login  # type: ignore[method-assign]
+    await session.retry_login(HERE)
+    assert set(retried) == {HERE, ("test", options(user="other"))}

@@ -35,6 +35,7 @@ from tui_forward.model import (
     Caller,
     CatalogScope,
     CatalogView,
+    ClusterKey,
     Connection,
     ConnectionState,
     Context,
@@ -139,7 +140,7 @@ class FakeAccess:
 
 
 class FakeBackend:
-    """Clusters in memory. Implements `session.local.Backend`."""
+    """Clusters in memory. Implements `session.backend.ClusterBackend`."""
 
     def __init__(self) -> None:
         self.secrets = OptionSecrets()
@@ -218,16 +219,19 @@ class FakeBackend:
     def for_caller(self, caller: Caller, *, keep: Collection[object] = ()) -> FakeBackend:
         return self
 
-    def retry_login(self, context: str, options: AccessOptions = NO_OPTIONS) -> None:
-        self.login_retries.append(context)
+    def login_key(self, cluster: ClusterKey) -> ClusterKey:
+        return cluster
 
-    def begin_login(self, context: str) -> LoginCommand | None:
+    def retry_login(self, cluster: ClusterKey) -> None:
+        self.login_retries.append(cluster[0])
+
+    def begin_login(self, cluster: ClusterKey) -> LoginCommand | None:
         return None
 
-    def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
-        self.login_retries.append(context)
+    def finish_login(self, cluster: ClusterKey, output: bytes, exit_code: int) -> None:
+        self.login_retries.append(cluster[0])
 
-    def cancel_login(self, context: str) -> None:
+    def cancel_login(self, cluster: ClusterKey) -> None:
         pass
 
     def running_logins(self) -> tuple[tuple[str, str], ...]:

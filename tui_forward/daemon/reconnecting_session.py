@@ -16,6 +16,7 @@ from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import (
     CatalogScope,
     CatalogView,
+    ClusterKey,
     Connection,
     Context,
     Event,
@@ -76,21 +77,21 @@ class ReconnectingSession:
         """See `Session.reconnect`."""
         await self._execute(lambda session: session.reconnect(forward_id))
 
-    async def begin_login(self, context: str) -> LoginCommand | None:
+    async def begin_login(self, cluster: ClusterKey) -> LoginCommand | None:
         """See `Session.begin_login`."""
-        return await self._execute(lambda session: session.begin_login(context))
+        return await self._execute(lambda session: session.begin_login(cluster))
 
-    async def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
+    async def finish_login(self, cluster: ClusterKey, output: bytes, exit_code: int) -> None:
         """See `Session.finish_login`. An engine that is new since `begin_login` takes it, too."""
-        await self._query(lambda session: session.finish_login(context, output, exit_code))
+        await self._query(lambda session: session.finish_login(cluster, output, exit_code))
 
-    async def cancel_login(self, context: str) -> None:
+    async def cancel_login(self, cluster: ClusterKey) -> None:
         """See `Session.cancel_login`."""
-        await self._query(lambda session: session.cancel_login(context))
+        await self._query(lambda session: session.cancel_login(cluster))
 
-    async def retry_login(self, context: str) -> None:
+    async def retry_login(self, cluster: ClusterKey) -> None:
         """See `Session.retry_login`."""
-        await self._query(lambda session: session.retry_login(context))
+        await self._query(lambda session: session.retry_login(cluster))
 
     async def set_keep_running(self, on: bool) -> None:
         """See `Session.set_keep_running`."""

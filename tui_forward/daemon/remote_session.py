@@ -15,6 +15,7 @@ from tui_forward.model import (
     Caller,
     CatalogScope,
     CatalogView,
+    ClusterKey,
     Connection,
     Context,
     Event,
@@ -76,26 +77,26 @@ class RemoteSession:
         """See `Session.reconnect`."""
         await self._client.request(lambda id_: rpc.Reconnect(id_, forward_id), type(None))
 
-    async def begin_login(self, context: str) -> LoginCommand | None:
+    async def begin_login(self, cluster: ClusterKey) -> LoginCommand | None:
         """See `Session.begin_login`."""
         found = await self._client.request(
-            lambda id_: rpc.BeginLogin(id_, context), tuple[LoginCommand, ...]
+            lambda id_: rpc.BeginLogin(id_, cluster), tuple[LoginCommand, ...]
         )
         return found[0] if found else None
 
-    async def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
+    async def finish_login(self, cluster: ClusterKey, output: bytes, exit_code: int) -> None:
         """See `Session.finish_login`."""
         await self._client.request(
-            lambda id_: rpc.FinishLogin(id_, context, output, exit_code), type(None)
+            lambda id_: rpc.FinishLogin(id_, cluster, output, exit_code), type(None)
         )
 
-    async def cancel_login(self, context: str) -> None:
+    async def cancel_login(self, cluster: ClusterKey) -> None:
         """See `Session.cancel_login`."""
-        await self._client.request(lambda id_: rpc.CancelLogin(id_, context), type(None))
+        await self._client.request(lambda id_: rpc.CancelLogin(id_, cluster), type(None))
 
-    async def retry_login(self, context: str) -> None:
+    async def retry_login(self, cluster: ClusterKey) -> None:
         """See `Session.retry_login`."""
-        await self._client.request(lambda id_: rpc.RetryLogin(id_, context), type(None))
+        await self._client.request(lambda id_: rpc.RetryLogin(id_, cluster), type(None))
 
     async def set_keep_running(self, on: bool) -> None:
         """See `Session.set_keep_running`."""

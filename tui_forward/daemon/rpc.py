@@ -27,12 +27,13 @@ from tui_forward.model import (
     AccessOptions,
     Caller,
     CatalogScope,
+    ClusterKey,
     ForwardSpec,
     LocalAddress,
     Reason,
 )
 
-VERSION: Final = 6
+VERSION: Final = 7
 """Client and engine process must have the same version."""
 
 HEADER_SIZE: Final = 4
@@ -102,30 +103,30 @@ class Reconnect(_ForwardRequest, frozen=True):
 class BeginLogin(_Numbered, frozen=True):
     """`Session.begin_login`; the result is a tuple with one element or none."""
 
-    context: str
+    cluster: ClusterKey
 
 
 class FinishLogin(_Numbered, frozen=True):
     """`Session.finish_login`."""
 
-    context: str
+    cluster: ClusterKey
     output: bytes
     exit_code: int
 
     def __repr__(self) -> str:
-        return f"FinishLogin({self.context!r})"
+        return f"FinishLogin({self.cluster[0]!r})"
 
 
 class CancelLogin(_Numbered, frozen=True):
     """`Session.cancel_login`."""
 
-    context: str
+    cluster: ClusterKey
 
 
 class RetryLogin(_Numbered, frozen=True):
     """`Session.retry_login`."""
 
-    context: str
+    cluster: ClusterKey
 
 
 class SetKeepRunning(_Numbered, frozen=True):

@@ -29,7 +29,7 @@ from tui_forward.daemon.other_engines import OtherEngines
 from tui_forward.daemon.profile_apply import start_forward
 from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.errors import ProtocolError, TransportError, TuiForwardError, UsageError
-from tui_forward.model import Reason, ReasonCode
+from tui_forward.model import ClusterKey, Reason, ReasonCode
 from tui_forward.session import Session
 from tui_forward.session.callers import CURRENT_CALLER
 
@@ -145,7 +145,8 @@ class ClientConnection:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._request_slots = asyncio.Semaphore(_MAX_REQUESTS)
         self._subscriptions = 0
-        self._logins: set[str] = set()  # contexts whose plugin runs in this client's terminal
+        # Those whose plugin runs in this client's terminal.
+        self._logins: set[ClusterKey] = set()
         # One message at a time, so that at most one is buffered for a slow client.
         self._send_lock = asyncio.Lock()
 
@@ -165,9 +166,9 @@ class ClientConnection:
                     raise
         finally:
             self._saver.orphaned |= self._keep_running_if_lost
-            for context in self._logins:
+            for cluster in self._logins:
                 with contextlib.suppress(TuiForwardError):
-                    await self._session.cancel_login(context)
+                    await self._session.cancel_login(cluster)
             tasks = list(self._running.values())
             for task in tasks:
                 task.cancel()
@@ -322,20 +323,20 @@ class ClientConnection:
                 await session.resume(forward)
             case rpc.Reconnect(forward=forward):
                 await session.reconnect(forward)
-            case rpc.BeginLogin(context=context):
-                command = await session.begin_login(context)
+            case rpc.BeginLogin(cluster=cluster):
+                command = await session.begin_login(cluster)
                 if command is None:
                     return ()
-                self._logins.add(context)
+                self._logins.add(cluster)
                 return (command,)
-            case rpc.FinishLogin(context=context, output=output, exit_code=exit_code):
-                self._logins.discard(context)
-                await session.finish_login(context, output, exit_code)
-            case rpc.CancelLogin(context=context):
-                self._logins.discard(context)
-                await session.cancel_login(context)
-            case rpc.RetryLogin(context=context):
-                await session.retry_login(context)
+            case rpc.FinishLogin(cluster=cluster, output=output, exit_code=exit_code):
+                self._logins.discard(cluster)
+                await session.finish_login(cluster, output, exit_code)
+            case rpc.CancelLogin(cluster=cluster):
+                self._logins.discard(cluster)
+                await session.cancel_login(cluster)
+            case rpc.RetryLogin(cluster=cluster):
+                await session.retry_login(cluster)
             case rpc.CloseConnection(connection=connection):
                 await session.close_connection(connection)
             case _:

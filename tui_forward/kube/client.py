@@ -16,6 +16,7 @@ from tui_forward.kube.api.limits import Account
 from tui_forward.kube.api.resources import PODS, Item, Resource
 from tui_forward.kube.api.rest_client import OBJECTS, RestClient
 from tui_forward.kube.auth.login_handover import LoginHandover
+from tui_forward.kube.auth.shared_logins import JoinedLogin, SharedLogins
 from tui_forward.kube.errors import unexpected_response_error
 from tui_forward.kube.http_import import preload
 from tui_forward.kube.kubeconfig.overrides import OptionSecrets
@@ -45,17 +46,10 @@ class ClusterClient(ClusterAccess):
         *,
         environ: Mapping[str, str] | None = None,
         has_terminal: bool = False,
-        logins: LoginHandover | None = None,
-        environment_key: bytes = b"",
+        logins: SharedLogins | None = None,
     ) -> None:
         super().__init__(
-            source,
-            context,
-            options,
-            environ=environ,
-            has_terminal=has_terminal,
-            logins=logins,
-            environment_key=environment_key,
+            source, context, options, environ=environ, has_terminal=has_terminal, logins=logins
         )
         self._rest = RestClient(self)
         # False once this server has refused it, until the end of the session.
@@ -204,11 +198,12 @@ class ClusterClient(ClusterAccess):
 
 
 class ClusterClients:
-    """Clients by context and options, created on first use; `on_created` is called with each.
+    """Clients by context and options, created on first use.
 
     `environ` is the environment of their plugins and proxies, by default that of the kubeconfig;
     with `has_terminal`, plugins may use the terminal of this process. `secrets` has those of the
-    options, `logins` those of the engine before, by `environment_key`.
+    options, `handover` the logins of the engine before, by `environment_key`. `on_login_line` gets
+    each line that a plugin writes for the user.
     """
 
     def __init__(
@@ -217,17 +212,15 @@ class ClusterClients:
         *,
         environ: Mapping[str, str] | None = None,
         has_terminal: bool = False,
-        on_created: Callable[[ClusterClient], None] = lambda _: None,
+        on_login_line: Callable[[JoinedLogin, str], None] = lambda _login, _line: None,
         secrets: OptionSecrets | None = None,
-        logins: LoginHandover | None = None,
+        handover: LoginHandover | None = None,
         environment_key: bytes = b"",
     ) -> None:
         self.source = source
         self._environ = environ
         self._has_terminal = has_terminal
-        self._on_created = on_created
-        self._logins = logins
-        self._environment_key = environment_key
+        self.logins = SharedLogins(on_login_line, handover, environment_key)
         self._clients: dict[ClusterKey, ClusterClient] = {}
         self._secrets = secrets if secrets is not None else OptionSecrets()
         preload()
@@ -240,15 +233,10 @@ class ClusterClients:
         options = self._secrets.complete(options)
         key = self.source.context_name(context, options), options
         if key not in self._clients:
-            self._clients[key] = client = ClusterClient(
-                self.source,
-                *key,
-                environ=self._environ,
-                has_terminal=self._has_terminal,
-                logins=self._logins,
-                environment_key=self._environment_key,
-            )
-            self._on_created(client)
+            self._clients[key] = ClusterClient(
+                self.source, *key, environ=self._environ, has_terminal=self._has_terminal,
+                logins=self.logins,
+            )  # fmt: skip
         return self._clients[key]
 
     @property

@@ -19,6 +19,7 @@ from typing import Protocol
 from tui_forward.model import (
     CatalogScope,
     CatalogView,
+    ClusterKey,
     Connection,
     Context,
     Event,
@@ -54,27 +55,28 @@ class Session(Protocol):
     async def reconnect(self, forward_id: str) -> None:
         """Cut the current tunnels, reset all delays, and dial now."""
 
-    async def begin_login(self, context: str) -> LoginCommand | None:
-        """Return the credential plugin of a context, for a front end that has a terminal.
+    async def begin_login(self, cluster: ClusterKey) -> LoginCommand | None:
+        """Return the credential plugin of a cluster's user, for a front end that has a terminal.
 
         It is run with stdin and stderr of the terminal; then comes `finish_login`. Until then,
-        requests of the context wait. None: its user has no plugin that uses a terminal.
-        ConfigError, AuthError: it cannot be run.
+        all requests with the same credentials wait. None: the user has no plugin that uses a
+        terminal. ConfigError, AuthError: it cannot be run.
         """
 
-    async def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
-        """Use what that plugin has printed, and resume what waits for credentials.
+    async def finish_login(self, cluster: ClusterKey, output: bytes, exit_code: int) -> None:
+        """Use what that plugin has printed, and resume what waits for these credentials.
 
-        Forwards of the context that need credentials use the environment of this front end from
-        now on. AuthError: it has failed, or printed no credentials.
+        Forwards that need them use the environment of this front end from now on. AuthError: it
+        has failed, or printed no credentials.
         """
 
-    async def cancel_login(self, context: str) -> None:
+    async def cancel_login(self, cluster: ClusterKey) -> None:
         """End a login that was begun and brings nothing: its program was not run. Idempotent."""
 
-    async def retry_login(self, context: str) -> None:
+    async def retry_login(self, cluster: ClusterKey) -> None:
         """Resume what waits for credentials, after a login by another program.
 
+        That may have been one of another user of the context, too: all that wait there resume.
         Forwards as with `finish_login`.
         """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,7 +32,7 @@ from tui_forward.transport.access import ServerAccess
 
 if TYPE_CHECKING:
     # Loaded when the hops of a forward are first requested, to start faster.
-    from tui_forward.kube.client import ClusterClient
+    from tui_forward.kube.auth.shared_logins import JoinedLogin
     from tui_forward.session.cluster_facts import ClusterInspector
     from tui_forward.session.diagnosis import ClusterFacts
 
@@ -43,9 +43,9 @@ _HEALTH_MAX_AGE_S = 30.0
 class CallerClusters:
     """Clients, watches and views that use the credentials of one environment.
 
-    Implements `ClusterProvider`, and what `local.CallerBackend` adds. `on_login_line` gets context
-    and text of each line that a credential plugin writes for the user. With `has_terminal`, plugins
-    may use the terminal of this process. `secrets` and `login_handover` are shared by all
+    Implements `ClusterProvider`, and what `backend.CallerBackend` adds. `on_login_line` gets
+    context and text of each line that a credential plugin writes for the user. With `has_terminal`,
+    plugins may use the terminal of this process. `secrets` and `login_handover` are shared by all
     environments.
     """
 
@@ -60,14 +60,13 @@ class CallerClusters:
         has_terminal: bool = False,
     ) -> None:
         self.environ = environ
-        self._on_login_line = on_login_line
         self._clusters = ClusterClients(
             source,
             environ=environ,
             has_terminal=has_terminal,
-            on_created=self._observe_login,
+            on_login_line=lambda joined, line: on_login_line(_first_context(joined), line),
             secrets=secrets,
-            logins=login_handover,
+            handover=login_handover,
             environment_key=environment_key(environ),
         )
         self._resolver = CatalogTargetResolver(self._clusters.get)
@@ -124,44 +123,45 @@ class CallerClusters:
         """Return the credential plugins that run now and take longer than usual."""
         return tuple(
             Login(
-                context=client.context,
+                clusters=tuple(observer.cluster for observer in joined.observers),
+                user=joined.key.user,
                 code=reason.code,
                 plugin=reason.name,
                 text=reason.detail,
-                since=client.login_started_at + correction_s(),
+                since=joined.login.started_at + correction_s(),
             )
-            for client in self._clusters.clients
-            if (reason := client.login) is not None
+            for joined in self._clusters.logins
+            if (reason := joined.login.reason) is not None
         )
 
     def exported_logins(self) -> list[HandedOverLogin]:
         """Return the logins of this environment for another engine."""
-        found = (client.export_login() for client in self._clusters.clients)
-        return [login for login in found if login is not None]
+        return self._clusters.logins.export()
 
     def running_plugins(self) -> list[tuple[str, str]]:
         """Return context and name of each credential plugin that runs now."""
-        clients = self._clusters.clients
-        return [(one.context, one.running_plugin) for one in clients if one.running_plugin]
+        running = (joined for joined in self._clusters.logins if joined.login.is_running)
+        return [(_first_context(joined), joined.login.name) for joined in running]
 
-    def retry_login(self, context: str, options: AccessOptions = NO_OPTIONS) -> None:
+    def login_key(self, cluster: ClusterKey) -> Hashable:
+        """See `CallerBackend.login_key`."""
+        return self._clusters.get(*cluster).login_key
+
+    def retry_login(self, cluster: ClusterKey) -> None:
         """See `CallerBackend.retry_login`."""
-        self._clusters.get(context, options).retry_login(requested=True)
+        self._clusters.get(*cluster).retry_login(requested=True)
 
-    def begin_login(self, context: str) -> LoginCommand | None:
+    def begin_login(self, cluster: ClusterKey) -> LoginCommand | None:
         """See `CallerBackend.begin_login`."""
-        return self._clusters.get(context).begin_login()
+        return self._clusters.get(*cluster).begin_login()
 
-    def finish_login(self, context: str, output: bytes, exit_code: int) -> None:
+    def finish_login(self, cluster: ClusterKey, output: bytes, exit_code: int) -> None:
         """See `CallerBackend.finish_login`."""
-        self._clusters.get(context).finish_login(output, exit_code)
-        for client in self._clusters.clients:  # also those with options
-            if client.context == context:
-                client.retry_login(requested=True)
+        self._clusters.get(*cluster).finish_login(output, exit_code)
 
-    def cancel_login(self, context: str) -> None:
+    def cancel_login(self, cluster: ClusterKey) -> None:
         """See `CallerBackend.cancel_login`."""
-        self._clusters.get(context).cancel_login()
+        self._clusters.get(*cluster).cancel_login()
 
     async def inspect(self, forward: Forward) -> ClusterFacts:
         """See `CallerBackend.inspect`."""
@@ -207,5 +207,6 @@ class CallerClusters:
         await self._catalog.close()
         await self._clusters.close()
 
-    def _observe_login(self, client: ClusterClient) -> None:
-        client.observe_login(lambda: None, lambda line: self._on_login_line(client.context, line))
+
+def _first_context(joined: JoinedLogin) -> str:
+    return next((observer.cluster[0] for observer in joined.observers), "")

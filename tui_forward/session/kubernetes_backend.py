@@ -26,7 +26,7 @@ _MAX_CALLERS = 16
 
 
 class KubernetesBackend(CallerClusters):
-    """Implementation of `local.ClusterBackend` over `kube` and `catalog`.
+    """Implementation of `backend.ClusterBackend` over `kube` and `catalog`.
 
     `kubeconfig` is `--kubeconfig`, this file and nothing else; by default as kubectl. Its own
     clusters are those in the environment of this process.

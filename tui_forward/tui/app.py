@@ -19,6 +19,7 @@ from tui_forward.model import (
     AccessOptions,
     BlockedBy,
     CatalogScope,
+    ClusterKey,
     ForwardDefaults,
 )
 from tui_forward.session import Session
@@ -169,7 +170,7 @@ class TuiForwardApp(ThemedApp[None]):
         self._logins = LoginController(
             self, session, sampler, queue, notifier,
             login_command=lambda: settings_file.settings.login_command,
-            cluster=lambda: self.cluster_state, selected=self._selected_blocked_context,
+            shown=lambda: self.cluster_state, selected=self._selected_blocked_cluster,
         )  # fmt: skip
         self._profiles = ProfileController(self, notifier, session, sampler, self._forwards, paths)
         self.scope = ScopeController(self, session, self.dashboard, sampler, favorites, notifier)
@@ -295,18 +296,18 @@ class TuiForwardApp(ThemedApp[None]):
         self._profiles.save()
 
     def action_log_in(self) -> None:
-        """Log in to the context that waits for credentials."""
+        """Log in where credentials are needed."""
         self._logins.show_or_log_in()
 
-    def _selected_blocked_context(self) -> str:
-        """Return the context of the forward under the cursor, if that needs credentials."""
+    def _selected_blocked_cluster(self) -> ClusterKey | None:
+        """Return the cluster and user of the forward under the cursor, if that needs a login."""
         top = next(reversed(self.screen_stack), None)
         forward = self.dashboard.forward_table.current
         if isinstance(top, DetailScreen):
             forward = next(iter(self._sampler.forwards([top.forward_id])), None)
         if forward is None or forward.blocked_by is not BlockedBy.CREDENTIALS:
-            return ""
-        return forward.spec.target.context
+            return None
+        return forward.spec.target.cluster_key
 
     def action_undo(self) -> None:
         """Restore the forwards that were stopped last."""
@@ -345,7 +346,10 @@ class TuiForwardApp(ThemedApp[None]):
         if action == "undo":
             return self._forwards.can_undo
         if action == "log_in":
-            return isinstance(self.screen, Dashboard | DetailScreen) and bool(self._logins.context)
+            return (
+                isinstance(self.screen, Dashboard | DetailScreen)
+                and self._logins.cluster is not None
+            )
         if action == "save_profile":
             return self.screen is self.dashboard and bool(self._sampler.snapshot.forwards)
         if action in ("namespace", "context", "paste", "profiles"):

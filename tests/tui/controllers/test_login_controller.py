@@ -5,11 +5,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.cli.fake_session import FakeSession, until
 from tests.tui.app_harness import notifications, running, screen_text, shows
 from tui_forward.model import (
+    NO_OPTIONS,
+    AccessOptions,
     BlockedBy,
     Forward,
     ForwardSpec,
@@ -29,6 +32,7 @@ URL = "https://login.example/device"
 TEXT = f"To sign in, open {URL}\nand enter the code ABCD-1234"
 
 
+HERE = ("here", NO_OPTIONS)
 TARGET = Target(context="here", namespace="shop", kind=TargetKind.SERVICE, name="web", port="80")
 
 
@@ -77,7 +81,7 @@ async def test_key_runs_the_plugin_and_passes_its_output_on(suspended: list[str]
     async with running(session) as (app, pilot):
         await shows(app, "no session")
         await pilot.press("L")
-        await until(lambda: ("finish_login", "here", b"the token\n", 0) in session.calls)
+        await until(lambda: ("finish_login", HERE, b"the token\n", 0) in session.calls)
         await until(lambda: notifications(app) == ["Logged in to here"])
     assert suspended == ["suspended", "resumed"]
 
@@ -88,7 +92,7 @@ async def test_plugin_that_cannot_be_run_is_given_up(suspended: list[str]) -> No
     async with running(session) as (app, pilot):
         await shows(app, "no session")
         await pilot.press("L")
-        await until(lambda: ("cancel_login", "here") in session.calls)
+        await until(lambda: ("cancel_login", HERE) in session.calls)
         await shows(app, "cannot run x")
 
 
@@ -97,7 +101,7 @@ async def test_without_a_plugin_the_credentials_are_tried_again() -> None:
     async with running(session) as (app, pilot):
         await shows(app, "no session")
         await pilot.press("L")
-        await until(lambda: ("retry_login", "here") in session.calls)
+        await until(lambda: ("retry_login", HERE) in session.calls)
 
 
 @pytest.mark.parametrize("exit_code", [0, 1])
@@ -116,7 +120,7 @@ async def test_command_of_the_settings_replaces_the_plugin(
         if exit_code:
             await until(lambda: any("has failed" in text for text in notifications(app)))
         else:
-            await until(lambda: ("retry_login", "here") in session.calls)
+            await until(lambda: ("retry_login", HERE) in session.calls)
     called = {name for name, *_ in session.calls}
     assert "begin_login" not in called
     assert ("retry_login" in called) == (exit_code == 0)
@@ -144,7 +148,7 @@ async def test_login_in_progress_is_shown_copied_and_opened(
     monkeypatch.setattr(login_dialog, "open_in_browser", open_in_browser)
     monkeypatch.setattr(login_dialog, "_REFRESH_S", 0.01)
     session = session_with(blocked(ReasonCode.AUTH_LOGIN_RUNNING))
-    login = Login(context="here", code=ReasonCode.AUTH_LOGIN_RUNNING, plugin="device", text=TEXT)
+    login = Login(clusters=(HERE,), code=ReasonCode.AUTH_LOGIN_RUNNING, plugin="device", text=TEXT)
     session.logins = (login,)
     async with running(session, size=(100, 30)) as (app, pilot):
         await shows(app, "no session")
@@ -157,7 +161,7 @@ async def test_login_in_progress_is_shown_copied_and_opened(
         await until(lambda: app.clipboard == TEXT)
         # Its text follows the plugin, and it closes with the login.
         other = "Waiting [/x] \x1b[31m for [@click=app.quit]you[/]"
-        session.logins = (Login(context="here", code=login.code, plugin="device", text=other),)
+        session.logins = (Login(clusters=(HERE,), code=login.code, plugin="device", text=other),)
         await shows(app, "Waiting [/x]", "[@click=app.quit]you[/]")
         session.logins = ()
         await until(lambda: not isinstance(app.screen, LoginDialog))
@@ -166,11 +170,40 @@ async def test_login_in_progress_is_shown_copied_and_opened(
 
 async def test_login_in_progress_can_be_taken_into_the_terminal(suspended: list[str]) -> None:
     session = session_with(blocked(ReasonCode.AUTH_LOGIN_RUNNING))
-    session.logins = (Login(context="here", code=ReasonCode.AUTH_LOGIN_RUNNING, text=TEXT),)
+    session.logins = (Login(clusters=(HERE,), code=ReasonCode.AUTH_LOGIN_RUNNING, text=TEXT),)
     session.login_command = LoginCommand(plugin="x", arguments=("/bin/echo", "t"), environ={})
     async with running(session) as (app, pilot):
         await shows(app, "no session")
         await pilot.press("L")
         await shows(app, "ABCD-1234")
         await pilot.press("enter")
-        await until(lambda: ("finish_login", "here", b"t\n", 0) in session.calls)
+        await until(lambda: ("finish_login", HERE, b"t\n", 0) in session.calls)
+
+
+async def test_login_is_that_of_the_user_of_the_selected_forward(suspended: list[str]) -> None:
+    """Not that of the user of its context, which waits, too."""
+    given = AccessOptions(user="other", impersonate_user="ann")
+    target = msgspec.structs.replace(TARGET, name="theirs", options=given)
+    other = msgspec.structs.replace(blocked(), id="f2", spec=ForwardSpec(target=target))
+    session = session_with(blocked(), other)
+    session.login_command = LoginCommand(
+        plugin="x", arguments=("/bin/echo", "t"), environ={}, user="other"
+    )
+    async with running(session, size=(120, 30)) as (app, pilot):
+        await shows(app, "theirs")
+        await pilot.press("L")
+        await until(lambda: ("begin_login", HERE) in session.calls)
+        app.dashboard.forward_table.focus()
+        await pilot.press("end")
+        await until(lambda: getattr(app.dashboard.forward_table.current, "id", "") == "f2")
+        await pilot.press("L")
+        await until(lambda: ("finish_login", ("here", given), b"t\n", 0) in session.calls)
+        await until(lambda: "Logged in to here as other" in notifications(app))
+        # A login in progress is shown for each cluster that waits for it.
+        session.logins = (
+            Login(clusters=(("elsewhere", AccessOptions()), ("here", given)), user="other",
+                  code=ReasonCode.AUTH_LOGIN_RUNNING, text=TEXT),
+        )  # fmt: skip
+        await until(lambda: bool(app._sampler.snapshot.logins))
+        await pilot.press("L")
+        await shows(app, "login to here as other", "ABCD-1234")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -21,8 +20,9 @@ from tui_forward.kube.auth.credentials import (
     CredentialSource,
     HeaderList,
 )
-from tui_forward.kube.auth.login_handover import HandedOverLogin, LoginHandover, plugin_key
+from tui_forward.kube.auth.login_key import LoginKey, login_key
 from tui_forward.kube.auth.shared_login import SharedLogin
+from tui_forward.kube.auth.shared_logins import JoinedLogin, LoginObserver, SharedLogins
 from tui_forward.kube.auth.validity import explain_refusal
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext
 from tui_forward.kube.kubeconfig.overrides import resolve_context
@@ -55,14 +55,6 @@ _HIDDEN_CERTIFICATE = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class LoginObserver:
-    """Callbacks about logins."""
-
-    on_change: Callable[[], None]
-    on_line: Callable[[str], None]
-
-
 class RequestAuth(NamedTuple):
     """Endpoint and credentials of one request."""
 
@@ -77,7 +69,7 @@ class ClusterAccess:
     concurrently and to cancel. An empty context means the one that is current now; `options`
     replace parts of its cluster and user. `environ` is the environment of plugins and proxies, by
     default that of the kubeconfig. With `has_terminal`, plugins may use the terminal of this
-    process. `logins` has those of the engine before, by `environment_key`.
+    process. `logins` are shared with others of the same environment.
     """
 
     def __init__(
@@ -88,12 +80,9 @@ class ClusterAccess:
         *,
         environ: Mapping[str, str] | None = None,
         has_terminal: bool = False,
-        logins: LoginHandover | None = None,
-        environment_key: bytes = b"",
+        logins: SharedLogins | None = None,
     ) -> None:
         self._source = source
-        self._logins = logins
-        self._environment_key = environment_key
         self._options = options
         self._has_terminal = has_terminal
         self._environ = source.environ if environ is None else environ
@@ -101,8 +90,14 @@ class ClusterAccess:
         self._resolved: ResolvedContext | None = None
         self._files: Signature = ()
         self._credential_source: CredentialSource | None = None
-        self._login: SharedLogin | None = None
-        self._login_observers: set[LoginObserver] = set()
+        self._logins = logins if logins is not None else SharedLogins()
+        self._joined_login: JoinedLogin | None = None
+        self._login_observer = LoginObserver(
+            cluster=(self._context, options.without_secrets()),
+            on_change=self._login_changed,
+            on_renewed=self._login_renewed,
+        )
+        self._login_observers: set[Callable[[], None]] = set()
         self._renewal_waiters: set[asyncio.Future[None]] = set()
         self._last_credentials: Credentials | None = None
         self._endpoint: Endpoint | None = None
@@ -183,22 +178,25 @@ class ClusterAccess:
         )
 
     @property
+    def _login(self) -> SharedLogin | None:
+        return self._joined_login.login if self._joined_login is not None else None
+
+    @property
     def login(self) -> Reason | None:
         """See `ServerAccess.login`."""
         return self._login.reason if self._login is not None else None
 
     @property
-    def login_started_at(self) -> float:
-        """When the login in progress began (`steady_time`); 0 without one."""
-        return self._login.started_at if self._login is not None else 0.0
+    def login_key(self) -> LoginKey:
+        """What decides the credentials; ConfigError if the context cannot be used."""
+        return login_key(self._resolve())
 
-    def observe_login(
-        self,
-        on_change: Callable[[], None],
-        on_line: Callable[[str], None] = lambda _: None,
-    ) -> Callable[[], None]:
-        """See `ServerAccess.observe_login`; `on_line` gets each line that a plugin writes."""
-        observer = LoginObserver(on_change, on_line)
+    def observe_login(self, on_change: Callable[[], None]) -> Callable[[], None]:
+        """See `ServerAccess.observe_login`."""
+
+        def observer() -> None:  # the same function may observe twice
+            on_change()
+
         self._login_observers.add(observer)
         return lambda: self._login_observers.discard(observer)
 
@@ -215,8 +213,9 @@ class ClusterAccess:
 
     def begin_login(self) -> LoginCommand | None:
         """See `SharedLogin.begin_in_terminal`; None also if the user has no plugin."""
-        self._current_source()
-        return self._login.begin_in_terminal() if self._login is not None else None
+        user = self._current_source().user_name
+        command = self._login.begin_in_terminal() if self._login is not None else None
+        return replace(command, user=user) if command is not None else None
 
     def finish_login(self, output: bytes, exit_code: int) -> None:
         """See `SharedLogin.finish_in_terminal`."""
@@ -230,9 +229,10 @@ class ClusterAccess:
             self._login.cancel_in_terminal()
 
     async def close(self) -> None:
-        """End the login in progress. Idempotent."""
-        if self._login is not None:
-            await self._login.close()
+        """End the login in progress, unless others wait for it. Idempotent."""
+        login = self._login
+        if self._leave_login() and login is not None:
+            await login.close()
 
     def explain(self, error: AuthError) -> AuthError:
         """See `ServerAccess.explain`."""
@@ -294,53 +294,37 @@ class ClusterAccess:
         if source is not None and resolved == self._resolved and files == self._files:
             return source
         validate_context(resolved)
-        before = self._resolved
-        if before is None or (resolved.user, resolved.cluster) != (before.user, before.cluster):
-            # Keep a plugin's credentials when other parts of the file change.
-            # The run of a plugin that was replaced ends once its users have left.
-            self._login = self._make_login(
-                _make_provider(resolved, self._environ, has_terminal=self._has_terminal), resolved
-            )
+        self._join_login(resolved)
         source = self._credential_source = CredentialSource(resolved, self._login)
+        if not source.uses_provider:
+            self._leave_login()
         self._resolved, self._files = resolved, files
         return source
 
-    def _make_login(
-        self, provider: CredentialProvider | None, resolved: ResolvedContext
-    ) -> SharedLogin | None:
-        if provider is None:
-            return None
-        login = SharedLogin(
-            provider,
-            on_change=self._login_changed,
-            on_line=self._pass_login_line,
-            on_renewed=self._login_renewed,
-            may_run=self._logins.may_run if self._logins is not None else None,
-        )
-        # Not after a change of the kubeconfig: the user may have logged out.
-        if self._logins is not None and self._resolved is None:
-            login.adopt(self._logins.find(self._environment_key, self._context, resolved))
-        return login
+    def _join_login(self, resolved: ResolvedContext) -> None:
+        """Use the login of a context. That of before, and its credentials, stay if it is the same.
 
-    def export_login(self) -> HandedOverLogin | None:
-        """Return the login of this context for another engine; None if there is none."""
-        if self._login is None or self._resolved is None:
-            return None
-        return HandedOverLogin(
-            environment=self._environment_key,
-            context=self._context,
-            plugin=plugin_key(self._resolved),
-            state=self._login.export(),
-        )
+        The run of a plugin that was replaced ends once its users have left.
+        """
+        key = login_key(resolved)
+        if self._joined_login is not None and self._joined_login.key == key:
+            return
+        self._leave_login()
+        if key.provider is not None:
+            self._joined_login = self._logins.join(
+                key,
+                lambda: _make_provider(resolved, self._environ, has_terminal=self._has_terminal),
+                self._login_observer,
+            )
 
-    @property
-    def running_plugin(self) -> str:
-        """Name of the credential plugin that runs now; empty if none does."""
-        return self._login.name if self._login is not None and self._login.is_running else ""
+    def _leave_login(self) -> bool:
+        """Return whether nothing else uses the login."""
+        joined, self._joined_login = self._joined_login, None
+        return joined is not None and self._logins.leave(joined, self._login_observer)
 
     def _login_changed(self) -> None:
         for observer in tuple(self._login_observers):
-            observer.on_change()
+            observer()
 
     def _login_renewed(self) -> None:
         self._wake_renewal_waiters()
@@ -350,10 +334,6 @@ class ClusterAccess:
         for waiter in self._renewal_waiters:
             if not waiter.done():
                 waiter.set_result(None)
-
-    def _pass_login_line(self, line: str) -> None:
-        for observer in tuple(self._login_observers):
-            observer.on_line(line)
 
     async def _endpoint_for(self, source: CredentialSource, credentials: Credentials) -> Endpoint:
         key = (source, credentials.certificate)
@@ -395,19 +375,15 @@ def _make_endpoint(
 
 def _make_provider(
     resolved: ResolvedContext, environ: Mapping[str, str], *, has_terminal: bool
-) -> CredentialProvider | None:
+) -> CredentialProvider:
     """Return the provider of credentials that are not in the kubeconfig itself."""
     user = resolved.user
-    if not parse_server_url(resolved.cluster).is_encrypted:
-        # As client-go: nothing that identifies the user is sent, and no plugin runs for it.
-        return None
     if user.exec is not None:
         from tui_forward.kube.auth.exec_plugin import ExecPlugin
 
         return ExecPlugin(user.exec, resolved.cluster, environ, has_terminal=has_terminal)
     entry = user.auth_provider
-    if entry is None:
-        return None
+    assert entry is not None
     if entry.name == "oidc":
         from tui_forward.kube.auth.oidc import OidcProvider
 

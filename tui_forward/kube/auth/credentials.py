@@ -183,7 +183,7 @@ class CredentialSource:
         static = self._static_authorization(refresh=refresh)
         if static is not None:
             return Credentials(authorization=static, certificate=self._certificate)
-        if self._shared is None or not self._uses_provider:
+        if self._shared is None or not self.uses_provider:
             if self._certificate is None:
                 raise self._no_credentials()
             return Credentials(certificate=self._certificate)
@@ -198,7 +198,7 @@ class CredentialSource:
         """Whether a refresh can return other credentials than before."""
         if not self._is_encrypted:
             return False
-        return self._token_file is not None or self._uses_provider
+        return self._token_file is not None or self.uses_provider
 
     @property
     def withholds_credentials(self) -> bool:
@@ -211,7 +211,7 @@ class CredentialSource:
         return not self._is_encrypted and any(settings)
 
     @property
-    def _uses_provider(self) -> bool:
+    def uses_provider(self) -> bool:
         """Whether credentials come from the provider, if the user has one.
 
         Tokens and names precede it. As in client-go, a client certificate of the kubeconfig

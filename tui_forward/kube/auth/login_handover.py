@@ -1,7 +1,7 @@
 """What the logins of one engine leave to the engine that replaces it. In memory only.
 
-Credentials of plugins, and pauses after failures, are found by context, plugin and the environment
-of the caller. Without them, each plugin would run again, which may open a browser.
+Credentials of plugins, and pauses after failures, are found by user, plugin and the environment of
+the caller. Without them, each plugin would run again, which may open a browser.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Iterable
 import msgspec
 
 from tui_forward.kube.auth.credentials import KeptCredentials
-from tui_forward.kube.kubeconfig.loader import ResolvedContext
+from tui_forward.kube.auth.login_key import LoginKey
+from tui_forward.kube.kubeconfig.loader import ExecEntry
 from tui_forward.model import Reason
 
 # One for each context and environment that was used.
@@ -35,35 +36,34 @@ class HandedOverLogin(msgspec.Struct, frozen=True):
     """A login and what it belongs to."""
 
     environment: bytes  # of the caller, see `callers.environment_key`
-    context: str
     plugin: bytes  # see `plugin_key`
     state: LoginState
 
     @property
-    def key(self) -> tuple[bytes, str, bytes]:
+    def key(self) -> tuple[bytes, bytes]:
         """What the credentials are kept by."""
-        return self.environment, self.context, self.plugin
+        return self.environment, self.plugin
 
 
-def plugin_key(resolved: ResolvedContext) -> bytes:
-    """Return a digest of the plugin of a context, and of the server that gets its credentials.
+def plugin_key(login: LoginKey) -> bytes:
+    """Return a digest of a login.
 
     Its fields are listed, so that it is the same in other versions of the program.
     """
-    cluster, plugin, provider = resolved.cluster, resolved.user.exec, resolved.user.auth_provider
-    server = (
-        cluster.server, cluster.tls_server_name, cluster.insecure, cluster.ca_file,
-        cluster.ca_data, cluster.proxy_url,
-    )  # fmt: skip
-    content: list[object] = [server]
-    if plugin is not None:
-        content += [
+    plugin, cluster = login.provider, login.cluster
+    values: list[object] = [login.user]
+    if isinstance(plugin, ExecEntry):
+        values += [
             plugin.command, plugin.api_version, plugin.args, plugin.env, plugin.interactive_mode,
-            plugin.provide_cluster_info and cluster.exec_config,
         ]  # fmt: skip
-    if provider is not None:
-        content += [provider.name, provider.config]
-    return hashlib.sha256(repr(content).encode("utf-8", "surrogateescape")).digest()
+    elif plugin is not None:
+        values += [plugin.name, plugin.config]
+    if cluster is not None:
+        values += [
+            cluster.server, cluster.tls_server_name, cluster.insecure, cluster.ca_file,
+            cluster.ca_data, cluster.proxy_url, cluster.disable_compression, cluster.exec_config,
+        ]  # fmt: skip
+    return hashlib.sha256(repr(values).encode("utf-8", "surrogateescape")).digest()
 
 
 class LoginHandover:
@@ -73,8 +73,8 @@ class LoginHandover:
         # Cleared while another engine takes over, and for good once it has.
         self.may_run = asyncio.Event()
         self.may_run.set()
-        self._logins: dict[tuple[bytes, str, bytes], LoginState] = {}
-        self._found: set[tuple[bytes, str, bytes]] = set()
+        self._logins: dict[tuple[bytes, bytes], LoginState] = {}
+        self._found: set[tuple[bytes, bytes]] = set()
 
     def adopt(self, logins: Iterable[HandedOverLogin]) -> None:
         """Keep the logins of the engine before for those that ask."""
@@ -82,9 +82,14 @@ class LoginHandover:
             if len(self._logins) < MAX_LOGINS:
                 self._logins[login.key] = login.state
 
-    def find(self, environment: bytes, context: str, resolved: ResolvedContext) -> LoginState:
-        """Return what a login has to continue with; nothing if it is another one."""
-        key = environment, context, plugin_key(resolved)
+    def take(self, environment: bytes, login: LoginKey) -> LoginState:
+        """Return what a login has to continue with; nothing if it is another one.
+
+        Once: if the kubeconfig has changed in between, the user may have logged out.
+        """
+        key = environment, plugin_key(login)
+        if key in self._found:
+            return LoginState()
         self._found.add(key)
         return self._logins.get(key, LoginState())
 
@@ -93,7 +98,7 @@ class LoginHandover:
 
         Of several with the same key, the credentials that are valid longest count.
         """
-        merged: dict[tuple[bytes, str, bytes], HandedOverLogin] = {}
+        merged: dict[tuple[bytes, bytes], HandedOverLogin] = {}
         for login in own:
             other = merged.get(login.key)
             if other is None or _expiry(login) > _expiry(other):

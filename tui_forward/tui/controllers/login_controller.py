@@ -10,7 +10,7 @@ from functools import partial
 from textual.app import App, SuspendNotSupported
 
 from tui_forward.errors import AuthError, ConfigError, TuiForwardError
-from tui_forward.model import BlockedBy, Login
+from tui_forward.model import BlockedBy, ClusterKey, Login
 from tui_forward.session import Session
 from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.notifier import Notifier
@@ -18,19 +18,21 @@ from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.controllers.terminal_program import TerminalProgram
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.logins import describe_login
 
 
 class LoginController:
-    """Logs in to the context that waits for credentials.
+    """Logs in the user of the cluster that waits for credentials.
 
     `login_command` returns the command of the settings, which replaces the credential plugin;
-    `selected` returns the context of the selected forward if that is blocked by credentials.
+    `selected` returns the cluster of the selected forward if that is blocked by credentials, with
+    its options: they may name another user than the context does.
     """
 
     def __init__(
         self, app: App[None], session: Session, sampler: Sampler, queue: CommandQueue,
         notifier: Notifier, *, login_command: Callable[[], str],
-        cluster: Callable[[], ClusterState], selected: Callable[[], str],
+        shown: Callable[[], ClusterState], selected: Callable[[], ClusterKey | None],
     ) -> None:  # fmt: skip
         self.program = TerminalProgram(app)
         self._app = app
@@ -39,89 +41,93 @@ class LoginController:
         self._queue = queue
         self._notifier = notifier
         self._login_command = login_command
-        self._cluster = cluster
+        self._shown = shown
         self._selected = selected
 
     @property
-    def context(self) -> str:
-        """The context to log in to; empty if none waits for credentials."""
-        snapshot = self._sampler.snapshot
+    def cluster(self) -> ClusterKey | None:
+        """The cluster whose user is to log in; None if none waits for credentials."""
+        snapshot, shown = self._sampler.snapshot, self._shown()
         blocked = [
-            one.spec.target.context
+            one.spec.target.cluster_key
             for one in snapshot.forwards
             if one.blocked_by is BlockedBy.CREDENTIALS
         ]
-        cluster = self._cluster()
-        health = cluster.health
+        health = shown.health
         if health is not None and health.blocked_by is BlockedBy.CREDENTIALS:
-            blocked.insert(0, cluster.scope.context)
-        blocked += [login.context for login in snapshot.logins]
-        return self._selected() or next(iter(blocked), "")
+            blocked.insert(0, (shown.scope.context, shown.scope.options))
+        blocked += [login.clusters[0] for login in snapshot.logins]
+        return self._selected() or next(iter(blocked), None)
 
-    def login_of(self, context: str) -> Login | None:
-        """Return the login in progress of a context that has something to say."""
+    def login_of(self, cluster: ClusterKey) -> Login | None:
+        """Return the login in progress of a cluster that has something to say."""
+        context, options = cluster
+        wanted = context, options.without_secrets()
         logins = self._sampler.snapshot.logins
-        return next((one for one in logins if one.context == context and one.text), None)
+        return next((one for one in logins if wanted in one.clusters and one.text), None)
 
     def show_or_log_in(self) -> None:
         """Show what a login in progress asks for; without one, log in."""
-        context = self.context
-        if not context:
+        cluster = self.cluster
+        if cluster is None:
             self._notifier.info("Nothing waits for credentials")
-        elif self.login_of(context) is None:
-            self.log_in(context)
+        elif self.login_of(cluster) is None:
+            self.log_in(cluster)
         else:
             from tui_forward.tui.screens.login_dialog import LoginDialog
 
             def close(in_terminal: bool | None) -> None:
                 if in_terminal:
-                    self.log_in(context)
+                    self.log_in(cluster)
 
-            self._app.push_screen(LoginDialog(partial(self.login_of, context)), close)
+            self._app.push_screen(LoginDialog(partial(self.login_of, cluster), cluster[0]), close)
 
-    def log_in(self, context: str) -> None:
+    def log_in(self, cluster: ClusterKey) -> None:
         """Run the credential plugin, or the command of the settings, in the terminal."""
-        self._queue.enqueue(partial(self._log_in, context), is_batch=True)
+        self._queue.enqueue(partial(self._log_in, cluster), is_batch=True)
 
-    async def _log_in(self, context: str) -> None:
+    async def _log_in(self, cluster: ClusterKey) -> None:
+        context, options = cluster
         command = self._login_command()
         if command:
-            if self._run(shlex.split(command), context)[0] == 0:
-                await self._retry(context)
+            if self._run(shlex.split(command), describe_login(context, options.user))[0] == 0:
+                await self._retry(cluster)
             else:
                 self._notifier.warn(f"{shlex.split(command)[0]} has failed")
             return
         async with session_timeout():
-            plugin = await self._session.begin_login(context)
+            plugin = await self._session.begin_login(cluster)
         if plugin is None:
             # Nothing to run here: what else gets credentials is tried once more.
-            await self._retry(context)
-            self._notifier.info(f"Trying the credentials of {context} again")
+            await self._retry(cluster)
+            where = describe_login(context, options.user)
+            self._notifier.info(f"Trying the credentials of {where} again")
             return
+        where = describe_login(context, plugin.user)
         environ = {**os.environ, **plugin.environ}
         try:
-            exit_code, output = self._run(plugin.arguments, context, environ=environ, capture=True)
+            exit_code, output = self._run(plugin.arguments, where, environ=environ, capture=True)
         except TuiForwardError:
             async with session_timeout():
-                await self._session.cancel_login(context)
+                await self._session.cancel_login(cluster)
             raise
         async with session_timeout():
-            await self._session.finish_login(context, output, exit_code)
-        self._notifier.info(f"Logged in to {context}")
+            await self._session.finish_login(cluster, output, exit_code)
+        self._notifier.info(f"Logged in to {where}")
 
-    async def _retry(self, context: str) -> None:
+    async def _retry(self, cluster: ClusterKey) -> None:
         async with session_timeout():
-            await self._session.retry_login(context)
+            await self._session.retry_login(cluster)
 
     def _run(
-        self, command: tuple[str, ...] | list[str], context: str, *,
+        self, command: tuple[str, ...] | list[str], where: str, *,
         environ: dict[str, str] | None = None, capture: bool = False,
     ) -> tuple[int, bytes]:  # fmt: skip
         name = os.path.basename(command[0])  # noqa: PTH119 - no path is used
         try:
             return self.program.run(
                 command, environ=environ, capture=capture,
-                note=f"tui-forward: {name} logs in to {context!a}; Ctrl-C cancels it",
+                note=f"tui-forward: {name} logs in to {where!a}; Ctrl-C cancels it",
             )  # fmt: skip
         except SuspendNotSupported:
             raise AuthError(

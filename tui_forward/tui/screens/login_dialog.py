@@ -14,6 +14,7 @@ from tui_forward.errors import TuiForwardError
 from tui_forward.model import Login
 from tui_forward.tui.plain_text import PlainText, plain
 from tui_forward.tui.screens.dialogs import Dialog
+from tui_forward.tui.viewmodel.logins import describe_login
 
 _REFRESH_S = 0.5
 
@@ -31,8 +32,9 @@ class LoginDialog(Dialog[bool]):
                 tooltip="Close; the login continues"),
     ]  # fmt: skip
 
-    def __init__(self, login: Callable[[], Login | None]) -> None:
+    def __init__(self, login: Callable[[], Login | None], context: str) -> None:
         super().__init__()
+        self._context_name = context
         self._login = login  # returns the login in progress
         self._text = PlainText(id="login-text")  # can be selected with the mouse
         self._shown = ""
@@ -42,7 +44,8 @@ class LoginDialog(Dialog[bool]):
         """Show the text of the plugin and the keys."""
         with Vertical() as box:
             login = self._login()
-            box.border_title = plain(f"login to {login.context}" if login is not None else "login")
+            user = login.user if login is not None else ""
+            box.border_title = plain(f"login to {describe_login(self._context_name, user)}")
             box.border_subtitle = "o  open · y  copy · enter  run here · esc  close"
             yield self._text
 

@@ -39,7 +39,7 @@ class _Fields:
     counts: tuple[str, ...]
     times: tuple[str, ...]
     future_times: tuple[str, ...]
-    nested: tuple[str, ...]  # structs, and tuples of structs, that hold figures
+    nested: tuple[str, ...]  # structs, and tuples with structs, that hold figures
 
     @property
     def any(self) -> bool:
@@ -59,7 +59,7 @@ def limit_figures(struct: S, now: float) -> S:
                 changes[name] = _limit(value, maximum)
     for name in fields.nested:
         value = getattr(struct, name)
-        limited = limit_all(value, now) if isinstance(value, tuple) else _limit_struct(value, now)
+        limited = _limit_value(value, now)
         if limited is not value:
             changes[name] = limited
     return msgspec.structs.replace(struct, **changes) if changes else struct
@@ -85,7 +85,11 @@ def limit_histories(histories: Sequence[TrafficHistory]) -> tuple[TrafficHistory
     )
 
 
-def _limit_struct(value: object, now: float) -> object:
+def _limit_value(value: object, now: float) -> object:
+    """Return a struct, or the structs of a tuple, within the limits; anything else as it is."""
+    if isinstance(value, tuple):
+        limited = tuple([_limit_value(one, now) for one in value])
+        return limited if any(map(_differs, limited, value)) else value
     return limit_figures(value, now) if isinstance(value, msgspec.Struct) else value
 
 
