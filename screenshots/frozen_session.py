@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -17,21 +17,15 @@ from tui_forward.model import (
     ApiHealth,
     CatalogScope,
     CatalogView,
-    ClusterKey,
     Connection,
     ConnectionState,
-    Context,
     Counters,
-    Event,
     Forward,
-    ForwardSpec,
     ForwardState,
     Hop,
     HopKind,
     LocalAddress,
-    LoginCommand,
     Pod,
-    PodLog,
     PodRef,
     Service,
     Snapshot,
@@ -41,6 +35,7 @@ from tui_forward.model import (
     Workload,
 )
 from tui_forward.session import Session
+from tui_forward.session.delegating import DelegatingSession
 
 NOW = 1_767_268_800.0  # 2026-01-01 12:00 UTC
 _MIB = 1 << 20
@@ -76,7 +71,7 @@ def _stable_number(text: str, below: int, *more: str) -> int:
     return zlib.crc32("|".join((text, *more)).encode()) % below
 
 
-class FrozenSession:
+class FrozenSession(DelegatingSession):
     """Implements `tui_forward.session.Session` on top of another.
 
     Args:
@@ -86,7 +81,7 @@ class FrozenSession:
     """
 
     def __init__(self, real: Session, *, server: str, rates: dict[str, tuple[int, int]]) -> None:
-        self._real = real
+        super().__init__(real)
         self._server = server
         self._rates = rates
         self._ports: dict[int, int] = {}  # shown ports by real local port
@@ -142,7 +137,7 @@ class FrozenSession:
 
     async def snapshot(self) -> Snapshot:
         """See `Session.snapshot`."""
-        real = await self._real.snapshot()
+        real = await self.below.snapshot()
         forwards = tuple(self._forward(forward) for forward in real.forwards)
         return msgspec.structs.replace(
             real, forwards=forwards, totals=self.totals(forwards), at=NOW, notices=()
@@ -195,7 +190,7 @@ class FrozenSession:
         """See `Session.connections`."""
         forwards = {one.id: one for one in (await self.snapshot()).forwards}
         shown = []
-        connections = await self._real.connections(forward_id)
+        connections = await self.below.connections(forward_id)
         flowing = sum(map(is_flowing, connections))
         for place, one in enumerate(connections):
             down, up = self._rates.get(str(forwards[one.forward_id].spec.target), (0, 0))
@@ -229,7 +224,7 @@ class FrozenSession:
 
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """See `Session.timeline`; what else happens on a busy machine is left out."""
-        entries = await self._real.timeline(forward_id)
+        entries = await self.below.timeline(forward_id)
         starts = [next((e for e in entries if e.text.startswith(text)), None) for text in _START]
         shown = [entry for entry in starts if entry is not None]
         return tuple(
@@ -252,12 +247,12 @@ class FrozenSession:
                 error=self._stable_text(forward_id, hop.error),
                 hint=self._stable_text(forward_id, hop.hint),
             )
-            for hop in await self._real.hops(forward_id)
+            for hop in await self.below.hops(forward_id)
         )
 
     async def catalog(self, scope: CatalogScope, since: int = 0) -> CatalogView:
         """See `Session.catalog`."""
-        view = await self._real.catalog(scope, since)
+        view = await self.below.catalog(scope, since)
         if view.complete:
             self._pods.clear()
         for key in view.removed:
@@ -270,72 +265,6 @@ class FrozenSession:
             workloads=tuple(map(_workload, view.workloads)),
             health=_health(view.health),
         )
-
-    # Unchanged -------------------------------------------------------------------------------
-
-    async def start(self, spec: ForwardSpec) -> str:
-        """See `Session.start`."""
-        return await self._real.start(spec)
-
-    async def stop(self, forward_id: str) -> None:
-        """See `Session.stop`."""
-        await self._real.stop(forward_id)
-
-    async def pause(self, forward_id: str) -> None:
-        """See `Session.pause`."""
-        await self._real.pause(forward_id)
-
-    async def resume(self, forward_id: str) -> None:
-        """See `Session.resume`."""
-        await self._real.resume(forward_id)
-
-    async def reconnect(self, forward_id: str) -> None:
-        """See `Session.reconnect`."""
-        await self._real.reconnect(forward_id)
-
-    async def set_keep_running(self, on: bool) -> None:
-        """See `Session.set_keep_running`."""
-        await self._real.set_keep_running(on)
-
-    async def set_keep_running_if_lost(self, on: bool) -> None:
-        """See `Session.set_keep_running_if_lost`."""
-        await self._real.set_keep_running_if_lost(on)
-
-    async def begin_login(self, cluster: ClusterKey) -> LoginCommand | None:
-        """See `Session.begin_login`."""
-        return await self._real.begin_login(cluster)
-
-    async def finish_login(self, cluster: ClusterKey, output: bytes, exit_code: int) -> None:
-        """See `Session.finish_login`."""
-        await self._real.finish_login(cluster, output, exit_code)
-
-    async def cancel_login(self, cluster: ClusterKey) -> None:
-        """See `Session.cancel_login`."""
-        await self._real.cancel_login(cluster)
-
-    async def retry_login(self, cluster: ClusterKey) -> None:
-        """See `Session.retry_login`."""
-        await self._real.retry_login(cluster)
-
-    async def close_connection(self, connection_id: int) -> None:
-        """See `Session.close_connection`."""
-        await self._real.close_connection(connection_id)
-
-    async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
-        """See `Session.pod_log`."""
-        return await self._real.pod_log(forward_id, container=container, lines=lines)
-
-    def events(self, since: int = 0) -> AsyncIterator[Event]:
-        """See `Session.events`."""
-        return self._real.events(since)
-
-    async def contexts(self) -> tuple[Context, ...]:
-        """See `Session.contexts`."""
-        return await self._real.contexts()
-
-    async def close(self) -> None:
-        """See `Session.close`."""
-        await self._real.close()
 
 
 def is_flowing(connection: Connection) -> bool:
