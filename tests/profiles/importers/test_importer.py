@@ -634,8 +634,9 @@ def test_file_that_no_reader_accepts_gets_the_reason_of_each() -> None:
         import_forwards('{"contexts": [{"name": "x"}], "scripts": {"a": "npm start"}}')
     assert raised.value.hint == (
         "kftray: no object has `remote_port` and one of `service`, `target`, `remote_address`, "
-        "`workload_type`; kportal: no `contexts` with `namespaces` and `forwards`; annotations of "
-        "k9s: no Kubernetes object has an annotation of k9s; commands in JSON or YAML: no value of "
+        "`workload_type`; kportal: no `contexts` with `namespaces` and `forwards`; Skaffold: no "
+        "`apiVersion: skaffold/…` with `portForward`; DevSpace: no `version: v2beta1` (or another "
+        "one of DevSpace) with `dev`; annotations of k9s: no Kubernetes object has an annotation of k9s; commands in JSON or YAML: no value of "
         "this JSON or YAML holds a `kubectl port-forward`; kubefwd: no line is `KIND/NAME PORT…` "
         "or output of kubefwd; commands: it mentions no `kubectl port-forward`; Kubernetes "
         "objects: no Kubernetes object declares a port"

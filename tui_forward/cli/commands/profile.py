@@ -215,8 +215,8 @@ def import_(file: BinaryIO, name: str | None, settings: dict[str, str], print_on
     """Create a profile from kubectl commands, or from files of other programs.
 
     FILE may be a script, a Makefile, a shell history, Markdown, package.json, tasks.json, a compose
-    file, kftray's JSON, kportal's YAML, the output of `kubectl get services -o json`, manifests
-    with annotations of k9s, or - for stdin.
+    file, kftray's JSON, kportal's YAML, skaffold.yaml, devspace.yaml, the output of `kubectl get
+    services -o json`, manifests with annotations of k9s, or - for stdin.
     """
     content = file.read(MAX_FILE_BYTES + 1)
     options = ReadOptions(values=settings, is_own_kubeconfig=own_kubeconfig_test(os.environ))

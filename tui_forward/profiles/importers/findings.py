@@ -32,6 +32,9 @@ class RemarkCode(StrEnum):
     NOT_UNDERSTOOD = "not_understood"
     WHOLE_NAMESPACE = "whole_namespace"
     NO_PODS = "no_pods"
+    NO_LABELS = "no_labels"
+    PROFILE = "profile"
+    REVERSE = "reverse"
     TOO_LONG = "too_long"
     TOO_MANY = "too_many"
     # Differences to check
@@ -179,6 +182,12 @@ def _text(remark: Remark) -> str:
             return f"{value} forwards all services of a namespace"
         case RemarkCode.NO_PODS:
             return f"it has no pods of its own: {value}"
+        case RemarkCode.NO_LABELS:
+            return f"its pods are not chosen by labels ({value})"
+        case RemarkCode.PROFILE:
+            return f"it belongs to the profile {value}, which is not always active"
+        case RemarkCode.REVERSE:
+            return f"it forwards from the pod to this machine (port {value})"
         case RemarkCode.TOO_LONG:
             return f"the line is longer than {value} characters"
         case RemarkCode.TOO_MANY:

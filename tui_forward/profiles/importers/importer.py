@@ -14,6 +14,7 @@ from tui_forward.errors import ConfigError
 from tui_forward.profiles.importers.command_reader import ReadOptions
 from tui_forward.profiles.importers.command_text import read_command_text
 from tui_forward.profiles.importers.declared_ports import read_declared_ports
+from tui_forward.profiles.importers.devspace import read_devspace
 from tui_forward.profiles.importers.findings import Findings, NotThisFormatError
 from tui_forward.profiles.importers.import_result import ImportResult, select_forwards, unread
 from tui_forward.profiles.importers.k9s_annotations import read_k9s_annotations
@@ -21,6 +22,7 @@ from tui_forward.profiles.importers.kftray import read_kftray
 from tui_forward.profiles.importers.kportal import read_kportal
 from tui_forward.profiles.importers.kubefwd import read_kubefwd
 from tui_forward.profiles.importers.script_values import read_script_values
+from tui_forward.profiles.importers.skaffold import read_skaffold
 from tui_forward.profiles.importers.source_text import SourceText, decode
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024  # shell histories and lists of pods may be long
@@ -30,6 +32,8 @@ Reader = Callable[[SourceText, ReadOptions], Findings]
 READERS: Final[tuple[tuple[str, Reader], ...]] = (
     ("kftray", read_kftray),
     ("kportal", read_kportal),
+    ("Skaffold", read_skaffold),
+    ("DevSpace", read_devspace),
     ("annotations of k9s", read_k9s_annotations),
     ("commands in JSON or YAML", read_script_values),
     ("kubefwd", read_kubefwd),

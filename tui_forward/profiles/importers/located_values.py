@@ -63,6 +63,10 @@ class Node:
         value = self.get(key)
         return "" if not value or isinstance(value, list | dict) else str(value)
 
+    def plain_text(self) -> str:
+        """Return a scalar as text; empty for a list, a mapping and nothing."""
+        return "" if self.value is None or isinstance(self.value, list | dict) else str(self.value)
+
     def plain(self) -> Any:
         """Return the value without lines; recursion is bounded by the depth of the text."""
         if isinstance(self.value, list):
