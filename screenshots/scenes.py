@@ -226,13 +226,13 @@ async def shows(app: TuiForwardApp, *texts: str) -> None:
 
 
 async def _overview(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
-    await shows(app, "deploy/payments", "● ready", "127.0.0.1:504")
+    await shows(app, "deploy/payments", "● ready", "python (4211)")
     await pilot.press("end", "up", "up")
     await shows(app, "ports of web", "15000")
 
 
 async def _detail(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
-    await shows(app, "● ready", "127.0.0.1:504")
+    await shows(app, "● ready", "python (4211)")
     await pilot.press("tab", "tab", "d")
     await shows(app, "timeline", "kubelet", "1.3 ms", "open")
 
@@ -260,8 +260,8 @@ async def _reconnecting(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[
     )
     await pilot.press("tab", "tab", "end")
     await shows(
-        app, "2 queued", "connections of ops/deploy/toolbox:echo", "● ready", "python (4211)",
-        "closed: pod toolbox",
+        app, "2 queued", "connections of deploy/toolbox:echo", "  ready", "python (4211)",
+        "closed: pod tool",
     )  # fmt: skip
 
 
@@ -276,7 +276,7 @@ async def _narrow(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None])
 
 
 async def _light(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
-    await shows(app, "deploy/web", "● ready", "127.0.0.1:504")
+    await shows(app, "deploy/web", "● ready", "python (4211)")
     await pilot.press("t")
     await shows(app, "pods of all namespaces")
     await pilot.press("tab", "tab")

@@ -16,7 +16,8 @@ from tests.support.cluster_process import running_cluster
 from tests.support.forward_states import STEPS, StateScenario, Step
 from tui_forward.daemon import connect
 from tui_forward.model import ForwardState
-from tui_forward.tui.viewmodel.rows import STATE_MARKS, target_text
+from tui_forward.tui.viewmodel.forward_rows import target_cell
+from tui_forward.tui.viewmodel.rows import STATE_MARKS
 
 pytestmark = NEEDS_TMUX
 
@@ -41,13 +42,13 @@ def test_dashboard_shows_every_state(
             """Return the rows of the forwards by target."""
             screen = terminal.screen()
             pane = screen[screen.index("─ forwards") :]
-            rows = re.findall(r"^ {3}(\S \w+) +(\S+/\S+) (.*)$", pane, re.MULTILINE)
-            return {target: f"{mark} {rest}" for mark, target, rest in rows}
+            rows = re.findall(r"^ (\S) +(\w+) +(\S+/\S+) (.*)$", pane, re.MULTILINE)
+            return {target: f"{mark} {word} {rest}" for mark, word, target, rest in rows}
 
         async def status() -> tuple[str, ForwardState, str]:
             snapshot = await session.snapshot()
             forward = next(one for one in snapshot.forwards if one.id == scenario.forward_id)
-            return target_text(forward), forward.state, forward.reason
+            return target_cell(forward).text, forward.state, forward.reason
 
         async def perform(step: Step) -> None:
             await step.perform(scenario)

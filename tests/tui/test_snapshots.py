@@ -65,7 +65,7 @@ async def test_screen_matches_its_snapshot(screen: str, size: tuple[int, int]) -
         await until(lambda: "web-1" in text(app) and "reconnecting" in text(app))
         await app.sample()
         if screen == "detail":
-            await pilot.press("tab", "tab", "d")
+            await pilot.press("tab", "tab", "end", "d")  # the one that is ready
             await until(lambda: isinstance(app.screen, DetailScreen) and "kubelet" in text(app))
         else:
             assert isinstance(app.screen, Dashboard)

@@ -65,7 +65,7 @@ async def test_undo_restores_a_forward_on_its_port() -> None:
     async with running(session, (120, 34)) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("1")
-        await shows(app, "● ready", "127.0.0.1:8081")
+        await shows(app, "● ready", "→ :8081")
         await pilot.press("x")
         await until(lambda: not session.forwards)
         await shows(app, "Press u to restore it")

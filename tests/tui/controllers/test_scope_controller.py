@@ -64,7 +64,7 @@ async def test_context_switch_keeps_forwards_running() -> None:
         await pilot.press("1", "c")
         await until(lambda: isinstance(app.screen, Picker))
         await pilot.press(*"ther", "enter")
-        await shows(app, "there ▾", "ns: ops", "metrics-1", "shop/web-1:http", "● ready")
+        await shows(app, "there ▾", "ns: ops", "metrics-1", "pod/web-1:http", "● ready")
         await pilot.press("1")
         await until(lambda: len(session.forwards) == 2)
         assert session.forwards["f2"].spec.target.context == "there"

@@ -32,7 +32,7 @@ async def test_small_screen_shows_all_panes() -> None:
     async with running(session) as (app, pilot):
         await shows(app, "web-1", "http", "API ● 12 ms", "No active forwards")
         await pilot.press("1")
-        await shows(app, "● ready", "127.0.0.1:8081", "→ 8081", "1 forward · 0 conns")
+        await shows(app, "● ready", "→ :8081", "1 forward · 0 conns")
         session.update(
             "f1",
             counters=Counters(
@@ -40,7 +40,7 @@ async def test_small_screen_shows_all_panes() -> None:
             ),
         )
         session.connection_list = [connection(1)]
-        await shows(app, "1.2 MB/s", "127.0.0.1:50001", "web-1:http")
+        await shows(app, "1.2 MB/s", "psql (4211)", "web-1:http")
 
 
 async def test_unforwardable_port_shows_the_reason() -> None:
@@ -72,9 +72,9 @@ async def test_space_enter_and_tab_reach_every_pane() -> None:
             lambda: ("resume", "f1") in session.calls and ("reconnect", "f1") in session.calls
         )
         session.connection_list = [connection(1), connection(2)]
-        await shows(app, "50002")
-        await pilot.press("tab", "x")  # newest first
-        await until(lambda: ("close_connection", 2) in session.calls)
+        await until(lambda: screen_text(app).count("psql (4211)") == 2)
+        await pilot.press("tab", "x")
+        await until(lambda: ("close_connection", 1) in session.calls)
         await pilot.press("shift+tab", "x")
         await until(lambda: ("stop", "f1") in session.calls)
 
@@ -147,8 +147,8 @@ async def test_states_are_shown_with_reasons() -> None:
         await pilot.press("1")
         await shows(app, "● ready")
         session.change("f1", ForwardState.RECONNECTING, "pod web-1 was deleted")
-        session.update("f1", retry_at=time.time() + 5, queued=2)
-        await shows(app, "◐ reconnecting", "pod web-1 was deleted", "next try in", "2 queued")
+        session.update("f1", retry_at=time.time() + 50, queued=2, short_reason="pod deleted")
+        await shows(app, "◐ reconnecting", "pod web-1 was deleted", " s · 2 queued · pod deleted")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 60), (40, 12), (20, 6)])
@@ -240,7 +240,13 @@ async def test_view_sort_and_favorite_keys() -> None:
         await pilot.press("t")
         await shows(app, "pods of shop")
         await pilot.press("s")
-        await shows(app, "problems first")
+        await shows(app, "sort by", "s status", "a age")
+        await pilot.press("a")
+        await shows(app, "age▼", "pods of shop · age")
+        await pilot.press("S")
+        await shows(app, "age▲")
+        await pilot.press("s", "a")  # the default order after both directions
+        await until(lambda: "age▼" not in screen_text(app) and "age▲" not in screen_text(app))
         await pilot.press("t")
         await shows(app, "services of shop", "svc/front")
         await pilot.press("1")
@@ -259,7 +265,7 @@ async def test_groups_of_forwards_fold() -> None:
         await shows(app, "grouped by namespace", "▾ shop · 2 forwards")
         await pilot.press("home", "enter")
         await shows(app, "▸ shop · 2 forwards")
-        assert "shop/web-2:http" not in screen_text(app).split("forwards · grouped")[1]
+        assert "pod/web-2:http" not in screen_text(app).split("forwards · grouped")[1]
         await pilot.press("x")  # all of the group
         await until(lambda: not session.forwards)
 

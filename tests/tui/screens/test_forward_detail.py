@@ -30,7 +30,7 @@ async def test_detail_shows_timeline_chart_and_connections(size: tuple[int, int]
         await shows(app, "● ready")
         session.connection_list = [connection(1)]
         await pilot.press("d")
-        await shows(app, "shop/web-1:http", "event 49", "127.0.0.1:50001", "API server", "runtime")
+        await shows(app, "shop/web-1:http", "event 49", "psql (4211)", "API server", "runtime")
         counters = Counters(bytes_from_pod=2_000_000, connections_total=3)
         session.update("f1", counters=counters)
         await shows(app, "3 connections")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,10 +16,13 @@ from tui_forward.model import (
     TargetKind,
     Workload,
 )
+from tui_forward.tui.viewmodel import columns
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, owner_key
-from tui_forward.tui.viewmodel.entries import entry_of
-from tui_forward.tui.viewmodel.entry_list import EntryKind, EntryList, EntrySort
+from tui_forward.tui.viewmodel.entries import EntryKind, entry_of
+from tui_forward.tui.viewmodel.entry_list import EntryList
+from tui_forward.tui.viewmodel.entry_sorts import ENTRY_SORTS, is_sorted, sort_value
 from tui_forward.tui.viewmodel.filter_query import parse_query
+from tui_forward.tui.viewmodel.sorting import DEFAULT_ORDER, SortOrder
 
 ALL = CatalogScope("here", "")
 
@@ -135,24 +139,49 @@ def test_favorites_then_recent_then_sort_order() -> None:
     assert [key[-1] for key in made.keys] == ["d", "c", "a", "b"]
 
 
+def test_favorites_are_first_in_the_default_order_only() -> None:
+    made, _ = listing(*(pod(name) for name in "abcd"), view=EntryKind.PODS)
+    made.favorites = {"pod/shop/d"}
+    made.recent = {"pod/shop/c": 0}
+    made.order = SortOrder("name")
+    made.update()
+    assert [key[-1] for key in made.keys] == ["a", "b", "c", "d"]
+    assert made.last_preferred is None
+    made.order = DEFAULT_ORDER
+    made.update()
+    assert made.last_preferred == "pod/shop/c"
+
+
 def test_sorts() -> None:
-    bad = msgspec.structs.replace(pod("z"), ready=False, phase="Running")
+    bad = msgspec.structs.replace(pod("z"), ready=False, phase="Running", containers_ready=0)
     old, young = (
-        msgspec.structs.replace(pod(name), created_at=at, restarts=int(at))
+        msgspec.structs.replace(pod(name), created_at=at, restarts=int(at), node=f"n{at}")
         for name, at in (("a", 5.0), ("b", 9.0))
     )
     made, _ = listing(old, young, bad, view=EntryKind.PODS)
     orders = {}
-    for sort in EntrySort:
-        made.sort = sort
-        made.update()
-        orders[sort] = "".join(key[-1] for key in made.keys)
+    for column in ENTRY_SORTS[EntryKind.PODS]:
+        for descending in (False, True):
+            made.order = SortOrder(column.key, descending)
+            made.update()
+            orders[str(made.order)] = "".join(key[-1] for key in made.keys)
     assert orders == {
-        EntrySort.NAME: "abz",
-        EntrySort.PROBLEMS: "zab",
-        EntrySort.AGE: "baz",
-        EntrySort.RESTARTS: "baz",
+        "name": "abz", "name-": "zba", "ready": "zab", "ready-": "abz", "status": "zab",
+        "status-": "abz", "restarts": "zab", "restarts-": "baz", "age": "baz", "age-": "zab",
+        "node": "zab", "node-": "baz",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", EntryKind)
+def test_sort_columns_are_columns_with_letters_of_their_own(kind: EntryKind) -> None:
+    sorts = ENTRY_SORTS[kind]
+    titled = {
+        one.key
+        for one in (columns.SERVICES if kind is EntryKind.SERVICES else columns.OBJECTS)
+        if one.key
     }
+    assert {one.key for one in sorts} <= titled
+    assert len({one.letter for one in sorts}) == len(sorts)
 
 
 def test_best_match_comes_first() -> None:
@@ -240,7 +269,7 @@ def test_job_status_comes_from_its_pods() -> None:
     assert status() == ("", False)
     assert status("Failed", "Running") == ("running", False)
     assert status("Pending") == ("pending", False)
-    assert status("Failed", "Succeeded") == ("done", False)
+    assert status("Failed", "Succeeded") == ("completed", False)
     assert status("Succeeded", "Failed") == ("pod failed", True)
 
 
@@ -355,6 +384,14 @@ QUERIES = [
     "kind:job",
     "x",
 ]
+ORDERS = [
+    DEFAULT_ORDER,
+    *(
+        SortOrder(key, descending)
+        for key in ("name", "status", "age", "restarts", "ip")
+        for descending in (False, True)
+    ),
+]
 CHANGES = st.tuples(
     st.just("apply"),
     st.lists(ITEMS, max_size=4),
@@ -366,7 +403,7 @@ STEP = st.one_of(
     CHANGES,
     CHANGES,
     st.tuples(st.just("kind"), st.sampled_from([*EntryKind, EntryKind.WORKLOADS])),
-    st.tuples(st.just("sort"), st.sampled_from(EntrySort)),
+    st.tuples(st.just("order"), st.sampled_from(ORDERS)),
     st.tuples(st.just("query"), st.sampled_from(QUERIES)),
     st.tuples(st.just("fold"), KEYS),
     st.tuples(st.just("star"), KEYS),
@@ -424,18 +461,14 @@ def plainly(made: EntryList) -> tuple[str, ...]:
         beneath = made.kind is EntryKind.WORKLOADS and owner in picture.workloads
         groups.setdefault(owner if beneath and owner else key, []).append(key)
 
+    is_default = not is_sorted(made.kind, made.order)
+
     def rank(keys: list[str], key: str) -> tuple[object, ...]:
         like = min((one not in made.favorites, made.recent.get(one, 10**9)) for one in keys)
-        entry = entries[key]
-        first = {
-            EntrySort.NAME: 0,
-            EntrySort.PROBLEMS: not entry.in_trouble,
-            EntrySort.AGE: -entry.created_at,
-            EntrySort.RESTARTS: -entry.restarts,
-        }[made.sort]
+        first = 0 if is_default else sort_value(entries[key], made.order)
         best = max(scores.get(one, -1) for one in keys)
         kind, _, name = key.partition("/")
-        return like, -best, first, name.split("/"), kind
+        return like if is_default else (), -best, first, name.split("/"), kind
 
     shown: list[str] = []
     for top in sorted(groups, key=lambda key: rank(groups[key], key)):
@@ -451,11 +484,11 @@ def plainly(made: EntryList) -> tuple[str, ...]:
 @given(
     st.lists(ITEMS, max_size=12),
     st.sampled_from(QUERIES),
-    st.sampled_from(EntrySort),
+    st.sampled_from(ORDERS),
     st.lists(st.lists(STEP, min_size=1, max_size=3), min_size=2, max_size=8),
 )
 def test_incremental_update_equals_a_full_rebuild(
-    items: list[Pod | Workload | Service], text: str, sort: EntrySort, batches: list[list[Step]]
+    items: list[Pod | Workload | Service], text: str, order: SortOrder, batches: list[list[Step]]
 ) -> None:
     made, picture = listing(
         workload("web"),
@@ -467,7 +500,7 @@ def test_incremental_update_equals_a_full_rebuild(
         owned("cobweb", "api", restarts=2),
         *items,
     )
-    made.query, made.sort = parse_query(text), sort
+    made.query, made.order = parse_query(text), order
     for batch in batches:
         for step in batch:
             take(made, step)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from tests.support import fleet
 from tests.tui.samples import PORTS, pod
 from tests.tui.viewmodel.test_entry_list import ALL, owned, seen, workload
 from tests.tui.viewmodel.test_rows import forward, texts
@@ -20,8 +21,9 @@ from tui_forward.model import (
     TargetKind,
 )
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, pod_key
-from tui_forward.tui.viewmodel.entries import Entry, service_entry, workload_entry
-from tui_forward.tui.viewmodel.entry_rows import entry_row, port_row
+from tui_forward.tui.viewmodel.entries import Entry, EntryKind, service_entry, workload_entry
+from tui_forward.tui.viewmodel.entry_list import EntryList
+from tui_forward.tui.viewmodel.entry_rows import entry_row, port_row, predicted_local_port
 from tui_forward.tui.viewmodel.entry_targets import ForwardsByEntry, forward_on, target_of
 from tui_forward.tui.viewmodel.filter_query import parse_query
 from tui_forward.tui.viewmodel.rows import Cell
@@ -36,10 +38,10 @@ def test_pod_row_has_the_columns_of_kubectl() -> None:
     entry = pod_entry(msgspec.structs.replace(pod("web-1"), node="node-a"))
     row = entry_row(entry, [forward()], 7201.0)
     assert texts(row) == ["●", "web-1", "1/1", "Running", "0", "2h", "node-a"]
-    row = entry_row(entry, [], 7201.0, depth=1, favorite=True, marked=True)
-    assert texts(row)[:2] == ["✓", "  ★ web-1"]
+    row = entry_row(entry, [], 7201.0, owner="web", favorite=True, marked=True)
+    assert (row.marked, texts(row)[:2]) == (True, ["", "    ★ …1"])
     assert texts(entry_row(entry, [], 1.0, with_namespace=True))[1] == "shop/web-1"
-    assert texts(entry_row(entry, [], 1.0, depth=1, with_namespace=True))[1] == "  web-1"
+    assert texts(entry_row(entry, [], 1.0, owner="db", with_namespace=True))[1] == "    web-1"
 
 
 def test_mark_is_that_of_the_worst_forward() -> None:
@@ -55,15 +57,46 @@ def test_workload_and_service_rows() -> None:
     assert texts(entry_row(entry, [], 1.0, fold="▾"))[:5] == [
         "", "▾ deploy/web", "0/1", "not ready", "2",
     ]  # fmt: skip
-    service = service_entry(Service(namespace="shop", name="web", cluster_ip="None"))
-    assert texts(entry_row(service, [], 1.0))[:5] == ["", "svc/web", "", "Headless", ""]
+
+
+def test_service_row() -> None:
+    ports = (DeclaredPort(number=80), PORTS[2])
+    entry = service_entry(
+        Service(namespace="shop", name="web", cluster_ip="10.0.0.7", selector="a=b", ports=ports)
+    )
+    assert texts(entry_row(entry, [], 1.0, endpoints=3)) == [
+        "", "svc/web", "3", "80, 53/UDP", "ClusterIP", "10.0.0.7", "",
+    ]  # fmt: skip
+    assert entry_row(entry, [], 1.0, endpoints=0).cells[2] == Cell("none", "warn")
+    assert entry_row(entry, [], 1.0).cells[2] == Cell("-", "dim")
+
+
+@pytest.mark.parametrize("kind", EntryKind)
+def test_lengths_are_those_of_the_cells(kind: EntryKind) -> None:
+    cluster = ClusterState(fleet.SCOPE)
+    cluster.apply(fleet.catalog())
+    entries = EntryList(cluster)
+    entries.kind = kind
+    entries.update()
+    rows = [
+        entry_row(
+            entry, [], fleet.NOW, owner=entries.owner_name(key), fold=entries.fold_symbol(key)
+        )
+        for key in entries.keys
+        if (entry := entries.entry(key)) is not None
+    ]
+    for position, longest in enumerate(entries.longest):
+        if longest:
+            assert max(len(row.cells[position].text) for row in rows) == longest
 
 
 def test_matches_are_highlighted() -> None:
     entry = pod_entry(pod("web-1"))
     spans = parse_query("b1").spans(entry.name)
-    cell = entry_row(entry, [], 1.0, depth=1, favorite=True, spans=spans).cells[1]
+    cell = entry_row(entry, [], 1.0, favorite=True, spans=spans).cells[1]
     assert [cell.text[start:end] for start, end in cell.spans] == ["b", "1"]
+    below = entry_row(entry, [], 1.0, owner="web", spans=spans).cells[1]
+    assert [below.text[start:end] for start, end in below.spans] == ["1"]
     assert entry_row(entry, [], 1.0, spans=()).cells[1].spans == ()
 
 
@@ -80,23 +113,24 @@ def test_failures_differ_from_pending_states(status: str, phase: str, style: str
     assert entry_row(pod_entry(failing), [], 1.0).cells[3] == Cell(status, style)
 
 
-def test_service_port_shows_its_target() -> None:
-    port = DeclaredPort(number=80, name="http", target="8080")
-    assert texts(port_row(0, port, None)) == ["1", "○", "http", "80", "to 8080"]
-    same = DeclaredPort(number=80, name="http", target="80")
-    assert texts(port_row(0, same, None))[4] == ""
-
-
 def test_port_rows() -> None:
-    assert texts(port_row(0, PORTS[0], None)) == ["1", "○", "http", "8080", "web"]
-    assert texts(port_row(0, PORTS[0], forward())) == ["1", "●", "http", "8080", "→ 8080"]
+    assert texts(port_row(0, PORTS[0], None, 8081)) == ["1", "○", "http", "8080", ":8081"]
+    assert texts(port_row(0, PORTS[0], None, 8081, aligned=True))[-1] == "  :8081"
+    assert texts(port_row(0, PORTS[0], forward())) == ["1", "●", "http", "8080", "→ :8080"]
     other = forward(listening=(LocalAddress("127.0.0.2", 8080),))
     assert texts(port_row(0, PORTS[0], other))[-1] == "→ 127.0.0.2:8080"
     starting = forward(ForwardState.STARTING, listening=())
     assert texts(port_row(9, PORTS[0], starting)) == [" ", "◌", "http", "8080", "→ …"]
     paused = forward(ForwardState.STOPPED, paused=True)
     assert texts(port_row(0, PORTS[0], paused))[1] == "‖"
-    assert texts(port_row(2, PORTS[2], None)) == ["", "–", "dns", "53", "UDP, not forwardable"]
+    assert texts(port_row(2, PORTS[2], None)) == ["–", "", "dns", "53", "UDP"]
+
+
+def test_predicted_local_port() -> None:
+    assert predicted_local_port(8080, ()) == 8080
+    assert predicted_local_port(8080, {8080, 8081}) == 8082
+    assert predicted_local_port(80, ()) == 8080
+    assert predicted_local_port(65535, {65535}) == 0
 
 
 def test_forward_of_a_port_moves_with_its_pod() -> None:

@@ -27,6 +27,7 @@ from tui_forward.tui.screens.forward_detail import timeline_row
 from tui_forward.tui.viewmodel import rows
 from tui_forward.tui.viewmodel.chart import axis_maximum, render_area, traffic_cells
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.connection_rows import connection_labels, connection_row
 from tui_forward.tui.viewmodel.figures import (
     MAX_COUNT,
     MAX_DELAY_S,
@@ -35,6 +36,7 @@ from tui_forward.tui.viewmodel.figures import (
     limit_histories,
 )
 from tui_forward.tui.viewmodel.forward_list import Heading
+from tui_forward.tui.viewmodel.forward_rows import forward_labels, forward_row, heading_row
 from tui_forward.tui.viewmodel.hop_rows import hop_row
 
 NOW = 1_800_000_000.0
@@ -106,14 +108,16 @@ def test_all_limited_figures_can_be_shown(
         NOW,
     )  # fmt: skip
     cells = [
-        *rows.forward_row(found.forwards[0], NOW).cells,
+        *forward_row(found.forwards[0], NOW, forward_labels(found.forwards, "here")).cells,
         *rows.detail_text(found.forwards[0], NOW),
-        *rows.heading_row(Heading("key", "title", found.forwards, folded=False)).cells,
+        *heading_row(Heading("key", "title", found.forwards, folded=False)).cells,
         *rows.status_cells(ClusterState(CatalogScope("here")), found),
         rows.health_cell(found.health[0]),
     ]
-    for shown in limit_all(tuple(some), NOW):
-        cells += rows.connection_row(shown, NOW).cells
+    limited = limit_all(tuple(some), NOW)
+    labels = connection_labels(limited, found.forwards, "here", NOW)
+    for shown in limited:
+        cells += connection_row(shown, NOW, labels).cells
     assert not [cell.text for cell in cells if "nan" in cell.text.split() or "-1" in cell.text]
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pytest
+
+from tests.support import fleet
 from tui_forward.model import (
     Counters,
     Forward,
@@ -9,7 +12,14 @@ from tui_forward.model import (
     Target,
     TargetKind,
 )
-from tui_forward.tui.viewmodel.forward_list import ForwardGroup, ForwardSort, group_forwards
+from tui_forward.tui.viewmodel.columns import FORWARDS
+from tui_forward.tui.viewmodel.forward_list import (
+    FORWARD_SORTS,
+    ForwardGroup,
+    ShownRanks,
+    group_forwards,
+)
+from tui_forward.tui.viewmodel.sorting import DEFAULT_ORDER, SortColumn, SortOrder, first_order
 
 
 def forward(
@@ -33,18 +43,18 @@ def forward(
     )  # fmt: skip
 
 
-def ids(*forwards: Forward, sort: ForwardSort) -> list[str]:
-    return list(group_forwards(forwards, sort=sort).keys)
+def ids(*forwards: Forward, order: SortOrder = DEFAULT_ORDER) -> list[str]:
+    return list(group_forwards(forwards, order=order).keys)
 
 
-def test_started_order_is_numeric() -> None:
-    forwards = [forward(number) for number in (10, 9, 1)]
-    assert ids(*forwards, sort=ForwardSort.STARTED) == ["f1", "f9", "f10"]
+def test_forwards_of_one_state_are_in_the_order_of_their_starts() -> None:
+    assert ids(*(forward(number) for number in (10, 9, 1))) == ["f1", "f9", "f10"]
 
 
 def test_sorted_by_name() -> None:
-    forwards = [forward(1, name="web"), forward(2, name="api"), forward(3, namespace="data")]
-    assert ids(*forwards, sort=ForwardSort.NAME) == ["f3", "f2", "f1"]
+    forwards = [forward(1, name="web"), forward(2, name="api"), forward(3, name="db")]
+    assert ids(*forwards, order=SortOrder("target")) == ["f2", "f3", "f1"]
+    assert ids(*forwards, order=SortOrder("target", descending=True)) == ["f1", "f3", "f2"]
 
 
 def test_problems_come_first_and_paused_last() -> None:
@@ -55,15 +65,64 @@ def test_problems_come_first_and_paused_last() -> None:
         forward(4, state=ForwardState.STOPPED, paused=True),
         forward(5, state=ForwardState.RECONNECTING),
     ]
-    assert ids(*forwards, sort=ForwardSort.PROBLEMS) == ["f3", "f5", "f2", "f1", "f4"]
+    assert ids(*forwards) == ["f3", "f5", "f2", "f1", "f4"]
 
 
 def test_similar_traffic_keeps_the_order() -> None:
-    assert ids(forward(1, rate=1000), forward(2, rate=1020), sort=ForwardSort.TRAFFIC) == [
-        "f1",
-        "f2",
-    ]
-    assert ids(forward(1, rate=10), forward(2, rate=1020), sort=ForwardSort.TRAFFIC) == ["f2", "f1"]
+    busiest = SortOrder("down_rate", descending=True)
+    assert ids(forward(1, rate=1000), forward(2, rate=1020), order=busiest) == ["f1", "f2"]
+    assert ids(forward(1, rate=10), forward(2, rate=1020), order=busiest) == ["f2", "f1"]
+
+
+@pytest.mark.parametrize("column", FORWARD_SORTS, ids=lambda column: column.key)
+def test_every_column_sorts_both_ways(column: SortColumn) -> None:
+    forwards = fleet.forwards()
+    order = first_order(column)
+    one, other = ids(*forwards, order=order), ids(*forwards, order=order.reversed)
+    assert sorted(one) == sorted(other) == sorted(each.id for each in forwards)
+    assert one != other
+
+
+def test_sort_columns_are_columns_with_letters_of_their_own() -> None:
+    titled = {column.key for column in FORWARDS if column.key}
+    assert {one.key for one in FORWARD_SORTS} == titled
+    assert len({one.letter for one in FORWARD_SORTS}) == len(FORWARD_SORTS)
+
+
+class Ranks:
+    """Ranks of one forward beside a ready one, second by second."""
+
+    def __init__(self) -> None:
+        self.ranks = ShownRanks()
+
+    def order(self, state: ForwardState, now: float, *, paused: bool = False) -> list[str]:
+        forwards = [forward(1), forward(2, state=state, paused=paused)]
+        return list(group_forwards(forwards, ranks=self.ranks.update(forwards, now)).keys)
+
+
+def test_a_reconnect_of_one_second_moves_no_row() -> None:
+    seen = Ranks()
+    states = [ForwardState.READY, ForwardState.RECONNECTING, ForwardState.READY]
+    orders = [seen.order(state, float(at)) for at, state in enumerate(states * 10)]
+    assert orders == [["f1", "f2"]] * 30
+
+
+def test_a_longer_reconnect_moves_up_and_later_down() -> None:
+    seen = Ranks()
+    assert seen.order(ForwardState.READY, 0.0) == ["f1", "f2"]
+    assert seen.order(ForwardState.RECONNECTING, 1.0) == ["f1", "f2"]
+    assert seen.order(ForwardState.RECONNECTING, 3.9) == ["f1", "f2"]
+    assert seen.order(ForwardState.RECONNECTING, 4.0) == ["f2", "f1"]
+    assert seen.order(ForwardState.READY, 5.0) == ["f2", "f1"]
+    assert seen.order(ForwardState.READY, 8.0) == ["f1", "f2"]
+
+
+@pytest.mark.parametrize("state", [ForwardState.BLOCKED, ForwardState.WAITING])
+def test_what_needs_the_user_moves_at_once(state: ForwardState) -> None:
+    seen = Ranks()
+    seen.order(ForwardState.READY, 0.0)
+    assert seen.order(state, 0.1) == ["f2", "f1"]
+    assert seen.order(ForwardState.STOPPED, 0.2, paused=True) == ["f1", "f2"]
 
 
 def test_groups_have_headings_and_unlabeled_comes_last() -> None:

@@ -32,9 +32,9 @@ class ViewStateController:
         entries, scope = entry_table.entries, self._dashboard.cluster_state.scope
         return ViewState(
             origin=self._origin, context=scope.context, namespace=scope.namespace,
-            view=entries.kind, sort=entries.sort, query=entries.query.text,
+            view=entries.kind, sort=str(entry_table.order), query=entries.query.text,
             row=entry_table.pending_cursor or entry_table.cursor or "",
-            forward_sort=forward_table.sort, forward_group=forward_table.group,
+            forward_sort=str(forward_table.order), forward_group=forward_table.group,
             forward_query=forward_table.filter_query.text,
         )  # fmt: skip
 

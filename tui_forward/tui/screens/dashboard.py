@@ -22,6 +22,7 @@ from tui_forward.model import BlockedBy, Connection, Forward, Snapshot
 from tui_forward.tui import messages
 from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.screens.dashboard_bindings import DASHBOARD_BINDINGS
+from tui_forward.tui.screens.sort_prompt import SortPrompt
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.textual_internals import StaticFocusScreen
 from tui_forward.tui.viewmodel import rows
@@ -35,6 +36,7 @@ from tui_forward.tui.widgets.forward_table import ForwardTable
 from tui_forward.tui.widgets.key_bar import KeyBar
 from tui_forward.tui.widgets.port_table import PortTable
 from tui_forward.tui.widgets.row_table import RowTable
+from tui_forward.tui.widgets.sorted_table import SortedTable
 from tui_forward.tui.widgets.status_line import StatusLine
 
 
@@ -120,6 +122,7 @@ class Dashboard(StaticFocusScreen[None]):
         self.entry_table.set_forwards(ForwardsByEntry(forwards, cluster))
         self._port_table.set_forwards(cluster.scope, forwards)
         self.forward_table.set_forwards(forwards, sample.snapshot.other_engines)
+        self.forward_table.context = self._connection_table.context = cluster.scope.context
         self._connection_table.set_connections(sample.connections)
         self._header.show(rows.status_cells(cluster, sample.snapshot, sample.error))
         self.entry_table.draw()
@@ -194,16 +197,36 @@ class Dashboard(StaticFocusScreen[None]):
     def on_row_table_header_clicked(self, event: RowTable.HeaderClicked) -> None:
         """Change the sort order."""
         event.table.focus()
-        if event.table in (self.entry_table, self.forward_table):
-            self.action_next_sort()
+        if isinstance(event.table, SortedTable):
+            event.table.choose_sort(event.column)
+            self._draw_summary()
 
     def action_next_view(self) -> None:
         """Show workloads, pods, services in turn."""
         self.entry_table.next_kind()
 
-    def action_next_sort(self) -> None:
-        """Use the next sort order of the focused table."""
-        (self.entry_table if self._is_in_cluster else self.forward_table).next_sort()
+    @property
+    def _sorted_table(self) -> SortedTable:
+        """The table to sort where the focus is; the ports have the order of their pod."""
+        return self.focused if isinstance(self.focused, SortedTable) else self.entry_table
+
+    def action_sort(self) -> None:
+        """Ask for the column to sort the focused table by."""
+        table = self._sorted_table
+
+        def choose(key: str | None) -> None:
+            if key:
+                table.choose_sort(key)
+                self._draw_summary()
+
+        self.app.push_screen(SortPrompt(table.sort_choices), choose)
+
+    def action_reverse_sort(self) -> None:
+        """Reverse the order of the focused table."""
+        table = self._sorted_table
+        if not table.order_text:
+            self.notify("The default order has one direction. s chooses a column.")
+        table.reverse_sort()
         self._draw_summary()
 
     def action_next_group(self) -> None:

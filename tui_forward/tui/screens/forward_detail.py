@@ -37,6 +37,7 @@ from tui_forward.tui.plain_text import PlainText
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel import columns, hop_rows, rows
 from tui_forward.tui.viewmodel.cell_layout import Column
+from tui_forward.tui.viewmodel.connection_rows import connection_labels, connection_row
 from tui_forward.tui.widgets.key_bar import KeyBar
 from tui_forward.tui.widgets.rate_chart import RateChart
 from tui_forward.tui.widgets.row_table import RowTable
@@ -158,8 +159,12 @@ class DetailScreen(Screen[None]):
             self._chart.border_title = title
         self._draw_timeline(sample.timeline)
         self._connections = {str(one.id): one for one in reversed(sample.connections)}
+        shown = tuple(self._connections.values())
+        labels = connection_labels(shown, [forward], "", now)
         self._connection_table.show(
-            tuple(self._connections), lambda key: rows.connection_row(self._connections[key], now)
+            tuple(self._connections),
+            lambda key: connection_row(self._connections[key], now, labels),
+            longest=labels.longest,
         )
 
     def _draw_timeline(self, timeline: Sequence[TimelineEntry]) -> None:

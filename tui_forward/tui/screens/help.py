@@ -48,7 +48,7 @@ _MOUSE: Final = (
     ("click", "select a row; press a key of the bottom line"), ("double click", "same as enter"),
     ("right click", "show the actions of the row"),
     ("click on the header line", "name: palette; context; namespace; API: engine log"),
-    ("click on column titles", "change sort order"), ("wheel", "scroll"),
+    ("click on a column title", "sort by it, reverse, default order"), ("wheel", "scroll"),
 )  # fmt: skip
 
 

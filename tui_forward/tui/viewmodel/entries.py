@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from tui_forward.model import DeclaredPort, Pod, PortProtocol, Service, TargetKind, Workload
@@ -12,7 +13,15 @@ from tui_forward.tui.viewmodel.cluster_state import ClusterState, key_of
 Item = Pod | Service | Workload
 _NO_LABELS: Final[Mapping[str, str]] = {}
 _FAILED: Final = "pod failed"
-_ENDS: Final = {"Succeeded": "done", "Failed": _FAILED}
+_ENDS: Final = {"Succeeded": "completed", "Failed": _FAILED}
+
+
+class EntryKind(StrEnum):
+    """Kind of the listed entries."""
+
+    WORKLOADS = "workloads"  # a tree with their pods
+    PODS = "pods"
+    SERVICES = "services"
 
 
 @dataclass(slots=True)  # not frozen: 10,000 are created at once, and frozen takes twice as long

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Set
-from enum import StrEnum
+from typing import Any
 
 from tui_forward.model import TargetKind
+from tui_forward.tui.viewmodel.cell_layout import LengthCounts
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, owner_key
-from tui_forward.tui.viewmodel.entries import Entry, entry_of
+from tui_forward.tui.viewmodel.entries import Entry, EntryKind, entry_of
+from tui_forward.tui.viewmodel.entry_rows import (
+    LENGTH_COLUMNS,
+    NAME_COLUMN,
+    STAR,
+    entry_lengths,
+)
+from tui_forward.tui.viewmodel.entry_sorts import is_sorted, sort_value
 from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
+from tui_forward.tui.viewmodel.sorting import DEFAULT_ORDER, SortOrder
 
 _TOP = ""  # the list of entries without a parent
 _NEVER = 1 << 30
@@ -22,23 +31,6 @@ _LEAST_PREFERRED = (True, _NEVER + 1)  # after every preferred key
 _NO_PREFERENCES: Mapping[str, tuple[bool, int]] = {}
 _NO_MATCHES: tuple[list[str], int] = ([], -1)
 _POD = "pod/"
-
-
-class EntryKind(StrEnum):
-    """Kind of the listed entries."""
-
-    WORKLOADS = "workloads"  # a tree with their pods
-    PODS = "pods"
-    SERVICES = "services"
-
-
-class EntrySort(StrEnum):
-    """Sort order after favorites and recently used entries."""
-
-    NAME = "name"
-    PROBLEMS = "problems"
-    AGE = "age"
-    RESTARTS = "restarts"
 
 
 class EntryList:
@@ -50,19 +42,22 @@ class EntryList:
     def __init__(self, cluster_state: ClusterState) -> None:
         self.cluster_state = cluster_state
         self.kind = EntryKind.WORKLOADS
-        self.sort = EntrySort.NAME
+        self.order = DEFAULT_ORDER
         self.query: FilterQuery = parse_query("")
         self.favorites: Set[str] = frozenset()  # keys that come first
         self.recent: Mapping[str, int] = {}  # recently used keys with their rank, 0 for the latest
         self.folded: set[str] = set()  # keys of workloads whose pods are hidden
         self.keys: tuple[str, ...] = ()  # keys of the shown entries, in order
+        # The last of the favorites and recently used entries, if others follow.
+        self.last_preferred: str | None = None
         self._entries: dict[str, Entry] = {}
         # The lists are independent of favorites, folds and the query, so that a change of
         # these does not sort anything.
-        self._list_order: tuple[EntryKind, EntrySort] | None = None
+        self._list_order: tuple[EntryKind, SortOrder] | None = None
         self._lists: dict[str, list[str]] = {}  # sorted, per parent: the top and each workload
         self._parents: dict[str, str] = {}  # the list of each key
-        self._sort_values: dict[str, float] = {}  # sorted before the name
+        self._sort_values: dict[str, Any] = {}  # sorted before the name
+        self._lengths = LengthCounts(LENGTH_COLUMNS)
         self._applied_query = self.query
         self._scores: dict[str, int] = {}  # of matching keys, if there is a query
         # Per workload: its matching pods, and the best score.
@@ -80,6 +75,19 @@ class EntryList:
         """Return 0, or 1 for a pod below its workload."""
         return int(self.kind is EntryKind.WORKLOADS and self.parent(key) is not None)
 
+    def owner_name(self, key: str) -> str:
+        """Return the name of the workload that a pod is listed below; empty for other entries."""
+        parent = self.parent(key) if self.kind is EntryKind.WORKLOADS else None
+        return parent.rpartition("/")[2] if parent is not None else ""
+
+    def fold_symbol(self, key: str) -> str:
+        """Return the symbol before a row in a list where some can be folded."""
+        if self.kind is not EntryKind.WORKLOADS:
+            return ""
+        if not self.is_foldable(key):
+            return " "
+        return "▸" if key in self.folded and not self.query else "▾"
+
     def is_foldable(self, key: str) -> bool:
         """Return whether it is a workload with pods that can be folded."""
         return self.kind is EntryKind.WORKLOADS and bool(self.cluster_state.pods_of(key))
@@ -93,7 +101,7 @@ class EntryList:
     def update(self) -> None:
         """Apply changes of the cluster state and of attributes."""
         changed = self.cluster_state.changes()
-        list_order = (self.kind, self.sort)
+        list_order = (self.kind, self.order)
         if changed is None:
             self._entries.clear()
         else:
@@ -103,6 +111,8 @@ class EntryList:
         stale = True
         if changed is None or self._list_order is None or list_order[0] is not self._list_order[0]:
             self._build_lists()
+            self._lengths.clear()
+            self._measure(self._parents)
             self._applied_query, self._scores = parse_query(""), {}
         else:
             # Evaluate with the previous query first, so that its matches can be narrowed.
@@ -111,6 +121,7 @@ class EntryList:
                 self._build_lists()
             else:
                 stale = (bool(changed) and self._move(changed)) or rescored
+            self._measure(changed)
         self._list_order = list_order
         if self.query != self._applied_query:
             self._apply_query()
@@ -137,6 +148,29 @@ class EntryList:
             elif (key in cluster_state.workloads) != (key in self._parents):
                 affected.update(cluster_state.pods_of(key))
         return affected
+
+    @property
+    def longest(self) -> list[int]:
+        """Lengths of the longest cells of all rows of this kind, whether shown or not."""
+        longest = self._lengths.longest
+        for key in self.favorites:
+            if (lengths := self._lengths.get(key)) is not None:
+                longest[NAME_COLUMN] = max(longest[NAME_COLUMN], lengths[NAME_COLUMN] + len(STAR))
+        return longest
+
+    def _measure(self, keys: Iterable[str]) -> None:
+        """Measure the cells of rows that were added or changed, and forget those removed."""
+        parents, with_namespace = self._parents, not self.cluster_state.scope.namespace
+        for key in keys:
+            parent = parents.get(key)
+            entry = self.entry(key) if parent is not None else None
+            self._lengths.set(
+                key,
+                None if entry is None else entry_lengths(
+                    entry, self.kind, owner=(parent or "").rpartition("/")[2],
+                    with_namespace=with_namespace,
+                ),
+            )  # fmt: skip
 
     # Lists: all entries of the view, sorted -----------------------------------------------
 
@@ -188,7 +222,7 @@ class EntryList:
     def _insert(self, listed: list[str], keys: list[str], name: Callable[[str], str]) -> None:
         values = self._sort_values
 
-        def rank(key: str) -> tuple[float, str]:
+        def rank(key: str) -> tuple[Any, str]:
             return values.get(key, 0), name(key)
 
         if len(keys) > _MAX_INSERTS:
@@ -224,15 +258,11 @@ class EntryList:
 
     @property
     def _sorts(self) -> bool:
-        return self.sort is not EntrySort.NAME
+        return is_sorted(self.kind, self.order)
 
-    def _sort_value(self, key: str) -> float:
+    def _sort_value(self, key: str) -> Any:
         entry = self.entry(key)
-        if entry is None:
-            return 0
-        if self.sort is EntrySort.PROBLEMS:
-            return not entry.in_trouble
-        return -entry.created_at if self.sort is EntrySort.AGE else -entry.restarts
+        return sort_value(entry, self.order) if entry is not None else 0
 
     def _name_key(self, parent: str) -> Callable[[str], str]:
         # Keys of one kind sort as they are; pods and workloads together sort by name.
@@ -286,18 +316,27 @@ class EntryList:
         preferences = {
             key: (key not in self.favorites, self.recent.get(key, _NEVER))
             for key in (*self.favorites, *self.recent)
-            if key in parents
+            if key in parents and not self._sorts
         }
+        self.last_preferred = None
         if self.kind is not EntryKind.WORKLOADS:
-            return _in_order(self._lists[_TOP], scores, preferences)
+            shown = _in_order(self._lists[_TOP], scores, preferences)
+            if scores is None and preferences and len(preferences) < len(shown):
+                self.last_preferred = shown[len(preferences) - 1]
+            return shown
         # A workload is shown with its pods, in the position of its most preferred pod.
         for key, preference in list(preferences.items()):
             if (parent := parents[key]) and preference < preferences.get(parent, _LEAST_PREFERRED):
                 preferences[parent] = preference
         tops, lists = self._lists[_TOP], self._lists
-        shown: list[str] = []
+        shown = []
         if scores is None:
+            preferred_before = False
             for key in _in_order(tops, None, preferences):
+                is_preferred = key in preferences
+                if preferred_before and not is_preferred:
+                    self.last_preferred = shown[-1]
+                preferred_before = is_preferred
                 shown.append(key)
                 if key not in folded and key in lists:
                     preferred = key in preferences

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
+from typing import Any, Final
 
 from tui_forward.model import Forward, ForwardState
+from tui_forward.tui.viewmodel.sorting import DEFAULT_ORDER, Descending, SortColumn, SortOrder
 
 HEADING = "#"  # starts the key of a heading row; forward ids never start with it
-
-
-class ForwardSort(StrEnum):
-    """Sort order of forwards."""
-
-    STARTED = "started"  # oldest first: rows never move
-    NAME = "name"
-    PROBLEMS = "problems"
-    TRAFFIC = "traffic"
 
 
 class ForwardGroup(StrEnum):
@@ -31,6 +24,7 @@ class ForwardGroup(StrEnum):
     CONTEXT = "context"
 
 
+PAUSED_RANK: Final = 6
 # States that need the user first, then those that need time.
 _SEVERITY_ORDER: dict[ForwardState, int] = {
     ForwardState.BLOCKED: 0, ForwardState.RECONNECTING: 1, ForwardState.WAITING: 2,
@@ -57,13 +51,69 @@ class GroupedForwards:
     headings: dict[str, Heading]
 
 
+def state_rank(forward: Forward) -> int:
+    """Return the place of a forward's state: problems first, paused last."""
+    return PAUSED_RANK if forward.paused else _SEVERITY_ORDER[forward.state]
+
+
+SETTLE_S: Final = (
+    3.0  # a forward moves up after so long without, and down after so long with, a pod
+)
+_DELAYED: Final = frozenset({ForwardState.RECONNECTING, ForwardState.READY})
+
+
+class ShownRanks:
+    """Ranks of forwards as the table shows them, so that a short reconnect moves no row.
+
+    A ready forward that reconnects moves up after `SETTLE_S`, and one that is ready again moves
+    down after `SETTLE_S`; all other changes move it at once.
+    """
+
+    def __init__(self) -> None:
+        self._shown: dict[str, int] = {}
+        self._pending: dict[str, tuple[int, float]] = {}  # the next rank, and since when
+
+    def update(self, forwards: Iterable[Forward], now: float) -> Mapping[str, int]:
+        """Return the ranks by id at a time in epoch seconds."""
+        before, self._shown = self._shown, {}
+        pending, self._pending = self._pending, {}
+        for forward in forwards:
+            rank, shown = state_rank(forward), before.get(forward.id)
+            self._shown[forward.id] = rank
+            if shown is None or shown == rank or forward.state not in _DELAYED or forward.paused:
+                continue
+            if forward.state is ForwardState.RECONNECTING and shown != _READY_RANK:
+                continue
+            waited_for, since = pending.get(forward.id, (rank, now))
+            if waited_for != rank:
+                since = now
+            if now - since < SETTLE_S:
+                self._shown[forward.id] = shown
+                self._pending[forward.id] = (rank, since)
+        return self._shown
+
+
+_READY_RANK: Final = _SEVERITY_ORDER[ForwardState.READY]
+
+
 def group_forwards(
-    forwards: Iterable[Forward], *, sort: ForwardSort = ForwardSort.STARTED,
+    forwards: Iterable[Forward], *, order: SortOrder = DEFAULT_ORDER,
+    ranks: Mapping[str, int] | None = None,
     group: ForwardGroup = ForwardGroup.NONE, folded: Collection[str] = (),
     matches: Callable[[Forward], bool] = lambda _forward: True,
 ) -> GroupedForwards:  # fmt: skip
-    """Filter, sort and group forwards, given oldest first; fold groups by heading key."""
-    included = sorted(filter(matches, forwards), key=_SORTS[sort])
+    """Filter, sort and group forwards, given oldest first; fold groups by heading key.
+
+    `ranks` are those of `ShownRanks`; without them, states are sorted as they are.
+    """
+    included = sorted(filter(matches, forwards), key=_number)
+    value = _SORT_VALUES.get(order.column)
+    if value is None:
+        included.sort(key=lambda one: (ranks or {}).get(one.id, state_rank(one)))
+    elif order.descending:
+        included.sort(key=lambda one: Descending(value(one)))
+    else:
+        included.sort(key=value)
     if group is ForwardGroup.NONE:
         return GroupedForwards(tuple(forward.id for forward in included), {})
     groups: dict[str, list[Forward]] = {}
@@ -98,21 +148,43 @@ def _number(forward: Forward) -> tuple[float, int]:
     return (forward.started_at, int(digits) if digits.isdecimal() else 0)
 
 
-_SORTS: dict[ForwardSort, Callable[[Forward], tuple[object, ...]]] = {
-    ForwardSort.STARTED: _number,
-    ForwardSort.NAME: lambda forward: (str(forward.spec.target), *_number(forward)),
-    ForwardSort.PROBLEMS: lambda forward: (
-        6 if forward.paused else _SEVERITY_ORDER[forward.state],
-        *_number(forward),
-    ),
-    # Rounded, so that rows do not swap at every sample.
-    ForwardSort.TRAFFIC: lambda forward: (
-        -_magnitude(forward.counters.rate_from_pod + forward.counters.rate_to_pod),
-        *_number(forward),
-    ),
-}
-
-
 def _magnitude(rate: float) -> int:
     """Return the bit length of a rate, so that equal ranks are within a factor of two."""
     return int(rate).bit_length()
+
+
+def _uptime_order(forward: Forward) -> float:
+    return -forward.since
+
+
+def _local_port(forward: Forward) -> int:
+    ports = [address.port for address in forward.listening]
+    return min(ports, default=forward.spec.local_port or 0)
+
+
+_SORT_VALUES: Final[Mapping[str, Callable[[Forward], Any]]] = {
+    "state": state_rank,
+    "context": lambda one: one.spec.target.context,
+    "namespace": lambda one: one.spec.target.namespace,
+    "target": lambda one: (one.spec.target.name, one.spec.target.kind, one.spec.target.port),
+    "local": _local_port,
+    "connections": lambda one: one.counters.connections_open,
+    # Rounded, so that rows do not swap at every sample.
+    "down_rate": lambda one: _magnitude(one.counters.rate_from_pod),
+    "up_rate": lambda one: _magnitude(one.counters.rate_to_pod),
+    "uptime": _uptime_order,
+    "down_total": lambda one: one.counters.bytes_from_pod,
+    "up_total": lambda one: one.counters.bytes_to_pod,
+    "pod": lambda one: one.pod.name if one.pod is not None else "",
+}
+
+FORWARD_SORTS: Final = (
+    SortColumn("state", "s", "state"), SortColumn("context", "c", "context"),
+    SortColumn("namespace", "n", "ns"), SortColumn("target", "t", "target"),
+    SortColumn("local", "l", "local"), SortColumn("connections", "o", "conns", descending=True),
+    SortColumn("down_rate", "d", "↓ rate", descending=True),
+    SortColumn("up_rate", "u", "↑ rate", descending=True),
+    SortColumn("uptime", "i", "uptime", descending=True),
+    SortColumn("down_total", "w", "↓ total", descending=True),
+    SortColumn("up_total", "p", "↑ total", descending=True), SortColumn("pod", "e", "pod"),
+)  # fmt: skip

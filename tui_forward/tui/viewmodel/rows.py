@@ -10,28 +10,21 @@ from dataclasses import dataclass
 
 from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.formatting import (
-    format_age,
     format_bytes,
-    format_rate,
     format_warning,
     milliseconds,
     pluralize,
-    short_age,
 )
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     ApiHealth,
-    Connection,
-    ConnectionState,
     Forward,
     ForwardState,
-    ReasonCode,
     Snapshot,
     TargetKind,
 )
 from tui_forward.reasons import is_login
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
-from tui_forward.tui.viewmodel.forward_list import Heading
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +35,25 @@ class Cell:
     style: str = ""  # a meaning, see the module's docstring
     # Parts of the text that match the filter: disjoint, in order.
     spans: tuple[tuple[int, int], ...] = ()
+    # Characters at the beginning and at the end that are dim and cut last: kind and port of a
+    # target, the hint of a sentence.
+    lead: int = 0
+    trail: int = 0
+    columns: int = 1  # number of columns that it takes
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a table."""
+    """One row of a table."""
 
-    cells: tuple[Cell, ...]  # the last one may take the rest of the line
+    cells: tuple[Cell, ...]  # the last one takes the columns after it, if there are any
+    word: Cell | None = None  # replaces the last cell where only one column is left for it
+    second: Cell | None = None  # a line of its own beneath
+    marked: bool = False  # selected
 
 
 EMPTY = Cell("")
+RULE = Cell("", "rule")  # second line that separates a row from the next one
 
 STATE_MARKS: dict[ForwardState, tuple[str, str]] = {
     ForwardState.STARTING: ("◌", "dim"), ForwardState.WAITING: ("◔", "warn"),
@@ -69,60 +71,6 @@ def state_cell(forward: Forward) -> Cell:
     if forward.state is ForwardState.READY and forward.warnings:
         style = "warn"
     return Cell(f"{mark} {forward.state.value}", style)
-
-
-def mark_cell(marked: bool) -> Cell:
-    """Return the selection mark of a row."""
-    return Cell("✓", "strong") if marked else EMPTY
-
-
-def heading_row(heading: Heading) -> Row:
-    """Return the heading of a group: count, ready forwards, traffic."""
-    members = heading.members
-    ready = sum(forward.state is ForwardState.READY for forward in members)
-    title = f"{'▸' if heading.folded else '▾'} {heading.title}"
-    parts = [pluralize(len(members), "forward")]
-    if ready < len(members):
-        parts.append(f"{ready} ready")
-    traffic = [
-        f"{arrow} {format_rate(total)}"
-        for arrow, total in (
-            ("↓", sum(forward.counters.rate_from_pod for forward in members)),
-            ("↑", sum(forward.counters.rate_to_pod for forward in members)),
-        )
-        if format_rate(total)
-    ]
-    return Row((EMPTY, Cell(" · ".join([title, *parts, *traffic]), "strong")))
-
-
-def forward_row(forward: Forward, now: float, *, sparkline: str = "", marked: bool = False) -> Row:
-    """Return the row of a forward: traffic while ready, otherwise the reason."""
-    local = local_text(forward)
-    head = (
-        mark_cell(marked), state_cell(forward), Cell(target_text(forward)),
-        Cell(local or "–", "strong" if local else "dim"),
-    )  # fmt: skip
-    if forward.state is not ForwardState.READY:
-        style = "bad" if forward.state is ForwardState.BLOCKED else "dim"
-        return Row((*head, Cell(waiting_text(forward, now), style)))
-    counters = forward.counters
-    return Row((
-        *head, Cell(str(counters.connections_open) if counters.connections_open else "", "strong"),
-        Cell(format_rate(counters.rate_from_pod), "ok"),
-        Cell(format_rate(counters.rate_to_pod), "ok"), Cell(sparkline, "ok"),
-        Cell(format_bytes(counters.bytes_from_pod) if counters.bytes_from_pod else "", "dim"),
-        Cell(format_bytes(counters.bytes_to_pod) if counters.bytes_to_pod else "", "dim"),
-        Cell(forward.pod.name if forward.pod else "", "dim"),
-        Cell(short_age(now - forward.since) if forward.since else "", "dim"),
-        _event_cell(forward, now),
-    ))  # fmt: skip
-
-
-def _event_cell(forward: Forward, now: float) -> Cell:
-    """Return the worst warning, else the last event."""
-    if forward.warnings:
-        return Cell(format_warning(forward.warnings[0], now), "warn")
-    return Cell(forward.last_event, "dim")
 
 
 def local_text(forward: Forward) -> str:
@@ -170,46 +118,6 @@ def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
         if forward.last_event:
             parts.append(Cell(forward.last_event, "warn"))
     return tuple(parts)
-
-
-_GOING = frozenset({ReasonCode.POD_TERMINATING, ReasonCode.POD_DELETED})
-_ENDED_BY_CLUSTER = frozenset(
-    {
-        ReasonCode.CONNECTION_POD_DELETED,
-        ReasonCode.CONNECTION_POD_EVICTED,
-        ReasonCode.CONNECTION_POD_ENDED,
-        ReasonCode.CONNECTION_CONTAINER_ENDED,
-        ReasonCode.CONNECTION_CONTAINER_RESTARTED,
-        ReasonCode.CONNECTION_SANDBOX_RECREATED,
-    }
-)
-
-
-def connection_state_cell(connection: Connection) -> Cell:
-    """Return the state of an open connection, or why it was closed."""
-    if connection.state is ConnectionState.CLOSED:
-        style = "warn" if connection.close_code in _ENDED_BY_CLUSTER else "dim"
-        return Cell(connection.close_reason or "closed", "bad" if connection.failed else style)
-    if connection.code is not None:
-        word = "draining" if connection.code in _GOING else connection.state.value
-        return Cell(f"{word}: {connection.reason}", "warn")
-    style = "warn" if connection.state is ConnectionState.QUEUED else "ok"
-    return Cell(connection.state.value, style)
-
-
-def connection_row(connection: Connection, now: float, *, target: str | None = None) -> Row:
-    """Return the row of a connection, with its forward's target for tables with that column."""
-    end = connection.closed_at if connection.closed_at is not None else now
-    last = connection_state_cell(connection)
-    first_byte_s = connection.first_byte_s
-    return Row((
-        Cell(connection.client), *((Cell(target),) if target is not None else ()),
-        Cell(connection.process, "dim"), Cell(format_age(end - connection.opened_at), "dim"),
-        Cell("" if first_byte_s is None else milliseconds(first_byte_s), "dim"),
-        Cell(format_bytes(connection.bytes_from_pod)), Cell(format_bytes(connection.bytes_to_pod)),
-        Cell(format_rate(connection.rate_from_pod), "ok"),
-        Cell(format_rate(connection.rate_to_pod), "ok"), last,
-    ))  # fmt: skip
 
 
 INSECURE = " (TLS not verified)"  # mark of a cluster whose certificate is not verified

@@ -7,17 +7,33 @@ from collections.abc import Callable, Sequence
 from tui_forward.model import Connection, Forward
 from tui_forward.tui import messages
 from tui_forward.tui.viewmodel import columns, rows
-from tui_forward.tui.widgets.row_table import RowTable
+from tui_forward.tui.viewmodel.connection_rows import (
+    CONNECTION_SORTS,
+    connection_labels,
+    connection_row,
+    shown_connections,
+    sort_connections,
+)
+from tui_forward.tui.viewmodel.context_names import is_never_protected
+from tui_forward.tui.viewmodel.forward_rows import target_cell
+from tui_forward.tui.viewmodel.sorting import DEFAULT_ORDER
+from tui_forward.tui.widgets.sorted_table import SortedTable
+
+_DOWN_RATE = "down_rate"
 
 
-class ConnectionTable(RowTable):
-    """Connections, newest first."""
+class ConnectionTable(SortedTable):
+    """Connections: queued and draining ones first, then the busiest; closed ones last."""
 
     def __init__(
         self, forward_by_id: Callable[[str], Forward | None], clock: Callable[[], float]
     ) -> None:
-        super().__init__(columns.CONNECTIONS, id="connections")
+        super().__init__(columns.CONNECTIONS, id="connections", sorts=CONNECTION_SORTS)
         self.shows_all = False  # connections of all forwards
+        self.shows_closed = True  # of one forward; those of all forwards are never shown
+        self.context = ""  # on view
+        self.is_protected: Callable[[str], bool] = is_never_protected  # a context by its name
+        self._forward: Forward | None = None
         self._forward_by_id = forward_by_id
         self._clock = clock
         self._connections: dict[str, Connection] = {}
@@ -33,23 +49,44 @@ class ConnectionTable(RowTable):
 
     def draw(self, forward: Forward | None) -> None:
         """Show the connections of the forward, or with `shows_all` of all, as they are now."""
+        self._forward = forward
+        self.show_sort(self.order.column or _DOWN_RATE, descending=self._is_descending)
+        self.title = self._title_text()
+        self.empty = "" if forward is None and not self.shows_all else "No connections yet."
         now = self._clock()
-        self.columns = columns.ALL_CONNECTIONS if self.shows_all else columns.CONNECTIONS
-        if self.shows_all:
-            self.title, self.empty = "connections of all forwards", "No connections yet"
-        else:
-            self.empty = "" if forward is None else "No connections yet"
-            self.title = f"connections of {forward.spec.target}" if forward else "connections"
+        shown = shown_connections(
+            self._connections.values(), with_closed=self.shows_closed and not self.shows_all
+        )
+        owners = map(self._forward_by_id, {one.forward_id for one in shown})
+        labels = connection_labels(
+            shown, [one for one in owners if one is not None], self.context, now,
+            of_all=self.shows_all, is_protected=self.is_protected,
+        )  # fmt: skip
+        keys = [str(one.id) for one in sort_connections(shown, self.order, labels)]
 
         def row(key: str) -> rows.Row:
-            connection = self._connections[key]
-            target = None
-            if self.shows_all:
-                owner = self._forward_by_id(connection.forward_id)
-                target = rows.target_text(owner) if owner is not None else ""
-            return rows.connection_row(connection, now, target=target)
+            return connection_row(self._connections[key], now, labels, marked=key in self.marked)
 
-        self.show(tuple(self._connections), row)
+        self.show(keys, row, longest=labels.longest)
+
+    @property
+    def _is_descending(self) -> bool:
+        return self.order == DEFAULT_ORDER or self.order.descending
+
+    def redraw(self) -> None:
+        """See `SortedTable`."""
+        self.draw(self._forward)
+
+    def show_top_talkers(self) -> None:
+        """Show the connections of all forwards, the busiest first; `draw` shows them."""
+        self.shows_all = True
+        self.restore_order(f"{_DOWN_RATE}-")
+
+    def _title_text(self) -> str:
+        forward = self._forward
+        if self.shows_all:
+            return "connections of all forwards"
+        return f"connections of {target_cell(forward).text}" if forward else "connections"
 
     def close_selected(self) -> None:
         """Request to close the connection under the cursor."""

@@ -9,9 +9,10 @@ from tui_forward.tui import messages
 from tui_forward.tui.storage.view_state import ViewState, enum_or_default
 from tui_forward.tui.viewmodel import columns
 from tui_forward.tui.viewmodel.cluster_state import WORKLOADS
-from tui_forward.tui.viewmodel.entries import Entry
-from tui_forward.tui.viewmodel.entry_list import EntryKind, EntryList, EntrySort
+from tui_forward.tui.viewmodel.entries import Entry, EntryKind
+from tui_forward.tui.viewmodel.entry_list import EntryList
 from tui_forward.tui.viewmodel.entry_rows import entry_row
+from tui_forward.tui.viewmodel.entry_sorts import ENTRY_SORTS
 from tui_forward.tui.viewmodel.entry_targets import (
     ForwardsByEntry,
     is_forwardable,
@@ -19,17 +20,17 @@ from tui_forward.tui.viewmodel.entry_targets import (
 )
 from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
 from tui_forward.tui.viewmodel.rows import Row
-from tui_forward.tui.widgets.row_table import RowTable
+from tui_forward.tui.widgets.sorted_table import SortedTable
 
 _BEST_MATCH_SEARCH = 50  # rows
 _MAX_PORTS_AT_ONCE = 180
 
 
-class EntryTable(RowTable):
+class EntryTable(SortedTable):
     """Entries of one scope, with kind, sort order, filter and folds."""
 
     def __init__(self, entries: EntryList, clock: Callable[[], float]) -> None:
-        super().__init__(columns.ENTRIES, id="browse")
+        super().__init__(columns.OBJECTS, id="browse", sorts=ENTRY_SORTS[entries.kind])
         self.entries = entries
         self._clock = clock
         self._forwards = ForwardsByEntry((), entries.cluster_state)
@@ -54,7 +55,7 @@ class EntryTable(RowTable):
 
     def show_entries(self, entries: EntryList) -> None:
         """Show another scope with the same kind, sort order and filter."""
-        entries.kind, entries.sort = self.entries.kind, self.entries.sort
+        entries.kind = self.entries.kind
         entries.query = self.entries.query
         self.entries = entries
         self.unmark()
@@ -63,7 +64,8 @@ class EntryTable(RowTable):
     def restore(self, state: ViewState, *, same_scope: bool) -> None:
         """Restore kind and sort order; filter and cursor only in the same scope."""
         self.entries.kind = enum_or_default(state.view, self.entries.kind)
-        self.entries.sort = enum_or_default(state.sort, self.entries.sort)
+        self.sorts = ENTRY_SORTS[self.entries.kind]
+        self.restore_order(state.sort)
         if same_scope:
             self.entries.query = parse_query(state.query)
             self.pending_cursor = state.row or None
@@ -75,26 +77,32 @@ class EntryTable(RowTable):
     def draw(self) -> None:
         """Show the entries as they are now."""
         entries, now = self.entries, self._clock()
+        self.sorts = ENTRY_SORTS[entries.kind]
+        entries.order = self.order
         entries.update()
+        self.show_sort(self.order.column, descending=self.order.descending)
         with_namespace = not entries.cluster_state.scope.namespace
         self.empty = self._empty_text()
         self.title = self._title_text()
+
+        services = entries.kind is EntryKind.SERVICES
+        self.columns = columns.SERVICES if services else columns.OBJECTS
 
         def row(key: str) -> Row:
             entry = entries.entry(key)
             if entry is None:
                 return Row(())
-            fold = ""
-            if entries.is_foldable(key):
-                fold = "▸" if key in entries.folded and not entries.query else "▾"
             return entry_row(
                 entry, self._forwards.of(key), now,
-                depth=entries.depth(key), fold=fold, favorite=key in entries.favorites,
+                owner=entries.owner_name(key), fold=entries.fold_symbol(key),
+                favorite=key in entries.favorites,
                 marked=key in self.marked, with_namespace=with_namespace,
                 spans=entries.query.spans(entry.name) if entries.query else (),
+                rule_below=key == entries.last_preferred,
             )  # fmt: skip
 
-        self.show(entries.keys, row)
+        tall = frozenset((entries.last_preferred,)) if entries.last_preferred else frozenset()
+        self.show(entries.keys, row, longest=entries.longest, tall=tall)
 
     def _empty_text(self) -> str:
         cluster = self.entries.cluster_state
@@ -122,10 +130,8 @@ class EntryTable(RowTable):
         parts = [f"{entries.kind.value} of {scope.namespace or 'all namespaces'}"]
         if entries.query:
             parts.append(f"/{entries.query.text.strip()} ({len(entries.keys)})")
-        if entries.sort is EntrySort.PROBLEMS:
-            parts.append("problems first")
-        elif entries.sort is not EntrySort.NAME:
-            parts.append(f"by {entries.sort.value}")
+        if self.order_text:
+            parts.append(self.order_text)
         if self.marked:
             parts.append(f"{len(self.marked)} selected")
         return " · ".join(parts + self._incomplete())
@@ -232,10 +238,8 @@ class EntryTable(RowTable):
         self.unmark()
         self.draw()
 
-    def next_sort(self) -> None:
-        """Use the next sort order."""
-        sorts = list(EntrySort)
-        self.entries.sort = sorts[(sorts.index(self.entries.sort) + 1) % len(sorts)]
+    def redraw(self) -> None:
+        """See `SortedTable`."""
         self.draw()
 
     def toggle_fold(self) -> None:

@@ -11,16 +11,24 @@ from tui_forward.model import DeclaredPort, Forward, OtherEngine
 from tui_forward.tui.storage.view_state import ViewState, enum_or_default
 from tui_forward.tui.viewmodel import columns, rows
 from tui_forward.tui.viewmodel.chart import traffic_cells
+from tui_forward.tui.viewmodel.context_names import is_never_protected
 from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
 from tui_forward.tui.viewmodel.forward_list import (
+    FORWARD_SORTS,
     HEADING,
     ForwardGroup,
-    ForwardSort,
     GroupedForwards,
+    ShownRanks,
     group_forwards,
 )
+from tui_forward.tui.viewmodel.forward_rows import (
+    forward_labels,
+    forward_row,
+    has_problem,
+    heading_row,
+)
 from tui_forward.tui.viewmodel.log_tail import sanitize_terminal_text
-from tui_forward.tui.widgets.row_table import RowTable
+from tui_forward.tui.widgets.sorted_table import SortedTable
 
 _EMPTY = "No active forwards. Select a row and press 1."
 _NO_MATCH = "No forward matches the filter. Press esc to clear it."
@@ -82,18 +90,22 @@ class FilterableForward:
         return (DeclaredPort(number=number, name=port), *local_ports)
 
 
-class ForwardTable(RowTable):
+class ForwardTable(SortedTable):
     """Forwards, with sort order, groups that fold, and a filter."""
 
     def __init__(self, histories: TrafficHistories, clock: Callable[[], float]) -> None:
-        super().__init__(columns.FORWARDS, id="forwards")
-        self.sort = ForwardSort.STARTED
+        super().__init__(columns.FORWARDS, id="forwards", sorts=FORWARD_SORTS)
+        # Whether a forward that is neither ready nor paused has a second line: cause and fix.
+        self.has_second_lines = False
+        self.context = ""  # on view
+        self.is_protected: Callable[[str], bool] = is_never_protected  # a context by its name
         self.group = ForwardGroup.NONE
         self.filter_query: FilterQuery = parse_query("")
         self._histories = histories
         self._clock = clock
         self._forwards: dict[str, Forward] = {}
         self._grouped = GroupedForwards((), {})
+        self._ranks = ShownRanks()
         self._folded: set[str] = set()
         self._other_engines: Sequence[OtherEngine] = ()
 
@@ -119,7 +131,7 @@ class ForwardTable(RowTable):
 
     def restore(self, state: ViewState, *, same_scope: bool) -> None:
         """Restore sort order and groups; the filter only in the same scope."""
-        self.sort = enum_or_default(state.forward_sort, self.sort)
+        self.restore_order(state.forward_sort)
         self.group = enum_or_default(state.forward_group, self.group)
         if same_scope:
             self.filter_query = parse_query(state.forward_query)
@@ -131,30 +143,51 @@ class ForwardTable(RowTable):
         self._forwards = {forward.id: forward for forward in forwards}
         self._other_engines = other_engines
 
+    def redraw(self) -> None:
+        """See `SortedTable`."""
+        self.draw()
+
     def draw(self) -> None:
         """Show the forwards as they are now."""
+        self.show_sort(self.order.column, descending=self.order.descending)
         now, query = self._clock(), self.filter_query
+        forwards = self._forwards.values()
         self._grouped = group_forwards(
-            self._forwards.values(), sort=self.sort, group=self.group, folded=self._folded,
+            forwards, order=self.order, ranks=self._ranks.update(forwards, now),
+            group=self.group, folded=self._folded,
             matches=lambda forward: query.score(FilterableForward(forward)) is not None,
         )  # fmt: skip
         self.title = self._title_text()
         self.empty = _NO_MATCH if query and self._forwards else self._empty_text()
 
+        labels = forward_labels(self._forwards.values(), self.context, self.is_protected)
+
         def row(key: str) -> rows.Row:
             heading = self._grouped.headings.get(key)
             if heading is not None:
-                return rows.heading_row(heading)
+                return heading_row(heading)
             width = columns.SPARKLINE
             traffic = traffic_cells(
                 self._histories.series(key, width), self._histories.ready(key, width), width
             )
-            return rows.forward_row(
-                self._forwards[key], now,
-                sparkline=traffic, marked=key in self.marked,
+            return forward_row(
+                self._forwards[key], now, labels, traffic=traffic, marked=key in self.marked
             )  # fmt: skip
 
-        self.show(self._grouped.keys, row)
+        tall = self._problem_keys() if self.has_second_lines else frozenset()
+        self.show(self._grouped.keys, row, longest=labels.longest, tall=tall)
+
+    def _problem_keys(self) -> frozenset[str]:
+        """Return the keys of shown rows that are neither ready nor paused."""
+        forwards = self._forwards
+        return frozenset(
+            key for key in self._grouped.keys if key in forwards and has_problem(forwards[key])
+        )
+
+    @property
+    def problem_lines(self) -> int:
+        """The number of second lines of all rows, whether they are shown or not."""
+        return len(self._problem_keys())
 
     def _empty_text(self) -> str:
         others = map(describe_other_engine, self._other_engines)
@@ -164,10 +197,6 @@ class ForwardTable(RowTable):
         parts = ["forwards"]
         if self.filter_query:
             parts.append(f"/{self.filter_query.text.strip()}")
-        if self.sort is ForwardSort.PROBLEMS:
-            parts.append("problems first")
-        elif self.sort is not ForwardSort.STARTED:
-            parts.append(f"by {self.sort.value}")
         if self.group is not ForwardGroup.NONE:
             parts.append(f"grouped by {self.group.value}")
         if self.marked:
@@ -175,6 +204,7 @@ class ForwardTable(RowTable):
         elsewhere = sum(one.forwards for one in self._other_engines)
         if elsewhere:
             parts.append(f"{elsewhere} more with another kubeconfig")
+        parts.append(self.order_text or "problems first")
         return " · ".join(parts)
 
     def filter(self, text: str) -> None:
@@ -185,12 +215,6 @@ class ForwardTable(RowTable):
     def clear_filter(self) -> None:
         """Show all forwards."""
         self.filter("")
-
-    def next_sort(self) -> None:
-        """Use the next sort order."""
-        sorts = list(ForwardSort)
-        self.sort = sorts[(sorts.index(self.sort) + 1) % len(sorts)]
-        self.draw()
 
     def next_group(self) -> None:
         """Group by namespace, profile, label, context, or not at all, in turn."""

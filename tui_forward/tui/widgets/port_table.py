@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tui_forward.model import CatalogScope, DeclaredPort, Forward
 from tui_forward.tui import messages
 from tui_forward.tui.viewmodel import columns
+from tui_forward.tui.viewmodel.cell_layout import longest_cell
 from tui_forward.tui.viewmodel.entries import Entry
-from tui_forward.tui.viewmodel.entry_rows import port_row
+from tui_forward.tui.viewmodel.entry_rows import port_row, predicted_local_port
 from tui_forward.tui.viewmodel.entry_targets import forward_on, unforwardable_reason
 from tui_forward.tui.viewmodel.rows import Row
 from tui_forward.tui.widgets.row_table import RowTable
@@ -52,12 +53,25 @@ class PortTable(RowTable):
         self.empty = "No declared ports"
         self.title = f"ports of {entry.name}"
 
-        def row(key: str) -> Row:
-            position = _index_of(key)
-            port = entry.ports[position]
-            return port_row(position, port, self._forward_on(entry, port))
+        forwards = [self._forward_on(entry, port) for port in entry.ports]
+        local_ports = self._local_ports(entry, forwards)
+        aligned = any(forwards)
+        shown = [
+            port_row(position, port, forwards[position], local_ports[position], aligned=aligned)
+            for position, port in enumerate(entry.ports)
+        ]
+        keys = tuple(f"{entry.key}#{position}" for position in range(len(entry.ports)))
+        longest = [longest_cell([row.cells[at].text for row in shown]) for at in range(5)]
+        self.show(keys, lambda key: shown[_index_of(key)], longest=longest)
 
-        self.show(tuple(f"{entry.key}#{position}" for position in range(len(entry.ports))), row)
+    def _local_ports(self, entry: Entry, forwards: Sequence[Forward | None]) -> list[int]:
+        """Return the local port that a start of each port would take."""
+        used = {one.port for forward in self._forwards for one in forward.listening}
+        used |= {one.spec.local_port for one in self._forwards if one.spec.local_port}
+        found: list[int] = []
+        for port, forward in zip(entry.ports, forwards, strict=True):
+            found.append(0 if forward else predicted_local_port(port.number, used))
+        return found
 
     def toggle_current(self) -> bool:
         """Request to start or stop the port under the cursor; return whether that is possible."""

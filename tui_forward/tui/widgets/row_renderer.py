@@ -18,19 +18,15 @@ from textual.widget import Widget
 
 from tui_forward.common.printable import blank_unprintable
 from tui_forward.tui.themes import MIN_CONTRAST, contrast
-from tui_forward.tui.viewmodel.cell_layout import (
-    Column,
-    column_widths,
-    fitted_spans,
-    truncate,
-)
+from tui_forward.tui.viewmodel.cell_layout import Column, Layout, fit, truncate
+from tui_forward.tui.viewmodel.row_layout import PlacedCell, place_cells, place_second_line
 from tui_forward.tui.viewmodel.rows import Cell, Row
 
 NO_ROW = Row(())
 _MAX_CACHED_LINES = 500
 _MIN_TITLE_WIDTH = 4  # cells
 # Cache keys of lines without a row; row keys contain no line end.
-_HEADER, _BLANK, _MESSAGE = "header\n", "blank\n", "message\n"
+_HEADER, _BLANK, _MESSAGE, _SECOND = "header\n", "blank\n", "message\n", "second\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +37,7 @@ class DrawnLine:
     row: Row
     look: object  # widths and styles the line depends on
     strip: Strip  # the line with the widget's padding
+    is_second: bool = False  # whether it is the second line of its row
 
 
 class RowRenderer:
@@ -49,7 +46,8 @@ class RowRenderer:
     def __init__(self, table: Widget, columns: Sequence[Column]) -> None:
         self._table = table
         self._columns = tuple(columns)
-        self._widths: tuple[int, list[int]] = (-1, [])  # of the columns, at a table width
+        self._longest: tuple[int, ...] = ()
+        self._layout: tuple[int, Layout] = (-1, Layout(()))  # of the columns, at a table width
         self._styles: dict[str, Style] = {}  # until the theme or the focus changes
         self._cache: dict[str, DrawnLine] = {}
 
@@ -58,11 +56,29 @@ class RowRenderer:
         """The columns in order."""
         return self._columns
 
-    @columns.setter
-    def columns(self, columns: tuple[Column, ...]) -> None:
-        self._columns = columns
-        self._widths = (-1, [])
-        self._cache.clear()
+    @property
+    def longest(self) -> tuple[int, ...]:
+        """Lengths of the longest cells of the columns."""
+        return self._longest
+
+    @property
+    def layout(self) -> Layout:
+        """The widths of the columns at the present width of the table."""
+        width = self._table.scrollable_content_region.width
+        if self._layout[0] != width:
+            self._layout = (width, fit(self._columns, width, self._longest))
+        return self._layout[1]
+
+    def set_columns(self, columns: tuple[Column, ...], longest: tuple[int, ...]) -> bool:
+        """Set the columns and the lengths of their longest cells; return whether that moves any.
+
+        Titles may change without a move.
+        """
+        before, self._columns, self._longest = self.layout, columns, longest
+        self._layout = (-1, before)
+        if moved := self.layout != before:
+            self._cache.clear()
+        return moved
 
     def clear_styles(self) -> None:
         """Read component styles again, after a change of theme or focus."""
@@ -86,13 +102,15 @@ class RowRenderer:
         titles = Row(tuple(Cell(column.title) for column in self._columns))
         return self._cached(_HEADER, None, titles, line_style="header")
 
-    def row(self, key: str, row: Row, *, is_cursor: bool) -> DrawnLine:
-        """Return the line of a row."""
-        if not is_cursor:
-            return self._cached(key, key, row)
+    def row(self, key: str, row: Row, *, is_cursor: bool, second: bool = False) -> DrawnLine:
+        """Return the line of a row, or its second line."""
+        name = f"{_SECOND}{key}" if second else key
+        is_rule = second and row.second is not None and row.second.style == "rule"
+        if not is_cursor or is_rule:
+            return self._cached(name, key, row)
         focus = self._table.has_focus
         line_style = "cursor" if focus else "cursor-away"
-        return self._cached(key, key, row, line_style=line_style, plain=focus)
+        return self._cached(name, key, row, line_style=line_style, plain=focus)
 
     def message(self, text: str) -> DrawnLine:
         """Return a line of the text of an empty table."""
@@ -112,20 +130,25 @@ class RowRenderer:
         if drawn is None or drawn.row != row or drawn.look != look:
             if len(self._cache) > _MAX_CACHED_LINES:
                 self._cache.clear()
-            if self._widths[0] != width:
-                self._widths = (width, column_widths(self._columns, width))
+            is_second = name.startswith(_SECOND)
             if name == _MESSAGE:
                 text = set_cell_size(row.cells[0].text, width)
                 content = Strip([Segment(text, self._style("dim"))], width)
             else:
-                content = self._cells(row, line_style, width, plain=plain)
-            drawn = self._cache[name] = DrawnLine(key, row, look, self._pad(content))
+                place = place_second_line if is_second else place_cells
+                placed = place(row, self._columns, self.layout, width)
+                content = self._strip(placed, line_style, width, plain=plain)
+            mark = "strong" if row.marked else ""
+            line = self._pad(content, mark, line_style)
+            drawn = self._cache[name] = DrawnLine(key, row, look, line, is_second)
         return drawn
 
-    def _pad(self, strip: Strip) -> Strip:
-        padding, base = self._table.styles.padding, self._style("")
-        line = Strip([Segment(" " * padding.left, base), *strip])
-        return line.adjust_cell_length(self._table.outer_size.width, base)
+    def _pad(self, strip: Strip, mark: str, line_style: str) -> Strip:
+        """Add the cell before the columns, which is that of the selection mark."""
+        padding = self._table.styles.padding.left
+        text = ("✓" if mark else "").ljust(padding)[:padding]
+        line = Strip([Segment(text, self._style(mark, line_style)), *strip])
+        return line.adjust_cell_length(self._table.outer_size.width, self._style(""))
 
     def _style(self, name: str, line_style: str = "") -> Style:
         """Return the style of a kind of cell on a kind of line."""
@@ -138,36 +161,24 @@ class RowRenderer:
             self._styles[cache_key] = style
         return style
 
-    def _cells(self, row: Row, line_style: str, width: int, *, plain: bool) -> Strip:
-        """Return cells side by side; the last cell of a short row takes the rest of the line."""
+    def _strip(
+        self, placed: Sequence[PlacedCell], line_style: str, width: int, *, plain: bool
+    ) -> Strip:
+        """Return placed cells as a line of exactly `width` cells."""
         segments: list[Segment] = []
         base = self._style(line_style)
         used = 0
-        last = len(row.cells) - 1
-        for position, cell in enumerate(row.cells):
-            column = self._columns[position]
-            room = self._widths[1][position]
-            takes_rest = position == last and last < len(self._columns) - 1
-            if takes_rest:
-                room = width - used
-            if room <= 0:
-                continue
-            style = self._style(cell.style, line_style) if cell.style else base
-            if plain:
-                style = readable_style(style, base)
-            text = truncate(
-                cell.text, room, right=column.right and not takes_rest,
-                middle=column.flexible and not column.prose,
-            )  # fmt: skip
-            if cell.spans:
-                match = self._style("match", line_style)
-                segments += _highlight(text, style, style + match, fitted_spans(cell, room))
-            else:
-                segments.append(Segment(text, style))
-            used += room
-            if used < width:
-                segments.append(Segment(" ", base))
-                used += 1
+        for one in placed:
+            if one.x > used:
+                segments.append(Segment(" " * (one.x - used), base))
+            for part in one.parts():
+                style = self._style(part.style, line_style) if part.style else base
+                if plain:
+                    style = readable_style(style, base)
+                if part.is_match:
+                    style += self._style("match", line_style)
+                segments.append(Segment(part.text, style))
+            used = one.x + one.width
         if used < width:
             segments.append(Segment(" " * (width - used), base))
         return Strip(segments).adjust_cell_length(width, base)
@@ -183,14 +194,3 @@ def readable_style(style: Style, base: Style) -> Style:
         return base
     over, under = Color.from_rich_color(color), Color.from_rich_color(ground)
     return style if contrast(over, under) >= MIN_CONTRAST else base
-
-
-def _highlight(
-    text: str, style: Style, match: Style, spans: Sequence[tuple[int, int]]
-) -> list[Segment]:
-    segments: list[Segment] = []
-    at = 0
-    for start, end in spans:
-        segments += [Segment(text[at:start], style), Segment(text[start:end], match)]
-        at = end
-    return [segment for segment in (*segments, Segment(text[at:], style)) if segment.text]

@@ -7,8 +7,8 @@ and go.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from textual import events
@@ -19,9 +19,10 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from tui_forward.common.printable import blank_unprintable
-from tui_forward.tui.viewmodel.cell_layout import Column, column_widths
+from tui_forward.tui.viewmodel.cell_layout import Column, NaturalWidths
 from tui_forward.tui.viewmodel.rows import Row
 from tui_forward.tui.widgets.line_cache_view import RULE_LINE, LineCacheView
+from tui_forward.tui.widgets.row_lines import RowLines
 from tui_forward.tui.widgets.row_renderer import NO_ROW, DrawnLine, RowRenderer
 from tui_forward.tui.widgets.row_selection import RowSelection
 
@@ -38,7 +39,9 @@ class RowTable(LineCacheView, can_focus=True):
         "rowtable--rule", "rowtable--rule-focus", "rowtable--title", "rowtable--title-focus",
         "rowtable--header", "rowtable--cursor", "rowtable--cursor-away", "rowtable--ok",
         "rowtable--warn", "rowtable--bad", "rowtable--dim", "rowtable--strong", "rowtable--match",
-        "rowtable--broken", "rowtable--protected",
+        "rowtable--broken",
+        "rowtable--protected", "rowtable--down", "rowtable--down-strong", "rowtable--up",
+        "rowtable--up-strong", "rowtable--traffic", "rowtable--key",
     }  # fmt: skip
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False, id="table.up", tooltip="Previous row"),
@@ -70,8 +73,11 @@ class RowTable(LineCacheView, can_focus=True):
     class _RowMessage(_TableMessage):
         key: str
 
+    @dataclass(eq=False)
     class HeaderClicked(_TableMessage):
-        """The column titles were clicked."""
+        """A column title was clicked; `column` is its key, empty for one without."""
+
+        column: str
 
     class Clicked(_RowMessage):
         """A row was clicked once."""
@@ -91,8 +97,13 @@ class RowTable(LineCacheView, can_focus=True):
         id: str | None = None,  # noqa: A002 - Textual's name for it
     ) -> None:
         super().__init__(id=id)
+        self._columns = tuple(columns)
         self._renderer = RowRenderer(self, columns)
         self._selection = RowSelection()
+        self._lines = RowLines()
+        self._tall: Collection[str] = ()  # keys of rows with a second line
+        self._natural = NaturalWidths()
+        self._sorted_by = ("", False)  # key of the column with the arrow, and whether it is down
         self._empty = empty
         self._title = ""
         self._header_height = int(header)
@@ -124,17 +135,41 @@ class RowTable(LineCacheView, can_focus=True):
     @property
     def columns(self) -> tuple[Column, ...]:
         """The columns in order."""
-        return self._renderer.columns
+        return self._columns
 
     @columns.setter
     def columns(self, columns: tuple[Column, ...]) -> None:
-        if columns != self._renderer.columns:
-            self._renderer.columns = columns
+        if columns != self._columns:
+            self._columns = columns
+            self._natural.reset()
+            self._lay_out(())
+
+    def show_sort(self, column: str, *, descending: bool) -> None:
+        """Show an arrow in the title of a column, or none for an empty key."""
+        if (column, descending) != self._sorted_by:
+            self._sorted_by = (column, descending)
+            self._lay_out(self._renderer.longest)
+            self.refresh_line(0)
+
+    def _lay_out(self, longest: tuple[int, ...]) -> None:
+        """Set columns and lengths of cells, and draw again if a column moves."""
+        key, descending = self._sorted_by
+        arrow = "▼" if descending else "▲"
+        columns = tuple(
+            replace(column, title=column.title + arrow) if key and column.key == key else column
+            for column in self._columns
+        )
+        if self._renderer.set_columns(columns, longest):
             self.refresh()
 
     def column_width(self, position: int) -> int:
         """Return the width of a column in cells; 0 while it is dropped."""
-        return column_widths(self.columns, self.scrollable_content_region.width)[position]
+        return self._renderer.layout.widths[position]
+
+    @property
+    def content_lines(self) -> int:
+        """The number of lines of all rows, without title and head."""
+        return self._lines.total
 
     @property
     def empty(self) -> str:
@@ -178,26 +213,45 @@ class RowTable(LineCacheView, can_focus=True):
             self.refresh()
         return had_marks
 
-    def show(self, keys: Sequence[str], row_of: Callable[[str], Row]) -> None:
-        """Replace all rows; `row_of` is called for visible rows only."""
+    def show(
+        self, keys: Sequence[str], row_of: Callable[[str], Row], *,
+        longest: Sequence[int] = (), tall: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        """Replace all rows.
+
+        Args:
+            keys: Keys of the rows in order.
+            row_of: Returns a row; called for visible rows only.
+            longest: Length of the longest cell of each column, of all rows; see `fit`.
+            tall: Keys of rows that have a second line.
+        """
         self._row_of = row_of
         keys, before = tuple(keys), self._selection.keys
-        if keys != before:
-            self._replace_keys(keys)
+        if longest:
+            self._lay_out(self._natural.update(keys, longest))
+        if keys != before or tall != self._tall:
+            self._replace_keys(keys, tall)
             if not keys or not before:
                 self.refresh()
                 return
         for line, drawn in self.drawn_lines():
             key = self._key_at(line)
-            if key != drawn.key or (key is not None and row_of(key) != drawn.row):
+            if (
+                key != drawn.key
+                or (self._is_second(line) != drawn.is_second)
+                or (key is not None and row_of(key) != drawn.row)
+            ):
                 self.refresh_line(line)
 
-    def _replace_keys(self, keys: tuple[str, ...]) -> None:
-        selection = self._selection
+    def _replace_keys(self, keys: tuple[str, ...], tall: Collection[str]) -> None:
+        selection, lines = self._selection, self._lines
         old_position = selection.position(self.cursor) or 0
-        offset = old_position - self.scroll_offset.y
+        old_line = lines.first(old_position) if selection.keys else 0
+        offset = old_line - self.scroll_offset.y
         selection.replace(keys)
-        self.set_content_height(len(keys) + self._header_height)
+        self._tall = tall
+        lines.replace(keys, tall)
+        self.set_content_height(lines.total + self._header_height)
         if not self._has_input and keys:
             is_there = selection.position(self._pending_cursor) is not None
             self.cursor = self._pending_cursor if is_there else keys[0]
@@ -205,8 +259,9 @@ class RowTable(LineCacheView, can_focus=True):
             self.reveal()
         elif (position := selection.position(self.cursor)) is not None:
             # The row under the cursor keeps its line on the screen.
-            if position != old_position:
-                self.scroll_to(y=max(0, position - offset), animate=False, force=True)
+            line = lines.first(position)
+            if line != old_line:
+                self.scroll_to(y=max(0, line - offset), animate=False, force=True)
         else:
             self.cursor = selection.clamped(old_position) if keys else None
 
@@ -217,10 +272,11 @@ class RowTable(LineCacheView, can_focus=True):
         if position is None or page < 1:
             return
         top = self.scroll_offset.y
-        if position < top:
-            self.scroll_to(y=position, animate=False, force=True)
-        elif position >= top + page:
-            self.scroll_to(y=position - page + 1, animate=False, force=True)
+        first, last = self._lines.first(position), self._lines.last(position)
+        if first < top or last - first >= page:
+            self.scroll_to(y=first, animate=False, force=True)
+        elif last >= top + page:
+            self.scroll_to(y=last - page + 1, animate=False, force=True)
 
     def action_move(self, by: int) -> None:
         """Move the cursor by a number of rows."""
@@ -254,7 +310,9 @@ class RowTable(LineCacheView, can_focus=True):
         if offset is None:
             return
         if offset.y < self._header_height:
-            self.post_message(self.HeaderClicked(self))
+            position = self._renderer.layout.position_at(offset.x)
+            column = self._columns[position].key if position is not None else ""
+            self.post_message(self.HeaderClicked(self, column))
             return
         key = self._key_at(offset.y)
         if key is not None:
@@ -280,7 +338,8 @@ class RowTable(LineCacheView, can_focus=True):
     def on_resize(self) -> None:
         """Lay out the columns for the new width."""
         self.clear_lines()
-        self.virtual_size = Size(self.size.width, len(self.keys) + self._header_height)
+        self._natural.reset()
+        self.virtual_size = Size(self.size.width, self._lines.total + self._header_height)
         self.reveal()
 
     def notify_style_update(self) -> None:
@@ -298,7 +357,9 @@ class RowTable(LineCacheView, can_focus=True):
             return self._renderer.header()
         key = self._key_at(y)
         if key is not None:
-            return self._renderer.row(key, self._row_of(key), is_cursor=key == self.cursor)
+            return self._renderer.row(
+                key, self._row_of(key), is_cursor=key == self.cursor, second=self._is_second(y)
+            )
         if not self.keys:
             width = max(1, self.scrollable_content_region.width)
             line = y - self._header_height
@@ -307,12 +368,20 @@ class RowTable(LineCacheView, can_focus=True):
                 return self._renderer.message(wrapped[line])
         return self._renderer.blank()
 
+    def _row_at(self, line: int) -> tuple[int, bool]:
+        return self._lines.row_at(line - self._header_height + self.scroll_offset.y)
+
     def _key_at(self, line: int) -> str | None:
         if line < self._header_height:
             return None
-        return self._selection.key_at(line - self._header_height + self.scroll_offset.y)
+        return self._selection.key_at(self._row_at(line)[0])
+
+    def _is_second(self, line: int) -> bool:
+        return line >= self._header_height and self._row_at(line)[1]
 
     def _refresh_row(self, key: str | None) -> None:
         position = self._selection.position(key)
         if position is not None:
-            self.refresh_line(position + self._header_height - self.scroll_offset.y)
+            top = self._header_height - self.scroll_offset.y
+            for line in range(self._lines.first(position), self._lines.last(position) + 1):
+                self.refresh_line(line + top)

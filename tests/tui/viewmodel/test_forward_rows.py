@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.support import fleet
+from tests.tui.viewmodel.test_rows import forward, texts
+from tui_forward.model import BlockedBy, Counters, ForwardState, LocalAddress
+from tui_forward.tui.viewmodel.cell_layout import HIDDEN
+from tui_forward.tui.viewmodel.context_names import ContextNames
+from tui_forward.tui.viewmodel.forward_list import Heading
+from tui_forward.tui.viewmodel.forward_rows import (
+    forward_labels,
+    forward_row,
+    heading_row,
+    local_cell,
+    problem_word,
+    target_cell,
+)
+from tui_forward.tui.viewmodel.rows import Cell
+
+
+def test_ready_forward_shows_traffic() -> None:
+    counters = Counters(
+        bytes_from_pod=12_000_000, rate_from_pod=1e6, connections_open=3, bytes_to_pod=99
+    )
+    ready = forward(counters=counters, since=100.0, last_event="refused once")
+    row = forward_row(ready, 3700.0, forward_labels([ready], "here"), traffic="▁█", marked=True)
+    assert row.marked
+    assert texts(row) == [
+        "●", "ready", "here", "shop", "pod/web-1:http", ":8080", "3", "1.0 MB/s", "", "▁█",
+        "1h00m", "12.0 MB", "99 B", "web-1", "refused once",
+    ]  # fmt: skip
+
+
+def test_heading_summarizes_its_group() -> None:
+    flowing = forward(counters=Counters(rate_from_pod=1e6, rate_to_pod=10))
+    waiting = forward(ForwardState.WAITING)
+    heading = Heading("#namespace:shop", "shop", (flowing, waiting), folded=False)
+    (text,) = texts(heading_row(heading))
+    assert text == "▾ shop · 2 forwards · 1 ready · ↓ 1.0 MB/s · ↑ 10 B/s"
+
+
+@pytest.mark.parametrize("state", [s for s in ForwardState if s is not ForwardState.READY])
+def test_any_other_state_shows_countdown_queue_and_reason(state: ForwardState) -> None:
+    shown = forward(
+        state, short_reason="pod deleted", reason="pod web-1 was deleted", hint="wait",
+        retry_at=12.4, queued=3,
+        blocked_by=BlockedBy.TARGET if state is ForwardState.BLOCKED else None,
+    )  # fmt: skip
+    row = forward_row(shown, 10.0, forward_labels([shown], "here"))
+    assert row.cells[1].text == state.value
+    assert row.cells[-1].text == "2 s · 3 queued · pod deleted"
+    assert row.word is not None
+    assert row.word.text == "retry 2 s"
+    assert row.second is not None
+    assert row.second.text == "└ pod web-1 was deleted → wait"
+    assert row.second.text[-row.second.trail :] == " → wait"
+
+
+@pytest.mark.parametrize("state", list(ForwardState))
+def test_words_fit_the_column_of_a_rate(state: ForwardState) -> None:
+    for paused in (False, True):
+        for retry_at in (None, 13.0, 99_999.0):
+            shown = forward(state, paused=paused, retry_at=retry_at)
+            assert 0 < len(problem_word(shown, 10.0)) <= 9
+
+
+def test_paused_forward_shows_since_when() -> None:
+    paused = forward(ForwardState.STOPPED, paused=True, since=100.0)
+    row = forward_row(paused, 100.0 + 26 * 60, forward_labels([paused], "here"))
+    assert texts(row)[:2] == ["‖", "paused"]
+    assert texts(row)[-1] == "paused 26m ago"
+    assert row.second is None
+
+
+def test_context_and_namespace_are_shown_where_they_differ() -> None:
+    one = forward()
+    other = msgspec.structs.replace(
+        one, spec=msgspec.structs.replace(
+            one.spec, target=msgspec.structs.replace(one.spec.target, namespace="data")
+        ),
+    )  # fmt: skip
+    assert forward_labels([one], "here").longest[2:4] == (HIDDEN, HIDDEN)
+    assert forward_labels([one, other], "here").longest[2:4] == (HIDDEN, 4)
+    assert forward_labels([one], "elsewhere").longest[2:4] == (4, HIDDEN)
+    protected = forward_labels([one], "here", lambda context: context == "here")
+    assert protected.longest[2:4] == (5, HIDDEN)
+    assert forward_row(one, 0.0, protected).cells[2] == Cell("here!", "protected", trail=1)
+
+
+def test_contexts_are_short_while_they_are_unique() -> None:
+    arn = "arn:aws:eks:eu-west-1:1111:cluster/{}"
+    gke = "gke_acme_europe-west1_{}"
+    names = ContextNames([arn.format("prod"), gke.format("dev"), "kind"])
+    assert sorted(names.texts) == ["dev", "kind", "prod"]
+    same = [arn.format("prod"), gke.format("prod")]
+    assert sorted(ContextNames(same).texts) == sorted(same)
+    assert ContextNames(["a/"]).texts == ["a/"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [
+        (("127.0.0.1", "::1"), Cell(":8080", "strong")), (("::1",), Cell(":8080", "strong")),
+        (("127.0.0.2",), Cell("127.0.0.2:8080", "strong")),
+        (("0.0.0.0",), Cell("! 0.0.0.0:8080", "warn")),
+        (("127.0.0.1", "192.168.0.7"), Cell("! 192.168.0.7:8080", "warn")),
+        (("::",), Cell("! [::]:8080", "warn")),
+    ],
+)  # fmt: skip
+def test_local_end(hosts: tuple[str, ...], expected: Cell) -> None:
+    listening = tuple(LocalAddress(host, 8080) for host in hosts)
+    assert local_cell(forward(listening=listening)) == expected
+
+
+def test_kind_and_port_surround_the_name() -> None:
+    cell = target_cell(forward())
+    assert cell.text[cell.lead : len(cell.text) - cell.trail] == "web-1"
+
+
+def test_rows_of_the_scene() -> None:
+    labels = forward_labels(fleet.forwards(), fleet.STAGING, lambda context: context == fleet.PROD)
+    rows = [texts(forward_row(one, fleet.NOW, labels)) for one in fleet.forwards()]
+    assert rows[2][:6] == [
+        "◐", "reconnecting", "prod-eu!", "shop", "deploy/inventory-sync-scheduler-jobs:http",
+        ":8083",
+    ]  # fmt: skip
+    assert rows[2][6].startswith("3 s · 4 queued · ")
+    assert rows[6][5:9] == [":5432", "2", "100 MB/s", "214 kB/s"]
