@@ -208,6 +208,7 @@ class ReasonCode(StrEnum):
     LOCAL_ADDRESS_UNAVAILABLE = "local.address_unavailable"
     LOCAL_NO_LOOPBACK = "local.no_loopback"
     LOCAL_LISTEN_FAILED = "local.listen_failed"
+    LOCAL_EXHAUSTED = "local.exhausted"
 
     # Kubeconfig, profiles, settings, command line
     CONFIG_INVALID = "config.invalid"
@@ -433,7 +434,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     restarts: int | None = None
     exit_code: int | None = None
     image: str = ""
-    limit: str = ""  # of memory, as written ("16Mi")
+    limit: str = ""  # of memory, as written ("16Mi"), or of open files
     at: float | None = None  # epoch seconds: the next start, a deadline, a begin
     has_previous_log: bool = False  # of `container`: `kubectl logs --previous` works
     timeout_s: float | None = None

@@ -11,6 +11,7 @@ from aiohappyeyeballs import AddrInfoType
 from tests.support.waiting import until
 from tests.transport.handlers import echo_server
 from tui_forward.errors import TransportError
+from tui_forward.model import ReasonCode
 from tui_forward.transport import tcp
 from tui_forward.transport.tcp import dial_tcp
 
@@ -118,3 +119,11 @@ def test_connect_errors_in_words(number: int, text: str) -> None:
     error = tcp.describe_connect_error(OSError(number, "x"), "::1", 80, "it")
     assert text in error.message
     assert "[::1]:80" in error.message
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_lack_of_files_is_not_the_fault_of_the_server(number: int) -> None:
+    error = tcp.describe_connect_error(OSError(number, "x"), "::1", 80, "it")
+    assert error.code is ReasonCode.LOCAL_EXHAUSTED
+    assert error.message.startswith("no more files or connections can be opened: ")
+    assert "ulimit -n" in error.hint

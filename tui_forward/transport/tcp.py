@@ -13,6 +13,7 @@ import sys
 
 import aiohappyeyeballs
 
+from tui_forward.common.open_files import exhausted_reason
 from tui_forward.errors import TransportError
 from tui_forward.model import Reason, ReasonCode
 from tui_forward.transport.access import join_host_port
@@ -66,6 +67,8 @@ def describe_connect_error(error: OSError, host: str, port: int, label: str) -> 
     """Return the error for a failed connect."""
     address = join_host_port(host, port)
     server = f"{label} at {address}"
+    if reason := exhausted_reason(error):
+        return TransportError(reason)
     if error.errno == errno.ECONNREFUSED:
         return TransportError(Reason(code=ReasonCode.NETWORK_REFUSED, server=server))
     if error.errno in _NO_ROUTE:
@@ -75,8 +78,8 @@ def describe_connect_error(error: OSError, host: str, port: int, label: str) -> 
     if error.errno == errno.ETIMEDOUT:
         return connect_timeout_error(address, label)
     # aiohappyeyeballs joins different errors of several addresses into one without a number.
-    reason = error.strerror or str(error).removeprefix("Multiple exceptions: ")
-    return TransportError(Reason(code=ReasonCode.NETWORK_ERROR, server=server, detail=reason))
+    detail = error.strerror or str(error).removeprefix("Multiple exceptions: ")
+    return TransportError(Reason(code=ReasonCode.NETWORK_ERROR, server=server, detail=detail))
 
 
 def connect_timeout_error(address: str, label: str) -> TransportError:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
+import math
 import socket
 from collections.abc import Callable, Sequence
 
+from tui_forward.common.open_files import exhausted_reason
 from tui_forward.engine.connections.local_ports import InheritedSockets
-from tui_forward.model import LocalAddress
+from tui_forward.model import LocalAddress, Reason, ReasonCode
 
 # Connections accepted per wake of the loop: enough for a burst, few enough that the data path
 # of other connections is not delayed.
 _ACCEPTS_PER_WAKE = 64
 _EXHAUSTED_PAUSE_S = 0.25
+# Without another failure for this long, the next one is reported again.
+_EXHAUSTED_REPORT_S = 30.0
 
 # accept(2): errors that belong to the connection that was to be accepted, not to the listener.
 _CONNECTION_ERRORS = frozenset(
@@ -35,8 +38,8 @@ class Listener:
         *,
         # The accepted, non-blocking socket, the client's address and the local one. No raise.
         on_accept: Callable[[socket.socket, LocalAddress, LocalAddress], None],
-        # A message: there are no resources for another connection, so accepting pauses.
-        on_exhausted: Callable[[str], None],
+        # There are no resources for another connection: it waits. Called once while that lasts.
+        on_exhausted: Callable[[Reason], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sockets = list(sockets)
@@ -47,6 +50,7 @@ class Listener:
         self._held = False
         self._closed = False
         self._exhausted_timer: asyncio.TimerHandle | None = None
+        self._exhausted_at = -math.inf
         self._watch()
 
     @property
@@ -150,8 +154,10 @@ class Listener:
         """
         self._unwatch()
         self._exhausted_timer = self._loop.call_later(_EXHAUSTED_PAUSE_S, self._resume_exhausted)
-        cause = os.strerror(error.errno).lower() if error.errno else str(error)
-        self._on_exhausted(f"cannot accept connections for a moment: {cause}")
+        last, self._exhausted_at = self._exhausted_at, self._loop.time()
+        if self._exhausted_at - last > _EXHAUSTED_REPORT_S:
+            other = Reason(code=ReasonCode.LOCAL_EXHAUSTED, detail=str(error).lower())
+            self._on_exhausted(exhausted_reason(error) or other)
 
     def _resume_exhausted(self) -> None:
         self._exhausted_timer = None

@@ -27,6 +27,7 @@ from tui_forward.model import (
     TimelineKind,
     Unresolved,
 )
+from tui_forward.reasons import reason_hint, reason_text
 
 # Retry interval for a taken port: one attempt costs one bind(2).
 _RETRY_S = 1.0
@@ -69,7 +70,11 @@ async def open_listener(
         listener = Listener(
             sockets,
             on_accept=on_accept,
-            on_exhausted=lambda text: recorder.record_problem(TimelineKind.NOTE, text),
+            on_exhausted=lambda reason: recorder.record_problem(
+                TimelineKind.NOTE,
+                f"new connections wait: {reason_text(reason)} → {reason_hint(reason)}",
+                reason.code,
+            ),
         )
         addresses = ", ".join(str(address) for address in listener.addresses)
         recorder.record(TimelineKind.STATE, f"listening on {addresses}")

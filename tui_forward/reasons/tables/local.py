@@ -53,6 +53,13 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         HopKind.LOCAL,
         BlockedBy.PORT,
     ),
+    ReasonCode.LOCAL_EXHAUSTED: Entry(
+        "too many open files",
+        "no more files or connections can be opened[: the limit of this process is {limit}]"
+        "[: {detail}]",
+        "Close connections, or start again with a higher limit: ulimit -n",
+        HopKind.LOCAL,
+    ),
     ReasonCode.LOCAL_PORT_PRIVILEGED: Entry(
         "[port {port}|port] needs privileges",
         "[local port {port}|the local port] needs privileges, as all below 1024 do",
