@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
+from tests.support.waiting import until as until  # tests import it together with the session
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     ApiHealth,
@@ -36,14 +36,6 @@ from tui_forward.model import (
     TimelineEntry,
     TrafficHistory,
 )
-
-
-async def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not hold in time"
-        await asyncio.sleep(0.002)
 
 
 class FakeSession:

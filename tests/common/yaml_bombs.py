@@ -30,8 +30,8 @@ def _merge_chain(length: int = 2_000) -> str:
 MAX_NODES = 20_000
 # Refused, each for the reason given.
 BOMBS = {
-    "flow sequences": ("[" * 200_000, "nested deeper"),
-    "flow mappings": ("{a: " * 50_000, "nested deeper"),
+    "flow sequences": ("[" * 20_000, "nested deeper"),
+    "flow mappings": ("{a: " * 20_000, "nested deeper"),
     "block sequences": ("- " * 50_000 + "x", "nested deeper"),
     "explicit keys": ("? " * 50_000 + "x", "nested deeper"),
     "indented mappings": (

@@ -182,11 +182,11 @@ def test_any_text_is_a_profile_or_an_error_with_a_position(text: str) -> None:
             assert all(one.line >= 1 and one.column >= 1 for one in error.problems)  # noqa: PT017
 
 
-def test_thousand_damaged_profiles() -> None:
+def test_damaged_profiles() -> None:
     dice = random.Random(4)
     whole = {forward.name: forward for forward in read(SHOP).forwards}
     understood = 0
-    for _ in range(1000):
+    for _ in range(300):
         text = list(SHOP)
         for _ in range(dice.randint(1, 4)):
             place = dice.randrange(len(text))
@@ -209,7 +209,7 @@ def test_thousand_damaged_profiles() -> None:
                 # Never something else under the name of one: damage shows, or is what it says.
                 assert forward.spec.target.name
                 assert forward.name in "".join(text)
-    assert 40 < understood < 950
+    assert 12 < understood < 285
     assert whole
 
 
