@@ -28,6 +28,7 @@ from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import cluster_options
 from tui_forward.cli.output import print_error
 from tui_forward.cli.standard_streams import OutputClosedError, secure_standard_streams
+from tui_forward.common.garbage import collect_garbage_rarely
 from tui_forward.errors import TuiForwardError, UsageError
 
 # Sub-commands in the order of `--help`: the module of each, imported on use, and its help text,
@@ -194,6 +195,7 @@ def _pass_on(ctx: click.Context, name: str, options: dict[str, str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors are printed, not raised."""
+    collect_garbage_rarely()
     secure_standard_streams()
     if completers.is_completing():
         importlib.import_module("tui_forward.cli.shell_completion")

@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from tui_forward.common.garbage import collect_garbage_rarely
 from tui_forward.common.logging_levels import LEVELS
 from tui_forward.daemon import watchdog
 from tui_forward.errors import TuiForwardError
@@ -18,6 +19,7 @@ from tui_forward.errors import TuiForwardError
 
 def main(argv: list[str] | None = None) -> int:
     """Run the engine process and return its exit code."""
+    collect_garbage_rarely()
     options = _parser().parse_args(argv)
     process: watchdog.SupervisedProcess | None = None
     if options.detach:

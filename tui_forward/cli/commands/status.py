@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 
 import click
-import psutil
 
 from tui_forward.cli import completers, forward_output
 from tui_forward.cli.exit_codes import ExitCode
@@ -133,6 +132,8 @@ def _format_status(session: RemoteSession, snapshot: Snapshot) -> Iterator[str]:
 
 
 def _uptime(pid: int) -> str:
+    import psutil  # slow to import
+
     try:
         return f"up {short_age(time.time() - psutil.Process(pid).create_time())}"
     except psutil.Error:

@@ -18,8 +18,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 _PROC = Path("/proc")
 # Argument of the command that runs an engine (`daemon.launcher`): `python -m` and this.
 _ENGINE_MODULE = "tui_forward.daemon"
@@ -181,6 +179,8 @@ _Address = tuple[str, int]
 
 def _psutil_rows() -> Iterator[tuple[int, str, _Address | None, _Address | None]]:
     """Yield pid, status, local and remote address of every TCP socket this user may see."""
+    import psutil
+
     for process in psutil.process_iter():
         try:
             connections = process.net_connections(kind="tcp")
@@ -197,6 +197,8 @@ def _psutil_rows() -> Iterator[tuple[int, str, _Address | None, _Address | None]
 
 
 def _psutil_port_owner(host: str, port: int) -> PortOwner | None:
+    import psutil
+
     for pid, status, local, _ in _psutil_rows():
         if status != psutil.CONN_LISTEN or local is None or local[1] != port:
             continue
@@ -222,6 +224,8 @@ def _psutil_client_processes(pairs: Sequence[SocketPair]) -> dict[SocketPair, st
 
 
 def _process_name(pid: int) -> str:
+    import psutil
+
     try:
         process = psutil.Process(pid)
         if _ENGINE_MODULE in process.cmdline():

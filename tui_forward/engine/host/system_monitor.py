@@ -18,8 +18,6 @@ import logging
 import socket
 from collections.abc import Callable
 
-import psutil
-
 from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.clock import boottime
 from tui_forward.common.formatting import format_duration
@@ -35,9 +33,18 @@ Fingerprint = frozenset[str]
 
 
 def network_fingerprint() -> Fingerprint:
-    """Return what differs on another network. Takes a millisecond or two at most."""
+    """Return what differs on another network; OSError if the system does not report it.
+
+    Takes a millisecond or two at most.
+    """
+    import psutil  # slow to import: a command may end before its first check
+
     marks: set[str] = set()
-    for name, addresses in psutil.net_if_addrs().items():
+    try:
+        interfaces = psutil.net_if_addrs()
+    except psutil.Error as error:
+        raise OSError(str(error)) from error
+    for name, addresses in interfaces.items():
         for address in addresses:
             if address.family not in (socket.AF_INET, socket.AF_INET6):
                 continue
@@ -76,7 +83,7 @@ class SystemMonitor:
 
     async def run(self) -> None:
         """Check until canceled."""
-        network = await self._read_network()
+        network: Fingerprint | None = None  # read first when a forward has run for a while
         last = self._clock()
         while True:
             await asyncio.sleep(self._every_s)
@@ -92,7 +99,7 @@ class SystemMonitor:
     async def _read_network(self) -> Fingerprint | None:
         try:
             return await run_in_thread(self._fingerprint, name="network")
-        except (OSError, psutil.Error) as error:
+        except OSError as error:
             _log.debug("cannot read the network interfaces: %s", error)
             return None
 
