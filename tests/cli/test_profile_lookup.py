@@ -118,7 +118,7 @@ def test_variable_of_the_user_is_not_replaced_silently(
     monkeypatch.setenv("DATABASE_URL", "postgres://production")
     calls: list[object] = []
 
-    async def fake_run(*arguments: object) -> int:
+    async def fake_run(*arguments: object, **_: object) -> int:
         calls.append(arguments)
         return 0
 

@@ -152,7 +152,7 @@ def test_forward_has_the_options_of_its_profile(forward: str, expected: AccessOp
 
 @pytest.mark.parametrize("level", ["profile", "forward"])
 @pytest.mark.parametrize("key", sorted(SERVER_KEYS))
-def test_profile_of_a_working_tree_cannot_choose_who_receives_credentials(
+def test_profile_that_others_may_write_cannot_choose_who_receives_credentials(
     key: str, level: str
 ) -> None:
     access = f"access: {{as: bob, {key}: {'true' if key in BOOL_FIELDS else 'x'}}}"
@@ -160,6 +160,9 @@ def test_profile_of_a_working_tree_cannot_choose_who_receives_credentials(
     text = f"forwards: {{a: {{{forward}}}}}" + (f"\n{access}" if level == "profile" else "")
     (found,) = problems(text, team=True)
     assert f"{key} decides who receives your credentials" in found
+    assert found.endswith(": it belongs to a working tree")
+    with pytest.raises(ProfileError, match="other users can write it"):
+        parse_profile(text, FILE, foreign="other users can write it")
     parse_profile(text, FILE)  # of the user
 
 

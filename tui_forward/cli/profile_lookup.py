@@ -38,7 +38,7 @@ def find_trusted_profile(name: str, *, yes: bool, kubeconfig: str | None = None)
     """
     file = store().find(name)
     content = file.content()
-    profile = parse_profile(content.text, file.path, team=file.team)
+    profile = parse_profile(content.text, file.path, team=file.team, foreign=content.foreign)
     if trust().needs_question(file.path, content):
         if not yes:
             _require_trust(file, content, profile, kubeconfig)

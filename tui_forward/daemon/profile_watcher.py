@@ -172,7 +172,8 @@ class ProfileWatcher:
         try:
             # Parse this very text, because the trust check is about it. In a thread, because a
             # large file takes a while and this loop forwards bytes.
-            parse = partial(parse_profile, content.profile.text, file.path, team=file.team)
+            text, foreign = content.profile.text, content.profile.foreign
+            parse = partial(parse_profile, text, file.path, team=file.team, foreign=foreign)
             after = await run_in_thread(parse, name="profile files")
             await self._apply_edit(profile, file, content.profile, after)
         except ProfileError as error:

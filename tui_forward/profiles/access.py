@@ -36,8 +36,8 @@ from tui_forward.profiles.values import (
     parse_texts,
 )
 
-# Keys that decide who receives the user's credentials. The profile of a working tree has none of
-# them: others can change it, and could have the credentials sent to a server of theirs.
+# Keys that decide who receives the user's credentials. A profile that others may write has none of
+# them: they could have the credentials sent to a server of theirs.
 SERVER_KEYS: Final = frozenset(
     {"server", "proxy-url", "tls-server-name", "certificate-authority", "insecure-skip-tls-verify"}
 )

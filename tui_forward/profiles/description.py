@@ -1,7 +1,7 @@
 """Everything a profile can change, as lines for the user. Pure.
 
-A profile cannot choose the kubeconfig, run a command or change settings; that of a working tree
-cannot choose a server that is not in the kubeconfig.
+A profile cannot choose the kubeconfig, run a command or change settings; one that others
+may write cannot choose a server that is not in the kubeconfig.
 """
 
 from __future__ import annotations

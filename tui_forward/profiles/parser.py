@@ -89,13 +89,15 @@ class ProfileError(ConfigError):
         super().__init__(f"{first}{suffix}", hint=first.hint)
 
 
-def parse_profile(text: str, file: Path, *, team: bool = False) -> Profile:
+def parse_profile(text: str, file: Path, *, team: bool = False, foreign: str = "") -> Profile:
     """Parse a profile; a ProfileError has every problem.
 
     `file` is for messages, and for the name if the text has none; `team` if it belongs to a working
-    tree.
+    tree; `foreign` says why others may have written it (`ProfileContent.foreign`).
     """
-    return _Parser(file, team=team).parse(text)
+    if team and not foreign:
+        foreign = "it belongs to a working tree"
+    return _Parser(file, team=team, foreign=foreign).parse(text)
 
 
 def load_roundtrip(text: str, file: Path) -> CommentedMap:
@@ -124,7 +126,7 @@ def load_roundtrip(text: str, file: Path) -> CommentedMap:
 
 def parse_access(mapping: CommentedMap, file: Path) -> AccessOptions:
     """Parse the key `access` of a profile or a forward; ProfileError if it is invalid."""
-    return _Parser(file, team=False).parse_access(mapping)
+    return _Parser(file).parse_access(mapping)
 
 
 class _LimitedParser(RoundTripParser):
@@ -163,9 +165,10 @@ def _one_line(text: str) -> str:
 class _Parser:
     """Parser of one file; collects its problems."""
 
-    def __init__(self, file: Path, *, team: bool) -> None:
+    def __init__(self, file: Path, *, team: bool = False, foreign: str = "") -> None:
         self._file = file
         self._team = team
+        self._foreign = foreign
         self._problems: list[ProfileProblem] = []
 
     def parse(self, text: str) -> Profile:
@@ -249,11 +252,11 @@ class _Parser:
             self._add_problem(position, "access must be a mapping", hint)
             return
         found = self._parse_fields(access, ACCESS_KEYS, SECRET_KEYS)
-        for key in SERVER_KEYS & found.keys() if self._team else ():
+        for key in SERVER_KEYS & found.keys() if self._foreign else ():
             self._add_problem(
                 access.lc.key(key),
-                f"{key} decides who receives your credentials; only a profile of your own can "
-                "have it",
+                f"{key} decides who receives your credentials, and others may have written this "
+                f"profile: {self._foreign}",
                 "add it to a cluster of your kubeconfig, and name that with `cluster`",
             )
         try:

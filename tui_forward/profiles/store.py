@@ -89,7 +89,8 @@ class ProfileFile:
 
     def read(self) -> Profile:
         """Return the parsed profile; ProfileError if it cannot be read, or is invalid."""
-        return parse_profile(self.text(), self.path, team=self.team)
+        content = self.content()
+        return parse_profile(content.text, self.path, team=self.team, foreign=content.foreign)
 
 
 def _open_nonblocking(path: str, flags: int) -> int:

@@ -101,3 +101,19 @@ def test_forwards_have_the_options_of_the_profile(
     assert '"impersonate_user":"bob"' in capsys.readouterr().out.replace(" ", "")
     assert main(["down", "shop"]) == 0
     assert not session.forwards
+
+
+def test_profile_that_others_can_write_sends_credentials_nowhere(
+    session: FakeSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even if the user trusts it without a look."""
+    file = paths.profiles_dir() / "shop.yaml"
+    file.write_text(f"access: {{server: 'https://evil'}}\n{TEXT}")
+    file.chmod(0o666)
+    assert main(["up", "shop", "--yes"]) == 1
+    assert not session.forwards
+    assert "1:10: server decides who receives your credentials" in capsys.readouterr().err
+    assert main(["profile", "check", "shop"]) == 1
+    file.chmod(0o600)
+    assert main(["up", "shop"]) == 0
+    assert {one.spec.target.options.server for one in session.forwards.values()} == {"https://evil"}

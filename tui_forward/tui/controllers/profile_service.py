@@ -75,7 +75,9 @@ class ProfileService:
         content = ProfileContent("", foreign="")
         try:
             content = file.content()
-            profile = parse_profile(content.text, file.path, team=file.team)
+            profile = parse_profile(
+                content.text, file.path, team=file.team, foreign=content.foreign
+            )
             return ProfileEntry(file, content, profile)
         except ProfileError as error:
             return ProfileEntry(file, content, None, error)
