@@ -13,7 +13,7 @@ from tests.kube.objects import pod, service, workload
 from tests.support.waiting import until
 from tui_forward.catalog import Catalog, informer
 from tui_forward.errors import ConfigError
-from tui_forward.kube.api import pager
+from tui_forward.kube.api import pager, retries
 from tui_forward.model import BlockedBy, CatalogScope, CatalogView, TargetKind
 
 SHOP = CatalogScope("test", "shop")
@@ -202,7 +202,10 @@ async def test_refused_list_of_all_namespaces_is_one_of_each(setup: Setup) -> No
     assert one.error == ""
 
 
-async def test_resource_unknown_to_the_server(setup: Setup) -> None:
+async def test_resource_unknown_to_the_server(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "_LONGEST_RESET_PAUSE_S", 0.001)
     fill(setup)
 
     def unknown(request: Request) -> None:
@@ -229,6 +232,17 @@ async def test_health_and_credentials(tmp_path: Path, secure_setup: Setup) -> No
     rewrite(secure_setup)
     found = await view(secure_setup, SHOP, synced_all)
     assert names(found) == ["web-1", "web-2"]
+
+
+async def test_health_of_a_server_that_answers_again_after_a_login(
+    secure_setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(informer, "_HEALTH_INTERVAL_S", 3600)
+    fill(secure_setup)
+    secure_setup.server.tokens = {"good"}
+    await view(secure_setup, SHOP, lambda v: v.health is not None and v.health.ok is False)
+    rewrite(secure_setup)
+    await view(secure_setup, SHOP, lambda v: v.health is not None and v.health.ok is True)
 
 
 def synced_all(found: CatalogView) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import cast
 
 from msgspec.structs import replace
@@ -66,6 +67,7 @@ class ScopeInformer:
             context=scope.context, options=scope.options, server=cluster.server
         )
         self._changed = asyncio.Event()
+        self._server_responds = asyncio.Event()  # although its health was bad
         self._reflectors = [self._reflector(resource) for resource in _RESOURCES]
         self._tasks: list[asyncio.Task[None]] = []
         self._head_start: asyncio.TimerHandle | None = None
@@ -260,6 +262,10 @@ class ScopeInformer:
     def _bump_version(self) -> None:
         self._log.bump_version()
         self._changed.set()
+        if self._health.ok is False and any(
+            reflector.synced and reflector.error is None for reflector in self._reflectors
+        ):
+            self._server_responds.set()
 
     @staticmethod
     def _status(reflector: AnyReflector) -> ResourceStatus:
@@ -297,4 +303,8 @@ class ScopeInformer:
                 if health.ok and previous.ok is False:
                     # The server responds again: cut every backoff.
                     self.refresh()
-            await asyncio.sleep(_HEALTH_INTERVAL_S)
+            # For example after a login: what is shown above a list that has arrived is its health.
+            self._server_responds.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_HEALTH_INTERVAL_S):
+                    await self._server_responds.wait()
