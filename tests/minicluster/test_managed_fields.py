@@ -77,7 +77,9 @@ async def check_events(control_plane: ControlPlane, query: str) -> None:
         events = [await stream.next_event() for _ in range(30)]
         pods = [event["object"]["metadata"] for event in events if event["type"] != "BOOKMARK"]
         found.append({"managedFields" in metadata for metadata in pods})
-    assert found == [{True}, {False}], query
+    with_fields, without = found
+    assert True in with_fields, query  # some pods are so new that they have none
+    assert without == {False}, query
 
 
 async def test_program_is_sent_no_managed_fields(
