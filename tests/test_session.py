@@ -34,6 +34,7 @@ from tests.support.waiting import until
 from tui_forward.cli.forward_output import format_table, forward_to_dict
 from tui_forward.common.access_options import parse_access_options
 from tui_forward.common.kubectl_command import format_command
+from tui_forward.common.log_source import log_source_of
 from tui_forward.daemon import rpc, unix_socket
 from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog
@@ -407,9 +408,7 @@ async def test_client_is_named(scenario: Scenario) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize(
-    "command", ["stop", "pause", "resume", "reconnect", "timeline", "hops", "pod_log"]
-)
+@pytest.mark.parametrize("command", ["stop", "pause", "resume", "reconnect", "timeline", "hops"])
 async def test_unknown_forward(scenario: Scenario, command: str) -> None:
     with pytest.raises(UsageError, match="there is no forward f99") as failed:
         await getattr(scenario.session, command)("f99")
@@ -565,20 +564,28 @@ async def test_missing_kubeconfig_leaves_the_hops(
 
 async def test_pod_log(scenario: Scenario) -> None:
     forward_id, _ = await scenario.ready(ECHO)
-    log = await scenario.session.pod_log(forward_id)
-    assert log == scenario.backend.log
-    await scenario.session.pod_log(forward_id, container="other", lines=7)
-    assert scenario.backend.log_requests == [(forward_id, "", 200), (forward_id, "other", 7)]
+    forward = await scenario.forward(forward_id)
+    source = log_source_of(forward, "other", previous=True)
+    assert await scenario.session.read_log(source) == scenario.backend.log
+    await scenario.session.read_log(source, since="2026-01-02T03:04:05Z", lines=7)
+    assert scenario.backend.log_requests == [
+        (source, "", 1000), (source, "2026-01-02T03:04:05Z", 7),
+    ]  # fmt: skip
+    nowhere = msgspec.structs.replace(source.target, context="")
+    await scenario.session.read_log(msgspec.structs.replace(source, target=nowhere))
+    assert scenario.backend.log_requests[-1] == (source, "", 1000), "the current context"
+    described = await scenario.session.describe(nowhere)
+    assert (described.kind, described.name) == ("Pod", source.target.name)
     scenario.backend.log_error = ApiError(
         "you may not get pods/log", status=403, status_reason="Forbidden", hint="ask for a role"
     )
     with pytest.raises(ApiError, match="get pods/log") as forbidden:
-        await scenario.session.pod_log(forward_id)
+        await scenario.session.read_log(source)
     assert forbidden.value.forbidden
     assert forbidden.value.hint == "ask for a role"
     scenario.backend.log_error = ForwardError("no pod", code=ReasonCode.TARGET_NO_POD)
     with pytest.raises(ForwardError) as nothing:
-        await scenario.session.pod_log(forward_id)
+        await scenario.session.read_log(source)
     assert nothing.value.code is ReasonCode.TARGET_NO_POD
 
 

@@ -23,6 +23,7 @@ from tests.minicluster.kubectl import Kubectl, kubectls
 from tests.support.cluster_process import ClusterProcess, running_cluster
 from tests.support.fake_engine import echo
 from tests.support.waiting import until
+from tui_forward.common.log_source import log_source_of
 from tui_forward.daemon import connect
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.errors import ApiError, ForwardError
@@ -35,6 +36,7 @@ from tui_forward.model import (
     Hop,
     HopKind,
     HopState,
+    PodLog,
     ReasonCode,
     Target,
     TargetKind,
@@ -74,6 +76,10 @@ class Scenario:
     async def forward(self, forward_id: str) -> Forward:
         snapshot = await self.session.snapshot()
         return next(forward for forward in snapshot.forwards if forward.id == forward_id)
+
+    async def read_log(self, forward_id: str, container: str = "", lines: int = 200) -> PodLog:
+        source = log_source_of(await self.forward(forward_id), container)
+        return await self.session.read_log(source, lines=lines)
 
     async def reached(
         self, forward_id: str, wanted: ForwardState | Callable[[Forward], object]
@@ -333,7 +339,7 @@ async def test_crashing_container_is_awaited_also_after_it_was_ready(scenario: S
     assert "next start about" in forward.reason or "restarted" not in forward.reason
     assert forward.hint.startswith(f"Check its log: kubectl logs -n shop {pod.name} -c echo")
     client = asyncio.create_task(echo(port))
-    assert (await scenario.session.pod_log(forward_id)).container == "echo"
+    assert (await scenario.read_log(forward_id)).container == "echo"
     assert await client == b"hello", "it waits for the container"
     await scenario.reached(forward_id, ForwardState.READY)
 
@@ -635,7 +641,7 @@ async def test_facts_of_nodes_are_omitted_without_permission(scenario: Scenario)
     assert (hops[HopKind.KUBELET].name, hops[HopKind.KUBELET].facts) == (pod.node, ())
     assert hops[HopKind.RUNTIME].name, "the pod's containers tell"
     with pytest.raises(ApiError, match="get pods/log") as failed:
-        await scenario.session.pod_log(third)
+        await scenario.read_log(third)
     assert failed.value.forbidden
     assert failed.value.hint
 
@@ -644,22 +650,22 @@ async def test_log_of_the_pod_of_a_forward(scenario: Scenario) -> None:
     forward_id, _ = await scenario.ready("web", "metrics")
     pod = (await scenario.forward(forward_id)).pod
     assert pod is not None
-    log = await scenario.session.pod_log(forward_id)
+    log = await scenario.read_log(forward_id)
     assert (log.pod, log.container) == (pod.name, "exporter")
     assert log.containers == ("web", "exporter", "admin")
-    other = await scenario.session.pod_log(forward_id, container="web", lines=1)
+    other = await scenario.read_log(forward_id, "web", lines=1)
     assert other.container == "web"
     assert len(other.lines) == 1
     assert other.lines[0]
     with pytest.raises(ApiError, match="nothing"):
-        await scenario.session.pod_log(forward_id, container="nothing")
+        await scenario.read_log(forward_id, "nothing")
 
 
 async def test_log_of_a_crashing_container(scenario: Scenario) -> None:
     forward_id = await scenario.start("payments", "http")
     await scenario.reached(forward_id, lambda f: f.state is not ForwardState.STARTING)
-    log = await scenario.session.pod_log(forward_id)
+    log = await scenario.read_log(forward_id)
     assert log.pod.startswith("payments-")
     assert log.container == "payments"
     with pytest.raises((ApiError, ForwardError)):
-        await scenario.session.pod_log(await scenario.start("nothing", "80"))
+        await scenario.read_log(await scenario.start("nothing", "80"))

@@ -9,6 +9,7 @@ import msgspec
 
 from tests.support.waiting import until as until  # tests import it together with the session
 from tui_forward.errors import TuiForwardError
+from tui_forward.kube.api.log_text import later_lines
 from tui_forward.model import (
     ApiHealth,
     BlockedBy,
@@ -18,6 +19,7 @@ from tui_forward.model import (
     Connection,
     Context,
     Counters,
+    Description,
     EngineNotice,
     Event,
     EventKind,
@@ -29,10 +31,13 @@ from tui_forward.model import (
     LocalAddress,
     Login,
     LoginCommand,
+    LogSource,
     PodLog,
     PodRef,
+    PortCheck,
     ReasonCode,
     Snapshot,
+    Target,
     TimelineEntry,
     TrafficHistory,
 )
@@ -54,7 +59,9 @@ class FakeSession:
         self.timeline_entries: tuple[TimelineEntry, ...] = ()
         self.hop_list: tuple[Hop, ...] = tuple(Hop(kind=kind) for kind in HopKind)
         self.log = PodLog(pod="web-1", container="main", containers=("main",))
+        self.port_checks: dict[int, PortCheck] = {}  # others are free
         self.log_error: TuiForwardError | None = None
+        self.description = Description(kind="Pod", namespace="shop", name="web-1")
         self.on_start = on_start
         self.closed = False
         self.history_list: tuple[TrafficHistory, ...] = ()
@@ -213,6 +220,10 @@ class FakeSession:
         self.calls.append(("timeline", forward_id))
         return self.timeline_entries
 
+    async def check_port(self, addresses: tuple[str, ...], port: int) -> PortCheck:
+        self.calls.append(("check_port", addresses, port))
+        return self.port_checks.get(port, PortCheck(port=port, next_free=port + 1))
+
     async def histories(self) -> tuple[TrafficHistory, ...]:
         return self.history_list
 
@@ -220,11 +231,17 @@ class FakeSession:
         self.calls.append(("hops", forward_id))
         return self.hop_list
 
-    async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
-        self.calls.append(("pod_log", forward_id, container, lines))
+    async def read_log(self, source: LogSource, *, since: str = "", lines: int = 1000) -> PodLog:
+        self.calls.append(("read_log", source, since))
         if self.log_error is not None:
             raise self.log_error
-        return self.log
+        return msgspec.structs.replace(self.log, lines=later_lines(self.log.lines, since))
+
+    async def describe(self, target: Target) -> Description:
+        self.calls.append(("describe", target))
+        if self.log_error is not None:
+            raise self.log_error
+        return self.description
 
     async def events(self, since: int = 0) -> AsyncIterator[Event]:
         while True:

@@ -27,11 +27,14 @@ from tui_forward.model import (
     CatalogScope,
     ForwardSpec,
     LocalAddress,
+    LogSource,
     ReasonCode,
     Snapshot,
     Target,
     TargetKind,
 )
+
+TARGET = Target(context="here", namespace="shop", kind=TargetKind.POD, name="web-1", port="")
 
 SPEC = ForwardSpec(
     target=Target(
@@ -59,7 +62,9 @@ REQUESTS: list[rpc.FromClient] = [
     rpc.GetHistories(21),
     rpc.GetHistories(20),
     rpc.GetHops(13, "f1"),
-    rpc.GetPodLog(14, "f1", "main", 200),
+    rpc.ReadLog(14, LogSource(target=TARGET, pod="web-1"), "2026-01-02T03:04:05Z", 200),
+    rpc.Describe(15, TARGET),
+    rpc.CheckPort(16, ("localhost",), 8080),
     rpc.GetContexts(10),
     rpc.BeginLogin(20, CLUSTER),
     rpc.FinishLogin(21, CLUSTER, b"{}", 0),

@@ -14,18 +14,24 @@ from tests.kube.api_server import ApiServer, Reply, Request, serving, status_bod
 from tests.kube.kubeconfigs import cluster_for, kubeconfig, write
 from tests.kube.objects import pod, service, workload
 from tests.session.factories import HEALTHY, TARGET, forward
+from tui_forward.common.log_source import log_source_of
 from tui_forward.errors import ApiError, ForwardError, TransportError
 from tui_forward.kube import ClusterClient
 from tui_forward.kube.http_import import import_in_thread
-from tui_forward.model import Forward, ForwardState, PodRef, TargetKind
+from tui_forward.model import Forward, ForwardState, PodLog, PodRef, TargetKind
 from tui_forward.session import cluster_facts as stations_module
 from tui_forward.session import refresh_cache
-from tui_forward.session.cluster_facts import MAX_LOG_LINES, ClusterInspector, pod_log
+from tui_forward.session.cluster_facts import ClusterInspector
+from tui_forward.session.object_reads import MAX_LOG_LINES, read_log
 
 NODE: dict[str, Any] = {
     "metadata": {"name": "node-a"},
     "status": {"nodeInfo": {"kubeletVersion": "v1.36.2"}},
 }
+
+
+async def pod_log(cluster: ClusterClient, one: Forward, container: str, lines: int) -> PodLog:
+    return await read_log(cluster, log_source_of(one, container), lines=lines)
 
 
 class Scenario:
@@ -204,9 +210,11 @@ def _several() -> dict[str, Any]:
 async def test_log_is_of_the_container_that_declares_the_port(world: Scenario) -> None:
     world.api.put("pods", _several())
     log = await pod_log(world.cluster, forward(), "", 200)
-    assert (log.pod, log.container, log.lines) == ("web-1", "second", ("one", "two"))
+    assert (log.pod, log.container, log.lines) == ("web-1", "second", (("", "one"), ("", "two")))
     assert log.containers == ("first", "second", "init", "debugger")
-    assert world.logs == [{"tailLines": "200", "limitBytes": "262144", "container": "second"}]
+    assert world.logs == [
+        {"tailLines": "200", "limitBytes": "262144", "timestamps": "true", "container": "second"}
+    ]
     assert (await pod_log(world.cluster, forward(remote_port=1), "", 1)).container == "first"
     assert (await pod_log(world.cluster, forward(), "init", 1)).container == "init"
 
@@ -225,7 +233,7 @@ async def test_log_needs_no_permission_to_read_pods(world: Scenario) -> None:
     )
     log = await pod_log(world.cluster, forward(), "", 10)
     assert (log.pod, log.container, log.containers) == ("web-1", "", ())
-    assert log.lines == ("hello",)
+    assert log.lines == (("", "hello"),)
     with pytest.raises(ApiError) as failed:
         await pod_log(world.cluster, to(TargetKind.DEPLOYMENT, "web"), "", 10)
     assert failed.value.forbidden

@@ -16,7 +16,7 @@ import pytest
 
 from tui_forward.engine.connections.owner import ConnectionOwner
 from tui_forward.engine.connections.record import ConnectionRecord
-from tui_forward.engine.forwards import connection_table, pool_dialer
+from tui_forward.engine.forwards import connection_table, reconciler
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.late_answers import LateAnswers
 from tui_forward.engine.tunnels.transport_cache import TransportCache
@@ -39,9 +39,11 @@ from tui_forward.model import (
     Connection,
     ConnectionState,
     Context,
+    Description,
     Forward,
     Login,
     LoginCommand,
+    LogSource,
     Namespace,
     Pod,
     PodLog,
@@ -156,9 +158,11 @@ class FakeBackend:
         self.environ: dict[str, str] = {}
         self.login_retries: list[str] = []
         self.known_logins: tuple[Login, ...] = ()
-        self.log = PodLog(pod="web-1", container="main", containers=("main",), lines=("hello",))
+        self.log = PodLog(
+            pod="web-1", container="main", containers=("main",), lines=(("", "hello"),)
+        )
         self.log_error: TuiForwardError | None = None
-        self.log_requests: list[tuple[str, str, int]] = []
+        self.log_requests: list[tuple[LogSource, str, int]] = []
 
     def access(self, context: str, options: AccessOptions = NO_OPTIONS) -> ServerAccess:
         return FakeAccess(context)
@@ -204,11 +208,16 @@ class FakeBackend:
     async def inspect(self, forward: Forward) -> ClusterFacts:
         return self.known
 
-    async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
+    async def read_log(self, source: LogSource, since: str, lines: int) -> PodLog:
         if self.log_error is not None:
             raise self.log_error
-        self.log_requests.append((forward.id, container, lines))
+        self.log_requests.append((source, since, lines))
         return self.log
+
+    async def describe(self, target: Target) -> Description:
+        if self.log_error is not None:
+            raise self.log_error
+        return Description(kind="Pod", namespace=target.namespace, name=target.name)
 
     def revision(self) -> int:
         return self.current_revision
@@ -457,7 +466,7 @@ class FakeDataPath:
                 on_no_answer=on_no_answer,
             )
 
-        monkeypatch.setattr(pool_dialer, "TunnelPool", make_pool)
+        monkeypatch.setattr(reconciler, "TunnelPool", make_pool)
         monkeypatch.setattr(connection_table, "LocalConnection", FakeConnection)
 
     @property

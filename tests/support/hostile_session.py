@@ -141,7 +141,8 @@ class HostileSession(FakeSession):
                      hint="h"), text)
             for kind in HopKind
         )  # fmt: skip
-        log = PodLog(pod="p", container="c", containers=("c", "d"), lines=("one", "two"))
+        lines = (("", "one"), ("x", "two"))
+        log = PodLog(pod="p", container="c", containers=("c", "d"), lines=lines)
         self.log = fill(log, text)
 
     async def snapshot(self) -> Snapshot:

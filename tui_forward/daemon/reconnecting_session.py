@@ -19,12 +19,16 @@ from tui_forward.model import (
     ClusterKey,
     Connection,
     Context,
+    Description,
     Event,
     ForwardSpec,
     Hop,
     LoginCommand,
+    LogSource,
     PodLog,
+    PortCheck,
     Snapshot,
+    Target,
     TimelineEntry,
     TrafficHistory,
 )
@@ -120,6 +124,10 @@ class ReconnectingSession:
         """See `Session.timeline`."""
         return await self._query(lambda session: session.timeline(forward_id))
 
+    async def check_port(self, addresses: tuple[str, ...], port: int) -> PortCheck:
+        """See `Session.check_port`."""
+        return await self._query(lambda session: session.check_port(addresses, port))
+
     async def histories(self) -> tuple[TrafficHistory, ...]:
         """See `Session.histories`."""
         return await self._query(lambda session: session.histories())
@@ -128,11 +136,13 @@ class ReconnectingSession:
         """See `Session.hops`."""
         return await self._query(lambda session: session.hops(forward_id))
 
-    async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
-        """See `Session.pod_log`."""
-        return await self._query(
-            lambda session: session.pod_log(forward_id, container=container, lines=lines)
-        )
+    async def describe(self, target: Target) -> Description:
+        """See `Session.describe`."""
+        return await self._query(lambda session: session.describe(target))
+
+    async def read_log(self, source: LogSource, *, since: str = "", lines: int = 1000) -> PodLog:
+        """See `Session.read_log`."""
+        return await self._query(lambda session: session.read_log(source, since=since, lines=lines))
 
     async def contexts(self) -> tuple[Context, ...]:
         """See `Session.contexts`."""

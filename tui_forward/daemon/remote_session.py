@@ -18,12 +18,16 @@ from tui_forward.model import (
     ClusterKey,
     Connection,
     Context,
+    Description,
     Event,
     ForwardSpec,
     Hop,
     LoginCommand,
+    LogSource,
     PodLog,
+    PortCheck,
     Snapshot,
+    Target,
     TimelineEntry,
     TrafficHistory,
 )
@@ -128,6 +132,12 @@ class RemoteSession:
             lambda id_: rpc.GetTimeline(id_, forward_id), tuple[TimelineEntry, ...]
         )
 
+    async def check_port(self, addresses: tuple[str, ...], port: int) -> PortCheck:
+        """See `Session.check_port`."""
+        return await self._client.request(
+            lambda id_: rpc.CheckPort(id_, addresses, port), PortCheck
+        )
+
     async def histories(self) -> tuple[TrafficHistory, ...]:
         """See `Session.histories`."""
         return await self._client.request(rpc.GetHistories, tuple[TrafficHistory, ...])
@@ -136,10 +146,14 @@ class RemoteSession:
         """See `Session.hops`."""
         return await self._client.request(lambda id_: rpc.GetHops(id_, forward_id), tuple[Hop, ...])
 
-    async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
-        """See `Session.pod_log`."""
+    async def describe(self, target: Target) -> Description:
+        """See `Session.describe`."""
+        return await self._client.request(lambda id_: rpc.Describe(id_, target), Description)
+
+    async def read_log(self, source: LogSource, *, since: str = "", lines: int = 1000) -> PodLog:
+        """See `Session.read_log`."""
         return await self._client.request(
-            lambda id_: rpc.GetPodLog(id_, forward_id, container, lines), PodLog
+            lambda id_: rpc.ReadLog(id_, source, since, lines), PodLog
         )
 
     async def contexts(self) -> tuple[Context, ...]:

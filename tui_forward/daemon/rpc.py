@@ -30,7 +30,9 @@ from tui_forward.model import (
     ClusterKey,
     ForwardSpec,
     LocalAddress,
+    LogSource,
     Reason,
+    Target,
 )
 
 VERSION: Final = 7
@@ -165,16 +167,29 @@ class GetHistories(_Numbered, frozen=True):
     """`Session.histories`."""
 
 
+class CheckPort(_Numbered, frozen=True):
+    """`Session.check_port`."""
+
+    addresses: tuple[str, ...]
+    port: int
+
+
 class GetHops(_ForwardRequest, frozen=True):
     """`Session.hops`."""
 
 
-class GetPodLog(_Numbered, frozen=True):
-    """`Session.pod_log`."""
+class ReadLog(_Numbered, frozen=True):
+    """`Session.read_log`."""
 
-    forward: str
-    container: str
+    source: LogSource
+    since: str
     lines: int
+
+
+class Describe(_Numbered, frozen=True):
+    """`Session.describe`."""
+
+    target: Target
 
 
 class GetContexts(_Numbered, frozen=True):
@@ -201,8 +216,8 @@ class Cancel(_Numbered, frozen=True):
 Request = (
     Start | Stop | Pause | Resume | Reconnect | CloseConnection | SetKeepRunning
     | SetKeepRunningIfLost | GetSnapshot | GetConnections | GetTimeline | GetHistories | GetHops
-    | GetPodLog | GetContexts | GetCatalog | Subscribe | BeginLogin | FinishLogin
-    | CancelLogin | RetryLogin
+    | ReadLog | Describe | CheckPort | GetContexts | GetCatalog | Subscribe | BeginLogin
+    | FinishLogin | CancelLogin | RetryLogin
 )  # fmt: skip
 FromClient = Hello | HandoverRequest | HandoverDone | Request | Cancel
 

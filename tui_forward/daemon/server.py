@@ -288,8 +288,12 @@ class ClientConnection:
                 return await session.histories()
             case rpc.GetHops(forward=forward):
                 return await session.hops(forward)
-            case rpc.GetPodLog(forward=forward, container=container, lines=lines):
-                return await session.pod_log(forward, container=container, lines=lines)
+            case rpc.ReadLog(source=source, since=since, lines=lines):
+                return await session.read_log(source, since=since, lines=lines)
+            case rpc.CheckPort(addresses=addresses, port=port):
+                return await session.check_port(addresses, port)
+            case rpc.Describe(target=target):
+                return await session.describe(target)
             case rpc.GetContexts():
                 return await session.contexts()
             case _:

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from tui_forward.common.clock import steady_time
 from tui_forward.common.local_addresses import may_listen_on
@@ -17,6 +17,7 @@ from tui_forward.engine.connections.local_ports import InheritedSockets, conflic
 from tui_forward.engine.context import ClusterProvider, NullSocketHolder, SocketHolder
 from tui_forward.engine.event_log import EventLog
 from tui_forward.engine.forwards.forward import ActiveForward
+from tui_forward.engine.forwards.port_check import check_port
 from tui_forward.engine.host.file_limit import raise_file_limit
 from tui_forward.engine.host.heap_trimmer import HeapTrimmer
 from tui_forward.engine.host.process_lookup import ClientProcessLookup
@@ -35,6 +36,7 @@ from tui_forward.model import (
     ForwardSpec,
     ForwardState,
     LocalAddress,
+    PortCheck,
     Reason,
     ReasonCode,
     TimelineEntry,
@@ -298,6 +300,10 @@ class Engine:
     def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """Return the timeline of a forward, oldest first."""
         return self._forward(forward_id).timeline
+
+    async def check_port(self, addresses: Sequence[str], port: int) -> PortCheck:
+        """See `Session.check_port`."""
+        return await check_port(addresses, port, self)
 
     def histories(self) -> tuple[TrafficHistory, ...]:
         """Return the traffic history of each forward."""

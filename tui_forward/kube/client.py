@@ -11,7 +11,7 @@ import msgspec
 
 from tui_forward.errors import ApiError, TuiForwardError
 from tui_forward.kube.access.cluster_access import ClusterAccess
-from tui_forward.kube.api import details, health, pager, watch
+from tui_forward.kube.api import descriptions, details, health, pager, watch
 from tui_forward.kube.api.limits import Account
 from tui_forward.kube.api.resources import PODS, Item, Resource
 from tui_forward.kube.api.rest_client import OBJECTS, RestClient
@@ -21,7 +21,7 @@ from tui_forward.kube.errors import unexpected_response_error
 from tui_forward.kube.http_import import preload
 from tui_forward.kube.kubeconfig.overrides import OptionSecrets
 from tui_forward.kube.kubeconfig.source import KubeconfigSource
-from tui_forward.model import NO_OPTIONS, AccessOptions, ApiHealth, ClusterKey
+from tui_forward.model import NO_OPTIONS, AccessOptions, ApiHealth, ClusterKey, ObjectEvent
 
 _LOG_TIMEOUT_S = 10.0
 _CHECK_TIMEOUT_S = 3.0
@@ -92,6 +92,21 @@ class ClusterClient(ClusterAccess):
         what = f"list events in namespace {namespace}"
         return await self._get(path, what, details.decode_warnings)
 
+    async def events_of(self, namespace: str, kind: str, name: str) -> tuple[ObjectEvent, ...]:
+        """Return the events of one object by kind ("Deployment") and name, latest first."""
+        selector = f"involvedObject.name={name},involvedObject.kind={kind}"
+        query = urlencode({"fieldSelector": selector, "limit": _MAX_EVENTS})
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/events?{query}"
+        what = f"list events in namespace {namespace}"
+        return await self._get(path, what, descriptions.decode_events)
+
+    async def describe(
+        self, resource: Resource[Item], namespace: str, name: str
+    ) -> descriptions.ObjectFacts:
+        """Return facts and conditions of one object."""
+        what = resource.describe("get", namespace, name)
+        return await self._get(resource.path(namespace, name), what, descriptions.decode_object)
+
     async def _get(self, path: str, what: str, decode: Callable[[bytes], Decoded]) -> Decoded:
         body = await self._rest.get(path, what, accept=OBJECTS)
         Account(what, self.server).check_decoded_size(body)
@@ -101,18 +116,26 @@ class ClusterClient(ClusterAccess):
             raise unexpected_response_error(what, self.server, error) from error
 
     async def pod_log(
-        self, namespace: str, name: str, *, container: str = "", lines: int, max_bytes: int
-    ) -> bytes:
-        """Return the last lines of a container's log, unmodified.
+        self, namespace: str, name: str, *, container: str = "", lines: int, max_bytes: int,
+        previous: bool = False, since: str = "",
+    ) -> bytes:  # fmt: skip
+        """Return the last lines of a container's log, unmodified, each after its time.
 
-        An empty container means the only one. `lines` is reduced until they fit into `max_bytes`;
-        of a single longer line, its beginning is returned.
+        An empty container means the only one. `previous` is the run before the last start; `since`
+        an RFC 3339 time, of which only the seconds matter. `lines` is reduced until they fit into
+        `max_bytes`; of a single longer line, its beginning is returned.
         """
         what = f'get pods/log "{name}" in namespace {namespace}'
         while True:
-            query: dict[str, str | int] = {"tailLines": lines, "limitBytes": max_bytes}
+            query: dict[str, str | int] = {
+                "tailLines": lines, "limitBytes": max_bytes, "timestamps": "true",
+            }  # fmt: skip
             if container:
                 query["container"] = container
+            if previous:
+                query["previous"] = "true"
+            if since:
+                query["sinceTime"] = since
             body = await self._rest.get(
                 f"{PODS.path(namespace, name)}/log?{urlencode(query)}",
                 what,

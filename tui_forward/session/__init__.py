@@ -22,12 +22,16 @@ from tui_forward.model import (
     ClusterKey,
     Connection,
     Context,
+    Description,
     Event,
     ForwardSpec,
     Hop,
     LoginCommand,
+    LogSource,
     PodLog,
+    PortCheck,
     Snapshot,
+    Target,
     TimelineEntry,
     TrafficHistory,
 )
@@ -101,6 +105,12 @@ class Session(Protocol):
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """Return the timeline of a forward, oldest entry first."""
 
+    async def check_port(self, addresses: tuple[str, ...], port: int) -> PortCheck:
+        """Return whether a local port can be used, by whom it is, and the next free one.
+
+        UsageError for addresses that are none.
+        """
+
     async def histories(self) -> tuple[TrafficHistory, ...]:
         """Return the traffic of each forward in the last ten minutes, per second."""
 
@@ -112,12 +122,19 @@ class Session(Protocol):
         seconds at most.
         """
 
-    async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
-        """Return the last log lines of a container of the pod behind a forward.
+    async def read_log(self, source: LogSource, *, since: str = "", lines: int = 1000) -> PodLog:
+        """Return the last log lines of a container, after a time (RFC 3339) if it is given.
 
-        Default container: the one that declares the forwarded port, else the first. At most 256
-        KiB; the newest lines in any case. ApiError is `forbidden` without permission to get
-        pods/log; ForwardError: there is no pod now.
+        To follow a log, read it again with the pod and the container of the answer, and since the
+        time of the last line. At most 256 KiB; the newest lines in any case. ApiError is
+        `forbidden` without permission to get pods/log; ForwardError: there is no pod now.
+        """
+
+    async def describe(self, target: Target) -> Description:
+        """Return facts, conditions and events of a pod, a service or a workload.
+
+        What the user may not read is missing, and the description says so. ApiError is
+        `not_found`, or `forbidden` if neither the object nor its events may be read.
         """
 
     def events(self, since: int = 0) -> AsyncIterator[Event]:

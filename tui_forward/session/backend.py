@@ -14,9 +14,11 @@ from tui_forward.model import (
     CatalogView,
     ClusterKey,
     Context,
+    Description,
     Forward,
     Login,
     LoginCommand,
+    LogSource,
     PodLog,
     Target,
 )
@@ -74,8 +76,11 @@ class CallerBackend(Protocol):
     async def inspect(self, forward: Forward) -> ClusterFacts:
         """Return facts about the hops of a forward; waits two seconds at most."""
 
-    async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
-        """See `Session.pod_log`; raises the same errors."""
+    async def read_log(self, source: LogSource, since: str, lines: int) -> PodLog:
+        """See `Session.read_log`; raises the same errors."""
+
+    async def describe(self, target: Target) -> Description:
+        """See `Session.describe`; raises the same errors."""
 
 
 class ClusterBackend(CallerBackend, Protocol):

@@ -21,9 +21,11 @@ from tui_forward.model import (
     CatalogScope,
     CatalogView,
     ClusterKey,
+    Description,
     Forward,
     Login,
     LoginCommand,
+    LogSource,
     PodLog,
     Target,
 )
@@ -185,12 +187,18 @@ class CallerClusters:
             self._inspector = ClusterInspector(self._clusters.get)
         return await self._inspector.inspect(forward, health)
 
-    async def pod_log(self, forward: Forward, container: str, lines: int) -> PodLog:
-        """See `CallerBackend.pod_log`."""
-        from tui_forward.session.cluster_facts import pod_log
+    async def read_log(self, source: LogSource, since: str, lines: int) -> PodLog:
+        """See `CallerBackend.read_log`."""
+        from tui_forward.session.object_reads import read_log
 
-        cluster = self._clusters.get(*forward.spec.target.cluster_key)
-        return await pod_log(cluster, forward, container, lines)
+        cluster = self._clusters.get(*source.target.cluster_key)
+        return await read_log(cluster, source, since=since, lines=lines)
+
+    async def describe(self, target: Target) -> Description:
+        """See `CallerBackend.describe`."""
+        from tui_forward.session.object_reads import describe
+
+        return await describe(self._clusters.get(*target.cluster_key), target)
 
     def refresh(self) -> None:
         """See `ClusterProvider.refresh`."""

@@ -6,15 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from http import HTTPStatus
 
-from msgspec.structs import replace
-
-from tui_forward.catalog.pod_reasons import why_unusable
 from tui_forward.catalog.pod_selection import pod_sort_key
 from tui_forward.errors import ApiError, ForwardError
 from tui_forward.kube.api.details import NodeDetails, PodDetails
-from tui_forward.kube.api.log_text import split_log_lines
 from tui_forward.kube.api.resources import PODS, SERVICES, WORKLOADS
 from tui_forward.kube.client import ClusterClient
 from tui_forward.model import (
@@ -23,18 +18,13 @@ from tui_forward.model import (
     Forward,
     ForwardState,
     Pod,
-    PodLog,
     Reason,
     ReasonCode,
     Target,
     TargetKind,
 )
-from tui_forward.reasons import reason_hint
 from tui_forward.session.diagnosis import ClusterFacts
 from tui_forward.session.refresh_cache import FIRST_RESULT_TIMEOUT_S, StaleWhileRevalidateCache
-
-MAX_LOG_BYTES = 256 * 1024
-MAX_LOG_LINES = 5000
 
 _HEALTH_MAX_AGE_S = 5.0
 _POD_MAX_AGE_S = 2.0
@@ -120,8 +110,7 @@ async def find_pod(cluster: ClusterClient, forward: Forward) -> PodDetails:
             if not error.not_found or target.kind is TargetKind.POD:
                 raise
             gone = error
-    candidate = await _candidate(cluster, target)
-    if candidate is not None:
+    for candidate in await find_candidates(cluster, target):
         return await cluster.pod_details(candidate.namespace, candidate.name)
     if gone is not None:
         raise gone
@@ -135,49 +124,17 @@ async def find_pod(cluster: ClusterClient, forward: Forward) -> PodDetails:
     )
 
 
-async def _candidate(cluster: ClusterClient, target: Target) -> Pod | None:
+async def find_candidates(cluster: ClusterClient, target: Target) -> list[Pod]:
+    """Return pods behind a target that is no pod, the preferred one first."""
     namespace, selector = target.namespace, target.name
     if target.kind is TargetKind.SERVICE:
         selector = (await cluster.get(SERVICES, namespace, target.name)).selector
     elif target.kind is not TargetKind.SELECTOR:
         selector = (await cluster.get(WORKLOADS[target.kind], namespace, target.name)).selector
     if not selector:
-        return None
+        return []
     pages = cluster.list_pages(PODS, namespace, label_selector=selector, limit=_CANDIDATES)
     async with aclosing(pages):
         async for page in pages:
-            return min(page.items, key=pod_sort_key, default=None)
-    return None
-
-
-async def pod_log(cluster: ClusterClient, forward: Forward, container: str, lines: int) -> PodLog:
-    """Return log lines; see `Session.pod_log`."""
-    containers: tuple[str, ...] = ()
-    down: Reason | None = None
-    try:
-        pod = await find_pod(cluster, forward)
-    except ApiError as error:
-        # Users who may not read pods may still read their logs.
-        if not error.forbidden or forward.pod is None:
-            raise
-        namespace, name = forward.pod.namespace, forward.pod.name
-    else:
-        namespace, name, containers = pod.pod.namespace, pod.pod.name, pod.containers
-        down = why_unusable(pod.pod, forward.remote_port)
-        # Of a container that is down, the API server returns the log of its latest run.
-        faulty = down.container if down is not None else ""
-        container = container or faulty or pod.container_of(forward.remote_port)
-    lines = max(1, min(lines, MAX_LOG_LINES))
-    try:
-        body = await cluster.pod_log(
-            namespace, name, container=container, lines=lines, max_bytes=MAX_LOG_BYTES
-        )
-    except ApiError as error:
-        if error.status != HTTPStatus.BAD_REQUEST or down is None:
-            raise
-        # It has no log because it has never run.
-        reason = replace(error.reason, hint=reason_hint(down))
-        raise ApiError(reason, status=error.status, status_reason=error.status_reason) from error
-    return PodLog(
-        pod=name, container=container, containers=containers, lines=split_log_lines(body)[-lines:]
-    )
+            return sorted(page.items, key=pod_sort_key)
+    return []

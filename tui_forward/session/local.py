@@ -22,14 +22,18 @@ from tui_forward.model import (
     ClusterKey,
     Connection,
     Context,
+    Description,
     Event,
     EventKind,
     ForwardSpec,
     Hop,
     Login,
     LoginCommand,
+    LogSource,
     PodLog,
+    PortCheck,
     Snapshot,
+    Target,
     TimelineEntry,
     TrafficHistory,
 )
@@ -259,6 +263,10 @@ class LocalSession:
         """See `Session.timeline`."""
         return self._engine.timeline(forward_id)
 
+    async def check_port(self, addresses: tuple[str, ...], port: int) -> PortCheck:
+        """See `Session.check_port`."""
+        return await self._engine.check_port(addresses, port)
+
     async def histories(self) -> tuple[TrafficHistory, ...]:
         """See `Session.histories`."""
         engine = self._lazy_engine.created
@@ -283,10 +291,22 @@ class LocalSession:
             self._engine.connections(forward_id),
         )
 
-    async def pod_log(self, forward_id: str, *, container: str = "", lines: int = 200) -> PodLog:
-        """See `Session.pod_log`."""
-        forward = self._engine.forward(forward_id)
-        return await self._callers.backend_of(forward_id).pod_log(forward, container, lines)
+    async def read_log(self, source: LogSource, *, since: str = "", lines: int = 1000) -> PodLog:
+        """See `Session.read_log`."""
+        callers, forward_id = self._callers, source.forward
+        backend = callers.backend_of(forward_id) if forward_id else callers.viewer()
+        source = msgspec.structs.replace(source, target=self._resolve_cluster(source.target))
+        return await backend.read_log(source, since, lines)
+
+    async def describe(self, target: Target) -> Description:
+        """See `Session.describe`."""
+        return await self._callers.viewer().describe(self._resolve_cluster(target))
+
+    def _resolve_cluster(self, target: Target) -> Target:
+        """Return a target with its context and the secrets of its options."""
+        options = self._backend.secrets.remember(target.options)
+        context = target.context or self._backend.current_context(options)
+        return msgspec.structs.replace(target, context=context, options=options)
 
     def events(self, since: int = 0) -> AsyncIterator[Event]:
         """See `Session.events`."""

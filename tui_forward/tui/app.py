@@ -30,6 +30,7 @@ from tui_forward.tui.controllers.detail_controller import DetailController
 from tui_forward.tui.controllers.form_controller import FormController
 from tui_forward.tui.controllers.forward_controller import ForwardController
 from tui_forward.tui.controllers.limited_session import LimitedSession
+from tui_forward.tui.controllers.log_controller import LogController
 from tui_forward.tui.controllers.login_controller import LoginController
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.profile_controller import ProfileController
@@ -67,18 +68,21 @@ _HEADER_ACTIONS = ("command_palette", "context", "namespace", "log")
 
 def bindable_classes() -> tuple[type[DOMNode], ...]:
     """Return the screens and widgets whose keys can be changed and appear in the help."""
+    from tui_forward.tui.screens.describe import DescribeScreen
     from tui_forward.tui.screens.engine_log import LogScreen
     from tui_forward.tui.screens.forward_form import ForwardForm
     from tui_forward.tui.screens.help import HelpScreen
     from tui_forward.tui.screens.login_dialog import LoginDialog
     from tui_forward.tui.screens.paste_dialog import PasteDialog
     from tui_forward.tui.screens.picker import Picker
+    from tui_forward.tui.screens.pod_log import PodLogScreen
     from tui_forward.tui.screens.profile import ProfileScreen
     from tui_forward.tui.widgets.log_view import LogView
 
     return (
         Dashboard, DetailScreen, RowTable, FilterBar, LogScreen, LogView, Picker, HelpScreen,
         PasteDialog, ForwardForm, ProfileScreen, QuitScreen, RestoreScreen, LoginDialog,
+        PodLogScreen, DescribeScreen,
     )  # fmt: skip
 
 
@@ -163,9 +167,11 @@ class TuiForwardApp(ThemedApp[None]):
             favorites,
             defaults,
             lambda: self.cluster_state,
+            session.check_port,
             paths.kubeconfigs,
         )
         self._details = DetailController(self, session, sampler, defaults, clock)
+        self._logs = LogController(self, session, clock, paths.working_dir)
         self._addresses = AddressController(self, sampler, queue, notifier)
         self._logins = LoginController(
             self, session, sampler, queue, notifier,
@@ -261,6 +267,14 @@ class TuiForwardApp(ThemedApp[None]):
         """Show or hide the log of a pod."""
         self._details.show_log(event)
 
+    def on_log_requested(self, event: messages.LogRequested) -> None:
+        """Show the log of a pod."""
+        self._logs.open_log(event)
+
+    def on_description_requested(self, event: messages.DescriptionRequested) -> None:
+        """Show facts, conditions and events of an object."""
+        self._logs.describe(event)
+
     def on_status_line_clicked(self, event: StatusLine.Clicked) -> None:
         """Run the action of a cell of the header."""
         if event.line.id == "header" and event.position < len(_HEADER_ACTIONS):
@@ -340,6 +354,9 @@ class TuiForwardApp(ThemedApp[None]):
         yield from self.scope.palette_commands()
         yield from self._settings.palette_commands()
         yield from self._forwards.palette_commands()
+        yield from self._logs.palette_commands(
+            self.cluster_state.scope, self.dashboard.entry_table.current
+        )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Return whether a key does something now; others are hidden."""

@@ -11,7 +11,10 @@ from enum import StrEnum
 
 from textual.message import Message
 
-from tui_forward.model import DeclaredPort
+from tui_forward.model import (
+    DeclaredPort,
+    Target,
+)
 from tui_forward.tui.viewmodel.entries import Entry
 
 
@@ -80,3 +83,22 @@ class FavoriteToggled(Message):
     """Request to add an entry to the favorites or to remove it."""
 
     key: str
+
+
+@dataclass(eq=False)
+class LogRequested(Message):
+    """Request to show the log of a pod, or of a pod of a workload or service."""
+
+    target: Target
+    _: KW_ONLY
+    pod: str = ""  # one of its pods; empty for the preferred one
+    container: str = ""  # empty for the default one
+    port: int | None = None  # whose container is the default one
+    previous: bool = False  # the run before the last start
+
+
+@dataclass(eq=False)
+class DescriptionRequested(Message):
+    """Request to show facts, conditions and events of an object."""
+
+    target: Target

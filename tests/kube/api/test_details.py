@@ -135,10 +135,16 @@ async def test_log_is_read(config_path: Path, api: ApiServer) -> None:
     assert log == b"two\nthree\n"
     (request,) = kubelet.requests
     assert request.path == "/api/v1/namespaces/shop/pods/web-1/log"
-    assert request.query == {"tailLines": "2", "limitBytes": "1000", "container": "main"}
+    assert request.query == {
+        "tailLines": "2", "limitBytes": "1000", "timestamps": "true", "container": "main",
+    }  # fmt: skip
     assert "*/*" in (request.header("accept") or ""), "a log is no JSON"
     await cluster.pod_log("shop", "web-1", lines=2, max_bytes=1000)
     assert "container" not in kubelet.requests[1].query
+    since = "2026-01-02T03:04:05Z"
+    await cluster.pod_log("shop", "web-1", lines=2, max_bytes=99, previous=True, since=since)
+    query = kubelet.requests[2].query
+    assert (query["previous"], query["sinceTime"]) == ("true", since)
     await cluster.close()
 
 

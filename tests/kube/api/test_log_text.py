@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_forward.kube.api.log_text import split_log_lines, strip_control_characters
+from tui_forward.kube.api.log_text import (
+    later_lines,
+    log_time_ns,
+    split_log_lines,
+    strip_control_characters,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,4 +66,37 @@ def test_stripped_line_is_printable(text: str) -> None:
     ],
 )
 def test_log_is_split_into_lines(body: bytes, lines: tuple[str, ...]) -> None:
-    assert split_log_lines(body) == lines
+    assert split_log_lines(body) == tuple(("", line) for line in lines)
+
+
+NINE = "2026-11-29T12:26:47.012345678Z"
+
+
+@pytest.mark.parametrize(
+    ("line", "at", "text"),
+    [
+        (f"{NINE} hello", NINE, "hello"),
+        (f"{NINE} ", NINE, ""),
+        (NINE, NINE, ""),
+        ("2026-11-29T12:26:47Z two  blanks", "2026-11-29T12:26:47Z", "two  blanks"),
+        ("2026-11-29T12:26:47.1+02:00 x", "2026-11-29T12:26:47.1+02:00", "x"),
+        ("2026-11-29 12:26:47 x", "", "2026-11-29 12:26:47 x"),
+        (f"{NINE}x", "", f"{NINE}x"),
+    ],
+)
+def test_time_of_a_line(line: str, at: str, text: str) -> None:
+    assert split_log_lines(f"{line}\n".encode()) == ((at, text),)
+
+
+def test_times_are_compared_in_nanoseconds() -> None:
+    seconds = 1_795_955_207
+    assert log_time_ns("") == log_time_ns("x") == 0
+    assert log_time_ns("2026-11-29T12:26:47Z") == seconds * 10**9
+    assert log_time_ns("2026-11-29T14:26:47.1+02:00") == seconds * 10**9 + 100_000_000
+    assert log_time_ns(NINE) == seconds * 10**9 + 12_345_678
+    # Zeros at the end are not written.
+    lines = tuple((f"2026-11-29T12:26:47{part}Z", "x") for part in ("", ".09", ".1", ".100000001"))
+    assert later_lines(lines, lines[1][0]) == lines[2:]
+    assert later_lines(lines, lines[3][0]) == ()
+    assert later_lines(lines, "") == lines
+    assert later_lines((("", "a"),), NINE) == (), "without a time it may be known already"

@@ -11,6 +11,7 @@ from tui_forward.model import (
     Hop,
     HopKind,
     HopState,
+    LogSource,
     PodLog,
     TimelineEntry,
     TimelineKind,
@@ -66,12 +67,18 @@ async def test_broken_hop_is_marked_and_pod_log_opens(
         await shows(app, "✗ pod", "✗ pod: gone", "→ wait")
         session.log = PodLog(
             pod="web-1", container="web", containers=("web", "proxy"),
-            lines=tuple(f"line {n}" for n in range(100)),
+            lines=tuple(("", f"line {n}") for n in range(100)),
         )  # fmt: skip
         await pilot.press("l")
         await shows(app, "log of web-1 / web", "line 99")
         await pilot.press("c")
-        await until(lambda: ("pod_log", "f1", "proxy", 200) in session.calls)
+        await until(
+            lambda: any(
+                isinstance(one, LogSource) and one.container == "proxy"
+                for call in session.calls
+                for one in call
+            )
+        )
         session.log_error = ForwardError("there is no pod", hint="wait for one")
         await shows(app, "there is no pod → wait for one")
         session.log_error = None
@@ -83,4 +90,4 @@ async def test_broken_hop_is_marked_and_pod_log_opens(
         calls_before = len(session.calls)
         await pilot.pause(0.2)
         names = {call[0] for call in session.calls[calls_before:]}
-        assert not names & {"hops", "pod_log"}
+        assert not names & {"hops", "read_log"}

@@ -73,7 +73,7 @@ def test_all_fields() -> None:
         ("port", "99999", "out of range"),
         ("local", "x", "not a local port"),
         ("local", "70000", "not a local port"),
-        ("local", "8081", "taken by the forward to shop/api"),
+        ("local", "8081", "used by the forward to shop/api"),
         ("address", "nowhere", "not an address"),
         ("queue_timeout", "soon", "not a duration"),
         ("half_close_timeout", "-1", "not a duration"),

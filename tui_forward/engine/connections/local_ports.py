@@ -32,6 +32,7 @@ _LAST_PORT = 65535
 # Where the search for a free port begins for a privileged one: 80 → 8080, 443 → 8443.
 _UNPRIVILEGED_OFFSET = 8000
 _RANDOM_TRIES = 32
+_MAX_SEARCH = 1000  # ports that are tried to find a free one
 
 _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL})
 _NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM})
@@ -105,6 +106,7 @@ def _bind_all(
     *,
     everywhere: bool = False,
     inherited: InheritedSockets | None = None,
+    listen: bool = True,
 ) -> list[socket.socket]:
     """Bind every address to `number` (0: one random number for all), or none.
 
@@ -129,7 +131,7 @@ def _bind_all(
                 try:
                     sock = _inherit(inherited, host, number)
                     is_inherited = sock is not None
-                    sock = sock or _bind_one(host, number)
+                    sock = sock or _bind_one(host, number, listen=listen)
                 except OSError as error:
                     if address == "localhost" and error.errno in _NO_SUCH_ADDRESS:
                         missing = error
@@ -156,6 +158,29 @@ def _bind_all(
                 raise ForwardError(Reason(code=ReasonCode.LOCAL_NO_LOOPBACK)) from missing
         undo.pop_all()
     return sockets
+
+
+def find_port_problem(addresses: Sequence[str], number: int) -> ForwardError | None:
+    """Return why a port cannot be bound now; None if it can. Nothing listens meanwhile."""
+    try:
+        sockets = _bind_all(addresses, number, everywhere=True, listen=False)
+    except ForwardError as error:
+        return error
+    for sock in sockets:
+        sock.close()
+    return None
+
+
+def find_free_port(addresses: Sequence[str], above: int) -> int | None:
+    """Return the lowest port above one that is free on all addresses, and not privileged."""
+    first = above + 1 if above >= _FIRST_UNPRIVILEGED else above + _UNPRIVILEGED_OFFSET
+    for number in range(first, min(first + _MAX_SEARCH, _LAST_PORT + 1)):
+        problem = find_port_problem(addresses, number)
+        if problem is None:
+            return number
+        if not isinstance(problem, PortTakenError):
+            return None  # of the address, so of every port
+    return None
 
 
 def conflict(one: LocalAddress, other: LocalAddress) -> bool:
@@ -199,7 +224,7 @@ def _address_of(host: str, number: int) -> LocalAddress:
     return LocalAddress(parse_address(host), number)
 
 
-def _bind_one(host: str, number: int) -> socket.socket:
+def _bind_one(host: str, number: int, *, listen: bool = True) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -220,7 +245,8 @@ def _bind_one(host: str, number: int) -> socket.socket:
                     raise
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 sock.bind((host, number))
-        sock.listen(_BACKLOG)
+        if listen:
+            sock.listen(_BACKLOG)
     except BaseException:
         sock.close()
         raise

@@ -107,14 +107,15 @@ async def open_missing_addresses(
             code=ReasonCode.LOCAL_ADDRESS_TAKEN,
             address=str(taken[0]),
             name=str(listener.addresses[0]),
-            process=await _find_owner(taken[0], engine),
+            process=await find_owner(taken[0], engine),
         )
         recorder.advance(state_machine.AddressTaken(reason))
         await asyncio.sleep(delay_s)
         delay_s = min(2 * delay_s, _MAX_RETRY_S)
 
 
-async def _find_owner(address: LocalAddress, engine: EngineContext) -> str:
+async def find_owner(address: LocalAddress, engine: EngineContext) -> str:
+    """Return the forward or the process that holds an address, in words."""
     owner = engine.own_forward_on(address)
     if not owner:
         found = await _owner_lookups.run(
@@ -145,4 +146,4 @@ async def _name_port_owner(reason: Reason, engine: EngineContext) -> Reason:
     if engine.own_forward_on(address):
         hint = "Stop that forward, or choose another local port"
         reason = replace(reason, hint=hint)
-    return replace(reason, process=await _find_owner(address, engine))
+    return replace(reason, process=await find_owner(address, engine))

@@ -356,12 +356,15 @@ class ReplicationController(Object, gc=False):
 class EventSeries(msgspec.Struct, gc=False, rename="camel"):
     """corev1.EventSeries."""
 
+    count: int | None = None
     last_observed_time: str | None = None
 
 
 class Event(Object, gc=False, rename="camel"):
     """corev1.Event; each of its times may be absent."""
 
+    type: str = ""
+    count: int | None = None
     reason: str = ""
     message: str = ""
     last_timestamp: str | None = None

@@ -102,13 +102,14 @@ def decode_node(body: bytes) -> NodeDetails:
 def decode_warnings(body: bytes) -> tuple[PodWarning, ...]:
     """Decode a list of events, latest first."""
     warnings = [
-        PodWarning(event.reason, event.message, _time_of(event))
+        PodWarning(event.reason, event.message, event_time(event))
         for event in _EVENTS.decode(body).items or ()
     ]
     return tuple(sorted(warnings, key=lambda one: one.at, reverse=True))
 
 
-def _time_of(event: api_types.Event) -> float:
+def event_time(event: api_types.Event) -> float:
+    """Return when an event occurred last, in epoch seconds."""
     times = (
         event.series.last_observed_time if event.series is not None else None,
         event.last_timestamp,

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from textual.app import App
 
-from tui_forward.errors import TuiForwardError
-from tui_forward.model import ForwardDefaults
+from tui_forward.common.log_source import log_source_of
+from tui_forward.errors import TuiForwardError, UsageError
+from tui_forward.model import ForwardDefaults, PodLog
 from tui_forward.session import Session
 from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.controllers.session_timeout import session_timeout
@@ -20,6 +21,7 @@ from tui_forward.tui.screens.forward_detail import DetailScreen
 HOPS_INTERVAL_S = 1.0
 LOG_INTERVAL_S = 2.0
 _LOG_TIMEOUT_S = 15.0
+_LINES = 200
 
 
 class DetailController:
@@ -49,6 +51,12 @@ class DetailController:
             log = self._poll_log(screen, request.container)
             self._app.run_worker(log, group="log", exclusive=True)
 
+    async def _read_log(self, forward_id: str, container: str) -> PodLog:
+        forwards = self._sampler.forwards([forward_id])
+        if not forwards:
+            raise UsageError(f"there is no forward {forward_id}", hint="esc goes back")
+        return await self._session.read_log(log_source_of(forwards[0], container), lines=_LINES)
+
     async def _poll_hops(self, screen: DetailScreen) -> None:
         while screen in self._app.screen_stack:
             with contextlib.suppress(TuiForwardError):  # the sampler shows it
@@ -62,7 +70,7 @@ class DetailController:
         while screen in self._app.screen_stack and screen.log_is_on:
             try:
                 async with session_timeout(_LOG_TIMEOUT_S, "the log did not arrive in time"):
-                    log = await self._session.pod_log(screen.forward_id, container=container)
+                    log = await self._read_log(screen.forward_id, container)
             except TuiForwardError as error:
                 screen.draw_log(None, error)
             else:

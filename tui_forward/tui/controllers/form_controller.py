@@ -29,6 +29,7 @@ from tui_forward.tui.viewmodel.rows import target_text
 
 if TYPE_CHECKING:
     from tui_forward.profiles.importers.command_reader import ReadOptions
+    from tui_forward.tui.screens.forward_form import CheckPort
 
 
 class FormController:
@@ -37,7 +38,8 @@ class FormController:
     def __init__(
         self, app: App[None], sampler: Sampler, queue: CommandQueue, forwards: ForwardController,
         favorites: Favorites, defaults: Callable[[], ForwardDefaults],
-        cluster_state: Callable[[], ClusterState], kubeconfigs: str | None = None,
+        cluster_state: Callable[[], ClusterState], check_port: CheckPort,
+        kubeconfigs: str | None = None,
     ) -> None:  # fmt: skip
         self._app = app
         self._sampler = sampler
@@ -46,6 +48,7 @@ class FormController:
         self._favorites = favorites
         self._defaults = defaults
         self._cluster_state = cluster_state
+        self._check_port = check_port
         self._kubeconfigs = kubeconfigs  # see `DashboardPaths`
 
     @property
@@ -67,7 +70,7 @@ class FormController:
         form = ForwardForm(
             defaults.spec(target_of(scope, entry, request.port or DeclaredPort(number=80))),
             defaults=defaults, ports=entry.ports, owner=_owner_name(item), title="forward",
-            port_user=self._port_user(),
+            port_user=self._port_user(), check_port=self._check_port,
         )  # fmt: skip
         self._app.push_screen(form, start)
 
@@ -91,6 +94,7 @@ class FormController:
         form = ForwardForm(
             forward.spec, defaults=self._defaults(), ports=pod.ports if pod is not None else (),
             owner=_owner_name(pod), title="edit", port_user=self._port_user(except_id=forward.id),
+            check_port=self._check_port,
         )  # fmt: skip
         self._app.push_screen(form, replace)
 

@@ -33,7 +33,7 @@ from tui_forward.model import (
 )
 from tui_forward.tui import messages
 from tui_forward.tui.messages import ForwardAction
-from tui_forward.tui.plain_text import PlainText
+from tui_forward.tui.plain_text import PlainText, plain
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel import columns, hop_rows, rows
 from tui_forward.tui.viewmodel.cell_layout import Column
@@ -121,7 +121,7 @@ class DetailScreen(Screen[None]):
         self._log_lines: dict[str, str] = {}
         self._containers: tuple[str, ...] = ()
         self._container = ""
-        self._chart.border_title = _CHART_TITLE
+        self._chart_title = ""
         self._timeline.title = "timeline"
         self._connection_table.title = "connections"
 
@@ -155,8 +155,9 @@ class DetailScreen(Screen[None]):
             line.show(cells)
         self._chart.show(sample.series, sample.ready)
         title = chart_title(forward, sample.series)
-        if title != self._chart.border_title:
-            self._chart.border_title = title
+        if title != self._chart_title:
+            self._chart_title = title
+            self._chart.border_title = plain(title)
         self._draw_timeline(sample.timeline)
         self._connections = {str(one.id): one for one in reversed(sample.connections)}
         shown = tuple(self._connections.values())
@@ -198,7 +199,7 @@ class DetailScreen(Screen[None]):
             self._log.title = f"log of {log.pod} / {log.container}"
             self._log.empty = "Log is empty"
             at_end = self._log.cursor in (None, next(reversed(self._log_lines), None))
-            self._log_lines = {str(position): line for position, line in enumerate(log.lines)}
+            self._log_lines = {str(position): text for position, (_, text) in enumerate(log.lines)}
         lines = self._log_lines
         self._log.show(tuple(lines), lambda key: rows.Row((rows.Cell(lines[key]),)))
         if log is not None and self._log_lines and at_end:

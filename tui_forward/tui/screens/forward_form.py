@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -13,12 +14,20 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Button, Checkbox, Input, Select
 
 from tui_forward.common.kubectl_command import format_command
-from tui_forward.model import DeclaredPort, ForwardDefaults, ForwardSpec, TransportChoice
+from tui_forward.errors import TuiForwardError
+from tui_forward.model import (
+    DeclaredPort,
+    ForwardDefaults,
+    ForwardSpec,
+    PortCheck,
+    TransportChoice,
+)
 from tui_forward.tui.plain_text import PlainLabel, PlainText, plain
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel.form_fields import (
     Fields,
+    PortKey,
     PortUser,
     ValidatedForm,
     fields_of,
@@ -26,6 +35,10 @@ from tui_forward.tui.viewmodel.form_fields import (
     validate_form,
 )
 
+CheckPort = Callable[[tuple[str, ...], int], Awaitable[PortCheck]]
+
+_CHECK_DELAY_S = 0.1
+_MAX_CHECKS = 100
 _TRANSPORTS = {
     TransportChoice.AUTO: "auto: fastest available", TransportChoice.SPDY: "SPDY",
     TransportChoice.WEBSOCKET: "WebSocket", TransportChoice.CHANNELS: "legacy channels",
@@ -48,6 +61,8 @@ class ForwardForm(Dialog[ForwardSpec | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", id="form.cancel",
                 tooltip="Close without starting a forward"),
+        Binding("ctrl+n", "next_free_port", "Next free port", priority=True, id="form.next-port",
+                tooltip="Use the next free local port"),
         Binding("ctrl+s", "submit", "Start", priority=True, id="form.submit",
                 tooltip="Start the forward"),
     ]  # fmt: skip
@@ -55,7 +70,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
     def __init__(
         self, spec: ForwardSpec, *, defaults: ForwardDefaults, ports: Sequence[DeclaredPort] = (),
         owner: str = "", port_user: PortUser = lambda _addresses, _port: "",
-        title: str = "new forward",
+        title: str = "new forward", check_port: CheckPort | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self._spec = spec
@@ -65,6 +80,9 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         # Returns which other forward uses a local port, in words, or "".
         self._port_user = port_user
         self._title = title
+        self._check_port = check_port
+        self._checks: dict[PortKey, PortCheck] = {}
+        self._submit_when_checked = False
         initial, empty = fields_of(spec), fields_of(defaults.spec(spec.target))
         self._inputs = {
             name: Input(
@@ -92,7 +110,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         with Vertical() as box:
             name = f"{target.namespace}/{target.kind.value}/{target.name}"
             box.border_title = plain(f"{self._title}: {name}")
-            box.border_subtitle = "enter  start · esc  cancel"
+            box.border_subtitle = "enter  start · ctrl+n  next free port · esc  cancel"
             with VerticalScroll(can_focus=False):
                 for name, label, _ in _TEXTS:
                     with Horizontal(classes="field"):
@@ -128,10 +146,45 @@ class ForwardForm(Dialog[ForwardSpec | None]):
     def action_submit(self) -> None:
         """Start a valid forward, or go to the first invalid field."""
         if self._form.spec is not None:
-            self.dismiss(self._form.spec)
+            key = self._form.to_check
+            if self._check_port is not None and key is not None and key not in self._checks:
+                self._submit_when_checked = True
+                self._check(key, delay_s=0.0)
+            else:
+                self.dismiss(self._form.spec)
             return
         invalid = next(name for name, _, _ in _TEXTS if name in self._form.problems)
         self._inputs[invalid].focus()
+
+    @work(group="check port", exclusive=True)
+    async def _check(self, key: PortKey, *, delay_s: float) -> None:
+        """Ask who uses a local port, a moment after the last key, and validate again."""
+        if self._check_port is None:
+            return
+        await asyncio.sleep(delay_s)
+        try:
+            check = await self._check_port(*key)
+        except TuiForwardError:
+            check = PortCheck(port=key[1])  # the start will tell
+        if len(self._checks) >= _MAX_CHECKS:
+            self._checks.clear()
+        self._checks[key] = check
+        self._validate()
+        if self._submit_when_checked and key == self._form.to_check:
+            self._submit_when_checked = False
+            self.action_submit()
+
+    def action_next_free_port(self) -> None:
+        """Fill in the next free local port after the one that is used."""
+        key = self._form.to_check
+        check = self._checks.get(key) if key is not None else None
+        if check is not None and check.next_free is not None:
+            self._inputs["local"].value = str(check.next_free)
+        elif key is not None:
+            self.notify("Still looking for a free port", severity="warning")
+        else:
+            self.notify("Type a local port first; an empty field takes the next free one",
+                        severity="warning")  # fmt: skip
 
     def action_cancel(self) -> None:
         """Start nothing."""
@@ -143,7 +196,11 @@ class ForwardForm(Dialog[ForwardSpec | None]):
     def _validate(self) -> None:
         values = {name: widget.value for name, widget in self._inputs.items()}
         fields = Fields(**values, pin=self._pin.value, transport=str(self._transport.value))
-        form = self._form = validate_form(fields, self._spec, self._port_user, self._defaults)
+        form = self._form = validate_form(
+            fields, self._spec, self._port_user, self._defaults, self._checks
+        )
+        if form.to_check is not None and form.to_check not in self._checks:
+            self._check(form.to_check, delay_s=_CHECK_DELAY_S)
         for name, note in self._notes.items():
             problem = form.problems.get(name)
             text = f"✗ {problem}" if problem else form.notes.get(name, "")
@@ -151,5 +208,6 @@ class ForwardForm(Dialog[ForwardSpec | None]):
             note.set_class(bool(problem), "-invalid")
             note.display = bool(text)
         self._start.disabled = form.spec is None
+        self._start.label = plain("start" if form.spec is not None else "not possible")
         command = format_command(form.spec, self._defaults) if form.spec is not None else ""
         self._preview.show(command)

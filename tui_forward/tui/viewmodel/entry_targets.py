@@ -51,6 +51,14 @@ def target_of(scope: CatalogScope, entry: Entry, port: DeclaredPort) -> Target:
     )  # fmt: skip
 
 
+def object_of(scope: CatalogScope, entry: Entry) -> Target:
+    """Return an entry of a scope as the target of a log or a description, without a port."""
+    return Target(
+        context=scope.context, options=scope.options, namespace=entry.namespace, kind=entry.kind,
+        name=entry.name, port="",
+    )  # fmt: skip
+
+
 def forward_on(
     forwards: Iterable[Forward], scope: CatalogScope, entry: Entry, port: DeclaredPort
 ) -> Forward | None:

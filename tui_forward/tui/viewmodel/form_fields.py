@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from tui_forward.common.arguments import is_loopback, parse_addresses, parse_duration_s, parse_port
 from tui_forward.errors import UsageError
-from tui_forward.model import DeclaredPort, ForwardDefaults, ForwardSpec, TransportChoice
+from tui_forward.model import (
+    DeclaredPort,
+    ForwardDefaults,
+    ForwardSpec,
+    PortCheck,
+    TransportChoice,
+)
 from tui_forward.tui.viewmodel.cluster_state import port_reference
 
 _MAX_PORT = 65535
@@ -19,6 +26,10 @@ _MAX_LABEL_LENGTH = 40
 
 # From local addresses and port to the forward that listens there, in words; "" if none does.
 PortUser = Callable[[Sequence[str], int], str]
+
+
+PortKey = tuple[tuple[str, ...], int]  # local addresses and port
+NO_CHECKS: Final[Mapping[PortKey, PortCheck]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,8 @@ class ValidatedForm:
     spec: ForwardSpec | None  # None if there are problems
     problems: dict[str, str]  # by field: the problem with a hint
     notes: dict[str, str]  # by field: information for the user
+    # The local port to check, where the form is valid as far as it goes.
+    to_check: PortKey | None = None
 
 
 def fields_of(spec: ForwardSpec) -> Fields:
@@ -61,9 +74,13 @@ def port_choices(ports: Sequence[DeclaredPort]) -> list[str]:
 
 
 def validate_form(
-    fields: Fields, spec: ForwardSpec, port_user: PortUser, defaults: ForwardDefaults
-) -> ValidatedForm:
-    """Validate a form; attributes of the spec without a field stay, empty fields get defaults."""
+    fields: Fields, spec: ForwardSpec, port_user: PortUser, defaults: ForwardDefaults,
+    checks: Mapping[PortKey, PortCheck] = NO_CHECKS,
+) -> ValidatedForm:  # fmt: skip
+    """Validate a form; attributes of the spec without a field stay, empty fields get defaults.
+
+    `checks` are what is known about local ports that others may use.
+    """
     problems: dict[str, str] = {}
     notes: dict[str, str] = {}
 
@@ -89,24 +106,33 @@ def validate_form(
     label = parse_field("label", fields.label, _label)
     if isinstance(local, int) and local:
         # With an invalid address, the port is checked once that is correct.
-        owner = port_user(addresses, local) if isinstance(addresses, tuple) else ""
-        if owner and (local, addresses) != (spec.local_port, spec.addresses):
-            problems["local"] = f"{local} is taken by {owner}"
+        used = ""
+        if isinstance(addresses, tuple) and (local, addresses) != (spec.local_port, spec.addresses):
+            owner = port_user(addresses, local)
+            check = checks.get((addresses, local))
+            used = f"used by {owner}" if owner else check.problem if check is not None else ""
+            if used and check is not None and check.next_free is not None:
+                used += f". ctrl+n uses {check.next_free}"
+        if used:
+            problems["local"] = used
         elif local < _FIRST_UNPRIVILEGED:
             notes["local"] = f"ports below {_FIRST_UNPRIVILEGED} need privileges on most systems"
     if local is None and "local" not in problems:
         notes["local"] = _automatic_port_note(port)
     if isinstance(addresses, tuple) and not all(map(is_loopback, addresses)):
         notes["address"] = "! reachable from other machines: the pod's port is open to the network"
+    to_check = None
+    if isinstance(local, int) and local and isinstance(addresses, tuple):
+        to_check = (addresses, local)
     if problems:
-        return ValidatedForm(None, problems, notes)
+        return ValidatedForm(None, problems, notes, to_check)
     validated = msgspec.structs.replace(
         spec, target=msgspec.structs.replace(spec.target, port=port, pin=fields.pin),
         local_port=local, addresses=addresses, queue_timeout_s=queue_timeout,
         half_close_timeout_s=half_close_timeout, transport=TransportChoice(fields.transport),
         label=label,
     )  # fmt: skip
-    return ValidatedForm(validated, problems, notes)
+    return ValidatedForm(validated, problems, notes, to_check)
 
 
 def _automatic_port_note(port: object) -> str:

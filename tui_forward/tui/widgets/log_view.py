@@ -174,6 +174,18 @@ class LogView(ScrollView, can_focus=True):
             self.scroll_to(y=max(0, row - height // 2), animate=False, immediate=True)
         self.refresh()
 
+    def current_text(self) -> str:
+        """Return the line of the current match, else the last visible one; "" without lines."""
+        if not self._lines:
+            return ""
+        if self._found is not None:
+            numbers = [line.number for line in self._lines]
+            position = min(bisect_left(numbers, self._found), len(self._lines) - 1)
+            return self._lines[position].text
+        height = max(1, self.scrollable_content_region.height)
+        row = min(self.scroll_offset.y + height, self._rows[-1]) - 1
+        return self._lines[bisect_right(self._rows, row) - 1].text
+
     # Drawing.
 
     def render_line(self, y: int) -> Strip:
