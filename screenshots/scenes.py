@@ -227,7 +227,7 @@ async def shows(app: TuiForwardApp, *texts: str) -> None:
 
 async def _overview(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     await shows(app, "deploy/payments", "● ready", "python (4211)")
-    await pilot.press("end", "up", "up")
+    await pilot.press("end")
     await shows(app, "ports of web", "15000")
 
 

@@ -99,7 +99,7 @@ def test_replica_sets_of_deployments_are_not_listed() -> None:
 
 def test_folded_workload_hides_its_pods_except_matches() -> None:
     made, _ = listing(workload("web"), owned("web-1", "web"))
-    made.folded.add("deploy/shop/web")
+    made.folds["deploy/shop/web"] = True
     made.update()
     assert list(made.keys) == ["deploy/shop/web"]
     made.query = parse_query("web-1")
@@ -129,6 +129,29 @@ def test_services_are_listed_with_their_own_ports() -> None:
     entry = made.entry("svc/shop/web")
     assert entry is not None
     assert entry.ports == (port,)
+
+
+def test_pods_are_folded_below_workloads_that_are_ready_unless_all_fit() -> None:
+    made, cluster = listing(
+        workload("api", ready=0), workload("web"), owned("api-1", "api", ready=False),
+        owned("web-1", "web"),
+    )  # fmt: skip
+    everything: tuple[str, ...] = (
+        "deploy/shop/api", "pod/shop/api-1", "deploy/shop/web", "pod/shop/web-1",
+    )  # fmt: skip
+    for room, expected in ((4, everything), (3, everything[:3]), (None, everything)):
+        made.room = room
+        made.update()
+        assert made.keys == expected
+    made.room = 3
+    made.update()
+    assert [made.fold_symbol(key) for key in made.keys] == ["▾", " ", "▸"]
+    cluster.apply(seen(workload("api"), version=cluster.version + 1))
+    made.update()
+    assert list(made.keys) == ["deploy/shop/api", "deploy/shop/web"], "it is ready now"
+    made.folds["deploy/shop/web"] = False
+    made.update()
+    assert list(made.keys) == ["deploy/shop/api", "deploy/shop/web", "pod/shop/web-1"]
 
 
 def test_favorites_then_recent_then_sort_order() -> None:
@@ -408,6 +431,7 @@ STEP = st.one_of(
     st.tuples(st.just("fold"), KEYS),
     st.tuples(st.just("star"), KEYS),
     st.tuples(st.just("use"), KEYS),
+    st.tuples(st.just("room"), st.none() | st.integers(0, 20)),
 )
 Step = tuple[object, ...]
 
@@ -428,7 +452,7 @@ def take(made: EntryList, step: Step) -> None:
             )
         )
     elif what == "fold":
-        made.folded ^= {str(step[1])}
+        made.folds[str(step[1])] = not made.folds.get(str(step[1]), False)
     elif what == "star":
         made.favorites = made.favorites ^ {str(step[1])}
     elif what == "use":
@@ -475,7 +499,10 @@ def plainly(made: EntryList) -> tuple[str, ...]:
         pods = [key for key in groups[top] if key in scores and key != top]
         if top in scores or pods:
             shown.append(top)
-        if query or top not in made.folded:
+        is_ready = top not in picture.workloads or not entries[top].in_trouble
+        if query or not made.folds.get(
+            top, made.room is not None and len(entries) > made.room and is_ready
+        ):
             shown += sorted(pods, key=lambda key: rank([key], key))
     return tuple(shown)
 

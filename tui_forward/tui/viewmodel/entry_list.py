@@ -10,7 +10,7 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
-from tui_forward.model import TargetKind
+from tui_forward.model import TargetKind, Workload
 from tui_forward.tui.viewmodel.cell_layout import LengthCounts
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, owner_key
 from tui_forward.tui.viewmodel.entries import Entry, EntryKind, entry_of
@@ -19,6 +19,7 @@ from tui_forward.tui.viewmodel.entry_rows import (
     NAME_COLUMN,
     STAR,
     entry_lengths,
+    pod_lengths,
 )
 from tui_forward.tui.viewmodel.entry_sorts import is_sorted, sort_value
 from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
@@ -46,7 +47,10 @@ class EntryList:
         self.query: FilterQuery = parse_query("")
         self.favorites: Set[str] = frozenset()  # keys that come first
         self.recent: Mapping[str, int] = {}  # recently used keys with their rank, 0 for the latest
-        self.folded: set[str] = set()  # keys of workloads whose pods are hidden
+        # Lines for rows. Without room for the pods of all workloads, those of workloads that are
+        # ready are folded; None is room for any number.
+        self.room: int | None = None
+        self.folds: dict[str, bool] = {}  # workloads that the user has folded or unfolded
         self.keys: tuple[str, ...] = ()  # keys of the shown entries, in order
         # The last of the favorites and recently used entries, if others follow.
         self.last_preferred: str | None = None
@@ -56,6 +60,7 @@ class EntryList:
         self._list_order: tuple[EntryKind, SortOrder] | None = None
         self._lists: dict[str, list[str]] = {}  # sorted, per parent: the top and each workload
         self._parents: dict[str, str] = {}  # the list of each key
+        self._troubled: set[str] = set()  # workloads that are not ready
         self._sort_values: dict[str, Any] = {}  # sorted before the name
         self._lengths = LengthCounts(LENGTH_COLUMNS)
         self._applied_query = self.query
@@ -86,7 +91,16 @@ class EntryList:
             return ""
         if not self.is_foldable(key):
             return " "
-        return "▸" if key in self.folded and not self.query else "▾"
+        return "▸" if self.is_folded(key) and not self.query else "▾"
+
+    def is_folded(self, key: str) -> bool:
+        """Return whether the pods of a workload are hidden while no query looks for them."""
+        choice = self.folds.get(key)
+        return choice if choice is not None else self._folds_ready and key not in self._troubled
+
+    @property
+    def _folds_ready(self) -> bool:
+        return self.room is not None and len(self._parents) > self.room
 
     def is_foldable(self, key: str) -> bool:
         """Return whether it is a workload with pods that can be folded."""
@@ -112,6 +126,7 @@ class EntryList:
         if changed is None or self._list_order is None or list_order[0] is not self._list_order[0]:
             self._build_lists()
             self._lengths.clear()
+            self._troubled.clear()
             self._measure(self._parents)
             self._applied_query, self._scores = parse_query(""), {}
         else:
@@ -126,7 +141,8 @@ class EntryList:
         if self.query != self._applied_query:
             self._apply_query()
             stale = True
-        arrangement = (self.favorites, dict(self.recent), frozenset(self.folded))
+        folded = (dict(self.folds), frozenset(self._troubled) if self._folds_ready else None)
+        arrangement = (self.favorites, dict(self.recent), folded)
         if stale or arrangement != self._arranged_by:
             if arrangement[:2] != self._arranged_by[:2]:
                 self._matching_pods.clear()
@@ -160,17 +176,21 @@ class EntryList:
 
     def _measure(self, keys: Iterable[str]) -> None:
         """Measure the cells of rows that were added or changed, and forget those removed."""
-        parents, with_namespace = self._parents, not self.cluster_state.scope.namespace
+        parents, pods = self._parents, self.cluster_state.pods
+        with_namespace = not self.cluster_state.scope.namespace
         for key in keys:
-            parent = parents.get(key)
+            parent, pod = parents.get(key), pods.get(key)
+            owner = (parent or "").rpartition("/")[2]
+            if parent is not None and pod is not None:  # without an `Entry` for each of 10,000
+                self._lengths.set(key, pod_lengths(pod, self.kind, owner, with_namespace))
+                continue
             entry = self.entry(key) if parent is not None else None
-            self._lengths.set(
-                key,
-                None if entry is None else entry_lengths(
-                    entry, self.kind, owner=(parent or "").rpartition("/")[2],
-                    with_namespace=with_namespace,
-                ),
-            )  # fmt: skip
+            if entry is not None and isinstance(entry.item, Workload) and entry.in_trouble:
+                self._troubled.add(key)
+            else:
+                self._troubled.discard(key)
+            lengths = entry_lengths(entry, self.kind, with_namespace) if entry is not None else None
+            self._lengths.set(key, lengths)
 
     # Lists: all entries of the view, sorted -----------------------------------------------
 
@@ -311,7 +331,7 @@ class EntryList:
     # Arrangement ----------------------------------------------------------------------------
 
     def _arrange(self) -> list[str]:
-        parents, folded = self._parents, self.folded
+        parents = self._parents
         scores = self._scores if self._applied_query else None
         preferences = {
             key: (key not in self.favorites, self.recent.get(key, _NEVER))
@@ -338,7 +358,7 @@ class EntryList:
                     self.last_preferred = shown[-1]
                 preferred_before = is_preferred
                 shown.append(key)
-                if key not in folded and key in lists:
+                if key in lists and not self.is_folded(key):
                     preferred = key in preferences
                     shown += _in_order(lists[key], None, preferences) if preferred else lists[key]
             return shown

@@ -68,18 +68,30 @@ def entry_row(
     ), second=second, marked=marked)  # fmt: skip
 
 
-def entry_lengths(
-    entry: Entry, kind: EntryKind, *, owner: str, with_namespace: bool
-) -> tuple[int, ...]:
-    """Return the lengths of the cells of an entry whose columns fit their content."""
+def entry_lengths(entry: Entry, kind: EntryKind, with_namespace: bool) -> tuple[int, ...]:
+    """Return the lengths of the cells of a workload or service whose columns fit their content."""
     fold = " " if kind is EntryKind.WORKLOADS else ""
-    lead = _lead(entry, owner=owner, fold=fold, favorite=False, with_namespace=with_namespace)
-    name = len(lead) + len(_own_name(entry, owner))
-    item = entry.item
+    lead = _lead(entry, owner="", fold=fold, favorite=False, with_namespace=with_namespace)
+    name, item = len(lead) + len(entry.name), entry.item
     if isinstance(item, Service):
         ports, ip = len(_ports_text(item)), len(cluster_ip(item))
         return (0, name, 0, ports, len(entry.status_text), ip, 0)
-    return (0, name, 0, len(entry.status_text), 0, 0, len(entry.node))
+    return (0, name, 0, len(entry.status_text), 0, 0, 0)
+
+
+def pod_lengths(pod: Pod, kind: EntryKind, owner: str, with_namespace: bool) -> tuple[int, ...]:
+    """Return the lengths of the cells of a pod, below the workload of a name if it is not empty."""
+    name = len(pod.name)
+    if owner:
+        name += len(_INDENT)
+        if pod.name.startswith(f"{owner}-"):
+            name -= len(owner) + 1 - len(_CUT)
+    else:
+        if kind is EntryKind.WORKLOADS:
+            name += 2
+        if with_namespace:
+            name += len(pod.namespace) + 1
+    return (0, name, 0, len(pod.status or pod.phase), 0, 0, len(pod.node))
 
 
 def _lead(entry: Entry, *, owner: str, fold: str, favorite: bool, with_namespace: bool) -> str:

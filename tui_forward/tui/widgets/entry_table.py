@@ -79,6 +79,7 @@ class EntryTable(SortedTable):
         entries, now = self.entries, self._clock()
         self.sorts = ENTRY_SORTS[entries.kind]
         entries.order = self.order
+        entries.room = self.row_lines or None
         entries.update()
         self.show_sort(self.order.column, descending=self.order.descending)
         with_namespace = not entries.cluster_state.scope.namespace
@@ -250,6 +251,6 @@ class EntryTable(SortedTable):
         candidates = (key, entries.parent(key))
         workload = next((one for one in candidates if one and entries.is_foldable(one)), None)
         if workload is not None:
-            entries.folded ^= {workload}
+            entries.folds[workload] = not entries.is_folded(workload)
             self.draw()
             self.cursor = workload

@@ -213,6 +213,11 @@ class RowTable(LineCacheView, can_focus=True):
             self.refresh()
         return had_marks
 
+    @property
+    def row_lines(self) -> int:
+        """The number of lines for rows; 0 before the table has a size."""
+        return max(0, self.size.height - self._header_height)
+
     def show(
         self, keys: Sequence[str], row_of: Callable[[str], Row], *,
         longest: Sequence[int] = (), tall: Collection[str] = (),
