@@ -74,7 +74,10 @@ def json_line(record: dict[str, Any]) -> str:
 
 
 def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
-    """Yield a header, and a line for each forward with its reason, if not ready, and warnings."""
+    """Yield a header, and a line for each forward; below it options, reason and warnings, if any.
+
+    There is a reason if it is not ready.
+    """
     now = time.time()
     rows = [_HEADER]
     rows += [
@@ -105,6 +108,8 @@ def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
             code = _AMBER if is_amber else STATE_STYLES[forward.state]
             cells[_STATE] = style(cells[_STATE], code, color=color)
         yield "  ".join(cells).rstrip()
+        if options := describe_access_options(forward.spec.target.options):
+            yield style(f"    with {one_line(options)}", "2", color=color)
         notes = [(format_warning(one, now), one.hint) for one in forward.warnings]
         if forward.state not in (ForwardState.READY, ForwardState.STOPPED):
             notes.insert(0, (forward.reason, forward.hint))
@@ -115,9 +120,8 @@ def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
 
 def _target_text(forward: Forward) -> str:
     target = forward.spec.target
-    options = describe_access_options(target.options)
     insecure = _INSECURE if forward.insecure else ""
-    return f"{target.context}{insecure}/{target}{f' ({options})' if options else ''}"
+    return f"{target.context}{insecure}/{target}"
 
 
 def print_forwards(forwards: Sequence[Forward], *, as_json: bool) -> None:

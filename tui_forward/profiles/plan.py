@@ -62,7 +62,9 @@ class Plan:
     def lines(self) -> Iterator[str]:
         """Yield one line of text for each forward that changes."""
         for forward in self.added:
-            yield f"+ {forward.name} {forward.spec.target}"
+            access = describe_access_options(forward.spec.target.options)
+            with_access = f" with {access}" if access else ""
+            yield f"+ {forward.name} {forward.spec.target}{with_access}"
         for change in self.changed:
             before, after = change.before.spec, change.after.spec
             yield f"~ {change.after.name} {', '.join(describe_changes(before, after))}"

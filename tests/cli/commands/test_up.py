@@ -90,10 +90,15 @@ def test_forwards_have_the_options_of_the_profile(
 ) -> None:
     file = paths.profiles_dir() / "shop.yaml"
     file.write_text(f"access: {{as: ann}}\n{TEXT}")
+    assert main(["up", "shop", "--dry-run"]) == 0
+    assert "+ db shop/sts/db:5432 with --as=ann" in capsys.readouterr().out
     assert main(["up", "shop"]) == 0
     targets = [one.spec.target for one in session.forwards.values()]
     assert [one.options.impersonate_user for one in targets] == ["ann", "ann"]
-    capsys.readouterr()
+    table = capsys.readouterr().out.splitlines()
+    assert table.count("    with --as=ann") == 2
+    # They do not move the columns.
+    assert {line.index("ready") for line in table if "ready" in line} == {table[0].index("STATE")}
     file.write_text(f"access: {{as: bob}}\n{TEXT}")
     assert main(["up", "shop", "--dry-run"]) == 0
     assert "~ db access --as=ann → --as=bob" in capsys.readouterr().out
