@@ -28,6 +28,7 @@ def test_settings_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(engine_process, "load_settings", load)
     monkeypatch.setattr(engine_process, "EngineProcess", Process)
+    monkeypatch.setattr("tui_forward.daemon.log.log_to_file", lambda *_, **__: None)
     tmp_path.chmod(0o700)
     options = argparse.Namespace(
         socket=tmp_path / "e.sock", kubeconfig=None, take_over=False, log_level=None, detach=True,

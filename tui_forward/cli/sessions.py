@@ -96,9 +96,9 @@ async def running_session(kubeconfig: str | None) -> AsyncIterator[RemoteSession
 
     TuiForwardError if the engine does not respond, or its version differs.
     """
-    from tui_forward.daemon.launcher import connect_to_running, engine_socket
+    from tui_forward.daemon.launcher import connect_to_running, find_engine_socket
 
-    session = await connect_to_running(engine_socket(kubeconfig, os.environ))
+    session = await connect_to_running(await find_engine_socket(kubeconfig, os.environ))
     try:
         yield session
     finally:

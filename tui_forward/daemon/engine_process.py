@@ -21,6 +21,7 @@ from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.logging_levels import LEVELS
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.daemon import log, rpc, session_store, unix_socket
+from tui_forward.daemon.engine_record import EngineRecord, RunningEngine, unreachable_error
 from tui_forward.daemon.held_descriptors import LOCK, SERVER
 from tui_forward.daemon.lifetime import Lifetime
 from tui_forward.daemon.notices import NoticeLog
@@ -81,14 +82,18 @@ def run(
     path: Path = options.socket or unix_socket.default_socket_path(options.kubeconfig, os.environ)
     unix_socket.ensure_private_dir(path)
     lock = unix_socket.SocketLock(path)
+    record = EngineRecord(path, has_parent=process is not None)
     handover: HandoverState | None = None
     held = process.held.by_key if process is not None else {}
     if LOCK in held:
         lock.adopt(held.pop(LOCK))
+        if not lock.is_in_place:
+            lock.acquire()  # its folder was removed, and clients must see that an engine runs
         lock.record_holder()
+        record.replace()
     elif options.take_over:
         handover = _take_over(lock, path, options)
-    elif not _acquire(lock, path):
+    elif not _acquire(lock, path, record):
         notifier.ready(0)
         return 0
     try:
@@ -101,7 +106,9 @@ def run(
         parent = ParentLink(process.link if process is not None else None)
 
         async def serve() -> None:
-            engine = EngineProcess(options, settings, path, lock, handover, inherited, parent)
+            engine = EngineProcess(
+                options, settings, path, lock, record, handover, inherited, parent
+            )
             if log_problem:
                 engine.report_problem(log_problem)
             await engine.run(notifier)
@@ -109,6 +116,7 @@ def run(
         with asyncio.Runner() as runner:
             runner.run(serve())
     finally:
+        record.remove()
         lock.release()
     return 0
 
@@ -156,19 +164,26 @@ def _take_over(
     return handover
 
 
-def _acquire(lock: unix_socket.SocketLock, path: Path) -> bool:
-    """Acquire the lock; return False if an engine already serves the socket.
+def _acquire(lock: unix_socket.SocketLock, path: Path, record: EngineRecord) -> bool:
+    """Acquire the lock; return False if an engine already serves this socket, or another one.
 
-    Raise TransportError if an engine holds the lock, but neither serves nor ends.
+    Raise TransportError if an engine runs, but neither serves nor ends.
     """
     deadline = time.monotonic() + _LOCK_S
-    while not lock.acquire():
-        if unix_socket.is_served(path):
+    other: RunningEngine | None = None
+    while True:
+        if lock.acquire():
+            other = record.claim()
+            if other is None:
+                return True
+            lock.release()  # it restores the lock, if that was removed
+        if unix_socket.is_served(Path(other.socket) if other is not None else path):
             return False
         if time.monotonic() > deadline:
+            if other is not None:
+                raise unreachable_error(other)
             raise TransportError(f"another engine holds {path} and is not responding")
         time.sleep(0.02)
-    return True
 
 
 class EngineProcess:
@@ -180,8 +195,8 @@ class EngineProcess:
 
     def __init__(
         self, options: argparse.Namespace, settings: Settings, path: Path,
-        lock: unix_socket.SocketLock, handover: HandoverState | None, inherited: _InheritedSockets,
-        parent: ParentLink,
+        lock: unix_socket.SocketLock, record: EngineRecord, handover: HandoverState | None,
+        inherited: _InheritedSockets, parent: ParentLink,
     ) -> None:  # fmt: skip
         from tui_forward.daemon.handover import HandoverSender
         from tui_forward.daemon.server import SessionServer
@@ -190,6 +205,7 @@ class EngineProcess:
         self._restore = options.restore
         self._path = path
         self._lock = lock
+        self._record = record
         self._handover = handover
         self._inherited = inherited
         self._parent = parent
@@ -250,6 +266,7 @@ class EngineProcess:
             if self._handover is not None:
                 await run_in_thread(self._handover.confirm, name="handover")
                 self._lock.record_holder()
+                self._record.replace()
                 self._owns_socket = True
             await self._serve_socket(self._sender.server_socket)
             self._tasks.append(spawn_restarting(self._guard.run, name="socket guard"))
@@ -299,6 +316,7 @@ class EngineProcess:
         owns_socket = self._owns_socket and not is_replaced
         # Removed before anything is closed: a client that comes now starts a new engine, which
         # waits for the lock.
+        self._record.remove()
         if owns_socket and self._guard.is_in_place:
             unix_socket.unlink_socket(self._path)
         await self._server.close()

@@ -8,6 +8,7 @@ two serve; the other ends, and both clients connect to the same engine.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import select
@@ -28,10 +29,12 @@ from tui_forward.common.child_process import (
 )
 from tui_forward.common.user_folders import absolute_path, home_dir
 from tui_forward.daemon import session_store, unix_socket
+from tui_forward.daemon.engine_record import find_running_engine, unreachable_error
 from tui_forward.daemon.other_engines import running_socket
 from tui_forward.daemon.readiness import ReadyMessage
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.daemon.rpc_client import EngineRefusedError
+from tui_forward.daemon.unix_socket import SocketLock
 from tui_forward.errors import ConfigError, TransportError, UsageError
 from tui_forward.model import Caller
 from tui_forward.session.callers import make_caller
@@ -39,6 +42,9 @@ from tui_forward.session.callers import make_caller
 # Time for imports of the engine and the Kubernetes client on a slow machine with cold caches.
 _READY_S = 30.0
 _MAX_STDERR = 2000
+# More than an engine takes to restore its socket, see `socket_guard`.
+_RESTORE_S = 10.0
+_POLL_S = 0.02
 _ATTEMPTS = 3
 
 _log = logging.getLogger(__name__)
@@ -59,10 +65,10 @@ async def connect(
     """
     environment = dict(os.environ if environ is None else environ)
     caller = make_caller(environment)
-    path = socket_path or engine_socket(kubeconfig, environment)
-    unix_socket.ensure_private_dir(path)
     deadline = time.monotonic() + _READY_S
     for attempt in range(1, _ATTEMPTS + 1):
+        path = socket_path or await find_engine_socket(kubeconfig, environment)
+        unix_socket.ensure_private_dir(path)
         if may_exist(path):
             try:
                 return await RemoteSession.open(path, caller=caller)
@@ -114,7 +120,9 @@ async def connect_if_running(
     An engine that was set to keep running and is gone (it was killed a moment ago, or the machine
     was rebooted) is started again. Errors are those of `connect`.
     """
-    path = socket_path or engine_socket(kubeconfig, os.environ if environ is None else environ)
+    path = socket_path or await find_engine_socket(
+        kubeconfig, os.environ if environ is None else environ
+    )
     caller = make_caller(os.environ if environ is None else environ)
     session = await connect_to_running(path, caller=caller)
     if session is not None:
@@ -140,7 +148,7 @@ async def replace_engine(
     continues.
     """
     environment = dict(os.environ if environ is None else environ)
-    path = socket_path or engine_socket(kubeconfig, environment)
+    path = socket_path or await find_engine_socket(kubeconfig, environment)
     if not may_exist(path):
         raise UsageError("no engine is running", hint="there is nothing to restart")
     command = _engine_command(path, kubeconfig, "", 0.0, environment)
@@ -151,6 +159,25 @@ async def replace_engine(
 def engine_socket(kubeconfig: str | None, environ: Mapping[str, str]) -> Path:
     """Return the socket of the engine process of a kubeconfig."""
     return running_socket(unix_socket.default_socket_path(kubeconfig, environ))
+
+
+async def find_engine_socket(kubeconfig: str | None, environ: Mapping[str, str]) -> Path:
+    """Return the socket of the engine process of a kubeconfig, and wait while it is restored.
+
+    Raise TransportError if the engine runs and its socket is not restored: a second engine could
+    not bind the ports of the first.
+    """
+    default = unix_socket.default_socket_path(kubeconfig, environ)
+    started = time.monotonic()
+    while True:
+        engine = find_running_engine(default)
+        if engine is None or SocketLock(Path(engine.socket)).is_held():
+            return running_socket(default)
+        # If it was killed, its parent starts the next one.
+        timeout_s = _RESTORE_S if engine.processes[0].is_running else _READY_S
+        if time.monotonic() - started > timeout_s:
+            raise unreachable_error(engine)
+        await asyncio.sleep(_POLL_S)
 
 
 def _engine_command(

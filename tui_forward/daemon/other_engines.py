@@ -17,6 +17,7 @@ import msgspec
 from tui_forward.common import paths
 from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.tasks import spawn
+from tui_forward.daemon.engine_record import find_running_engine
 from tui_forward.daemon.session_store import SavedSession, is_previous, session_file
 from tui_forward.daemon.unix_socket import SocketLock
 from tui_forward.model import OtherEngine
@@ -70,6 +71,9 @@ def running_socket(path: Path) -> Path:
 
     It is another one than `path` if the engine was started where XDG_RUNTIME_DIR or TMPDIR differ.
     """
+    engine = find_running_engine(path)
+    if engine is not None:
+        return Path(engine.socket)
     saved = read_session(session_file(path))
     if saved is not None and saved.socket:
         other = Path(saved.socket)
