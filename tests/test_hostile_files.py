@@ -40,7 +40,7 @@ CONTENTS = {
 
 def exec_plugin(content: bytes) -> None:
     entry = ExecEntry(command="p", api_version="client.authentication.k8s.io/v1")
-    ExecPlugin(entry, ClusterEntry(name="c"), {})._parse(content)
+    ExecPlugin(entry, ClusterEntry(name="c"), {})._parse(content, len(content) + 1)
 
 
 # Each reader of bytes, and of a path.

@@ -1040,6 +1040,10 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
         return self.clusters[0][0]
 
 
+MAX_LOGIN_OUTPUT: Final = 1024 * 1024
+"""Bytes of a plugin's stdout that a front end passes on; as many are more than credentials."""
+
+
 class LoginCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A credential plugin for a front end that has a terminal; its stdout goes to the engine."""
 

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tui_forward.cli import shell_completion
 from tui_forward.cli.main import cli
 from tui_forward.cli.shell_completion import (
     BashLine,
@@ -271,3 +272,49 @@ def test_bash_reads_a_completed_word_as_it_is(cases: list[tuple[str, str, str]])
     # An empty word that is not quoted is no word.
     words = [one for one, text in zip(expected, lines, strict=True) if text]
     assert done.stdout.decode() == "".join(f"<{one}>" for one in words) or not words
+
+
+@pytest.mark.parametrize("path", ["", ".", ":", "./bin"])
+def test_bash_of_the_current_folder_is_not_run(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (tmp_path, tmp_path / "bin"):
+        folder.mkdir(exist_ok=True)
+        (folder / "bash").write_text("#!/bin/sh\necho '3.2.57(1)-release'\n")
+        (folder / "bash").chmod(0o700)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", path)
+    result = CliRunner().invoke(cli, ["completion", "bash"])
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "warning"),
+    [
+        (None, ""),
+        ("exit 1", ""),
+        ("echo no version", ""),
+        ("printf '\\377'", ""),
+        ("echo '5.2.15(1)-release'", ""),
+        ("echo '10.0.1(1)-release'", ""),
+        ("echo '4.4.0(1)-release'", ""),
+        ("echo '3.2.57(1)-release'", "warning: bash 3.2 does not support this completion"),
+        ("exec sleep 60", ""),
+    ],
+    ids=["none", "fails", "no version", "bytes", "5", "10", "4.4", "3.2", "hangs"],
+)
+def test_script_is_printed_whatever_bash_is_in_the_path(
+    body: str | None, warning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script is evaluated at each start of a shell, which must not print what is no problem."""
+    monkeypatch.setattr(shell_completion, "_BASH_S", 1.0 if body == "exec sleep 60" else 60.0)
+    monkeypatch.setenv("PATH", str(tmp_path) + (":/usr/bin:/bin" if body else ""))
+    if body:
+        (tmp_path / "bash").write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / "bash").chmod(0o700)
+    result = CliRunner().invoke(cli, ["completion", "bash"])
+    assert result.exit_code == 0
+    assert "complete -o nosort -F" in result.stdout
+    lines = result.stderr.splitlines()
+    assert len(lines) == bool(warning)
+    assert not warning or lines[0].startswith(warning)

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import click
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
@@ -26,6 +29,9 @@ from click.shell_completion import (
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_@%+=:,./-]", re.ASCII)
+# `complete -o nosort`.
+_OLDEST_BASH: Final = (4, 4)
+_BASH_S: Final = 5.0
 _ESCAPED_IN_QUOTES: Final = '"\\$`'
 _UNSAFE_IN_QUOTES = re.compile(r'["\\$`]')
 
@@ -117,6 +123,22 @@ class _PrintableCandidates(ShellComplete):
         return [one for one in found if one.value.isprintable()]
 
 
+def _bash_version() -> tuple[int, int] | None:
+    """Return the version of the bash of PATH; None if that is unknown. Blocks for seconds."""
+    executable = shutil.which("bash")
+    if executable is None or not executable.startswith("/"):  # of the current folder
+        return None
+    try:
+        output = subprocess.run(
+            [executable, "--norc", "--noprofile", "-c", 'echo "${BASH_VERSION}"'],
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=_BASH_S, check=True,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    match = re.match(rb"(\d{1,9})\.(\d{1,9})", output)
+    return (int(match[1]), int(match[2])) if match else None
+
+
 @add_completion_class
 class SafeBashComplete(_PrintableCandidates, BashComplete):
     """Candidates for bash, quoted, without the part before the word that readline replaces."""
@@ -124,6 +146,17 @@ class SafeBashComplete(_PrintableCandidates, BashComplete):
     name = "bash"
     source_template = _BASH
     _line: BashLine  # the command line up to the cursor
+
+    @staticmethod
+    def _check_version() -> None:
+        """Warn if the bash of PATH is too old. Without one, nothing is known about the reader's."""
+        version = _bash_version()
+        if version is not None and version < _OLDEST_BASH:
+            click.echo(
+                f"warning: bash {version[0]}.{version[1]} does not support this completion; "
+                "it needs bash 4.4 or newer",
+                err=True,
+            )
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the words before the last one, and the last one without its quotes."""

@@ -39,7 +39,7 @@ VERSION: Final = 7
 """Client and engine process must have the same version."""
 
 HEADER_SIZE: Final = 4
-MAX_REQUEST: Final = 2 * 1024 * 1024  # the output of a credential plugin has 1 MiB at most
+MAX_REQUEST: Final = 2 * 1024 * 1024  # more than `model.MAX_LOGIN_OUTPUT`
 MAX_RESPONSE: Final = 256 * 1024 * 1024  # the complete catalog of a very large cluster
 
 

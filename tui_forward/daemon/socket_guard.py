@@ -1,8 +1,8 @@
 """Restores the path of a running engine's socket, and its lock file, if something removes them.
 
 The system removes a user's runtime folder when the user logs out, and programs clean up `/tmp`.
-Without its path, clients would not find the engine and start a second one, which could not bind the
-ports of the first.
+Without its path, clients cannot reach the engine. Those that find its record wait, see
+`engine_record`; others would start a second one, which could not bind the ports of the first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tui_forward.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
-# Two stat(2) each. Until then a client starts a second engine.
+# Two stat(2) each. Until then clients wait.
 CHECK_S = 1.0
 
 

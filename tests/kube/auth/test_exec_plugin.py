@@ -26,7 +26,7 @@ from tui_forward.errors import AuthError, TransportError
 from tui_forward.kube.auth.command_runner import find_executable
 from tui_forward.kube.auth.exec_plugin import ExecPlugin
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
-from tui_forward.model import ReasonCode
+from tui_forward.model import MAX_LOGIN_OUTPUT, ReasonCode
 
 V1 = "client.authentication.k8s.io/v1"
 BETA = "client.authentication.k8s.io/v1beta1"
@@ -286,6 +286,9 @@ async def test_output_of_a_terminal_is_checked(plugins: PluginFactory) -> None:
         (b"", 1, "exit code 1"),
         (SECRET.encode(), 0, "did not print an ExecCredential"),
         (b"x" * 9_000_000, 0, "far more"),
+        # What a front end has cut is no answer that the plugin has written wrong.
+        (b'{"kind": "ExecCredential", ' + b" " * MAX_LOGIN_OUTPUT, 0, "far more"),
+        ((b'{"kind": "' + b"x" * MAX_LOGIN_OUTPUT)[:MAX_LOGIN_OUTPUT], 0, "far more"),
     ):
         with pytest.raises(AuthError, match=expected) as caught:
             plugin.accept(output, code)

@@ -24,7 +24,7 @@ from tui_forward.kube.auth.exec_credential import (
 from tui_forward.kube.auth.login_text import clean_line
 from tui_forward.kube.auth.plugin_policy import load_policy
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
-from tui_forward.model import LoginCommand, Reason, ReasonCode
+from tui_forward.model import MAX_LOGIN_OUTPUT, LoginCommand, Reason, ReasonCode
 
 # A login by the user takes minutes, and the codes of identity providers are valid that long.
 TIMEOUT_S = 1800.0
@@ -100,10 +100,10 @@ class ExecPlugin:
         """See `CredentialProvider.accept`."""
         if exit_code != 0:
             raise self._failed(exit_code, "")
-        return self._store(output)
+        return self._store(output, limit=MAX_LOGIN_OUTPUT)
 
-    def _store(self, output: bytes) -> Credentials:
-        answer = self._parse(output)
+    def _store(self, output: bytes, *, limit: int = _MAX_OUTPUT_BYTES) -> Credentials:
+        answer = self._parse(output, limit)
         return self._keep(
             KeptCredentials(
                 token=answer.token,
@@ -207,9 +207,9 @@ class ExecPlugin:
         values += long_words(output.decode("utf-8", "replace"))
         return values
 
-    def _parse(self, output: bytes) -> ExecCredential:
+    def _parse(self, output: bytes, limit: int) -> ExecCredential:
         try:
-            if len(output) >= _MAX_OUTPUT_BYTES:
+            if len(output) >= limit:
                 raise ExecCredentialError("printed far more than credentials")
             return parse_exec_credential(output, self._entry.api_version)
         except ExecCredentialError as error:

@@ -11,8 +11,8 @@ from typing import IO
 
 from textual.app import App
 
-# Of stdout, if it is captured. A credential plugin may print as much.
-_MAX_OUTPUT_BYTES = 1024 * 1024
+from tui_forward.model import MAX_LOGIN_OUTPUT
+
 # A child of the program may keep its stdout open.
 _DRAIN_S = 0.5
 
@@ -76,4 +76,4 @@ def _read(stream: IO[bytes], output: bytearray) -> None:
     """Keep the first bytes of a stream, and discard the rest. Blocks."""
     descriptor = stream.fileno()
     while chunk := os.read(descriptor, 65536):
-        output += chunk[: max(0, _MAX_OUTPUT_BYTES - len(output))]
+        output += chunk[: max(0, MAX_LOGIN_OUTPUT - len(output))]
