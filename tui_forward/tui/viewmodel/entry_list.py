@@ -10,9 +10,10 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
-from tui_forward.model import TargetKind, Workload
+from tui_forward.model import Service, TargetKind, Workload
 from tui_forward.tui.viewmodel.cell_layout import LengthCounts
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, owner_key
+from tui_forward.tui.viewmodel.endpoint_counts import EndpointCounts
 from tui_forward.tui.viewmodel.entries import Entry, EntryKind, entry_of
 from tui_forward.tui.viewmodel.entry_rows import (
     LENGTH_COLUMNS,
@@ -21,7 +22,7 @@ from tui_forward.tui.viewmodel.entry_rows import (
     entry_lengths,
     pod_lengths,
 )
-from tui_forward.tui.viewmodel.entry_sorts import is_sorted, sort_value
+from tui_forward.tui.viewmodel.entry_sorts import ENDPOINTS, is_sorted, sort_value
 from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
 from tui_forward.tui.viewmodel.sorting import DEFAULT_ORDER, SortOrder
 
@@ -63,6 +64,7 @@ class EntryList:
         self._troubled: set[str] = set()  # workloads that are not ready
         self._sort_values: dict[str, Any] = {}  # sorted before the name
         self._lengths = LengthCounts(LENGTH_COLUMNS)
+        self._endpoints = EndpointCounts(cluster_state)  # while services are listed
         self._applied_query = self.query
         self._scores: dict[str, int] = {}  # of matching keys, if there is a query
         # Per workload: its matching pods, and the best score.
@@ -122,6 +124,7 @@ class EntryList:
             changed = self._affected(changed)
             for key in changed:
                 self._entries.pop(key, None)
+        self._count_endpoints(changed)
         stale = True
         if changed is None or self._list_order is None or list_order[0] is not self._list_order[0]:
             self._build_lists()
@@ -132,7 +135,7 @@ class EntryList:
         else:
             # Evaluate with the previous query first, so that its matches can be narrowed.
             rescored = bool(changed) and self._rescore(changed)
-            if list_order != self._list_order:
+            if list_order != self._list_order or (changed and self._sorts_by_pods):
                 self._build_lists()
             else:
                 stale = (bool(changed) and self._move(changed)) or rescored
@@ -150,6 +153,25 @@ class EntryList:
             keys = tuple(self._arrange())
             if keys != self.keys:  # keep the identity if equal: comparing is then cheap
                 self.keys = keys
+
+    def _count_endpoints(self, changed: Set[str] | None) -> None:
+        """Count the Ready pods of services while they are listed."""
+        if self.kind is not EntryKind.SERVICES:
+            return
+        is_new = self._list_order is None or self._list_order[0] is not self.kind
+        if changed is None or is_new:
+            self._endpoints.rebuild()
+        else:
+            self._endpoints.update(changed)
+
+    def endpoints(self, entry: Entry) -> int | None:
+        """Return the number of Ready pods of a service; None for others, and if unknown."""
+        item = entry.item
+        return self._endpoints.of(entry.key, item) if isinstance(item, Service) else None
+
+    @property
+    def _sorts_by_pods(self) -> bool:
+        return self._sorts and self.order.column == ENDPOINTS
 
     def _affected(self, changed: Set[str]) -> set[str]:
         """Return changed keys and those that depend on them."""
@@ -282,7 +304,9 @@ class EntryList:
 
     def _sort_value(self, key: str) -> Any:
         entry = self.entry(key)
-        return sort_value(entry, self.order) if entry is not None else 0
+        if entry is None:
+            return 0
+        return sort_value(entry, self.order, self.endpoints(entry) if self._sorts_by_pods else None)
 
     def _name_key(self, parent: str) -> Callable[[str], str]:
         # Keys of one kind sort as they are; pods and workloads together sort by name.

@@ -12,6 +12,7 @@ from tui_forward.tui.viewmodel.sorting import Descending, SortColumn, SortOrder
 
 _SEVERITY: Final[Mapping[str, int]] = {"bad": 0, "warn": 1, "ok": 2, "dim": 3}
 
+ENDPOINTS: Final = "endpoints"
 _NAME: Final = SortColumn("name", "n", "name")
 _AGE: Final = SortColumn("age", "a", "age", descending=True)
 _OBJECT_SORTS: Final = (
@@ -22,15 +23,19 @@ ENTRY_SORTS: Final[Mapping[EntryKind, tuple[SortColumn, ...]]] = {
     EntryKind.WORKLOADS: _OBJECT_SORTS,
     EntryKind.PODS: _OBJECT_SORTS,
     EntryKind.SERVICES: (
-        _NAME, SortColumn("ports", "p", "ports"), SortColumn("type", "t", "type"),
+        _NAME, SortColumn(ENDPOINTS, "e", "endpoints"), SortColumn("ports", "p", "ports"),
+        SortColumn("type", "t", "type"),
         SortColumn("ip", "i", "cluster IP"), _AGE,
     ),
 }  # fmt: skip
 
 
-def sort_value(entry: Entry, order: SortOrder) -> Any:
-    """Return what entries are sorted by before their names."""
-    value = _VALUES[order.column](entry)
+def sort_value(entry: Entry, order: SortOrder, endpoints: int | None = None) -> Any:
+    """Return what entries are sorted by before their names; `endpoints` are those of a service."""
+    if order.column == ENDPOINTS:
+        value: Any = -1 if endpoints is None else endpoints
+    else:
+        value = _VALUES[order.column](entry)
     return Descending(value) if order.descending else value
 
 

@@ -99,6 +99,7 @@ class EntryTable(SortedTable):
                 favorite=key in entries.favorites,
                 marked=key in self.marked, with_namespace=with_namespace,
                 spans=entries.query.spans(entry.name) if entries.query else (),
+                endpoints=entries.endpoints(entry),
                 rule_below=key == entries.last_preferred,
             )  # fmt: skip
 
