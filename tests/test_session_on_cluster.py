@@ -19,12 +19,12 @@ import msgspec
 import psutil
 import pytest
 
+from tests.endurance.engine_process import EngineProcess, running_engine
 from tests.minicluster.kubectl import Kubectl, kubectls
 from tests.support.cluster_process import ClusterProcess, running_cluster
 from tests.support.fake_engine import echo
 from tests.support.waiting import until
 from tui_forward.common.log_source import log_source_of
-from tui_forward.daemon import connect
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.errors import ApiError, ForwardError
 from tui_forward.model import (
@@ -48,9 +48,20 @@ from tui_forward.session.local import LocalSession
 pytestmark = pytest.mark.timeout(120)
 
 
+# Clients that a load runs at once, so many connections can be open when something breaks.
+_CLIENTS = 3
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ClusterProcess]:
     with running_cluster() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def engine(cluster: ClusterProcess) -> Iterator[EngineProcess]:
+    """Run the engine of all remote sessions; it outlives the tests of local ones in between."""
+    with running_engine(cluster.kubeconfig, idle_timeout_s=1800) as running:
         yield running
 
 
@@ -89,7 +100,7 @@ class Scenario:
                 forward = await self.forward(forward_id)
                 if forward.state is wanted if isinstance(wanted, ForwardState) else wanted(forward):
                     return forward
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.02)
 
     async def ready(self, name: str, port: str, **more: object) -> tuple[str, int]:
         forward_id = await self.start(name, port, **more)
@@ -97,7 +108,7 @@ class Scenario:
         return forward_id, forward.listening[0].port
 
     @asynccontextmanager
-    async def under_load(self, port: int, clients: int = 6) -> AsyncIterator[Load]:
+    async def under_load(self, port: int) -> AsyncIterator[Load]:
         """Run clients that connect, echo and disconnect repeatedly."""
         load = Load()
         stop = asyncio.Event()
@@ -114,10 +125,10 @@ class Scenario:
                 except (OSError, asyncio.IncompleteReadError, TimeoutError):
                     load.broken += 1
                 load.slowest_s = max(load.slowest_s, time.monotonic() - began)
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.01)
 
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(clients):
+            for _ in range(_CLIENTS):
                 tasks.create_task(client())
             try:
                 yield load
@@ -144,18 +155,14 @@ def _connections_to(cluster: ClusterProcess) -> list[object]:
     return [one for one in connections if len(one.raddr) and one.raddr[1] == port]
 
 
-async def _ends(engine: psutil.Process) -> None:
-    """Assert that the engine ends after its last client has disconnected."""
-    try:
-        await until(lambda: not engine.is_running(), what="the engine did not end by itself")
-    finally:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            engine.kill()
+async def _stop_forwards(session: Session) -> None:
+    for forward in (await session.snapshot()).forwards:
+        await session.stop(forward.id)
 
 
 @pytest.fixture(params=["local", "remote"])
 async def scenario(
-    request: pytest.FixtureRequest, tmp_path: Path, cluster: ClusterProcess
+    request: pytest.FixtureRequest, cluster: ClusterProcess
 ) -> AsyncIterator[Scenario]:
     async with AsyncExitStack() as undo:
         session: Session
@@ -164,15 +171,10 @@ async def scenario(
             undo.push_async_callback(until, lambda: not _connections_to(cluster))
             session = LocalSession(cluster.kubeconfig)
         else:
-            folder = tmp_path / "e"
-            session = await connect(
-                str(cluster.kubeconfig),
-                socket_path=folder / "s",
-                arguments=["--log", str(folder / "log")],
-            )
-            assert isinstance(session, RemoteSession)
-            undo.push_async_callback(_ends, psutil.Process(session.engine_pid))
+            engine: EngineProcess = request.getfixturevalue("engine")
+            session = await RemoteSession.open(engine.socket)
         undo.push_async_callback(session.close)
+        undo.push_async_callback(_stop_forwards, session)
         yield Scenario(session, cluster)
 
 
@@ -222,7 +224,7 @@ async def test_pod_deleted_under_load(scenario: Scenario) -> None:
             )
         await load.serves()
     assert load.refused == 0
-    assert load.broken <= 3 * 6, "at most what was under hops at each deletion"
+    assert load.broken <= 3 * _CLIENTS, "at most what was under hops at each deletion"
     texts = [entry.text for entry in await scenario.session.timeline(forward_id)]
     assert sum(" → " in text for text in texts) == 3
     forward = await scenario.forward(forward_id)
@@ -240,12 +242,14 @@ async def test_container_crash_under_load(scenario: Scenario) -> None:
         await load.serves(50)
         await scenario.reached(forward_id, ForwardState.READY)
     assert load.refused == 0
-    assert load.broken <= 6, "at most what was under hops"
+    assert load.broken <= _CLIENTS, "at most what was under hops"
     after = (await scenario.forward(forward_id)).pod
     assert after is not None
     assert after.uid == pod.uid, "the pod is the same, its container is new"
 
 
+# With a session over the socket: `tests/endurance/test_outages.py`.
+@pytest.mark.parametrize("scenario", ["local"], indirect=True)
 @pytest.mark.parametrize("hop", ["apiserver", "kubelet", "runtime"])
 async def test_component_restarted_under_load(scenario: Scenario, hop: str) -> None:
     forward_id, port = await scenario.ready("echo", "echo")
@@ -255,7 +259,7 @@ async def test_component_restarted_under_load(scenario: Scenario, hop: str) -> N
         await load.serves()
         await scenario.reached(forward_id, ForwardState.READY)
     assert load.refused == 0
-    assert load.broken <= 2 * 6
+    assert load.broken <= 2 * _CLIENTS
     timeline = [entry.text for entry in await scenario.session.timeline(forward_id)]
     assert any(text.startswith("was down ") for text in timeline), timeline
 
@@ -268,7 +272,7 @@ async def test_connection_cut_under_load(scenario: Scenario) -> None:
         await load.serves()
         await scenario.reached(forward_id, ForwardState.READY)
     assert load.refused == 0
-    assert load.broken <= 6
+    assert load.broken <= _CLIENTS
 
 
 async def test_expired_token_blocks_until_it_is_replaced(scenario: Scenario) -> None:
@@ -476,12 +480,12 @@ async def test_missing_namespace_is_named(scenario: Scenario) -> None:
 
 
 async def test_forwards_of_several_contexts(scenario: Scenario) -> None:
-    _, one = await scenario.ready("echo", "echo", context="minicluster")
+    forward_id, one = await scenario.ready("echo", "echo", context="minicluster")
     _, other = await scenario.ready("echo", "echo", context="admin-token")
     for port in (one, other):
         assert await echo(port) == b"hello"
     # `porter` may reach pods in its namespace, and may read neither deployments nor services.
-    pod = (await scenario.forward("f1")).pod
+    pod = (await scenario.forward(forward_id)).pod
     assert pod is not None
     _, third = await scenario.ready(pod.name, "7000", kind=TargetKind.POD, context="porter")
     assert await echo(third) == b"hello"
@@ -506,6 +510,7 @@ async def test_catalog_of_the_cluster(scenario: Scenario) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("scenario", ["remote"], indirect=True)
 async def test_a_thousand_connections_at_once(scenario: Scenario) -> None:
     forward_id, port = await scenario.ready("echo", "echo", half_close_timeout_s=0.0)
     answers = await asyncio.gather(*(echo(port, b"%04d" % number) for number in range(1000)))

@@ -18,6 +18,8 @@ __all__ = ["no_leaks"]
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten intervals that are long for a test."""
     monkeypatch.setattr(reflector, "_FIRST_DELAY_S", 0.01)
+    # Pauses double, so a slow machine would wait as long again as a test has taken until then.
+    monkeypatch.setattr(reflector, "_LONGEST_DELAY_S", 0.1)
     monkeypatch.setattr(reflector, "_POLL_S", 0.02)
     monkeypatch.setattr(reflector, "_POLL_LARGE_S", 0.02)
 

@@ -147,7 +147,11 @@ class Runner:
         async with (
             open_session(engine) as session,
             open_outage_scene(
-                self._cluster, session, context=outage.context, queue_timeout_s=_QUEUE_TIMEOUT_S
+                self._cluster,
+                session,
+                context=outage.context,
+                queue_timeout_s=_QUEUE_TIMEOUT_S,
+                is_heavy=True,
             ) as scene,
         ):
             count = max(1, round(self._options.times * outage.share))
@@ -163,7 +167,7 @@ class Runner:
             async with (
                 open_session(engine) as session,
                 open_outage_scene(
-                    self._cluster, session, queue_timeout_s=_QUEUE_TIMEOUT_S
+                    self._cluster, session, queue_timeout_s=_QUEUE_TIMEOUT_S, is_heavy=True
                 ) as scene,
             ):
                 results = await repeat_outage(

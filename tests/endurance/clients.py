@@ -181,23 +181,22 @@ class Attempt:
 class Load:
     """Clients that connect to an echo continuously and ignore failures.
 
-    Each worker opens its next connection when the previous one ends. In addition, a new
-    connection is opened at every interval, so that many are waiting during an outage.
+    Each worker opens its next connection a pause after the previous one has ended. In addition, a
+    new connection is opened at every interval, so that many are waiting during an outage.
 
     Attributes:
         attempts: All connections in the order in which they began.
+        served: Number of connections that have ended without a failure.
     """
 
     port: int
-    workers: int = 4
-    interval_s: float = 0.02
+    workers: int = 1
+    pause_s: float = 0.05
+    interval_s: float = 0.03
     attempts: list[Attempt] = field(default_factory=list)
+    served: int = 0
     _serials: Any = field(default_factory=itertools.count)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    @property
-    def served(self) -> int:
-        return sum(attempt.served for attempt in self.attempts)
 
     @property
     def failures(self) -> list[Attempt]:
@@ -225,6 +224,7 @@ class Load:
                     received += await client.receive_exactly(len(line) - len(received))
                 if received != line:
                     raise ConnectionError(f"sent {line!r}, received {received!r}")
+                self.served += 1
         except (OSError, TimeoutError) as error:
             attempt.refused = isinstance(error, ConnectionRefusedError)
             attempt.failure = f"{type(error).__name__}: {error}"
@@ -237,7 +237,7 @@ class Load:
     async def _work(self) -> None:
         while True:
             await self._attempt()
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(self.pause_s)
 
     async def _connect_at_intervals(self) -> None:
         while True:

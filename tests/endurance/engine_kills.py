@@ -88,7 +88,7 @@ class AttachedDashboard:
             if all(text in screen for text in texts) and not (gone and gone in screen):
                 return
             assert time.monotonic() < deadline, f"{texts} are not on the screen:\n{screen}"
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)  # each look is a process
 
     async def show_marker(self, session: RemoteSession, port: int) -> None:
         """Start a forward; wait until it is shown; stop it; wait until it is gone."""
@@ -143,7 +143,7 @@ async def _kill_engines(
     cluster: ClusterProcess, home: UserHome, dashboard: AttachedDashboard,
     results: EngineKillResults, count: int, rng: random.Random,
 ) -> None:  # fmt: skip
-    loads = [Load(port, workers=2, interval_s=0.05) for port in home.ports.values()]
+    loads = [Load(port, interval_s=0.1) for port in home.ports.values()]
     kills: list[float] = []
     async with contextlib.AsyncExitStack() as stack:
         for load in loads:

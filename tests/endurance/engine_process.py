@@ -117,7 +117,9 @@ def isolated_home(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def running_engine(kubeconfig: Path, **environment: str) -> Iterator[EngineProcess]:
+def running_engine(
+    kubeconfig: Path, *, idle_timeout_s: float = 60.0, **environment: str
+) -> Iterator[EngineProcess]:
     """Start an engine for a kubeconfig; stop it at the end."""
     with tempfile.TemporaryDirectory(prefix="tfe-", dir="/tmp") as name:
         folder = Path(name)
@@ -127,7 +129,8 @@ def running_engine(kubeconfig: Path, **environment: str) -> Iterator[EngineProce
             [
                 *(sys.executable, "-m", "tui_forward.daemon", "--kubeconfig", str(kubeconfig)),
                 # Survives the pauses between tests, but not for long a test run that was killed.
-                *("--socket", str(socket), "--idle-timeout", "60", "--log", str(log)),
+                *("--socket", str(socket), "--idle-timeout", f"{idle_timeout_s:g}"),
+                *("--log", str(log)),
             ],
             cwd=REPOSITORY,
             env={**os.environ, "HOME": name, **environment},
@@ -197,7 +200,7 @@ class ForwardHandle:
         deadline = time.monotonic() + timeout_s
         while not condition(forward := await self.status()):
             assert time.monotonic() < deadline, f"timed out waiting for {description}: {forward}"
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
         return forward
 
     async def wait_until_ready(self, timeout_s: float = 60.0) -> Forward:

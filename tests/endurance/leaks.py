@@ -50,11 +50,17 @@ class SoakResult:
 
 
 async def run_load(
-    cluster: ClusterProcess, session: Session, *, seed: int, load_s: float, fault_interval_s: float
+    cluster: ClusterProcess,
+    session: Session,
+    *,
+    seed: int,
+    load_s: float,
+    fault_interval_s: float,
+    concurrent: int = 24,
 ) -> SoakResult:
     """Run a load with faults, then one without; compare the latter with the pod's counters."""
     async with PodWatch.open(cluster) as pods, soak.running_forwards(session) as forwards:
-        with_faults = soak.ClientMix(forwards, seed)
+        with_faults = soak.ClientMix(forwards, seed, concurrent)
         async with soak.record_connections(session, with_faults.totals):
             deadline = time.monotonic() + load_s
             _, faults = await asyncio.gather(
@@ -65,7 +71,7 @@ async def run_load(
             )
             await soak.wait_until_idle(forwards)
             await _wait_for_reports(with_faults.totals)
-        without_faults = soak.ClientMix(forwards, seed + 1)
+        without_faults = soak.ClientMix(forwards, seed + 1, concurrent)
         async with soak.record_connections(session, without_faults.totals):
             await without_faults.run(time.monotonic() + min(10.0, load_s / 4))
             await soak.wait_until_idle(forwards)

@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.endurance import toolbox
 from tests.endurance.clients import Attempt, Load
@@ -25,7 +26,7 @@ from tui_forward.session import Session
 # A connection that took longer was held. The engine may also detect a ready pod earlier than
 # the pod watch does, by at most this.
 _HELD_S = 0.05
-_WARM_UP_CONNECTIONS = 20
+_WARM_UP_CONNECTIONS = 10
 _RECOVERY_TIMEOUT_S = 45.0
 
 
@@ -64,14 +65,16 @@ async def open_outage_scene(
     *,
     context: str = "minicluster",
     queue_timeout_s: float = 30.0,
+    is_heavy: bool = False,
 ) -> AsyncIterator[OutageScene]:
-    """Start a forward to the echo, and load on it."""
+    """Start a forward to the echo, and a load on it; a heavy one is as much as it can serve."""
+    heavy: dict[str, Any] = {"workers": 4, "pause_s": 0.002, "interval_s": 0.02}
     async with (
         PodWatch.open(cluster) as pods,
         running_forward(
             session, toolbox.ECHO, context=context, queue_timeout_s=queue_timeout_s
         ) as forward,
-        Load(forward.port).running() as load,
+        Load(forward.port, **(heavy if is_heavy else {})).running() as load,
     ):
         yield OutageScene(cluster, pods, forward, load)
 

@@ -29,7 +29,6 @@ _PORTS = (
     toolbox.ECHO, toolbox.SINK, toolbox.SOURCE, toolbox.RESET, toolbox.SLOW, toolbox.BYE,
     toolbox.CLOSED,
 )  # fmt: skip
-_CONCURRENT_CLIENTS = 24
 MIN_CLIENTS = 30
 """Number of clients whose bytes are compared after a load."""
 _CLIENT_TIMEOUT_S = 60.0
@@ -90,28 +89,33 @@ class ClientMix:
     Args:
         forwards: The forwards to connect to.
         seed: Seed of all random choices.
+        concurrent: Number of clients at a time.
     """
 
-    def __init__(self, forwards: Forwards, seed: int) -> None:
+    def __init__(self, forwards: Forwards, seed: int, concurrent: int) -> None:
         self.totals = ByteTotals()
         self._forwards = forwards
+        self._concurrent = concurrent
         self._random = random.Random(seed)
         self._serials = itertools.count(1)
 
     async def run(self, deadline: float) -> None:
         """Keep clients running until a deadline (monotonic), or until enough were served."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(_CONCURRENT_CLIENTS):
+            for _ in range(self._concurrent):
                 group.create_task(self._run_clients(deadline))
 
     async def _run_clients(self, deadline: float) -> None:
-        behaviors: list[tuple[int, Callable[[Client], Awaitable[None]]]] = [
+        compared: list[tuple[int, Callable[[Client], Awaitable[None]]]] = [
             (toolbox.ECHO, self._exchange),
             (toolbox.ECHO, self._exchange),
             (toolbox.ECHO, self._exchange_repeatedly),
             (toolbox.SINK, self._upload),
             (toolbox.SOURCE, self._download),
             (toolbox.SLOW, self._download_slowly),
+        ]
+        behaviors = [
+            *compared * 2,
             (toolbox.SOURCE, self._stop_reading),
             (toolbox.ECHO, self._send_without_reading),
             (toolbox.RESET, self._get_reset),
@@ -164,14 +168,14 @@ class ClientMix:
             await asyncio.sleep(self._random.random() * 0.02)
 
     async def _upload(self, client: Client) -> None:
-        size = self._unique_size(3_000_000)
+        size = self._unique_size(1_000_000)
         line = b"%d\n" % size
         await client.send(line + bytes(size))
         if await client.receive_exactly(len(line)) != line:
             raise AssertionError("the pod received another number of bytes")
 
     async def _download(self, client: Client) -> None:
-        size = self._unique_size(3_000_000)
+        size = self._unique_size(1_000_000)
         await client.send(b"%d\n" % size)
         await client.receive_exactly(size)
         if await client.receive():

@@ -48,11 +48,11 @@ async def neighbor(
 
 async def wait_for_end(session: RemoteSession, forward: ForwardHandle, client: str) -> Connection:
     """Return the connection of a client, as the engine reports it after its end."""
-    for _ in range(6000):
+    for _ in range(2000):
         for connection in await session.connections(forward.id):
             if connection.client == client and connection.closed_at is not None:
                 return connection
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.03)
     raise AssertionError(f"{client} has not ended: {await session.connections(forward.id)}")
 
 

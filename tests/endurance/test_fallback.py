@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,15 +12,10 @@ import pytest
 from tests.e2e.processes import Process, environment, program, wait_until
 from tests.endurance import toolbox
 from tests.endurance.clients import echo
-from tests.endurance.engine_process import (
-    ForwardHandle,
-    open_session,
-    running_engine,
-    running_forward,
-)
+from tests.endurance.engine_process import ForwardHandle, running_forward
 from tests.support.cluster_process import ClusterProcess
-from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import ForwardState, TransportChoice
+from tui_forward.session.local import LocalSession
 
 SPDY, WEBSOCKET, CHANNELS = ORDER = (
     TransportChoice.SPDY,
@@ -29,12 +25,17 @@ SPDY, WEBSOCKET, CHANNELS = ORDER = (
 
 
 @pytest.fixture
-async def fresh_session(cluster: ClusterProcess) -> AsyncIterator[RemoteSession]:
-    """Return a session of an engine that has not remembered any transport."""
-    with running_engine(cluster.kubeconfig) as engine:
-        async with open_session(engine) as session:
-            yield session
-        assert engine.log_errors() == ""
+async def fresh_session(
+    cluster: ClusterProcess, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[LocalSession]:
+    """Return a session that has not remembered any transport, of an engine in this process."""
+    session = LocalSession(cluster.kubeconfig, monitor_system=False)
+    try:
+        yield session
+    finally:
+        await session.close()
+    records = [*caplog.get_records("call"), *caplog.records]
+    assert [one for one in records if one.levelno >= logging.ERROR] == []
 
 
 async def disable(cluster: ClusterProcess, *transports: TransportChoice, status: int = 400) -> None:
@@ -50,7 +51,7 @@ async def check_transport(forward: ForwardHandle, transport: TransportChoice) ->
 
 @pytest.mark.parametrize("status", [400, 403, 500, 502])
 async def test_auto_uses_the_first_working_transport_and_remembers_it(
-    cluster: ClusterProcess, fresh_session: RemoteSession, status: int
+    cluster: ClusterProcess, fresh_session: LocalSession, status: int
 ) -> None:
     for index, transport in enumerate(ORDER):
         await disable(cluster, *ORDER[:index], status=status)
@@ -63,7 +64,7 @@ async def test_auto_uses_the_first_working_transport_and_remembers_it(
 
 
 async def test_auto_changes_when_the_remembered_transport_fails(
-    cluster: ClusterProcess, fresh_session: RemoteSession
+    cluster: ClusterProcess, fresh_session: LocalSession
 ) -> None:
     async with running_forward(fresh_session, toolbox.ECHO) as forward:
         await check_transport(forward, SPDY)
@@ -78,7 +79,7 @@ async def test_auto_changes_when_the_remembered_transport_fails(
 
 
 async def test_auto_tries_every_transport_again_after_all_failed(
-    cluster: ClusterProcess, fresh_session: RemoteSession
+    cluster: ClusterProcess, fresh_session: LocalSession
 ) -> None:
     await disable(cluster, *ORDER)
     async with running_forward(fresh_session, toolbox.ECHO, ready=False) as forward:
@@ -94,7 +95,7 @@ async def test_auto_tries_every_transport_again_after_all_failed(
 
 @pytest.mark.parametrize("transport", ORDER, ids=str)
 async def test_forced_transport_fails_with_its_reason_and_is_not_replaced(
-    cluster: ClusterProcess, fresh_session: RemoteSession, transport: TransportChoice
+    cluster: ClusterProcess, fresh_session: LocalSession, transport: TransportChoice
 ) -> None:
     await disable(cluster, transport)
     async with (

@@ -6,8 +6,8 @@ import pytest
 
 from tests.endurance.engine_process import MIB
 from tests.endurance.isolation import (
-    KINDS,
     STOPPED_READERS,
+    STOPPED_SERVERS,
     UNREAD_ECHOES,
     StallKind,
     measure_neighbors,
@@ -21,16 +21,18 @@ pytestmark = pytest.mark.timeout(180)
 _MAX_GROWTH = 80 * MIB
 
 
-def _name(kind: StallKind) -> str:
-    return kind.name.replace(" ", "-")
+def _stalls(*counts: tuple[StallKind, int]) -> pytest.MarkDecorator:
+    """Return parameters: a kind, and how many; an unread echo fills all buffers in both ways."""
+    ids = [kind.name.replace(" ", "-") for kind, _ in counts]
+    return pytest.mark.parametrize(("kind", "count"), counts, ids=ids)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=_name)
-async def test_neighbors_of_ten_stalled_connections_are_served(
-    cluster: ClusterProcess, kind: StallKind
+@_stalls((STOPPED_READERS, 10), (STOPPED_SERVERS, 10), (UNREAD_ECHOES, 5))
+async def test_neighbors_of_stalled_connections_are_served(
+    cluster: ClusterProcess, kind: StallKind, count: int
 ) -> None:
     # A neighbor that gets no response times out, which is an error.
-    latency = await measure_neighbors(cluster, kind, count=10, probes=15)
+    latency = await measure_neighbors(cluster, kind, count=count, probes=15)
     assert latency.peak_growth < _MAX_GROWTH, latency.row()
     # `python -m tests.endurance` checks the milliseconds; this machine runs other tests, too.
     for each in (latency.same, latency.other):
@@ -39,11 +41,11 @@ async def test_neighbors_of_ten_stalled_connections_are_served(
     assert latency.log_errors == ""
 
 
-@pytest.mark.parametrize("kind", [STOPPED_READERS, UNREAD_ECHOES], ids=_name)
+@_stalls((STOPPED_READERS, 4), (UNREAD_ECHOES, 2))
 async def test_neighbors_of_stalled_websocket_connections_are_served(
-    cluster: ClusterProcess, kind: StallKind
+    cluster: ClusterProcess, kind: StallKind, count: int
 ) -> None:
     latency = await measure_neighbors(
-        cluster, kind, count=4, probes=5, transport=TransportChoice.WEBSOCKET
+        cluster, kind, count=count, probes=5, transport=TransportChoice.WEBSOCKET
     )
     assert latency.peak_growth < _MAX_GROWTH, latency.row()

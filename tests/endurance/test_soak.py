@@ -34,6 +34,8 @@ DATA_PATH_TYPES = frozenset({
     SocketStream, SpdyChannel, SpdyStream, SpdyTunnel, SpillBuffer, TlsStream, TunnelPool,
     WebSocketStream,
 })  # fmt: skip
+# At a time, in the short test.
+_CLIENTS = 10
 
 
 @pytest.mark.timeout(180)
@@ -46,11 +48,15 @@ async def test_short_soak_leaves_no_task_descriptor_or_object(
     tasks_before = len(asyncio.all_tasks())
     process = psutil.Process()
     try:
-        await run_load(cluster, session, seed=1, load_s=1, fault_interval_s=inf)
+        await run_load(
+            cluster, session, seed=1, load_s=1, fault_interval_s=inf, concurrent=_CLIENTS
+        )
         await wait_until(lambda: len(asyncio.all_tasks()) <= tasks_before + 6, "idle tasks")
         objects, files = count_objects(), process.num_fds()
         tasks = len(asyncio.all_tasks())
-        result = await run_load(cluster, session, seed=15, load_s=4, fault_interval_s=1.0)
+        result = await run_load(
+            cluster, session, seed=15, load_s=4, fault_interval_s=1.0, concurrent=_CLIENTS
+        )
         result.check()
 
         def is_released() -> bool:

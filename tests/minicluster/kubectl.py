@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.kube.kubectl_peer import NO_GARBAGE_COLLECTION
 from tests.support.cluster_process import ClusterProcess
 
 TIMEOUT_S = 60.0
@@ -32,6 +34,7 @@ def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT
     return found
 
 
+@functools.cache
 def kubectls() -> list[Any]:
     """Return every kubectl of this machine as test parameters."""
     found: dict[str, Path] = {}
@@ -59,6 +62,7 @@ class Kubectl:
             "HOME": str(home),
             "KUBECONFIG": str(running.kubeconfig),
             "KUBECACHEDIR": str(home / "cache"),
+            **NO_GARBAGE_COLLECTION,
         }
         self._base = [str(path), "--cache-dir", str(home / "cache")]
 
