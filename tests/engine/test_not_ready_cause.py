@@ -10,7 +10,7 @@ from tests.support.fake_engine import FakeBackend, FakeDataPath, pod
 from tests.support.reasons import unresolved
 from tests.support.waiting import until
 from tui_forward.engine.engine import Engine
-from tui_forward.engine.forwards import reconciler
+from tui_forward.engine.forwards import reconciler, target_follower
 from tui_forward.errors import (
     ApiError,
     ConfigError,
@@ -131,7 +131,7 @@ async def test_gone_sandbox_is_the_cause_of_a_missing_pod(
     backend.watches["web"].set(missing)
     await reached(engine, ForwardState.RECONNECTING)
     assert engine.not_ready_cause(forward_id) == GONE.reason
-    monkeypatch.setattr(reconciler, "_SANDBOX_CAUSE_S", 0.0)
+    monkeypatch.setattr(target_follower, "_SANDBOX_CAUSE_S", 0.0)
     assert engine.not_ready_cause(forward_id) == missing.reason
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from tui_forward.engine.connections.owner import ConnectionOwner
 from tui_forward.engine.connections.record import ConnectionRecord
-from tui_forward.engine.forwards import connection_table, reconciler
+from tui_forward.engine.forwards import connection_table, pool_dialer
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.late_answers import LateAnswers
 from tui_forward.engine.tunnels.transport_cache import TransportCache
@@ -466,7 +466,7 @@ class FakeDataPath:
                 on_no_answer=on_no_answer,
             )
 
-        monkeypatch.setattr(reconciler, "TunnelPool", make_pool)
+        monkeypatch.setattr(pool_dialer, "TunnelPool", make_pool)
         monkeypatch.setattr(connection_table, "LocalConnection", FakeConnection)
 
     @property

@@ -20,7 +20,7 @@ from tui_forward.engine import engine as engine_module
 from tui_forward.engine.connections import listener
 from tui_forward.engine.connections.local_ports import PortRequest, bind_sockets
 from tui_forward.engine.engine import Engine
-from tui_forward.engine.forwards import connection_table, open_listener, reconciler
+from tui_forward.engine.forwards import connection_table, open_listener, pool_dialer, reconciler
 from tui_forward.engine.forwards import forward as forward_module
 from tui_forward.errors import (
     ApiError,
@@ -774,7 +774,7 @@ async def test_stop_ends_everything(
 async def test_stop_is_bounded_while_everything_hangs(
     engine: Engine, backend: FakeBackend, data_path: FakeDataPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciler, "_CLOSE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(pool_dialer, "_CLOSE_TIMEOUT_S", 0.05)
     monkeypatch.setattr(connection_table, "_END_TIMEOUT_S", 0.05)
     forward_id, port, _ = await started(engine, backend)
     stuck = asyncio.Event()
