@@ -50,6 +50,8 @@ def test_the_current_context_and_one_that_is_gone() -> None:
 def test_options_lead_to_another_cluster() -> None:
     contexts = ProtectedContexts(("prod*", "*.prod.example.com"), ALL)
     assert contexts.is_protected("dev", AccessOptions(cluster="prod-us"))
+    assert contexts.is_protected("dev", AccessOptions(cluster="staging"))  # by its host
+    assert not contexts.is_protected("dev", AccessOptions(cluster="dev"))
     assert contexts.is_protected("dev", AccessOptions(server="https://api.prod.example.com:6443"))
     assert not contexts.is_protected("dev", AccessOptions(server="https://[", cluster="x"))
 

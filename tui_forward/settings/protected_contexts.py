@@ -27,6 +27,9 @@ class ProtectedContexts:
     def __init__(self, patterns: Iterable[str] = (), contexts: Iterable[Context] = ()) -> None:
         self._patterns = tuple(pattern.lower() for pattern in patterns)
         self._contexts: Mapping[str, Context] = {one.name: one for one in contexts}
+        self._servers: dict[str, set[str]] = {}  # by cluster
+        for one in self._contexts.values():
+            self._servers.setdefault(one.cluster, set()).add(one.server)
         self._current = next((name for name, one in self._contexts.items() if one.current), "")
 
     def __bool__(self) -> bool:
@@ -44,6 +47,8 @@ class ProtectedContexts:
         name = context or self._current
         known = self._contexts.get(name)
         names = [name, options.cluster, _host(options.server)]
+        if options.cluster:
+            names += self._servers.get(options.cluster, ())
         if known is not None:
             names += (known.cluster, known.server)
         return any(self._matches(one) for one in names if one)
