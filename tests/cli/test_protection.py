@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.cli.fake_session import FakeSession
 from tui_forward.cli import protection
@@ -16,8 +17,8 @@ from tui_forward.cli.commands import run, up
 from tui_forward.cli.main import main
 from tui_forward.cli.protection import require_permission
 from tui_forward.common import paths
-from tui_forward.errors import TuiForwardError, UsageError
-from tui_forward.model import Context, ForwardState, Target, TargetKind
+from tui_forward.errors import ConfigError, TuiForwardError, UsageError
+from tui_forward.model import AccessOptions, Context, ForwardState, Target, TargetKind
 
 PROD = Context(name="prod-eu", cluster="c", current=True)
 DEV = Context(name="dev", cluster="dev")
@@ -130,6 +131,34 @@ def test_several_contexts_are_named_once(
     with pytest.raises(TuiForwardError, match="not started"):
         asyncio.run(check())
     assert asked == ["Start 3 forwards in prod-us !, prod-eu! (protected)?"]
+
+
+@pytest.mark.usefixtures("own_home")
+@pytest.mark.parametrize(
+    ("server", "message"),
+    [
+        ("https://prod.example:1", "https://prod.example:1! is protected"),
+        ("https://dev.example:1", ""),
+        ("", "there is no kubeconfig"),
+    ],
+)
+def test_server_without_a_kubeconfig(
+    server: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_contexts() -> tuple[Context, ...]:
+        raise ConfigError("there is no kubeconfig")
+
+    paths.settings_file().parent.mkdir(parents=True, exist_ok=True)
+    paths.settings_file().write_text('protected_contexts = ["prod*"]')
+    fake = FakeSession()
+    monkeypatch.setattr(fake, "contexts", no_contexts)
+    one = replace(target(""), options=AccessOptions(server=server))
+
+    async def ask_for() -> None:
+        await require_permission(fake, [one], allowed=False)
+
+    with pytest.raises(TuiForwardError, match=message) if message else contextlib.nullcontext():
+        asyncio.run(ask_for())
 
 
 @pytest.mark.usefixtures("session")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from tui_forward.cli.questions import ask, can_ask
+from tui_forward.cli.sessions import known_contexts
 from tui_forward.common import paths
 from tui_forward.common.formatting import pluralize
 from tui_forward.common.printable import one_line
@@ -39,7 +40,8 @@ async def require_permission(session: Session, targets: Iterable[Target], *, all
     if allowed or not (settings.protected_contexts or settings.problems):
         return
     targets = tuple(targets)
-    contexts = protected_contexts(settings, await session.contexts())
+    known = await known_contexts(session, [one.options for one in targets])
+    contexts = protected_contexts(settings, known)
     names = contexts.names_of(targets)
     if not names:
         return

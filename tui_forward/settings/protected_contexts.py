@@ -54,9 +54,12 @@ class ProtectedContexts:
         return any(self._matches(one) for one in names if one)
 
     def names_of(self, targets: Iterable[Target]) -> tuple[str, ...]:
-        """Return the names of the protected contexts of targets, each once, in order."""
+        """Return the names of the protected contexts of targets, each once, in order.
+
+        Where options name the server and there is no context, the name is the server's.
+        """
         names = {
-            one.context or self._current: None
+            one.context or self._current or one.options.cluster or one.options.server: None
             for one in targets
             if self.is_protected(one.context, one.options)
         }

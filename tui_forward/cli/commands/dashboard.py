@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from tui_forward.cli import output
 from tui_forward.cli.dashboard_runner import DashboardRunner, StartView
 from tui_forward.cli.protection import require_permission
-from tui_forward.cli.sessions import remote_session, resolve_context
+from tui_forward.cli.sessions import known_contexts, remote_session, resolve_context
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.model import NO_CONTEXT, NO_OPTIONS, AccessOptions, CatalogScope, Context
+from tui_forward.model import NO_CONTEXT, NO_OPTIONS, AccessOptions, CatalogScope
 from tui_forward.session import Session
 from tui_forward.tui.storage.context_choice import ContextChoice
 from tui_forward.tui.storage.view_state import ViewStateStore
@@ -91,12 +91,7 @@ async def _start_view(
     kubeconfig's current context or namespace has changed since: a user who switched it expects to
     see the new one. Without a usable current context, the user chooses one in the dashboard.
     """
-    contexts: tuple[Context, ...] = ()
-    try:
-        contexts = await session.contexts()
-    except ConfigError:
-        if context is not None or not options.names_server:
-            raise  # else there need not be a kubeconfig
+    contexts = await known_contexts(session, [options] if context is None else [NO_OPTIONS])
     current = next((one for one in contexts if one.current), None)
     origin = (current.name, current.namespace) if current is not None else ("", "")
     place = view_state.state
