@@ -34,6 +34,7 @@ from tui_forward.tui.controllers.log_controller import LogController
 from tui_forward.tui.controllers.login_controller import LoginController
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.profile_controller import ProfileController
+from tui_forward.tui.controllers.protection_controller import ProtectionController
 from tui_forward.tui.controllers.quit_controller import QuitController
 from tui_forward.tui.controllers.restore_controller import RestoreController, RestoreOffer
 from tui_forward.tui.controllers.sampler import Sampler
@@ -194,6 +195,9 @@ class TuiForwardApp(ThemedApp[None]):
         store = view_state_store if view_state_store is not None else ViewStateStore(None)
         self.view_state = ViewStateController(self.dashboard, store, origin)
         self.view_state.restore()
+        self._protection = ProtectionController(
+            session, self.dashboard, lambda: settings_file.settings
+        )
 
     @property
     def cluster_state(self) -> ClusterState:
@@ -210,7 +214,7 @@ class TuiForwardApp(ThemedApp[None]):
         problems = self._settings.apply_at_start()
         for loop in (
             self._sampler.run, self._sampler.follow_events, self._queue.run, self._settings.run,
-            self.view_state.run,
+            self.view_state.run, self._protection.run,
         ):  # fmt: skip
             self.run_worker(loop(), group=loop.__qualname__)
         for text in (

@@ -10,10 +10,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from tui_forward.settings.protected_contexts import MARK
 from tui_forward.tui.viewmodel.rows import Cell
 
 _SEPARATOR = re.compile("[/_]")
-PROTECTED_MARK = "!"
 
 
 def is_never_protected(_context: str) -> bool:
@@ -36,7 +36,7 @@ class ContextNames:
             name = last_part if counts[last_part] == 1 else context
             protected = is_protected(context)
             self.has_protected |= protected
-            mark = PROTECTED_MARK if protected else ""
+            mark = MARK if protected else ""
             self._cells[context] = Cell(
                 name + mark, "protected" if protected else "dim", trail=len(mark)
             )
