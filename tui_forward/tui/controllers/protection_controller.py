@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 
 from tui_forward.errors import TuiForwardError
+from tui_forward.model import Context
 from tui_forward.session import Session
 from tui_forward.settings.parser import Settings
 from tui_forward.settings.protected_contexts import protected_contexts
@@ -43,8 +44,10 @@ class ProtectionController:
             waited_s += CHECK_INTERVAL_S
 
     async def _apply(self, settings: Settings) -> None:
-        async with session_timeout():
-            contexts = await self._session.contexts()
+        contexts: tuple[Context, ...] = ()
+        if settings.protected_contexts or settings.problems:
+            async with session_timeout():
+                contexts = await self._session.contexts()
         is_protected = protected_contexts(settings, contexts).is_protected
         for table in (
             *self._dashboard.query(ForwardTable),

@@ -128,9 +128,7 @@ class EntryList:
         stale = True
         if changed is None or self._list_order is None or list_order[0] is not self._list_order[0]:
             self._build_lists()
-            self._lengths.clear()
-            self._troubled.clear()
-            self._measure(self._parents)
+            self._measure_all()
             self._applied_query, self._scores = parse_query(""), {}
         else:
             # Evaluate with the previous query first, so that its matches can be narrowed.
@@ -196,23 +194,47 @@ class EntryList:
                 longest[NAME_COLUMN] = max(longest[NAME_COLUMN], lengths[NAME_COLUMN] + len(STAR))
         return longest
 
+    def _measure_all(self) -> None:
+        """Measure the cells of all rows."""
+        pods, kind = self.cluster_state.pods, self.kind
+        with_namespace = not self.cluster_state.scope.namespace
+        self._troubled.clear()
+        found = {}
+        for key, parent in self._parents.items():
+            pod = pods.get(key)
+            if pod is not None:  # without an `Entry` for each of 10,000
+                owner = parent.rpartition("/")[2] if parent else ""
+                found[key] = pod_lengths(pod, kind, owner, with_namespace)
+            elif (lengths := self._measured(key)) is not None:
+                found[key] = lengths
+        self._lengths.replace(found)
+
     def _measure(self, keys: Iterable[str]) -> None:
         """Measure the cells of rows that were added or changed, and forget those removed."""
-        parents, pods = self._parents, self.cluster_state.pods
+        pods, kind = self.cluster_state.pods, self.kind
         with_namespace = not self.cluster_state.scope.namespace
         for key in keys:
-            parent, pod = parents.get(key), pods.get(key)
-            owner = (parent or "").rpartition("/")[2]
-            if parent is not None and pod is not None:  # without an `Entry` for each of 10,000
-                self._lengths.set(key, pod_lengths(pod, self.kind, owner, with_namespace))
-                continue
-            entry = self.entry(key) if parent is not None else None
-            if entry is not None and isinstance(entry.item, Workload) and entry.in_trouble:
-                self._troubled.add(key)
+            parent, pod = self._parents.get(key), pods.get(key)
+            lengths = None
+            if parent is not None and pod is not None:
+                lengths = pod_lengths(pod, kind, parent.rpartition("/")[2], with_namespace)
+            elif parent is not None:
+                lengths = self._measured(key)
             else:
                 self._troubled.discard(key)
-            lengths = entry_lengths(entry, self.kind, with_namespace) if entry is not None else None
             self._lengths.set(key, lengths)
+
+    def _measured(self, key: str) -> tuple[int, ...] | None:
+        """Return the lengths of the cells of a workload or service; note whether it is ready."""
+        entry = self.entry(key)
+        if entry is None:
+            self._troubled.discard(key)
+            return None
+        if isinstance(entry.item, Workload) and entry.in_trouble:
+            self._troubled.add(key)
+        else:
+            self._troubled.discard(key)
+        return entry_lengths(entry, self.kind, not self.cluster_state.scope.namespace)
 
     # Lists: all entries of the view, sorted -----------------------------------------------
 
