@@ -17,40 +17,46 @@ import yaml
 
 from tests.e2e.processes import PROGRAM, http_get, program, wait_until
 from tests.support.cluster_process import ClusterProcess
+from tui_forward.cli.main import main
 
+Run = Callable[..., "Outcome"]
 Config = dict[str, list[dict[str, dict[str, object]]]]
 
 
 class Outcome:
-    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        self.code = done.returncode
-        self.out = done.stdout
-        self.err = done.stderr
-        self.lines = done.stderr.splitlines()
-        self.error = next((x for x in self.lines if x.startswith("error: ")), "")
-        self.hint = next((x for x in self.lines if x.startswith("hint: ")), "")
+    """What a command that failed printed: one error line, and perhaps a hint."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        lines = err.splitlines()
+        self.error = next((x for x in lines if x.startswith("error: ")), "")
+        self.hint = next((x for x in lines if x.startswith("hint: ")), "")
+        assert code == 1, err
+        assert "Traceback" not in err
+        assert out == ""
+        assert self.error, err
+        assert len([x for x in lines if x.startswith("error: ")]) == 1
+        assert len(lines) == 2, err
+        assert self.hint, err
 
 
-def run_failing(
-    *arguments: str,
-    preexec: Callable[[], None] | None = None,
-    code: int = 1,
-    needs_hint: bool = True,
-) -> Outcome:
-    """Run `forward --quiet`; assert that it fails with one error line."""
+def run_process(*arguments: str, preexec: Callable[[], None] | None = None) -> Outcome:
+    """Run `forward --quiet` as a process; assert that it fails with one error line and a hint."""
     done = subprocess.run(
         [*PROGRAM, "forward", "--quiet", *arguments], capture_output=True, text=True, timeout=60,
         check=False, stdin=subprocess.DEVNULL, preexec_fn=preexec,
     )  # fmt: skip
-    outcome = Outcome(done)
-    assert outcome.code == code, outcome.err
-    assert "Traceback" not in outcome.err
-    assert outcome.out == ""
-    assert outcome.error, outcome.err
-    assert len([x for x in outcome.lines if x.startswith("error: ")]) == 1
-    assert len(outcome.lines) == (2 if outcome.hint else 1), outcome.err
-    assert outcome.hint or not needs_hint, outcome.err
-    return outcome
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def run_failing(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Return a function like `run_process` that runs the command in this process."""
+
+    def run(*arguments: str) -> Outcome:
+        code = main(["forward", "--quiet", *arguments])
+        return Outcome(code, *capfd.readouterr())
+
+    return run
 
 
 def write_changed_kubeconfig(
@@ -64,21 +70,21 @@ def write_changed_kubeconfig(
 
 
 def test_missing_kubeconfig(tmp_path: Path) -> None:
-    assert "kubeconfig" in run_failing("web", "80").error
+    assert "kubeconfig" in run_process("web", "80").error
     missing = tmp_path / "missing.yaml"
-    assert str(missing) in run_failing("web", "80", "--kubeconfig", str(missing)).error
+    assert str(missing) in run_process("web", "80", "--kubeconfig", str(missing)).error
 
 
 @pytest.mark.parametrize(
     "text", ["{", "just words", "- a\n- list", "\x00\x01\x02", "kind: Config\ncontexts: 7\n"]
 )
-def test_invalid_kubeconfig(tmp_path: Path, text: str) -> None:
+def test_invalid_kubeconfig(run_failing: Run, tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
     path.write_text(text)
     assert str(path) in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_unknown_context(cluster: ClusterProcess) -> None:
+def test_unknown_context(run_failing: Run, cluster: ClusterProcess) -> None:
     outcome = run_failing(
         "web", "80", "--kubeconfig", str(cluster.kubeconfig), "--context", "nowhere"
     )
@@ -86,7 +92,9 @@ def test_unknown_context(cluster: ClusterProcess) -> None:
     assert "admin" in outcome.hint or "minicluster" in outcome.hint
 
 
-def test_unresolvable_server_name(cluster: ClusterProcess, tmp_path: Path) -> None:
+def test_unresolvable_server_name(
+    run_failing: Run, cluster: ClusterProcess, tmp_path: Path
+) -> None:
     path = write_changed_kubeconfig(
         cluster, tmp_path / "config",
         lambda c: [x["cluster"].update(server="https://nowhere.invalid:1") for x in c["clusters"]],
@@ -94,7 +102,7 @@ def test_unresolvable_server_name(cluster: ClusterProcess, tmp_path: Path) -> No
     assert "nowhere.invalid" in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_untrusted_certificate(cluster: ClusterProcess, tmp_path: Path) -> None:
+def test_untrusted_certificate(run_failing: Run, cluster: ClusterProcess, tmp_path: Path) -> None:
     def distrust(config: Config) -> None:
         for entry in config["clusters"]:
             for key in ("certificate-authority", "certificate-authority-data"):
@@ -104,7 +112,7 @@ def test_untrusted_certificate(cluster: ClusterProcess, tmp_path: Path) -> None:
     assert "certificate" in run_failing("web", "80", "--kubeconfig", str(path)).error
 
 
-def test_wrong_credentials(cluster: ClusterProcess, tmp_path: Path) -> None:
+def test_wrong_credentials(run_failing: Run, cluster: ClusterProcess, tmp_path: Path) -> None:
     def forget(config: Config) -> None:
         for entry in config["users"]:
             entry["user"] = {"token": "wrong"}
@@ -116,7 +124,7 @@ def test_wrong_credentials(cluster: ClusterProcess, tmp_path: Path) -> None:
     ), outcome.error
 
 
-def test_forbidden_error_names_verb_and_resource(cluster: ClusterProcess) -> None:
+def test_forbidden_error_names_verb_and_resource(run_failing: Run, cluster: ClusterProcess) -> None:
     outcome = run_failing(
         "echo", ":7000", "-n", "default", "--kubeconfig", str(cluster.kubeconfig),
         "--context", "alice",
@@ -125,17 +133,17 @@ def test_forbidden_error_names_verb_and_resource(cluster: ClusterProcess) -> Non
 
 
 @pytest.mark.parametrize("target", ["no-such-pod", "svc/no-such", "deploy/no-such", "job/no-such"])
-def test_unknown_target(cluster: ClusterProcess, target: str) -> None:
+def test_unknown_target(run_failing: Run, cluster: ClusterProcess, target: str) -> None:
     outcome = run_failing(target, ":80", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig))
     assert target.rpartition("/")[2] in outcome.error
 
 
-def test_unknown_port_name(cluster: ClusterProcess) -> None:
+def test_unknown_port_name(run_failing: Run, cluster: ClusterProcess) -> None:
     outcome = run_failing("svc/web", ":nope", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig))
     assert "nope" in outcome.error
 
 
-def test_port_of_another_protocol(cluster: ClusterProcess) -> None:
+def test_port_of_another_protocol(run_failing: Run, cluster: ClusterProcess) -> None:
     outcome = run_failing(
         "svc/gateway", ":statsd", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig)
     )
@@ -148,7 +156,7 @@ def test_used_local_port_names_its_process(cluster: ClusterProcess) -> None:
         port = taken.getsockname()[1]
         with contextlib.suppress(OSError):  # no ::1 here
             stack.enter_context(socket.create_server(("::1", port), family=socket.AF_INET6))
-        outcome = run_failing(
+        outcome = run_process(
             "svc/web", f"{port}:http", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig)
         )
     assert str(port) in outcome.error
@@ -208,7 +216,7 @@ def test_privileged_port(cluster: ClusterProcess) -> None:
     start = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
     if int(start.read_text()) <= 81:
         pytest.skip("this machine allows low ports")
-    outcome = run_failing(
+    outcome = run_process(
         "svc/web", "81:http", "-n", "shop", "--kubeconfig", str(cluster.kubeconfig),
         preexec=_without_privileges,
     )  # fmt: skip
