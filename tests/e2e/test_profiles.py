@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
 from tests.support.cluster_process import ClusterProcess
 from tests.support.engine_processes import engine_processes
 from tui_forward.cli.forward_output import forward_to_dict, json_lines
+from tui_forward.cli.main import main
 from tui_forward.daemon import connect_if_running, rpc, unix_socket
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import Forward, ForwardSpec, Target, TargetKind
@@ -37,24 +39,37 @@ forwards:
 """
 
 
-class Shell:
-    """Runs the program in a work folder."""
+# They start or replace processes in ways that depend on their own.
+_PROCESSES = ("restart", "run")
 
-    def __init__(self, home: Path, cluster: ClusterProcess) -> None:
+
+class Shell:
+    """Runs the program in a work folder: most commands in this process, which is faster."""
+
+    def __init__(
+        self, home: Path, cluster: ClusterProcess, capture: pytest.CaptureFixture[str]
+    ) -> None:
         self.home = home
         self.folder = home / "work"
         self.folder.mkdir()
         self.profiles = home / ".config/tui-forward/profiles"
         self.profiles.mkdir(parents=True)
+        self._capture = capture
         os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
 
     def __call__(
-        self, *arguments: str, code: int = 0, stdin: str = ""
+        self, *arguments: str, code: int = 0, stdin: str = "", process: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=60,
-            check=False, input=stdin,
-        )  # fmt: skip
+        if process or stdin or arguments[0] in _PROCESSES:
+            done = subprocess.run(
+                [*PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True,
+                timeout=60, check=False, input=stdin,
+            )  # fmt: skip
+        else:
+            self._capture.readouterr()
+            with contextlib.chdir(self.folder):
+                returned = main(arguments)
+            done = subprocess.CompletedProcess(arguments, returned, *self._capture.readouterr())
         assert done.returncode == code, f"{arguments} exited with {done.returncode}: {done.stderr}"
         assert "Traceback" not in done.stderr
         return done
@@ -92,9 +107,14 @@ class Shell:
 
 
 @pytest.fixture
-def shell(own_home: Path, cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch) -> Shell:
+def shell(
+    own_home: Path,
+    cluster: ClusterProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Shell:
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
-    shell = Shell(own_home, cluster)
+    shell = Shell(own_home, cluster, capfd)
     (shell.profiles / "shop.yaml").write_text(SHOP)
     return shell
 
