@@ -20,6 +20,11 @@ from tui_forward.cli import main as cli_main
 from tui_forward.cli import sessions
 from tui_forward.cli.exit_codes import ExitCode, exit_code_for
 from tui_forward.cli.main import COMMANDS, LazyGroup, cli, main
+from tui_forward.cli.shell_completion import (
+    SafeBashComplete,
+    SafeFishComplete,
+    SafeZshComplete,
+)
 from tui_forward.common.logging_levels import TRACE
 from tui_forward.daemon import unix_socket
 from tui_forward.errors import ApiError, AuthError, ConfigError, TuiForwardError, UsageError
@@ -286,26 +291,36 @@ def test_help_imports_no_heavy_module() -> None:
     assert done.stderr.strip() == "[]"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_complete_commands_and_options(shell: str) -> None:
+COMPLETION = {"bash": SafeBashComplete, "zsh": SafeZshComplete, "fish": SafeFishComplete}
+
+
+@pytest.mark.parametrize("shell", COMPLETION)
+def test_shells_complete_commands_and_options(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run_it = "import sys; from tui_forward.cli.main import main; sys.exit(main())"
-    source = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_source")
-    assert "tui_forward" in source.stdout.lower()
-    # zsh passes the number of the word, bash and fish the word itself.
-    words = {
-        "COMP_WORDS": "tui-forward forward --tr", "COMP_CWORD": "2" if shell == "zsh" else "--tr",
-    }  # fmt: skip
-    done = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_complete", **words)
+
+    def complete(line: str) -> str:
+        """Return what the shell reads, from the same code in this process."""
+        last = line.rpartition(" ")[2]
+        words = line.count(" ")
+        # zsh passes the number of the word, bash and fish the word itself.
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(words) if shell == "zsh" else last)
+        return COMPLETION[shell](cli, {}, "tui-forward", "_TUI_FORWARD_COMPLETE").complete()
+
+    monkeypatch.setenv("COMP_WORDS", "tui-forward forward --tr")
+    monkeypatch.setenv("COMP_CWORD", "2" if shell == "zsh" else "--tr")
+    done = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_complete")
+    assert done.stdout == f"{complete('tui-forward forward --tr')}\n"
     assert "--transport" in done.stdout
-    words = {
-        "COMP_WORDS": "tui-forward forward --as-", "COMP_CWORD": "2" if shell == "zsh" else "--as-",
-    }  # fmt: skip
-    done = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_complete", **words)
-    assert "--as-uid" in done.stdout
-    assert "--as-group" in done.stdout
-    words = {"COMP_WORDS": "tui-forward ", "COMP_CWORD": "1" if shell == "zsh" else ""}
-    done = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_complete", **words)
-    assert {"forward", "demo", "cluster"} <= set(re.findall(r"\w+", done.stdout))
+    assert (
+        "tui_forward"
+        in python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_source").stdout.lower()
+    )
+    options = complete("tui-forward forward --as-")
+    assert "--as-uid" in options
+    assert "--as-group" in options
+    found = re.findall(r"\w+", complete("tui-forward "))
+    assert {"forward", "demo", "cluster"} <= set(found)
 
 
 def test_closed_stdout_causes_no_error_message() -> None:

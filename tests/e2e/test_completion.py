@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -11,6 +12,9 @@ import pytest
 
 from tests.e2e.processes import wait_until
 from tests.e2e.test_profiles import Shell, shell
+from tui_forward.cli import completers
+from tui_forward.cli.main import cli
+from tui_forward.cli.shell_completion import SafeBashComplete
 
 __all__ = ["shell"]
 
@@ -29,17 +33,30 @@ PROGRAM = (
 )
 
 
-def complete(shell: Shell, line: str) -> list[str]:
+@pytest.fixture(autouse=True)
+def patient_completers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completers, "_TIMEOUT_S", 150.0)  # after it, the process ends
+
+
+def complete(shell: Shell, line: str, *, process: bool = False) -> list[str]:
     """Return the completions of a command line in bash."""
-    done = subprocess.run(
-        PROGRAM, cwd=shell.folder, capture_output=True, text=True, timeout=90, check=False,
-        env={
-            **os.environ, "_TUI_FORWARD_COMPLETE": "bash_complete", "COMP_WORDS": line,
-            "COMP_CWORD": line.rpartition(" ")[2],
-        },
-    )  # fmt: skip
-    assert done.stderr == ""
-    return [one.partition(",")[2] for one in done.stdout.splitlines() if one]
+    words = {
+        "_TUI_FORWARD_COMPLETE": "bash_complete", "COMP_WORDS": line,
+        "COMP_CWORD": line.rpartition(" ")[2],
+    }  # fmt: skip
+    if process:
+        done = subprocess.run(
+            PROGRAM, cwd=shell.folder, capture_output=True, text=True, timeout=90, check=False,
+            env={**os.environ, **words},
+        )  # fmt: skip
+        assert done.stderr == ""
+        printed = done.stdout
+    else:
+        with pytest.MonkeyPatch.context() as patch, contextlib.chdir(shell.folder):
+            for name, value in words.items():
+                patch.setenv(name, value)
+            printed = SafeBashComplete(cli, {}, "tui-forward", "X").complete()
+    return [one.partition(",")[2] for one in printed.splitlines() if one]
 
 
 def wait_for_completions(shell: Shell, line: str, *expected: str, among: bool = False) -> None:
@@ -58,6 +75,7 @@ def test_completions_of_commands_and_cluster_objects(shell: Shell) -> None:
     assert complete(shell, "tui-forward up sh") == ["shop"]
     wait_for_completions(shell, "tui-forward --context ", "viewer", among=True)
     wait_for_completions(shell, "tui-forward forward -n sh", "shop")
+    assert complete(shell, "tui-forward forward -n sh", process=True) == ["shop"]
     wait_for_completions(shell, "tui-forward forward -n shop deploy/we", "deploy/web")
     wait_for_completions(shell, "tui-forward forward -n shop svc/", "svc/web", among=True)
     wait_for_completions(shell, "tui-forward forward -n shop deploy/web h", "http")
@@ -76,6 +94,7 @@ def test_completion_is_silent_without_a_cluster(
     lines = ("tui-forward --context ", "tui-forward forward -n ", "tui-forward forward svc/")
     for line in lines:
         assert complete(shell, line) == []
+    assert complete(shell, lines[0], process=True) == []
     no_current_context = shell.folder / "config"
     no_current_context.write_text(
         """
