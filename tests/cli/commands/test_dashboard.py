@@ -17,6 +17,7 @@ from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import (
     NO_CONTEXT,
+    NO_OPTIONS,
     AccessOptions,
     ApiHealth,
     CatalogScope,
@@ -165,6 +166,16 @@ async def test_context_is_checked_before_the_dashboard_opens(
         await show(None, context=None, namespace=None)
 
 
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters: [{name: here, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: me, user: {}}]
+contexts:
+- {name: good, context: {cluster: here, user: me}}
+- {name: no-cluster, context: {cluster: gone, user: me}}
+- {name: no-user, context: {cluster: here, user: gone}}
+"""
 MISSING = 'there is no context "deleted" in /home/ana/.kube/config'
 NO_CLUSTER = 'context "b" names the cluster "x", which is not in /home/ana/.kube/config'
 
@@ -199,6 +210,34 @@ async def test_without_a_usable_context_the_user_chooses_one(
     # One that the command line names is shown, with its problem.
     await show(None, context="b", namespace=namespace)
     assert shown[1] == (CatalogScope("b", "default" if namespace is None else namespace), None)
+
+
+@pytest.mark.parametrize(
+    ("current", "words"),
+    [
+        ("current-context: gone", 'no context "gone"'),
+        ('current-context: ""', "no current context"),
+        ("", "no current context"),
+        ("current-context: no-cluster", 'the cluster "gone"'),
+        ("current-context: no-user", 'the user "gone"'),
+    ],
+    ids=["dangling", "empty", "missing", "no cluster", "no user"],
+)
+async def test_question_for_a_context_names_what_is_wrong_with_the_current_one(
+    current: str, words: str, tmp_path: Path
+) -> None:
+    from tui_forward.session.local import LocalSession
+    from tui_forward.tui.storage.view_state import ViewStateStore
+
+    path = tmp_path / "config"
+    path.write_text(f"{KUBECONFIG}{current}\n")
+    session = LocalSession(path, monitor_system=False)
+    try:
+        start = await dashboard._start_view(session, None, None, NO_OPTIONS, ViewStateStore(None))
+    finally:
+        await session.close()
+    assert start.choice is not None
+    assert words in start.choice.reason
 
 
 @pytest.mark.parametrize("has_kubeconfig", [False, True])
