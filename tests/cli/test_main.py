@@ -307,20 +307,18 @@ def test_shells_complete_commands_and_options(shell: str, monkeypatch: pytest.Mo
         monkeypatch.setenv("COMP_CWORD", str(words) if shell == "zsh" else last)
         return COMPLETION[shell](cli, {}, "tui-forward", "_TUI_FORWARD_COMPLETE").complete()
 
-    monkeypatch.setenv("COMP_WORDS", "tui-forward forward --tr")
-    monkeypatch.setenv("COMP_CWORD", "2" if shell == "zsh" else "--tr")
-    done = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_complete")
-    assert done.stdout == f"{complete('tui-forward forward --tr')}\n"
-    assert "--transport" in done.stdout
-    assert (
-        "tui_forward"
-        in python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_source").stdout.lower()
-    )
-    options = complete("tui-forward forward --as-")
-    assert "--as-uid" in options
-    assert "--as-group" in options
+    assert "--transport" in complete("tui-forward forward --tr")
     found = re.findall(r"\w+", complete("tui-forward "))
     assert {"forward", "demo", "cluster"} <= set(found)
+    source = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_source")
+    assert "tui_forward" in source.stdout.lower()
+    # kubectl's options are offered by a process that completes only.
+    words = {
+        "COMP_WORDS": "tui-forward forward --as-", "COMP_CWORD": "2" if shell == "zsh" else "--as-",
+    }  # fmt: skip
+    done = python("-c", run_it, _TUI_FORWARD_COMPLETE=f"{shell}_complete", **words)
+    assert "--as-uid" in done.stdout
+    assert "--as-group" in done.stdout
 
 
 def test_closed_stdout_causes_no_error_message() -> None:
