@@ -359,3 +359,27 @@ async def test_session_that_cannot_be_moved_is_not_restored_later(
         assert "what was stopped may be restored after a reboot" in saver.problem
     finally:
         await saver.close()
+
+
+async def test_next_engine_knows_that_the_file_has_what_was_stopped(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The home folder is still read-only: `db` was stopped by the engine before."""
+    write(path, SavedSession(forwards=(SavedForward(spec("web")), SavedForward(spec("db")))))
+    socket = tmp_path / "engine.sock"
+    latest = SavedSession(forwards=(SavedForward(spec("web")),), sequence=7)
+    write(session_store.fallback_file(socket), latest)
+    outdated: list[bool] = []
+
+    def save(*_: object, is_outdated: bool) -> session_store.SaveResult:
+        outdated.append(is_outdated)
+        return session_store.SaveResult()
+
+    monkeypatch.setattr(session_saver, "save_session", save)
+    saver = SessionSaver(FakeSession(), path, socket=str(socket))
+    assert await saver.open(restore=True)
+    try:
+        await saver.flush()
+        assert outdated[0]
+    finally:
+        await saver.close()

@@ -8,7 +8,6 @@ machines and containers.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import os
 import sys
@@ -75,6 +74,8 @@ def place_id() -> str:
 
 def _boot_id() -> str:
     if sys.platform == "darwin":
+        import ctypes
+
         buffer = ctypes.create_string_buffer(64)
         size = ctypes.c_size_t(len(buffer))
         name = b"kern.bootsessionuuid"

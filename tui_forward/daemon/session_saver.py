@@ -105,12 +105,17 @@ class SessionSaver:
         `handed_over` replaces the file by the session of a replaced engine. Return whether anything
         was restored.
         """
-        saved = handed_over
-        if saved is None:
-            saved = await run_in_thread(
-                lambda: load_latest_session(self._path, self._fallback), name="session file"
+        if handed_over is not None:
+            # The engine that is being replaced may still write its file.
+            self._in_file, saved = None, handed_over
+        else:
+            self._in_file, saved = await run_in_thread(
+                lambda: (
+                    load_session(self._path),
+                    load_latest_session(self._path, self._fallback),
+                ),
+                name="session file",
             )
-        self._in_file = None if handed_over is not None else saved
         self.sequence = saved.sequence
         restored = bool(saved.forwards) and (restore or saved.keep_running)
         offered = saved
