@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from tests.daemon.test_daemon_process import alive
@@ -227,7 +229,8 @@ async def environ(own_home: Path) -> AsyncIterator[dict[str, str]]:
     def none_left() -> bool:
         processes = engine_processes(own_home)
         for process in processes:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         return not processes
 
     await until(none_left)
@@ -245,7 +248,8 @@ def replace_by_file(folder: Path) -> None:
 def remove_and_kill(folder: Path) -> None:
     shutil.rmtree(folder)
     for process in engine_processes(folder)[-1:]:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @pytest.mark.parametrize("damage", [remove, remove_and_kill])
@@ -274,7 +278,7 @@ async def test_front_end_finds_the_engine_while_its_folder_is_restored(
 async def test_front_end_names_the_engine_whose_folder_cannot_be_restored(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launcher, "_RESTORE_S", 1.5)
+    monkeypatch.setattr(launcher, "_RESTORE_S", 0.5)
     first = await connect(environ=environ)
     run = Path(environ["XDG_RUNTIME_DIR"])
     replace_by_file(run)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from tests.daemon.test_handover import listening, ports, spec
@@ -93,7 +95,8 @@ async def files(tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
     def none_left() -> bool:
         processes = engine_processes(Path(os.environ["XDG_RUNTIME_DIR"]))
         for process in processes:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         return not processes
 
     await until(none_left)

@@ -63,13 +63,13 @@ def find_running_engine(socket: Path) -> RunningEngine | None:
 
 
 def unreachable_error(engine: RunningEngine) -> TransportError:
-    """Return the error about an engine that runs, but whose socket was removed."""
+    """Return the error about an engine that runs, but whose socket was removed or hidden."""
     folder = Path(engine.socket).parent
     return TransportError(
         f"the engine (process {engine.pid}) is running, but its socket {engine.socket} was "
-        "removed and is not restored",
-        hint=f"check that {folder} can be created, or end the engine with kill {engine.pid}; its "
-        "forwards are restored",
+        "removed or cannot be reached",
+        hint=f"check that you can create {folder} and write in it, or end the engine with kill "
+        f"{engine.pid}; its forwards are restored",
     )
 
 
