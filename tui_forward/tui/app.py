@@ -28,7 +28,7 @@ from tui_forward.tui.controllers.address_controller import AddressController
 from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.detail_controller import DetailController
 from tui_forward.tui.controllers.form_controller import FormController
-from tui_forward.tui.controllers.forward_controller import ForwardController
+from tui_forward.tui.controllers.guarded_forwards import GuardedForwardController
 from tui_forward.tui.controllers.limited_session import LimitedSession
 from tui_forward.tui.controllers.log_controller import LogController
 from tui_forward.tui.controllers.login_controller import LoginController
@@ -70,6 +70,7 @@ _HEADER_ACTIONS = ("command_palette", "context", "namespace", "log")
 def bindable_classes() -> tuple[type[DOMNode], ...]:
     """Return the screens and widgets whose keys can be changed and appear in the help."""
     from tui_forward.tui.screens.describe import DescribeScreen
+    from tui_forward.tui.screens.dialogs import ProtectedScreen
     from tui_forward.tui.screens.engine_log import LogScreen
     from tui_forward.tui.screens.forward_form import ForwardForm
     from tui_forward.tui.screens.help import HelpScreen
@@ -83,7 +84,7 @@ def bindable_classes() -> tuple[type[DOMNode], ...]:
     return (
         Dashboard, DetailScreen, RowTable, FilterBar, LogScreen, LogView, Picker, HelpScreen,
         PasteDialog, ForwardForm, ProfileScreen, QuitScreen, RestoreScreen, LoginDialog,
-        PodLogScreen, DescribeScreen,
+        PodLogScreen, DescribeScreen, ProtectedScreen,
     )  # fmt: skip
 
 
@@ -159,7 +160,13 @@ class TuiForwardApp(ThemedApp[None]):
         def defaults() -> ForwardDefaults:
             return with_environment(settings_file.settings.forwards, os.environ)
 
-        self._forwards = ForwardController(session, sampler, queue, favorites, notifier, defaults)
+        self.protection = ProtectionController(
+            self, session, self.dashboard, notifier, lambda: settings_file.settings,
+            paths.favorites,
+        )  # fmt: skip
+        self._forwards = GuardedForwardController(
+            self.protection.guard, session, sampler, queue, favorites, notifier, defaults
+        )
         self._forms = FormController(
             self,
             sampler,
@@ -179,10 +186,14 @@ class TuiForwardApp(ThemedApp[None]):
             login_command=lambda: settings_file.settings.login_command,
             shown=lambda: self.cluster_state, selected=self._selected_blocked_cluster,
         )  # fmt: skip
-        self._profiles = ProfileController(self, notifier, session, sampler, self._forwards, paths)
-        self.scope = ScopeController(self, session, self.dashboard, sampler, favorites, notifier)
+        self._profiles = ProfileController(
+            self, notifier, session, sampler, self._forwards, paths, self.protection.guard
+        )
+        self.scope = ScopeController(
+            self, session, self.dashboard, sampler, favorites, notifier, self.protection.shown_name
+        )
         self._restoring = RestoreController(
-            self, queue, notifier, lambda: settings_file.settings.restore
+            self, queue, notifier, lambda: settings_file.settings.restore, self.protection.guard
         )
         self.quitting = QuitController(
             self, session, sampler, notifier, lambda: settings_file.settings.keep_running,
@@ -195,9 +206,6 @@ class TuiForwardApp(ThemedApp[None]):
         store = view_state_store if view_state_store is not None else ViewStateStore(None)
         self.view_state = ViewStateController(self.dashboard, store, origin)
         self.view_state.restore()
-        self._protection = ProtectionController(
-            session, self.dashboard, lambda: settings_file.settings
-        )
 
     @property
     def cluster_state(self) -> ClusterState:
@@ -214,7 +222,7 @@ class TuiForwardApp(ThemedApp[None]):
         problems = self._settings.apply_at_start()
         for loop in (
             self._sampler.run, self._sampler.follow_events, self._queue.run, self._settings.run,
-            self.view_state.run, self._protection.run,
+            self.view_state.run, self.protection.run,
         ):  # fmt: skip
             self.run_worker(loop(), group=loop.__qualname__)
         for text in (

@@ -29,7 +29,7 @@ async def test_traffic_before_the_start_is_shown() -> None:
     forward_id = await session.start(ForwardSpec(target=target))
     session.make_ready(forward_id)
     session.history_list = (
-        TrafficHistory(forward_id=forward_id, seconds=((100, 0), (0, 0), (800, 0))),
+        TrafficHistory(forward_id=forward_id, seconds=((100, 0), (0, 0), (2_000_000_000, 0))),
     )
     async with running(session, (140, 34)) as (app, _pilot):
         await shows(app, "▁ █")

@@ -16,6 +16,7 @@ from tui_forward.profiles.plan import ApplyMode, forwards_of
 from tui_forward.session import Session
 from tui_forward.tui.controllers.forward_controller import ForwardController
 from tui_forward.tui.controllers.notifier import Notifier
+from tui_forward.tui.controllers.protection_controller import Guard
 from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.controllers.terminal_program import TerminalProgram
 from tui_forward.tui.storage.paths import DashboardPaths
@@ -30,7 +31,7 @@ class ProfileController:
 
     def __init__(
         self, app: App[None], notifier: Notifier, session: Session, sampler: Sampler,
-        forwards: ForwardController, paths: DashboardPaths,
+        forwards: ForwardController, paths: DashboardPaths, guard: Guard,
     ) -> None:  # fmt: skip
         self.editor = TerminalProgram(app)
         self._app = app
@@ -39,6 +40,7 @@ class ProfileController:
         self._sampler = sampler
         self._forwards = forwards
         self._paths = paths
+        self._guard = guard
 
     def choose(self) -> None:
         """Open the picker of profiles, then the preview of the chosen one."""
@@ -97,14 +99,18 @@ class ProfileController:
 
         def carry_out(answer: ApplyMode | ProfileAction | None) -> None:
             if isinstance(answer, ApplyMode):
-                self._app.run_worker(
-                    self._apply(service, entry, answer, view.changes[answer]), group="profile"
-                )
+                targets = view.starts[answer]
+                self._guard(targets, lambda: apply(answer))
             elif answer is ProfileAction.EDIT:
                 self._edit(entry.file.path)
             elif answer is ProfileAction.DOWN and entry.profile is not None:
                 active = forwards_of(entry.profile, self._sampler.snapshot.forwards).values()
                 self._forwards.stop([one.id for one in active])
+
+        def apply(mode: ApplyMode) -> None:
+            self._app.run_worker(
+                self._apply(service, entry, mode, view.changes[mode]), group="profile"
+            )
 
         view = service.view(entry, self._sampler.snapshot.forwards)
         self._app.push_screen(ProfileScreen(view), carry_out)

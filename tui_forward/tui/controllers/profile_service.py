@@ -110,13 +110,17 @@ class ProfileService:
             problems = entry.error.problems if entry.error is not None else ()
             lines = [f"line {one.line}, column {one.column}: {one.message}" for one in problems]
             return ProfileView(entry.name, file, "Invalid profile:", lines, is_invalid=True)
+        plans = {mode: make_plan(profile, forwards, mode) for mode in ApplyMode}
         return ProfileView(
             name=profile.name,
             file=file,
             description=profile.description,
             lines=describe_forwards(profile),
             exposed=describe_exposure(profile),
-            changes={one: list(make_plan(profile, forwards, one).lines()) for one in ApplyMode},
+            changes={mode: list(plan.lines()) for mode, plan in plans.items()},
+            starts={
+                mode: [one.spec.target for one in plan.to_start] for mode, plan in plans.items()
+            },
             active_count=len(forwards_of(profile, forwards)),
             untrusted_because=entry.content.foreign
             if self._trust.needs_question(entry.file.path, entry.content)

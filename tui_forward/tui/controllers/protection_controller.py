@@ -1,34 +1,75 @@
-"""Marks protected contexts in the tables of the dashboard."""
+"""Marks protected contexts in the dashboard, and asks before forwards start there."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
 
+from textual.app import App
+
+from tui_forward.common import atomic_file
+from tui_forward.common.blocking_call import run_in_thread
+from tui_forward.common.formatting import pluralize
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Context
+from tui_forward.model import Context, Target
 from tui_forward.session import Session
 from tui_forward.settings.parser import Settings
-from tui_forward.settings.protected_contexts import protected_contexts
+from tui_forward.settings.protected_contexts import (
+    ProtectedContexts,
+    marked,
+    production_contexts,
+    protected_contexts,
+)
+from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.screens.dashboard import Dashboard
+from tui_forward.tui.screens.dialogs import ProtectedScreen
 from tui_forward.tui.widgets.connection_table import ConnectionTable
 from tui_forward.tui.widgets.forward_table import ForwardTable
 
-CHECK_INTERVAL_S = 1.0
-_CONTEXTS_INTERVAL_S = 30.0  # between two looks at the kubeconfig
+CHECK_INTERVAL_S: Final = 1.0
+_CONTEXTS_INTERVAL_S: Final = 30.0  # between two looks at the kubeconfig
+_MAX_NAMED: Final = 3
+_MARKER: Final = "protection-suggested"  # beside the favorites
+
+# Runs what starts forwards to targets, after a question where one is needed.
+Guard = Callable[[Sequence[Target], Callable[[], None]], None]
 
 
 class ProtectionController:
-    """Follows the setting `protected_contexts` and the contexts of the kubeconfig."""
+    """The protected contexts of the settings."""
 
     def __init__(
-        self, session: Session, dashboard: Dashboard, settings: Callable[[], Settings]
-    ) -> None:
+        self, app: App[None], session: Session, dashboard: Dashboard, notifier: Notifier,
+        settings: Callable[[], Settings], favorites: Path | None,
+    ) -> None:  # fmt: skip
+        self._app = app
         self._session = session
         self._dashboard = dashboard
+        self._notifier = notifier
         self._settings = settings
+        self._marker = favorites.with_name(_MARKER) if favorites is not None else None
+        self._contexts: tuple[Context, ...] = ()
+        self._known: tuple[Settings, ProtectedContexts] | None = None  # for which settings
+
+    @property
+    def protected(self) -> ProtectedContexts:
+        """The protected contexts, as the settings are now."""
+        settings = self._settings()
+        if self._known is None or self._known[0] is not settings:
+            self._known = (settings, protected_contexts(settings, self._contexts))
+        return self._known[1]
+
+    def is_protected(self, context: str) -> bool:
+        """Return whether a context is protected."""
+        return self.protected.is_protected(context)
+
+    def shown_name(self, context: str) -> str:
+        """Return the name of a context as it is shown."""
+        return marked(context, is_protected=self.is_protected(context))
 
     async def run(self) -> None:
         """Update the marks until canceled: soon after the settings change, else now and then."""
@@ -38,20 +79,63 @@ class ProtectionController:
             settings = self._settings()
             if settings is not applied or waited_s >= _CONTEXTS_INTERVAL_S:
                 with contextlib.suppress(TuiForwardError):  # the next turn tries it again
-                    await self._apply(settings)
+                    await self._apply()
                     applied, waited_s = settings, 0.0
             await asyncio.sleep(CHECK_INTERVAL_S)
             waited_s += CHECK_INTERVAL_S
 
-    async def _apply(self, settings: Settings) -> None:
-        contexts: tuple[Context, ...] = ()
-        if settings.protected_contexts or settings.problems:
-            async with session_timeout():
-                contexts = await self._session.contexts()
-        is_protected = protected_contexts(settings, contexts).is_protected
+    async def _apply(self) -> None:
+        async with session_timeout():
+            self._contexts = await self._session.contexts()
+        self._known = None
+        is_protected = self.protected.is_protected
         for table in (
             *self._dashboard.query(ForwardTable),
             *self._dashboard.query(ConnectionTable),
         ):
             table.is_protected = is_protected
             table.redraw()
+        await self._suggest()
+
+    async def _suggest(self) -> None:
+        """Suggest once to protect what looks like production."""
+        names = production_contexts(self._contexts)
+        if not names or "protected_contexts" in self._settings().setting_lines:
+            return
+        if self._marker is None or not await run_in_thread(
+            lambda: _mark(self._marker), name="suggestion"
+        ):
+            return
+        shown = ", ".join(names[:_MAX_NAMED]) + (" …" if len(names) > _MAX_NAMED else "")
+        verb = "looks" if len(names) == 1 else "look"
+        self._notifier.warn(
+            f'{shown} {verb} like production. Add protected_contexts = ["*prod*"] to settings.toml '
+            "to be asked before forwards start there."
+        )
+
+    def guard(self, targets: Sequence[Target], start: Callable[[], None]) -> None:
+        """Start forwards to targets; ask first if any is in a protected context."""
+        names = self.protected.names_of(targets)
+        if not names:
+            start()
+            return
+
+        def answer(confirmed: bool | None) -> None:
+            if confirmed:
+                start()
+
+        inside = [one for one in targets if self.protected.is_protected(one.context, one.options)]
+        what = str(inside[0]) if len(inside) == 1 else pluralize(len(inside), "forward")
+        where = ", ".join(marked(name, is_protected=True) for name in names)
+        self._app.push_screen(ProtectedScreen(f"Start {what} in {where} (protected)?"), answer)
+
+
+def _mark(marker: Path | None) -> bool:
+    """Return whether the suggestion is new, and remember that it was made. Blocks."""
+    try:
+        if marker is None or marker.exists():
+            return False
+        atomic_file.write_atomically(marker, b"")
+    except OSError:
+        return False
+    return True

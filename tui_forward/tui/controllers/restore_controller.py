@@ -13,6 +13,7 @@ from tui_forward.model import ForwardSpec
 from tui_forward.settings.parser import AskPolicy
 from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.notifier import Notifier
+from tui_forward.tui.controllers.protection_controller import Guard
 from tui_forward.tui.screens.dialogs import RestoreScreen
 
 
@@ -32,11 +33,12 @@ class RestoreController:
 
     def __init__(
         self, app: App[None], queue: CommandQueue, notifier: Notifier,
-        policy: Callable[[], AskPolicy],
+        policy: Callable[[], AskPolicy], guard: Guard,
     ) -> None:  # fmt: skip
         self._app = app
         self._queue = queue
         self._notifier = notifier
+        self._guard = guard
         self._policy = policy  # returns whether to restore, from the settings
 
     def present(self, offer: RestoreOffer) -> None:
@@ -44,7 +46,11 @@ class RestoreController:
 
         def answer(restore: bool | None) -> None:
             if restore:
-                self._queue.enqueue(lambda: self._restore(offer), is_batch=True)
+                targets = [spec.target for spec in offer.specs]
+                self._guard(
+                    targets,
+                    lambda: self._queue.enqueue(lambda: self._restore(offer), is_batch=True),
+                )
             elif restore is not None:
                 offer.discard()
 

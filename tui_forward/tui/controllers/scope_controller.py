@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,8 +41,9 @@ class ScopeController:
 
     def __init__(
         self, app: App[None], session: Session, dashboard: Dashboard, sampler: Sampler,
-        favorites: Favorites, notifier: Notifier,
+        favorites: Favorites, notifier: Notifier, shown_name: Callable[[str], str],
     ) -> None:  # fmt: skip
+        self._shown_name = shown_name  # of a context
         self._app = app
         self._session = session
         self._dashboard = dashboard
@@ -114,8 +115,9 @@ class ScopeController:
             self._notifier.error(error)
             return
         options = picker_options.context_options(
-            contexts, self._dashboard.cluster_state.scope.context, self._favorites.keys(_NO_CONTEXT)
-        )
+            contexts, self._dashboard.cluster_state.scope.context,
+            self._favorites.keys(_NO_CONTEXT), self._shown_name,
+        )  # fmt: skip
 
         def show(name: str | None) -> None:
             context = next((one for one in contexts if one.name == name), None)

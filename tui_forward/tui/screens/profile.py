@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from tui_forward.common.printable import escape_unprintable
+from tui_forward.model import Target
 from tui_forward.profiles.plan import ApplyMode
 from tui_forward.tui.plain_text import PlainText, plain, styled
 from tui_forward.tui.screens.dialogs import Dialog
@@ -47,6 +48,8 @@ class ProfileView:
     exposed: Sequence[str] = ()  # one for each forward that other machines can reach
     # What each mode would change in the active forwards; empty for no change.
     changes: Mapping[ApplyMode, Sequence[str]] = field(default_factory=dict)
+    # The targets of the forwards that each mode would start.
+    starts: Mapping[ApplyMode, Sequence[Target]] = field(default_factory=dict)
     active_count: int = 0
     # Why others may have written it, if it is not trusted, or has changed since.
     untrusted_because: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 
 from tui_forward.common.formatting import pluralize
@@ -57,12 +57,13 @@ def namespace_options(
 
 
 def context_options(
-    contexts: Iterable[Context], current: str, favorites: Set[str]
-) -> list[PickerOption]:
+    contexts: Iterable[Context], current: str, favorites: Set[str],
+    shown_name: Callable[[str], str] = str,
+) -> list[PickerOption]:  # fmt: skip
     """Return the contexts, favorites first, otherwise in the order of the kubeconfig."""
     return [
         PickerOption(
-            one.name, one.name,
+            one.name, shown_name(one.name),
             one.problem
             or f"cluster {one.cluster}" + (", TLS not verified" if one.insecure else ""),
             current=one.name == current, starred=context_key(one.name) in favorites,
