@@ -154,6 +154,18 @@ def test_pods_are_folded_below_workloads_that_are_ready_unless_all_fit() -> None
     assert list(made.keys) == ["deploy/shop/api", "deploy/shop/web", "pod/shop/web-1"]
 
 
+def test_cells_of_a_long_list_are_measured_little_by_little() -> None:
+    made, _ = listing(
+        *(pod(f"web-{number:04d}") for number in range(2500)), pod("z" * 40),
+        view=EntryKind.PODS,
+    )  # fmt: skip
+    namespace = len("shop/")
+    assert made.longest[1] == len("web-0000") + namespace
+    for _ in range(12):
+        made.update()
+    assert made.longest[1] == 40 + namespace
+
+
 def test_favorites_then_recent_then_sort_order() -> None:
     made, _ = listing(*(pod(name) for name in "abcd"), view=EntryKind.PODS)
     made.favorites = {"pod/shop/d"}

@@ -189,8 +189,12 @@ class LengthCounts:
 
     def __init__(self, columns: int) -> None:
         self._columns = columns
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all rows."""
         self._of: dict[str, tuple[int, ...]] = {}
-        self._counts = self._empty()
+        self._counts: list[Counter[int]] = [Counter() for _ in range(self._columns)]
 
     def set(self, key: str, lengths: tuple[int, ...] | None) -> None:
         """Set the lengths of a row, or forget it."""
@@ -207,15 +211,6 @@ class LengthCounts:
             self._of[key] = lengths
             for counts, length in zip(self._counts, lengths, strict=True):
                 counts[length] += 1
-
-    def replace(self, lengths: dict[str, tuple[int, ...]]) -> None:
-        """Set the lengths of all rows."""
-        self._of = lengths
-        columns = zip(*lengths.values(), strict=True)
-        self._counts = [Counter(column) for column in columns] if lengths else self._empty()
-
-    def _empty(self) -> list[Counter[int]]:
-        return [Counter() for _ in range(self._columns)]
 
     def get(self, key: str) -> tuple[int, ...] | None:
         """Return the lengths of a row, None for one that is not counted."""

@@ -10,7 +10,7 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
-from tui_forward.model import Service, TargetKind, Workload
+from tui_forward.model import Service, TargetKind
 from tui_forward.tui.viewmodel.cell_layout import LengthCounts
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, owner_key
 from tui_forward.tui.viewmodel.endpoint_counts import EndpointCounts
@@ -28,6 +28,7 @@ from tui_forward.tui.viewmodel.sorting import DEFAULT_ORDER, SortOrder
 
 _TOP = ""  # the list of entries without a parent
 _NEVER = 1 << 30
+_MEASURED_AT_ONCE = 250  # rows: two milliseconds
 _MAX_INSERTS = 500  # beyond, sorting is faster than inserting one by one
 _LEAST_PREFERRED = (True, _NEVER + 1)  # after every preferred key
 _NO_PREFERENCES: Mapping[str, tuple[bool, int]] = {}
@@ -64,6 +65,7 @@ class EntryList:
         self._troubled: set[str] = set()  # workloads that are not ready
         self._sort_values: dict[str, Any] = {}  # sorted before the name
         self._lengths = LengthCounts(LENGTH_COLUMNS)
+        self._unmeasured: list[str] = []  # the next ones last
         self._endpoints = EndpointCounts(cluster_state)  # while services are listed
         self._applied_query = self.query
         self._scores: dict[str, int] = {}  # of matching keys, if there is a query
@@ -138,6 +140,10 @@ class EntryList:
             else:
                 stale = (bool(changed) and self._move(changed)) or rescored
             self._measure(changed)
+            self._note_troubled(changed)
+            if self._unmeasured:
+                self._measure(self._unmeasured[-_MEASURED_AT_ONCE:])
+                del self._unmeasured[-_MEASURED_AT_ONCE:]
         self._list_order = list_order
         if self.query != self._applied_query:
             self._apply_query()
@@ -195,19 +201,15 @@ class EntryList:
         return longest
 
     def _measure_all(self) -> None:
-        """Measure the cells of all rows."""
-        pods, kind = self.cluster_state.pods, self.kind
-        with_namespace = not self.cluster_state.scope.namespace
-        self._troubled.clear()
-        found = {}
-        for key, parent in self._parents.items():
-            pod = pods.get(key)
-            if pod is not None:  # without an `Entry` for each of 10,000
-                owner = parent.rpartition("/")[2] if parent else ""
-                found[key] = pod_lengths(pod, kind, owner, with_namespace)
-            elif (lengths := self._measured(key)) is not None:
-                found[key] = lengths
-        self._lengths.replace(found)
+        """Measure the cells of all rows: of the first ones now, of many others little by little."""
+        self._lengths.clear()
+        self._troubled = {
+            key for key in self.cluster_state.workloads if key in self._parents
+            and self._is_troubled(key)
+        }  # fmt: skip
+        keys = [*self._lists[_TOP], *(key for key, parent in self._parents.items() if parent)]
+        self._unmeasured = keys[:_MEASURED_AT_ONCE:-1] if len(keys) > _MEASURED_AT_ONCE else []
+        self._measure(keys[: _MEASURED_AT_ONCE + 1])
 
     def _measure(self, keys: Iterable[str]) -> None:
         """Measure the cells of rows that were added or changed, and forget those removed."""
@@ -216,25 +218,29 @@ class EntryList:
         for key in keys:
             parent, pod = self._parents.get(key), pods.get(key)
             lengths = None
-            if parent is not None and pod is not None:
-                lengths = pod_lengths(pod, kind, parent.rpartition("/")[2], with_namespace)
-            elif parent is not None:
-                lengths = self._measured(key)
-            else:
-                self._troubled.discard(key)
+            if parent is not None and pod is not None:  # without an `Entry` for each of 10,000
+                owner = parent.rpartition("/")[2] if parent else ""
+                lengths = pod_lengths(pod, kind, owner, with_namespace)
+            elif parent is not None and (entry := self.entry(key)) is not None:
+                lengths = entry_lengths(entry, kind, with_namespace)
             self._lengths.set(key, lengths)
 
-    def _measured(self, key: str) -> tuple[int, ...] | None:
-        """Return the lengths of the cells of a workload or service; note whether it is ready."""
-        entry = self.entry(key)
-        if entry is None:
-            self._troubled.discard(key)
-            return None
-        if isinstance(entry.item, Workload) and entry.in_trouble:
-            self._troubled.add(key)
-        else:
-            self._troubled.discard(key)
-        return entry_lengths(entry, self.kind, not self.cluster_state.scope.namespace)
+    def _is_troubled(self, key: str) -> bool:
+        workload = self.cluster_state.workloads.get(key)
+        if workload is None:
+            return False
+        if workload.kind is TargetKind.JOB:
+            entry = self.entry(key)
+            return entry is not None and entry.in_trouble
+        return workload.ready < workload.replicas
+
+    def _note_troubled(self, keys: Iterable[str]) -> None:
+        """Note which of these workloads are not ready."""
+        for key in keys:
+            if key in self._parents and self._is_troubled(key):
+                self._troubled.add(key)
+            else:
+                self._troubled.discard(key)
 
     # Lists: all entries of the view, sorted -----------------------------------------------
 
