@@ -276,7 +276,7 @@ async def test_close_kills_the_run_and_tells_its_users(scenario: Scenario) -> No
 async def test_reason_shows_a_run_that_lasts(
     scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_login, "_SHOW_AFTER_S", 0.01)
+    monkeypatch.setattr(shared_login, "_SHOW_AFTER_S", 0.3)
     user = scenario.use()
     await scenario.settle()
     assert scenario.login.reason is None
