@@ -193,11 +193,6 @@ def test_engine_ends_although_something_hangs(tmp_path: Path) -> None:
     assert "exiting" in log.read_text()
 
 
-async def test_clients_that_start_together_share_one_engine(engines: EngineProcesses) -> None:
-    sessions = await asyncio.gather(*(engines.open() for _ in range(3)))
-    assert len({session.engine_pid for session in sessions}) == 1
-
-
 async def test_engine_of_another_version_is_an_error(
     engines: EngineProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -195,6 +195,6 @@ async def test_engine_is_found_after_its_folder_was_removed(
 
 
 async def test_clients_that_start_at_once_share_one_engine(sandbox: EngineSandbox) -> None:
-    sessions = await asyncio.gather(*(sandbox.open() for _ in range(20)))
+    sessions = await asyncio.gather(*(sandbox.open() for _ in range(8)))
     assert len({session.engine_pid for session in sessions}) == 1
     await asyncio.gather(*(session.close() for session in sessions))
