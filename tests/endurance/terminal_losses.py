@@ -78,7 +78,7 @@ class Way(NamedTuple):
     before: str = ""
 
 
-_FORWARD = "shop/web:80"
+_FORWARD = "pod/web:80"  # in the title of its connections
 _QUESTION = ((_FORWARD, b"q"), ("Quit and", b""))
 _CLOSING = ("hangup", "hangup ignored", "SIGHUP", "hangup while stuck")
 MOMENTS = {
