@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from rich.color import ColorType
@@ -12,16 +12,28 @@ from tests.cli.fake_session import until
 from tests.support import fleet
 from tests.tui.app_harness import screen_text
 from tui_forward.common.ascii_symbols import REPLACE_SYMBOLS
+from tui_forward.common.traffic_history import TrafficHistories
+from tui_forward.model import Forward, TrafficHistory
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.viewmodel.rows import STATE_MARKS
 
 CRASH_LOOPING = "billing-worker-invoice-retries:metrics"
 
 
+class NoHistories(TrafficHistories):
+    """No traffic, which would move by a cell each second."""
+
+    def sample(self, forwards: Iterable[Forward], now: float) -> None:
+        """Record nothing."""
+
+    def merge(self, exported: Iterable[TrafficHistory]) -> None:
+        """Record nothing."""
+
+
 def scene(*, few_colors: bool = False) -> TuiForwardApp:
     return TuiForwardApp(
         fleet.fleet(), context=fleet.STAGING, namespace="shop", clock=lambda: fleet.NOW,
-        few_colors=few_colors,
+        few_colors=few_colors, histories=NoHistories(),
     )  # fmt: skip
 
 
@@ -34,11 +46,9 @@ async def shown(*, few_colors: bool = False) -> tuple[str, list[Segment]]:
     app = scene(few_colors=few_colors)
     async with app.run_test(size=(120, 36)) as pilot:
         await until(lambda: CRASH_LOOPING in screen_text(app))
-        before, text = "", screen_text(app)
-        while text != before:  # until the lists and connections are complete
-            await pilot.pause(0.5)
-            before, text = text, screen_text(app)
-        return text, list(segments(app))
+        await app.sample()  # complete: also the connections of the row under the cursor
+        await pilot.pause()
+        return screen_text(app), list(segments(app))
 
 
 @pytest.mark.parametrize("no_color", [False, True])
