@@ -20,6 +20,7 @@ import pytest
 
 from tests.e2e.processes import PROGRAM, Process, exchange, free_port, http_get, program, wait_until
 from tests.support.cluster_process import ClusterProcess
+from tui_forward.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("kubeconfig")
 
@@ -88,11 +89,13 @@ def test_every_transport_carries_both_directions(transport: str) -> None:
         assert received == data
 
 
-def test_several_ports_in_one_process() -> None:
+def test_several_ports_in_one_process_that_starts_no_other() -> None:
     with program("forward", "deploy/web", ":8080", ":9090", ":15000", "-n", "shop") as process:
         wait_until(lambda: len(process.local_ports()) == 3, "three ports")
         for port in process.local_ports():
             assert http_get(port)[0] == 200
+        below = psutil.Process(process.popen.pid).children(recursive=True)
+        assert below == []  # the engine runs in this process
 
 
 def test_json_output_contains_only_events() -> None:
@@ -234,13 +237,6 @@ def test_full_stdout_pipe_blocks_no_connection() -> None:
         os.close(reader)
 
 
-def test_command_starts_no_other_process() -> None:
-    with program("forward", "svc/web", ":http", "-n", "shop") as process:
-        wait_for_port(process)
-        below = psutil.Process(process.popen.pid).children(recursive=True)
-        assert below == []  # the engine runs in this process
-
-
 def test_other_address_is_used_with_a_warning() -> None:
     with program(
         "forward", "svc/web", ":http", "-n", "shop", "--address", "0.0.0.0"
@@ -263,12 +259,9 @@ def test_kubeconfig_from_a_list_and_from_an_option(
         wait_for_port(process)
 
 
-def test_json_output_of_a_failure() -> None:
-    done = subprocess.run(
-        [*PROGRAM, "forward", "no-such-pod", ":1", "-n", "shop", "--json"],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    events = [json.loads(line) for line in done.stdout.splitlines()]
+def test_json_output_of_a_failure(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["forward", "no-such-pod", ":1", "-n", "shop", "--json"]) == 1
+    out, err = capfd.readouterr()
+    events = [json.loads(line) for line in out.splitlines()]
     assert {e["event"] for e in events} <= {"listening", "state", "stopped"}
-    assert "no-such-pod" in done.stderr
+    assert "no-such-pod" in err
