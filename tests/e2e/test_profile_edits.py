@@ -16,6 +16,11 @@ __all__ = ["shell"]
 pytestmark = pytest.mark.timeout(180)
 
 
+@pytest.fixture(autouse=True)
+def commands_as_processes(shell: Shell) -> None:
+    shell.in_process = False
+
+
 def test_edit_changes_only_affected_forwards(shell: Shell) -> None:
     file = shell.profiles / "shop.yaml"
     shell("up", "shop")

@@ -55,12 +55,13 @@ class Shell:
         self.profiles = home / ".config/tui-forward/profiles"
         self.profiles.mkdir(parents=True)
         self._capture = capture
+        self.in_process = True
         os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
 
     def __call__(
         self, *arguments: str, code: int = 0, stdin: str = "", process: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        if process or stdin or arguments[0] in _PROCESSES:
+        if process or stdin or not self.in_process or arguments[0] in _PROCESSES:
             done = subprocess.run(
                 [*PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True,
                 timeout=60, check=False, input=stdin,
