@@ -179,3 +179,6 @@ async def test_flood_of_signals_does_no_harm() -> None:
         for _ in range(100_000):
             watchdog._on_signal()
         assert await work is None
+        # The pipe is full again when watching stops.
+        for _ in range(100_000):
+            watchdog._on_signal()

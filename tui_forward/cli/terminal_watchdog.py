@@ -32,7 +32,9 @@ _RESTORE_S = 0.3
 # poll() reports a hangup at once on Linux, but not on every system.
 _CHECK_S = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_END, _STOP = b"e", b"s"
+_WAKE = b"w"
+# All that a pipe holds, so that a flood of signals is read at once.
+_PIPE_BYTES = 1 << 16
 
 
 class TerminalWatchdog:
@@ -43,6 +45,7 @@ class TerminalWatchdog:
 
     def __init__(self, *, exit_process: Callable[[int], object] = os._exit) -> None:
         self.is_ending = False  # the terminal is lost, or a signal has arrived
+        self._is_stopped = False
         self._exit_process = exit_process
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: Action | None = None
@@ -77,15 +80,19 @@ class TerminalWatchdog:
     def stop(self) -> None:
         """Stop watching, for tests: a process that ends need not."""
         self._restore_handlers()
-        os.write(self._wake_sender, _STOP)
+        self._is_stopped = True
+        self._wake()
         self._thread.join()
         os.close(self._wake_receiver)
         os.close(self._wake_sender)
 
     def _on_signal(self, *_: object) -> None:
         # Only this is safe while the main thread may hold any lock.
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._wake_sender, _END)
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # a full pipe wakes the thread, too
+            os.write(self._wake_sender, _WAKE)
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Return the result of `work`, or None if it was canceled because the process ends."""
@@ -129,7 +136,9 @@ class TerminalWatchdog:
                 self._loop.call_soon_threadsafe(self._run_end)
         while (left := deadline - time.monotonic()) > 0:
             readable, _, _ = select.select([self._wake_receiver], [], [], left)
-            if readable and os.read(self._wake_receiver, 1) == _STOP:
+            if readable:
+                os.read(self._wake_receiver, _PIPE_BYTES)
+            if self._is_stopped:
                 return
         if self._restore is not None:
             restoring = threading.Thread(target=self._restore, daemon=True)
@@ -150,7 +159,8 @@ class TerminalWatchdog:
         while True:
             found = dict(poller.poll(1000 * _CHECK_S))
             if self._wake_receiver in found:
-                return os.read(self._wake_receiver, 1) == _END
+                os.read(self._wake_receiver, _PIPE_BYTES)
+                return not self._is_stopped
             if self._terminal is None:
                 continue
             if found.get(self._terminal, 0) & select.POLLNVAL:
