@@ -40,6 +40,7 @@ from tui_forward.tui.controllers.restore_controller import RestoreController, Re
 from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.controllers.scope_controller import ScopeController, entries_of
 from tui_forward.tui.controllers.settings_controller import SettingsController, SettingsFile
+from tui_forward.tui.controllers.start_reporter import StartReporter
 from tui_forward.tui.controllers.view_state_controller import ViewStateController
 from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.screens.dashboard import Dashboard
@@ -52,10 +53,13 @@ from tui_forward.tui.storage.view_state import ViewStateStore
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.themes import ThemedApp
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
-from tui_forward.tui.viewmodel.rows import Cell, status_cells
+from tui_forward.tui.widgets.connection_table import ConnectionTable
+from tui_forward.tui.widgets.entry_table import EntryTable
 from tui_forward.tui.widgets.filter_bar import FilterBar
+from tui_forward.tui.widgets.forward_table import ForwardTable
+from tui_forward.tui.widgets.pane_body import PaneBody
+from tui_forward.tui.widgets.port_table import PortTable
 from tui_forward.tui.widgets.row_table import RowTable
-from tui_forward.tui.widgets.status_line import StatusLine
 
 # Screens that open on a key are imported then, so that the first screen appears sooner.
 if TYPE_CHECKING:
@@ -63,12 +67,10 @@ if TYPE_CHECKING:
 
     from tui_forward.tui.keys.palette import PaletteCommand
 
-# Actions of a click on the first cells of the header.
-_HEADER_ACTIONS = ("command_palette", "context", "namespace", "log")
-
 
 def bindable_classes() -> tuple[type[DOMNode], ...]:
     """Return the screens and widgets whose keys can be changed and appear in the help."""
+    from tui_forward.tui.screens.confirmation import ConfirmationScreen
     from tui_forward.tui.screens.describe import DescribeScreen
     from tui_forward.tui.screens.dialogs import ProtectedScreen
     from tui_forward.tui.screens.engine_log import LogScreen
@@ -82,7 +84,8 @@ def bindable_classes() -> tuple[type[DOMNode], ...]:
     from tui_forward.tui.widgets.log_view import LogView
 
     return (
-        Dashboard, DetailScreen, RowTable, FilterBar, LogScreen, LogView, Picker, HelpScreen,
+        Dashboard, EntryTable, PortTable, ForwardTable, ConnectionTable, PaneBody, DetailScreen,
+        RowTable, FilterBar, ConfirmationScreen, LogScreen, LogView, Picker, HelpScreen,
         PasteDialog, ForwardForm, ProfileScreen, QuitScreen, RestoreScreen, LoginDialog,
         PodLogScreen, DescribeScreen, ProtectedScreen,
     )  # fmt: skip
@@ -113,10 +116,10 @@ class TuiForwardApp(ThemedApp[None]):
                 tooltip="Enter a target (svc/web 8080:80) or paste a kubectl port-forward command"),
         Binding("P", "profiles", "Profiles", show=False, id="app.profiles",
                 tooltip="Start, stop or edit a profile"),
-        Binding("W", "save_profile", "Save", show=False, id="app.save-profile",
+        Binding("W", "save_profile", "Save profile", show=False, id="app.save-profile",
                 tooltip="Save the active forwards as a profile"),
         Binding("u", "undo", "Undo", show=False, id="app.undo",
-                tooltip="Restore the forwards that were stopped last, on the same ports"),
+                tooltip="Restore what was stopped or edited last, on the same ports"),
         Binding("L", "log_in", "Log in", id="app.log-in",
                 tooltip="Log in again: run the credential plugin here, or show what it asks for"),
         Binding("ctrl+l", "log", "Log", show=False, id="app.log", tooltip="Show the engine log"),
@@ -164,8 +167,11 @@ class TuiForwardApp(ThemedApp[None]):
             self, session, self.dashboard, notifier, lambda: settings_file.settings,
             paths.favorites,
         )  # fmt: skip
+        reporter = StartReporter(self, sampler, notifier)
+        sampler.is_reported_elsewhere = reporter.is_pending
         self._forwards = GuardedForwardController(
-            self.protection.guard, session, sampler, queue, favorites, notifier, defaults
+            self.protection.guard, session, sampler, queue, favorites, notifier, defaults, reporter,
+            self.dashboard.go_to,
         )
         self._forms = FormController(
             self,
@@ -180,7 +186,7 @@ class TuiForwardApp(ThemedApp[None]):
         )
         self._details = DetailController(self, session, sampler, defaults, clock)
         self._logs = LogController(self, session, clock, paths.working_dir)
-        self._addresses = AddressController(self, sampler, queue, notifier)
+        self._addresses = AddressController(self, sampler, queue, notifier, defaults)
         self._logins = LoginController(
             self, session, sampler, queue, notifier,
             login_command=lambda: settings_file.settings.login_command,
@@ -214,7 +220,6 @@ class TuiForwardApp(ThemedApp[None]):
 
     def get_default_screen(self) -> Dashboard:
         """Return the dashboard as the lowest screen."""
-        self.dashboard.apply_breakpoints(self.size)
         return self.dashboard
 
     def on_mount(self) -> None:
@@ -245,7 +250,7 @@ class TuiForwardApp(ThemedApp[None]):
         await self._sampler.sample()
 
     def on_forward_ports_requested(self, event: messages.ForwardPortsRequested) -> None:
-        """Start or stop the forwards of ports."""
+        """Start the forwards of ports."""
         self._forwards.forward_ports(event, self.cluster_state.scope)
 
     def on_forward_action_requested(self, event: messages.ForwardActionRequested) -> None:
@@ -254,6 +259,8 @@ class TuiForwardApp(ThemedApp[None]):
             self._addresses.copy(event.forward_ids)
         elif event.action is ForwardAction.OPEN:
             self._addresses.open(event.forward_ids)
+        elif event.action is ForwardAction.COPY_COMMAND:
+            self._addresses.copy_commands(event.forward_ids)
         elif event.action is ForwardAction.EDIT:
             self._forms.edit(event.forward_ids)
         else:
@@ -287,10 +294,17 @@ class TuiForwardApp(ThemedApp[None]):
         """Show facts, conditions and events of an object."""
         self._logs.describe(event)
 
-    def on_status_line_clicked(self, event: StatusLine.Clicked) -> None:
-        """Run the action of a cell of the header."""
-        if event.line.id == "header" and event.position < len(_HEADER_ACTIONS):
-            self.call_later(self.run_action, _HEADER_ACTIONS[event.position])
+    def on_copy_requested(self, event: messages.CopyRequested) -> None:
+        """Copy a text to the clipboard."""
+        self._addresses.copy_text(event.text)
+
+    def on_namespace_requested(self, event: messages.NamespaceRequested) -> None:
+        """Show a namespace of the context."""
+        self.scope.show(self.cluster_state.scope.context, event.name)
+
+    def on_sample_requested(self) -> None:
+        """Sample what is shown now."""
+        self._sampler.request_sample()
 
     def on_row_table_context_menu_requested(self) -> None:
         """Open the palette, which lists the actions of the clicked row."""
@@ -319,7 +333,10 @@ class TuiForwardApp(ThemedApp[None]):
 
     def action_save_profile(self) -> None:
         """Save the active forwards as a profile."""
-        self._profiles.save()
+        if self._sampler.snapshot.forwards:
+            self._profiles.save()
+        else:
+            self._notifier.info("No active forwards to save. Select a row and press 1.")
 
     def action_log_in(self) -> None:
         """Log in where credentials are needed."""
@@ -335,8 +352,18 @@ class TuiForwardApp(ThemedApp[None]):
             return None
         return forward.spec.target.cluster_key
 
+    def action_filter_state(self, state: str) -> None:
+        """Show the forwards in a state on the dashboard."""
+        if self.screen is self.dashboard:
+            self.dashboard.action_filter_state(state)
+
+    def action_top_talkers(self) -> None:
+        """Show the busiest connections on the dashboard."""
+        if self.screen is self.dashboard:
+            self.dashboard.action_top_talkers()
+
     def action_undo(self) -> None:
-        """Restore the forwards that were stopped last."""
+        """Restore what was stopped or edited last."""
         self._forwards.undo()
 
     def action_help(self) -> None:
@@ -349,13 +376,10 @@ class TuiForwardApp(ThemedApp[None]):
         """Show the engine log."""
         from tui_forward.tui.screens.engine_log import LogScreen
 
-        def header() -> tuple[Cell, ...]:
-            return status_cells(self.cluster_state, self._sampler.snapshot)
-
         if self._paths.log is None:
             self._notifier.warn("The engine log is not available")
         else:
-            self.push_screen(LogScreen(self._paths.log, header=header))
+            self.push_screen(LogScreen(self._paths.log, header=self.dashboard.header))
 
     async def action_quit(self) -> None:
         """Quit, after a question if forwards are active."""
@@ -373,14 +397,14 @@ class TuiForwardApp(ThemedApp[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Return whether a key does something now; others are hidden."""
         if action == "undo":
-            return self._forwards.can_undo
+            return True
         if action == "log_in":
             return (
                 isinstance(self.screen, Dashboard | DetailScreen)
                 and self._logins.cluster is not None
             )
         if action == "save_profile":
-            return self.screen is self.dashboard and bool(self._sampler.snapshot.forwards)
+            return self.screen is self.dashboard
         if action in ("namespace", "context", "paste", "profiles"):
             return self.screen is self.dashboard
         return True

@@ -26,16 +26,15 @@ class ForwardAction(StrEnum):
     RECONNECT = "reconnect"
     OPEN = "open"
     COPY = "copy"
+    COPY_COMMAND = "copy_command"
     EDIT = "edit"
 
 
 @dataclass(eq=False)
 class ForwardPortsRequested(Message):
-    """Request to forward ports, each with its entry; `toggle` stops those forwarded already."""
+    """Request to start the forwards of ports, each with its entry."""
 
     ports: list[tuple[Entry, DeclaredPort]]
-    _: KW_ONLY
-    toggle: bool
 
 
 @dataclass(eq=False)
@@ -59,6 +58,8 @@ class DetailRequested(Message):
     """Request for the details of one forward."""
 
     forward_id: str
+    _: KW_ONLY
+    with_log: bool = False  # whether the log of its pod is shown first
 
 
 @dataclass(eq=False)
@@ -102,3 +103,22 @@ class DescriptionRequested(Message):
     """Request to show facts, conditions and events of an object."""
 
     target: Target
+
+
+@dataclass(eq=False)
+class CopyRequested(Message):
+    """Request to copy a text to the clipboard."""
+
+    text: str
+
+
+@dataclass(eq=False)
+class NamespaceRequested(Message):
+    """Request to show a namespace, "" for all."""
+
+    name: str
+
+
+@dataclass(eq=False)
+class SampleRequested(Message):
+    """Request for a sample now: other connections are shown."""

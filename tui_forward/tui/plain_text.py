@@ -10,7 +10,7 @@ whichever widget draws it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -25,6 +25,7 @@ from tui_forward.common.printable import escape_unprintable
 
 _MAX_LENGTH = 500_000  # characters; twice the size of the largest profile
 _MAX_NOTIFICATION = 600
+_ERROR_S = 8.0  # that an error is shown
 
 T = TypeVar("T")
 
@@ -76,6 +77,8 @@ def _content(text: str | Content) -> Content:
 class PlainTextApp(App[T]):
     """App whose notifications are plain text, and which writes printable characters only."""
 
+    NOTIFICATION_TIMEOUT: ClassVar[float] = 4.0
+
     def notify(
         self,
         message: str,
@@ -89,7 +92,8 @@ class PlainTextApp(App[T]):
         super().notify(
             printable_lines(message, limit=_MAX_NOTIFICATION),
             title=escape_unprintable(title[:_MAX_NOTIFICATION]),
-            severity=severity, timeout=timeout, markup=False,
+            severity=severity, markup=False,
+            timeout=_ERROR_S if timeout is None and severity == "error" else timeout,
         )  # fmt: skip
 
     def get_line_filters(self) -> Sequence[LineFilter]:

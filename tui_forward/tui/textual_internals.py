@@ -31,6 +31,8 @@ from tui_forward.common.ascii_symbols import REPLACE_SYMBOLS
 
 T = TypeVar("T")
 
+MAX_NOTIFICATIONS = 3
+
 
 def active_keymap(app: App[T]) -> Mapping[str, str]:
     """Return the keymap passed to `App.set_keymap`, for which Textual has no getter."""
@@ -150,6 +152,15 @@ class CrashCapturingApp(App[T]):
     def _fatal_error(self) -> None:
         self.crash = traceback.format_exc()
         self._close_messages_no_wait()
+
+
+class FewNotificationsApp(App[T]):
+    """App with at most `MAX_NOTIFICATIONS` at a time; the oldest make room."""
+
+    def _refresh_notifications(self) -> None:
+        for notification in list(self._notifications)[:-MAX_NOTIFICATIONS]:
+            self._unnotify(notification, refresh=False)
+        super()._refresh_notifications()
 
 
 class StaticFocusScreen(Screen[T]):

@@ -13,9 +13,10 @@ from tui_forward.daemon.log_record import LogEntry, encode_entry
 from tui_forward.tui.screens.engine_log import LogScreen
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.themes import ThemedApp
-from tui_forward.tui.viewmodel.rows import Cell
+from tui_forward.tui.viewmodel.header import Header, HeaderCell
 from tui_forward.tui.widgets.log_view import LogView
 
+HEADER = Header((HeaderCell("head"), HeaderCell("● 3 ready", "ok")))
 TIME = "2026-01-02T03:04:05.678+01:00"
 
 
@@ -64,7 +65,7 @@ async def running(
 ) -> AsyncIterator[tuple[App[None], Pilot[None], LogView]]:
     app = LogApp()
     async with app.run_test(size=size) as pilot:
-        app.push_screen(LogScreen(path, header=lambda: (Cell("head"), Cell("● 3 ready", "ok"))))
+        app.push_screen(LogScreen(path, header=lambda _width: HEADER))
         await until(lambda: isinstance(app.screen, LogScreen) and app.screen.is_mounted)
         yield app, pilot, app.screen.query_one(LogView)
 

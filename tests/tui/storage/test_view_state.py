@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -48,7 +49,7 @@ async def running(
     assert app.crash is None
 
 
-def place(namespace: str = "shop", **more: str) -> ViewState:
+def place(namespace: str = "shop", **more: Any) -> ViewState:
     return ViewState(origin=ORIGIN, context="here", namespace=namespace, **more)
 
 

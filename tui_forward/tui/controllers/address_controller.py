@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from textual.app import App
 
 from tui_forward.common.formatting import pluralize
+from tui_forward.common.kubectl_command import format_command
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Forward
+from tui_forward.model import Forward, ForwardDefaults
 from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
@@ -22,12 +23,14 @@ class AddressController:
     """Clipboard and browser; runs after the commands before, which may start the forwards."""
 
     def __init__(
-        self, app: App[None], sampler: Sampler, queue: CommandQueue, notifier: Notifier
-    ) -> None:
+        self, app: App[None], sampler: Sampler, queue: CommandQueue, notifier: Notifier,
+        defaults: Callable[[], ForwardDefaults],
+    ) -> None:  # fmt: skip
         self._app = app
         self._sampler = sampler
         self._queue = queue
         self._notifier = notifier
+        self._defaults = defaults  # options that a command leaves out
 
     def copy(self, forward_ids: Sequence[str]) -> None:
         """Copy the local addresses of forwards, one a line."""
@@ -44,6 +47,20 @@ class AddressController:
         self._app.copy_to_clipboard("\n".join(texts))
         what = texts[0] if len(texts) == 1 else pluralize(len(texts), "address", "addresses")
         self._notifier.info(f"Copied {what}")
+
+    def copy_text(self, text: str) -> None:
+        """Copy a text."""
+        self._app.copy_to_clipboard(text)
+        self._notifier.info(f"Copied {text}")
+
+    def copy_commands(self, forward_ids: Sequence[str]) -> None:
+        """Copy the command lines that start the same forwards, one a line."""
+        forwards = self._sampler.forwards(forward_ids)
+        commands = [format_command(forward.spec, self._defaults()) for forward in forwards]
+        if commands:
+            self._app.copy_to_clipboard("\n".join(commands))
+            what = "the command" if len(commands) == 1 else pluralize(len(commands), "command")
+            self._notifier.info(f"Copied {what}")
 
     def open(self, forward_ids: Sequence[str]) -> None:
         """Open forwards in the browser."""

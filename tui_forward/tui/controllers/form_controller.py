@@ -128,7 +128,7 @@ class FormController:
         if result.left_out or (result.specs and result.notes):
             self.open_command_line(text)
         elif result.specs:
-            self._forwards.start(tuple(result.specs), "started. Press x to stop.")
+            self._forwards.start(tuple(result.specs))
 
     def _paste_options(self, namespace: str) -> ReadOptions:
         from tui_forward.profiles.importers.command_reader import ReadOptions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,17 @@ from tui_forward.errors import TuiForwardError
 from tui_forward.model import CatalogScope, Forward, ForwardDefaults, ForwardSpec
 from tui_forward.profiles.plan import spec_with_bound_port
 from tui_forward.session import Session
-from tui_forward.session.batch import STOP_TIMEOUT_S, run_batch, stop_forwards
+from tui_forward.session.batch import (
+    STOP_TIMEOUT_S,
+    BatchResult,
+    run_batch,
+    stop_forwards,
+)
 from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.controllers.session_timeout import ANSWER_TIMEOUT_S
+from tui_forward.tui.controllers.start_reporter import StartReporter
 from tui_forward.tui.messages import (
     CloseConnectionsRequested,
     ForwardAction,
@@ -25,9 +32,9 @@ from tui_forward.tui.messages import (
     ForwardPortsRequested,
 )
 from tui_forward.tui.storage.favorites import Favorites
-from tui_forward.tui.viewmodel.entries import Entry
 from tui_forward.tui.viewmodel.entry_targets import forward_on, target_of
-from tui_forward.tui.viewmodel.rows import local_text, target_text
+from tui_forward.tui.viewmodel.forward_names import forward_name, target_name
+from tui_forward.tui.viewmodel.rows import local_text
 
 if TYPE_CHECKING:
     from tui_forward.tui.keys.palette import PaletteCommand
@@ -35,12 +42,21 @@ if TYPE_CHECKING:
 _MAX_UNDO = 50
 
 
+@dataclass(frozen=True, slots=True)
+class UndoStep:
+    """Forwards to start again, and the one that an edit started in their place."""
+
+    specs: tuple[ForwardSpec, ...]
+    replaced_by: str = ""  # id; empty unless it was an edit
+
+
 class ForwardController:
     """Carries out requests about forwards and their connections."""
 
     def __init__(
         self, session: Session, sampler: Sampler, queue: CommandQueue, favorites: Favorites,
-        notifier: Notifier, defaults: Callable[[], ForwardDefaults],
+        notifier: Notifier, defaults: Callable[[], ForwardDefaults], reporter: StartReporter,
+        go_to: Callable[[str, bool], None],
     ) -> None:  # fmt: skip
         self._session = session
         self._sampler = sampler
@@ -48,32 +64,50 @@ class ForwardController:
         self._favorites = favorites
         self._notifier = notifier
         self._defaults = defaults
-        self._undo: list[tuple[ForwardSpec, ...]] = []
+        self._reporter = reporter
+        # Moves the cursor of the forwards to one, also if they have the focus.
+        self._go_to = go_to
+        self._undo: list[UndoStep] = []
+        self._started: tuple[str, ...] = ()  # by the last batch
 
     def forward_ports(self, request: ForwardPortsRequested, scope: CatalogScope) -> None:
-        """Start the forwards of ports; stop running ones if the request toggles."""
+        """Start the forwards of ports that have none."""
         command = partial(self._forward_ports, request, scope, self._defaults())
         self._queue.enqueue(command, is_batch=True)
 
     async def _forward_ports(
         self, request: ForwardPortsRequested, scope: CatalogScope, defaults: ForwardDefaults
     ) -> None:
-        to_stop: list[Forward] = []
-        to_start: list[tuple[Entry, ForwardSpec]] = []
-        for entry, port in request.ports:
-            forward = forward_on(self._sampler.snapshot.forwards, scope, entry, port)
-            if forward is None:
-                to_start.append((entry, defaults.spec(target_of(scope, entry, port))))
-            elif request.toggle:
-                to_stop.append(forward)
-        self.push_undo(await self._stop_forwards(to_stop))
-        result = await run_batch(
-            lambda one: self._session.start(one[1]), to_start,
-            timeout_s=ANSWER_TIMEOUT_S, parallel=1,
-        )  # fmt: skip
-        self._notify_failure(result.failure("start", "forward"))
-        for entry, _ in result.done:
-            self._favorites.record_use(scope.context, entry.key)
+        forwards = self._sampler.snapshot.forwards
+        to_start = [
+            (entry, defaults.spec(target_of(scope, entry, port)))
+            for entry, port in request.ports
+            # Another key press may have started it.
+            if forward_on(forwards, scope, entry, port) is None
+        ]
+        entries = {id(spec): entry for entry, spec in to_start}
+        batch = await self._start_batch([spec for _, spec in to_start])
+        for spec in batch.done:
+            self._favorites.record_use(scope.context, entries[id(spec)].key)
+
+    async def _start_batch(
+        self, specs: Sequence[ForwardSpec], *, always_go: bool = False, report: bool = True
+    ) -> BatchResult[ForwardSpec]:
+        """Start forwards in order, report them, and go to the first."""
+        ids: list[str] = []
+
+        async def start(spec: ForwardSpec) -> None:
+            ids.append(await self._session.start(spec))
+
+        with self._reporter.starting():
+            batch = await run_batch(start, specs, timeout_s=ANSWER_TIMEOUT_S, parallel=1)
+            if report:
+                self._reporter.report(ids)
+        self._notify_failure(batch.failure("start", "forward"))
+        if ids:
+            self._go_to(ids[0], always_go)
+        self._started = tuple(ids)
+        return batch
 
     def run_action(self, request: ForwardActionRequested) -> None:
         """Stop, pause, resume or reconnect forwards."""
@@ -107,24 +141,12 @@ class ForwardController:
         )
         self._notify_failure(result.failure("close", "connection"))
 
-    def start(self, specs: Sequence[ForwardSpec], result: str = "started") -> None:
-        """Start forwards and report them; the notification ends with `result`."""
-        self._queue.enqueue(partial(self._start, specs, result), is_batch=True)
+    def start(self, specs: Sequence[ForwardSpec]) -> None:
+        """Start forwards and report their outcome."""
+        self._queue.enqueue(partial(self._start, specs), is_batch=True)
 
-    async def _start(self, specs: Sequence[ForwardSpec], result: str) -> None:
-        await self._start_forwards(specs, result)
-
-    async def _start_forwards(
-        self, specs: Sequence[ForwardSpec], result: str
-    ) -> tuple[ForwardSpec, ...]:
-        """Start forwards in order and report them; return those that could not be started."""
-        batch = await run_batch(self._session.start, specs, timeout_s=ANSWER_TIMEOUT_S, parallel=1)
-        self._notify_failure(batch.failure("start", "forward"))
-        if batch.done:
-            is_one = len(batch.done) == 1
-            what = str(batch.done[0].target) if is_one else pluralize(len(batch.done), "forward")
-            self._notifier.info(f"{what} {result}")
-        return tuple(spec for spec, _ in batch.failed)
+    async def _start(self, specs: Sequence[ForwardSpec]) -> None:
+        await self._start_batch(specs)
 
     def replace(self, forward: Forward, spec: ForwardSpec) -> None:
         """Restart a forward with another spec, on its local port unless the spec names one."""
@@ -132,12 +154,12 @@ class ForwardController:
 
     async def _replace(self, forward: Forward, spec: ForwardSpec) -> None:
         if (await stop_forwards(self._session, [forward])).failed:
-            self._notifier.warn(f"{target_text(forward)} did not stop, and was not changed.")
+            self._notifier.warn(f"{forward_name(forward)} did not stop, and was not changed.")
             return
-        self.push_undo([forward])
         if spec.local_port is None and forward.listening:
             spec = msgspec.structs.replace(spec, local_port=forward.listening[0].port)
-        await self._start((spec,), "changed")
+        await self._start_batch((spec,), always_go=True)
+        self._push(UndoStep((spec_with_bound_port(forward),), next(iter(self._started), "")))
 
     def stop(self, forward_ids: Sequence[str]) -> None:
         """Stop forwards; `undo` restores them."""
@@ -148,8 +170,8 @@ class ForwardController:
         self.push_undo(stopped)
         if stopped:
             is_one = len(stopped) == 1
-            what = target_text(stopped[0]) if is_one else pluralize(len(stopped), "forward")
-            self._notifier.info(f"Stopped {what}. Press u to restore {'it' if is_one else 'them'}.")
+            what = forward_name(stopped[0]) if is_one else pluralize(len(stopped), "forward")
+            self._notifier.info(f"Stopped {what}. u restores {'it' if is_one else 'them'}.")
 
     async def _stop_forwards(self, forwards: Sequence[Forward]) -> tuple[Forward, ...]:
         """Stop forwards; return those that were stopped, and report the others."""
@@ -163,25 +185,59 @@ class ForwardController:
 
     @property
     def can_undo(self) -> bool:
-        """Whether there are stopped forwards to restore."""
+        """Whether there is something to undo."""
         return bool(self._undo)
 
+    @property
+    def undo_text(self) -> str:
+        """What `undo` does, in words; empty if there is nothing to undo."""
+        if not self._undo:
+            return ""
+        step = self._undo[-1]
+        name = target_name(step.specs[0].target)
+        if step.replaced_by:
+            return f"Undo the edit of {name}"
+        if len(step.specs) == 1:
+            return f"Restore 1 stopped forward: {name}"
+        return f"Restore {len(step.specs)} stopped forwards"
+
     def undo(self) -> None:
-        """Restore the forwards that were stopped last; those that cannot start can be again."""
-        self._queue.enqueue(self._undo_last, is_batch=True)
+        """Restore the forwards that were stopped or edited last."""
+        if self._undo:
+            self._queue.enqueue(self._undo_last, is_batch=True)
+        else:
+            self._notifier.info("Nothing to undo")
 
     async def _undo_last(self) -> None:
-        if self._undo:
-            failed = await self._start_forwards(self._undo.pop(), "restored")
-            if failed:
-                self._undo.append(failed)
+        if not self._undo:
+            return
+        step = self._undo.pop()
+        edited = self._sampler.forwards([step.replaced_by])
+        if edited and (await stop_forwards(self._session, edited)).failed:
+            self._notifier.warn(f"{forward_name(edited[0])} did not stop, and was not changed.")
+            self._undo.append(step)
+            return
+        batch = await self._start_batch(step.specs, always_go=True, report=False)
+        if batch.done:
+            is_one = len(batch.done) == 1
+            what = (
+                target_name(batch.done[0].target)
+                if is_one
+                else (pluralize(len(batch.done), "forward"))
+            )
+            self._notifier.info(f"{what} restored")
+        if failed := tuple(spec for spec, _ in batch.failed):
+            self._undo.append(UndoStep(failed))
 
     def push_undo(self, stopped: Sequence[Forward]) -> None:
         """Let `undo` restore forwards on the local ports they had."""
         specs = tuple(spec_with_bound_port(forward) for forward in stopped)
         if specs:
-            self._undo.append(specs)
-            del self._undo[:-_MAX_UNDO]
+            self._push(UndoStep(specs))
+
+    def _push(self, step: UndoStep) -> None:
+        self._undo.append(step)
+        del self._undo[:-_MAX_UNDO]
 
     def palette_commands(self) -> Iterator[PaletteCommand]:
         """Yield a command to stop each forward."""

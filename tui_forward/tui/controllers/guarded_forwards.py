@@ -26,10 +26,10 @@ class GuardedForwardController(ForwardController):
         targets = [target_of(scope, entry, port) for entry, port in new]
         self._guard(targets, lambda: ForwardController.forward_ports(self, request, scope))
 
-    def start(self, specs: Sequence[ForwardSpec], result: str = "started") -> None:
+    def start(self, specs: Sequence[ForwardSpec]) -> None:
         """See `ForwardController.start`."""
         targets = [spec.target for spec in specs]
-        self._guard(targets, lambda: ForwardController.start(self, specs, result))
+        self._guard(targets, lambda: ForwardController.start(self, specs))
 
     def replace(self, forward: Forward, spec: ForwardSpec) -> None:
         """See `ForwardController.replace`."""
@@ -37,5 +37,5 @@ class GuardedForwardController(ForwardController):
 
     def undo(self) -> None:
         """See `ForwardController.undo`."""
-        specs = self._undo[-1] if self._undo else ()
+        specs = self._undo[-1].specs if self._undo else ()
         self._guard([spec.target for spec in specs], lambda: ForwardController.undo(self))

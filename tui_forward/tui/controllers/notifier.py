@@ -8,7 +8,7 @@ from textual.app import App
 
 from tui_forward.errors import TuiForwardError
 from tui_forward.settings.parser import Notifications
-from tui_forward.tui.viewmodel.notifications import Notification, filter_by_setting
+from tui_forward.tui.viewmodel.notifications import Notification, Severity, filter_by_setting
 
 _MAX_AT_ONCE = 3
 _SEVERITIES = ("error", "warning", "information")  # worst first
@@ -21,9 +21,13 @@ class Notifier:
         self._app = app
         self._setting = setting  # returns which changes to report
 
+    def show(self, text: str, severity: Severity) -> None:
+        """Show what became of something the user did."""
+        self._app.notify(text, severity=severity)
+
     def info(self, text: str) -> None:
         """Show the result of a command."""
-        self._app.notify(text)
+        self.show(text, "information")
 
     def warn(self, text: str, *, title: str = "") -> None:
         """Show why a command did nothing."""

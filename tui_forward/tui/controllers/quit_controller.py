@@ -67,9 +67,8 @@ class QuitController:
         else:
             connections = sum(one.counters.connections_open for one in snapshot.forwards)
             dialog = QuitScreen(
-                len(snapshot.forwards), connections,
-                keep_running=snapshot.keep_running, can_keep_running=self._can_keep_running,
-            )  # fmt: skip
+                len(snapshot.forwards), connections, can_keep_running=self._can_keep_running
+            )
             self._app.push_screen(dialog, self._quit)
 
     def _quit(self, choice: QuitChoice | None) -> None:

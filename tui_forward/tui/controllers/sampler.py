@@ -47,6 +47,9 @@ class Sampler:
         on_changes: Callable[[Sequence[Notification]], None], clock: Callable[[], float],
         histories: TrafficHistories,
     ) -> None:  # fmt: skip
+        # Whether another part reports the state of a forward.
+        self.is_reported_elsewhere: Callable[[Forward], bool] = lambda _forward: False
+        self._sampled = asyncio.Event()
         self.snapshot = Snapshot(version=0, at=0.0)
         self._session = session
         self._dashboard = dashboard
@@ -78,6 +81,10 @@ class Sampler:
         """Set the time between samples."""
         self._interval_s = seconds
         self._sample_requested.set()
+
+    async def wait_for_sample(self) -> None:
+        """Wait for the next sample."""
+        await self._sampled.wait()
 
     def poll_fast(self) -> None:
         """Sample often until the first rows of a new scope are loaded."""
@@ -148,14 +155,18 @@ class Sampler:
             self._error = error
         forwards = self.snapshot.forwards
         self._histories.sample(forwards, time.monotonic())
-        changes = self._state_changes.notice(forwards, self._clock(), time.monotonic())
+        muted = {one.id for one in forwards if self.is_reported_elsewhere(one)}
+        changes = self._state_changes.notice(forwards, self._clock(), time.monotonic(), muted)
         self._on_changes([*changes, *self._engine_notices()])
         if cluster is dashboard.cluster_state:
             dashboard.draw(DashboardSample(self.snapshot, connections, self._error))
         # The stack is empty while the app ends.
         top = next(reversed(self._screens()), None)
         if isinstance(top, DetailScreen) and top.is_mounted:
+            top.draw_header(dashboard.header)
             await self._draw_detail(top)
+        self._sampled.set()
+        self._sampled = asyncio.Event()
 
     def _engine_notices(self) -> list[Notification]:
         """Return what the engine did automatically since the last sample.

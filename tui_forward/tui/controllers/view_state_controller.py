@@ -36,6 +36,7 @@ class ViewStateController:
             row=entry_table.pending_cursor or entry_table.cursor or "",
             forward_sort=str(forward_table.order), forward_group=forward_table.group,
             forward_query=forward_table.filter_query.text,
+            heights=self._dashboard.body.stored_heights(),
         )  # fmt: skip
 
     def restore(self) -> None:
@@ -46,6 +47,7 @@ class ViewStateController:
             same_scope = (state.context, state.namespace) == (scope.context, scope.namespace)
             self._dashboard.entry_table.restore(state, same_scope=same_scope)
             self._dashboard.forward_table.restore(state, same_scope=same_scope)
+            self._dashboard.body.restore_heights(state.heights)
 
     def save(self) -> None:
         """Save now; blocks while the file is written."""

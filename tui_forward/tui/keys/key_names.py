@@ -6,11 +6,16 @@ import difflib
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from textual import keys as textual_keys
+from textual.app import App
 from textual.binding import Binding
 from textual.keys import KEY_NAME_REPLACEMENTS, Keys, key_to_character
+
+from tui_forward.tui.textual_internals import active_keymap
+
+T = TypeVar("T")
 
 _MODIFIERS: Final = ("ctrl", "shift", "alt", "super", "hyper", "meta")
 # Terminals send the same bytes for these.
@@ -135,3 +140,12 @@ def default_keys(owners: Iterable[type[object]]) -> dict[str, str]:
             if binding.id is not None:
                 found.setdefault(binding.id, binding.key)
     return found
+
+
+def keys_of(app: App[T], binding: str) -> tuple[str, ...]:
+    """Return the keys of a binding id in a running app: those of its keymap, or the defaults."""
+    mapped = active_keymap(app).get(binding)
+    if mapped is None:
+        owners = [type(node) for node in (app.focused or app.screen).ancestors_with_self]
+        mapped = default_keys([*owners, type(app)]).get(binding, "")
+    return tuple(normalize_key(key) for key in mapped.split(",") if key.strip())

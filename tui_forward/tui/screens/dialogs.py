@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from tui_forward.common.formatting import pluralize
-from tui_forward.tui.plain_text import PlainText, plain
+from tui_forward.tui.plain_text import PlainText
 
 _MAX_LINES = 10  # forwards listed in a question
 
@@ -36,21 +36,17 @@ class QuitScreen(Dialog[QuitChoice | None]):
     """Question before quitting with active forwards; its result is None to stay."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "stop", "Stop all", id="quit.yes", tooltip="Stop all forwards and quit"),
-        Binding("l", "keep_running", "Keep running", id="quit.keep-running",
-                tooltip="Quit; forwards keep running without the dashboard"),
-        Binding("q,enter,ctrl+c,ctrl+q", "default", "Quit", id="quit.usual",
-                tooltip="Quit with the default answer"),
-        Binding("n,escape", "cancel", "Cancel", id="quit.no", tooltip="Do not quit"),
+        Binding("enter,q,ctrl+c,ctrl+q", "default", "Keep running", key_display="enter",
+                id="quit.keep-running", tooltip="Quit; forwards keep running if they can"),
+        Binding("s", "stop", "Stop all", id="quit.stop", tooltip="Stop all forwards and quit"),
+        Binding("escape,n", "cancel", "Cancel", key_display="esc", id="quit.cancel",
+                tooltip="Do not quit"),
     ]  # fmt: skip
 
-    def __init__(
-        self, forwards: int, connections: int, *, keep_running: bool, can_keep_running: bool = True
-    ) -> None:
+    def __init__(self, forwards: int, connections: int, *, can_keep_running: bool = True) -> None:
         super().__init__()
         self._forwards = forwards
         self._connections = connections
-        self._keep_running = keep_running and can_keep_running
         self._can_keep_running = can_keep_running  # whether forwards can run without the dashboard
 
     def compose(self) -> ComposeResult:
@@ -58,28 +54,22 @@ class QuitScreen(Dialog[QuitChoice | None]):
         what = pluralize(self._forwards, "forward")
         connections = ""
         if self._connections:
-            connections = f" with {pluralize(self._connections, 'open connection')}"
+            connections = f"\n{pluralize(self._connections, 'connection')} open."
         with Vertical() as box:
-            if self._keep_running:
-                box.border_subtitle = "enter  keep running · y  stop all · n  cancel"
-                yield PlainText(f"Quit and keep {what} running{connections}?")
+            if self._can_keep_running:
+                box.border_subtitle = "enter Keep running · s Stop all · esc Cancel"
+                yield PlainText(f"Keep {what} running?{connections}")
             else:
-                keep_running = " · l  keep running" if self._can_keep_running else ""
-                box.border_subtitle = plain(f"y  quit{keep_running} · n  cancel")
-                yield PlainText(f"Quit and stop {what}{connections}?")
+                box.border_subtitle = "enter Stop all · esc Cancel"
+                yield PlainText(f"Stop {what} and quit?{connections}")
 
     def action_stop(self) -> None:
         """Stop all forwards and quit."""
         self.dismiss(QuitChoice.STOP)
 
-    def action_keep_running(self) -> None:
-        """Quit and keep forwards running, if they can."""
-        if self._can_keep_running:
-            self.dismiss(QuitChoice.KEEP_RUNNING)
-
     def action_default(self) -> None:
         """Quit as the question says."""
-        self.dismiss(QuitChoice.KEEP_RUNNING if self._keep_running else QuitChoice.STOP)
+        self.dismiss(QuitChoice.KEEP_RUNNING if self._can_keep_running else QuitChoice.STOP)
 
     def action_cancel(self) -> None:
         """Do not quit."""

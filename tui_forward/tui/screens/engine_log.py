@@ -15,16 +15,16 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.viewmodel.header import Header
 from tui_forward.tui.viewmodel.log_tail import LogLevel, LogTail, sanitize_terminal_text
 from tui_forward.tui.viewmodel.rows import Cell
+from tui_forward.tui.widgets.header_bar import HeaderBar
 from tui_forward.tui.widgets.key_bar import KeyBar
 from tui_forward.tui.widgets.log_view import LogView
 from tui_forward.tui.widgets.status_line import StatusLine
 
 POLL_S = 0.5
 _LEVELS: Final = (LogLevel.DEBUG, LogLevel.INFO, LogLevel.WARNING, LogLevel.ERROR)
-
-Header = Callable[[], tuple[Cell, ...]]
 
 
 class LogScreen(Screen[None]):
@@ -46,12 +46,12 @@ class LogScreen(Screen[None]):
 
     search_text = reactive("", bindings=True)
 
-    def __init__(self, path: Path, *, header: Header | None = None) -> None:
+    def __init__(self, path: Path, *, header: Callable[[int], Header] | None = None) -> None:
         super().__init__()
         self._tail = LogTail(path)
         self._header = header
         self._level = LogLevel.DEBUG
-        self._header_line = StatusLine(can_drop_title=True, id="log-headline")
+        self._header_line = HeaderBar()
         self._state = StatusLine(id="log-state")
         self._view = LogView()
         self._input = Input(
@@ -95,7 +95,7 @@ class LogScreen(Screen[None]):
 
     def _draw_state(self) -> None:
         if self._header is not None:
-            self._header_line.show(self._header())
+            self._header_line.show(self._header)
         cells = [Cell("log", "strong")]
         if self._tail.problem:
             cells.append(Cell("✗ not readable", "warn"))

@@ -34,10 +34,13 @@ from tui_forward.model import (
 from tui_forward.tui import messages
 from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.plain_text import PlainText, plain
+from tui_forward.tui.screens.row_actions import confirm_stop
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel import columns, hop_rows, rows
 from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.connection_rows import connection_labels, connection_row
+from tui_forward.tui.viewmodel.header import Header
+from tui_forward.tui.widgets.header_bar import HeaderBar
 from tui_forward.tui.widgets.key_bar import KeyBar
 from tui_forward.tui.widgets.rate_chart import RateChart
 from tui_forward.tui.widgets.row_table import RowTable
@@ -103,6 +106,7 @@ class DetailScreen(Screen[None]):
         self._stopped = False
         self._entries: dict[str, TimelineEntry] = {}
         self._connections: dict[str, Connection] = {}
+        self._session_header = HeaderBar()
         self._header = StatusLine(id="detail-head")
         self._hop_table = RowTable(hop_rows.COLUMNS, empty="Loading…", header=False, id="hops")
         self._hop_table.can_focus = False
@@ -127,6 +131,7 @@ class DetailScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Show hops, summary, chart, timeline, connections or log, and keys."""
+        yield self._session_header
         yield self._header
         yield self._hop_table
         yield self._error
@@ -136,6 +141,10 @@ class DetailScreen(Screen[None]):
         yield self._connection_table
         yield self._log
         yield KeyBar()
+
+    def draw_header(self, build: Callable[[int], Header]) -> None:
+        """Show the header of every screen."""
+        self._session_header.show(build)
 
     def draw(self, sample: DetailSample) -> None:
         """Show a sample; a stopped forward stays visible with a note."""
@@ -236,7 +245,14 @@ class DetailScreen(Screen[None]):
         self.dismiss()
 
     def action_forward(self, action: str) -> None:
-        """Request an action, the value of a `ForwardAction`, on the forward."""
+        """Request an action, the value of a `ForwardAction`, on the forward; it may ask first."""
+        forward = self._forward
+        if action == ForwardAction.STOP.value and forward is not None:
+            confirm_stop(self, [forward], lambda: self._request(action), binding="detail.stop")
+        else:
+            self._request(action)
+
+    def _request(self, action: str) -> None:
         self.post_message(messages.ForwardActionRequested([self.forward_id], ForwardAction(action)))
 
     def action_stop(self) -> None:

@@ -28,6 +28,8 @@ class ViewState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     forward_sort: str = ""
     forward_group: str = ""
     forward_query: str = ""
+    # Lines of panes set by the user, by layout and pane.
+    heights: dict[str, dict[str, int]] = {}
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):

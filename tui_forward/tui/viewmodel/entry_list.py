@@ -80,6 +80,15 @@ class EntryList:
             self._entries[key] = entry
         return entry
 
+    @property
+    def count(self) -> int:
+        """Return the number of entries of the kind, with those that the query hides."""
+        return len(self._parents)
+
+    def is_listed(self, key: str) -> bool:
+        """Return whether an entry is of the kind, also if the query or a fold hides it."""
+        return key in self._parents
+
     def depth(self, key: str) -> int:
         """Return 0, or 1 for a pod below its workload."""
         return int(self.kind is EntryKind.WORKLOADS and self.parent(key) is not None)

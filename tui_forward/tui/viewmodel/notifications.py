@@ -6,7 +6,7 @@ once, and its end as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,10 +57,14 @@ class StateChangeTracker:
     def __init__(self) -> None:
         self._previous: dict[str, _Previous] = {}
 
-    def notice(self, forwards: Iterable[Forward], now: float, steady: float) -> list[Notification]:
+    def notice(
+        self, forwards: Iterable[Forward], now: float, steady: float,
+        muted: Collection[str] = (),
+    ) -> list[Notification]:  # fmt: skip
         """Return notifications for changes since the last call.
 
-        `now` is the time of day, `steady` that of a clock that is never set.
+        `now` is the time of day, `steady` that of a clock that is never set. What happens to
+        `muted` forwards is reported by others.
         """
         notices = []
         seen = set()
@@ -68,7 +72,7 @@ class StateChangeTracker:
             seen.add(forward.id)
             previous = self._previous.setdefault(forward.id, _Previous())
             notice = _notification(forward, previous, now, steady)
-            if notice is not None:
+            if notice is not None and forward.id not in muted:
                 notices.append(notice)
         for removed in self._previous.keys() - seen:
             del self._previous[removed]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
-from tui_forward.model import Connection, Forward
-from tui_forward.tui import messages
+from textual.binding import BindingType
+
+from tui_forward.model import Connection, ConnectionState, Forward
+from tui_forward.tui.keys.dashboard_keys import CONNECTION_BINDINGS
 from tui_forward.tui.viewmodel import columns, rows
 from tui_forward.tui.viewmodel.connection_rows import (
     CONNECTION_SORTS,
@@ -25,6 +28,8 @@ _DOWN_RATE = "down_rate"
 class ConnectionTable(SortedTable):
     """Connections: queued and draining ones first, then the busiest; closed ones last."""
 
+    BINDINGS: ClassVar[list[BindingType]] = CONNECTION_BINDINGS
+
     def __init__(
         self, forward_by_id: Callable[[str], Forward | None], clock: Callable[[], float]
     ) -> None:
@@ -38,10 +43,14 @@ class ConnectionTable(SortedTable):
         self._clock = clock
         self._connections: dict[str, Connection] = {}
 
+    def exists(self, key: str) -> bool:
+        """Return whether a row is hidden."""
+        return key in self._connections
+
     @property
-    def has_connections(self) -> bool:
-        """Whether there are any to show."""
-        return bool(self._connections)
+    def selected(self) -> list[Connection]:
+        """The marked connections, or the one under the cursor."""
+        return [self._connections[key] for key in self.selected_keys if key in self._connections]
 
     def set_connections(self, connections: Sequence[Connection]) -> None:
         """Set the connections, oldest first; `draw` shows them."""
@@ -52,6 +61,7 @@ class ConnectionTable(SortedTable):
         self._forward = forward
         self.show_sort(self.order.column or _DOWN_RATE, descending=self._is_descending)
         self.title = self._title_text()
+        self.title_notes = (*self._count_notes(), self.order_text or "↓ rate")
         self.empty = "" if forward is None and not self.shows_all else "No connections yet."
         now = self._clock()
         shown = shown_connections(
@@ -82,14 +92,17 @@ class ConnectionTable(SortedTable):
         self.shows_all = True
         self.restore_order(f"{_DOWN_RATE}-")
 
+    def _count_notes(self) -> list[str]:
+        """Return how many connections of all forwards are open and queued."""
+        if not self.shows_all:
+            return []
+        states = [one.state for one in self._connections.values() if one.closed_at is None]
+        queued = states.count(ConnectionState.QUEUED)
+        parts = [f"open {len(states) - queued}"]
+        return [*parts, *([f"queued {queued}"] if queued else []), "closed hidden"]
+
     def _title_text(self) -> str:
         forward = self._forward
         if self.shows_all:
             return "connections of all forwards"
         return f"connections of {target_cell(forward).text}" if forward else "connections"
-
-    def close_selected(self) -> None:
-        """Request to close the connection under the cursor."""
-        if self.selected_keys:
-            ids = [int(key) for key in self.selected_keys]
-            self.app.post_message(messages.CloseConnectionsRequested(ids))

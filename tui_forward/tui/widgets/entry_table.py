@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
-from tui_forward.model import DeclaredPort, Forward
+from textual.binding import BindingType
+
+from tui_forward.model import Forward
 from tui_forward.tui import messages
+from tui_forward.tui.keys.dashboard_keys import CLUSTER_BINDINGS
 from tui_forward.tui.storage.view_state import ViewState, enum_or_default
 from tui_forward.tui.viewmodel import columns
 from tui_forward.tui.viewmodel.cluster_state import WORKLOADS
@@ -13,27 +17,28 @@ from tui_forward.tui.viewmodel.entries import Entry, EntryKind
 from tui_forward.tui.viewmodel.entry_list import EntryList
 from tui_forward.tui.viewmodel.entry_rows import entry_row
 from tui_forward.tui.viewmodel.entry_sorts import ENTRY_SORTS
-from tui_forward.tui.viewmodel.entry_targets import (
-    ForwardsByEntry,
-    is_forwardable,
-    unforwardable_reason,
-)
+from tui_forward.tui.viewmodel.entry_targets import ForwardsByEntry, is_forwardable
 from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
 from tui_forward.tui.viewmodel.rows import Row
 from tui_forward.tui.widgets.sorted_table import SortedTable
 
 _BEST_MATCH_SEARCH = 50  # rows
-_MAX_PORTS_AT_ONCE = 180
 
 
 class EntryTable(SortedTable):
     """Entries of one scope, with kind, sort order, filter and folds."""
+
+    BINDINGS: ClassVar[list[BindingType]] = CLUSTER_BINDINGS
 
     def __init__(self, entries: EntryList, clock: Callable[[], float]) -> None:
         super().__init__(columns.OBJECTS, id="browse", sorts=ENTRY_SORTS[entries.kind])
         self.entries = entries
         self._clock = clock
         self._forwards = ForwardsByEntry((), entries.cluster_state)
+
+    def exists(self, key: str) -> bool:
+        """Return whether the filter or a fold hides a row."""
+        return self.entries.is_listed(key)
 
     @property
     def current(self) -> Entry | None:
@@ -52,6 +57,10 @@ class EntryTable(SortedTable):
         for key in self.selected_keys:
             found.update({forward.id: forward for forward in self._forwards.of(key)})
         return list(found.values())
+
+    def forwards_of(self, key: str) -> tuple[Forward, ...]:
+        """Return the forwards that lead to an entry."""
+        return self._forwards.of(key)
 
     def show_entries(self, entries: EntryList) -> None:
         """Show another scope with the same kind, sort order and filter."""
@@ -85,6 +94,8 @@ class EntryTable(SortedTable):
         with_namespace = not entries.cluster_state.scope.namespace
         self.empty = self._empty_text()
         self.title = self._title_text()
+        self.title_notes = (self.order_text,)
+        self.total = entries.count if entries.query else None
 
         services = entries.kind is EntryKind.SERVICES
         self.columns = columns.SERVICES if services else columns.OBJECTS
@@ -129,13 +140,14 @@ class EntryTable(SortedTable):
     def _title_text(self) -> str:
         entries = self.entries
         scope = entries.cluster_state.scope
-        parts = [f"{entries.kind.value} of {scope.namespace or 'all namespaces'}"]
+        kinds = " ".join(
+            f"[{kind.value}]" if kind is entries.kind else kind.value for kind in EntryKind
+        )
+        parts = [kinds, scope.namespace or "all namespaces"]
         if entries.query:
-            parts.append(f"/{entries.query.text.strip()} ({len(entries.keys)})")
-        if self.order_text:
-            parts.append(self.order_text)
+            parts.append(f"/{entries.query.text.strip()}")
         if self.marked:
-            parts.append(f"{len(self.marked)} selected")
+            parts.append(self.selection_text)
         return " · ".join(parts + self._incomplete())
 
     def _incomplete(self) -> list[str]:
@@ -195,28 +207,6 @@ class EntryTable(SortedTable):
                 return key
         return entries.keys[0]
 
-    def toggle_port(self, number: int) -> None:
-        """Request to start or stop the forward of port `number`, from 1, of each selected entry."""
-        entries = self.selected
-        ports: list[tuple[Entry, DeclaredPort]] = []
-        for entry in entries:
-            reason = unforwardable_reason(entry, number)
-            if not reason:
-                ports.append((entry, entry.ports[number - 1]))
-            elif len(entries) == 1:
-                self.notify(reason, severity="warning")
-        if not entries:
-            self.notify("Select a row first", severity="warning")
-        self._request(ports, toggle=True)
-
-    def forward_all_ports(self) -> None:
-        """Request to forward all ports of the selected entries."""
-        entries = self.selected
-        ports = [(entry, port) for entry in entries for port in entry.ports if is_forwardable(port)]
-        if not ports and entries:
-            self.notify("No port here can be forwarded", severity="warning")
-        self._request(ports[:_MAX_PORTS_AT_ONCE], toggle=False)
-
     def open_form(self) -> None:
         """Request the form of a forward to the entry under the cursor."""
         if (entry := self.current) is not None:
@@ -228,15 +218,10 @@ class EntryTable(SortedTable):
         if self.cursor is not None:
             self.app.post_message(messages.FavoriteToggled(self.cursor))
 
-    def _request(self, ports: list[tuple[Entry, DeclaredPort]], *, toggle: bool) -> None:
-        if ports:
-            self.app.post_message(messages.ForwardPortsRequested(ports, toggle=toggle))
-            self.unmark()
-
-    def next_kind(self) -> None:
+    def next_kind(self, by: int = 1) -> None:
         """Show workloads, pods, services in turn."""
         kinds = list(EntryKind)
-        self.entries.kind = kinds[(kinds.index(self.entries.kind) + 1) % len(kinds)]
+        self.entries.kind = kinds[(kinds.index(self.entries.kind) + by) % len(kinds)]
         self.unmark()
         self.draw()
 
@@ -244,14 +229,19 @@ class EntryTable(SortedTable):
         """See `SortedTable`."""
         self.draw()
 
-    def toggle_fold(self) -> None:
-        """Fold or unfold the pods of the workload under the cursor or above it."""
+    def fold(self, on: bool) -> bool:
+        """Fold or unfold the pods of the workload under the cursor or above it.
+
+        Returns whether anything changed.
+        """
         key, entries = self.cursor, self.entries
         if key is None or entries.kind is not EntryKind.WORKLOADS:
-            return
-        candidates = (key, entries.parent(key))
+            return False
+        candidates = (key, entries.parent(key)) if on else (key,)
         workload = next((one for one in candidates if one and entries.is_foldable(one)), None)
-        if workload is not None:
-            entries.folds[workload] = not entries.is_folded(workload)
-            self.draw()
-            self.cursor = workload
+        if workload is None or entries.is_folded(workload) is on:
+            return False
+        entries.folds[workload] = on
+        self.draw()
+        self.cursor = workload
+        return True

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input
@@ -16,7 +16,7 @@ from tui_forward.tui.textual_internals import FixedLayoutInput
 from tui_forward.tui.widgets.key_bar import KeyBar
 
 
-class FilterBar(Horizontal):
+class FilterBar(Vertical):
     """Input line in the place of the key bar.
 
     Watch `text` to apply the filter in the frame that shows the typed character.
@@ -44,9 +44,10 @@ class FilterBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         """Arrange label, input and the keys that close the bar."""
-        yield self._label
-        yield self._input
-        yield PlainText("enter keep · esc clear", id="filter-keys")
+        with Horizontal(id="filter-line"):
+            yield self._label
+            yield self._input
+        yield PlainText("enter Keep  esc Clear", id="filter-keys")
 
     def open(self, table: Widget, text: str, *, label: str = "") -> None:
         """Show the bar with the table's label and filter, and focus its input."""

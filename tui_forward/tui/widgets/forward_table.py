@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import BindingType
 
 from tui_forward.common.formatting import describe_other_engine
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.model import DeclaredPort, Forward, OtherEngine
+from tui_forward.tui.keys.dashboard_keys import FORWARD_BINDINGS
 from tui_forward.tui.storage.view_state import ViewState, enum_or_default
 from tui_forward.tui.viewmodel import columns, rows
 from tui_forward.tui.viewmodel.chart import traffic_cells
@@ -93,6 +97,8 @@ class FilterableForward:
 class ForwardTable(SortedTable):
     """Forwards, with sort order, groups that fold, and a filter."""
 
+    BINDINGS: ClassVar[list[BindingType]] = FORWARD_BINDINGS
+
     def __init__(self, histories: TrafficHistories, clock: Callable[[], float]) -> None:
         super().__init__(columns.FORWARDS, id="forwards", sorts=FORWARD_SORTS)
         # Whether a forward that is neither ready nor paused has a second line: cause and fix.
@@ -108,6 +114,15 @@ class ForwardTable(SortedTable):
         self._ranks = ShownRanks()
         self._folded: set[str] = set()
         self._other_engines: Sequence[OtherEngine] = ()
+
+    @property
+    def has_forwards(self) -> bool:
+        """Whether there are any, also if the filter hides them."""
+        return bool(self._forwards)
+
+    def exists(self, key: str) -> bool:
+        """Return whether the filter or a fold hides a row."""
+        return key in self._forwards
 
     @property
     def current(self) -> Forward | None:
@@ -158,6 +173,9 @@ class ForwardTable(SortedTable):
             matches=lambda forward: query.score(FilterableForward(forward)) is not None,
         )  # fmt: skip
         self.title = self._title_text()
+        self.title_notes = (self.order_text or "problems first",)
+        self.problems = self._problem_keys()
+        self.total = len(self._forwards) if query else None
         self.empty = _NO_MATCH if query and self._forwards else self._empty_text()
 
         labels = forward_labels(self._forwards.values(), self.context, self.is_protected)
@@ -200,11 +218,7 @@ class ForwardTable(SortedTable):
         if self.group is not ForwardGroup.NONE:
             parts.append(f"grouped by {self.group.value}")
         if self.marked:
-            parts.append(f"{len(self.marked)} selected")
-        elsewhere = sum(one.forwards for one in self._other_engines)
-        if elsewhere:
-            parts.append(f"{elsewhere} more with another kubeconfig")
-        parts.append(self.order_text or "problems first")
+            parts.append(self.selection_text)
         return " · ".join(parts)
 
     def filter(self, text: str) -> None:
@@ -232,3 +246,9 @@ class ForwardTable(SortedTable):
         if self.cursor is not None and self.is_heading(self.cursor):
             self._folded ^= {self.cursor}
             self.draw()
+
+    def fold(self, on: bool) -> None:
+        """Fold or unfold the group whose heading is under the cursor."""
+        key = self.cursor
+        if key is not None and self.is_heading(key) and (key in self._folded) is not on:
+            self.toggle_fold()

@@ -1,19 +1,23 @@
-"""Key bar: the keys that work now, in the bottom line."""
+"""Key bar: the keys that work now, in the bottom lines."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
+from textual.binding import Binding
 from textual.geometry import Region
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_forward.tui.keys.dashboard_keys import PROGRAM, SHORT_WORDS, Footer
+from tui_forward.tui.keys.key_names import format_key
 from tui_forward.tui.plain_text import plain
 
 _GAP = 2
@@ -30,6 +34,7 @@ class KeyHint:
     words: str  # action, in a word or two
     tooltip: str = ""  # action in detail
     kept: bool = False  # whether it is shown even if the line is too narrow for all keys
+    short: str = ""  # `words` where space is short
 
     @property
     def width(self) -> int:
@@ -37,12 +42,55 @@ class KeyHint:
         return cell_len(self.label) + 1 + cell_len(self.words)
 
 
-def fit_keys(keys: tuple[KeyHint, ...], width: int) -> tuple[KeyHint, ...]:
+def _total(keys: Sequence[KeyHint]) -> int:
+    return sum(key.width + _GAP for key in keys) - _GAP if keys else 0
+
+
+def fit_keys(keys: Sequence[KeyHint], width: int) -> tuple[KeyHint, ...]:
     """Return the keys that fit side by side; the last ones are dropped first, kept ones last."""
     shown = list(keys)
-    while shown and sum(key.width + _GAP for key in shown) - _GAP > width:
+    while shown and _total(shown) > width:
+        if any(key.short for key in shown):
+            shown = [replace(key, words=key.short or key.words, short="") for key in shown]
+            continue
         shown.remove(next((key for key in reversed(shown) if not key.kept), shown[0]))
     return tuple(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class FooterKeys:
+    """Keys of a footer of two lines."""
+
+    row: tuple[KeyHint, ...] = ()
+    view: tuple[KeyHint, ...] = ()
+    program: tuple[KeyHint, ...] = ()  # at the right of the second line
+    extra: tuple[KeyHint, ...] = ()  # at the end of line 1, if there is room
+    prefix: str = ""  # text before the keys of line 1
+    # Keys of `row` that have nothing to act on; they give way first.
+    idle: frozenset[str] = frozenset()
+
+
+def layout_footer(
+    keys: FooterKeys, width: int
+) -> tuple[tuple[KeyHint, ...], tuple[KeyHint, ...], tuple[KeyHint, ...]]:
+    """Return the keys of line 1, of the left and of the right of line 2.
+
+    Keys of the row that do not fit into line 1 come first in line 2.
+    """
+    program = fit_keys(keys.program, width)
+    room = width - _total(program) - _GAP
+    if keys.prefix:
+        width = max(0, width - cell_len(keys.prefix) - _GAP)
+    first: list[KeyHint] = []
+    rest = [*(one for one in keys.row if one.key not in keys.idle),
+            *(one for one in keys.row if one.key in keys.idle)]  # fmt: skip
+    if _total(rest) > width:
+        while rest and _total([*first, rest[0]]) <= width:
+            first.append(rest.pop(0))
+        useful = [one for one in rest if one.key not in keys.idle]
+        return tuple(first), fit_keys([*useful, *keys.view], max(0, room)), program
+    extra = fit_keys(keys.extra, max(0, width - _total(keys.row) - _GAP))
+    return (*keys.row, *extra), fit_keys(keys.view, max(0, room)), program
 
 
 class KeyBar(Widget):
@@ -51,6 +99,9 @@ class KeyBar(Widget):
     A single widget, not one for each key as in Textual's footer, so that a change of pane does not
     take a frame. `hidden` draws nothing, so that a widget in the same place behind it is visible;
     changing `display` would lay out and draw the whole screen.
+
+    A screen with a `footer` property has two lines: keys that act on the row, keys that act on the
+    view. Others have one.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"keybar--key", "keybar--words"}
@@ -60,6 +111,7 @@ class KeyBar(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._keys: tuple[KeyHint, ...] = ()
+        self._footer: FooterKeys | None = None
 
     def on_mount(self) -> None:
         """Follow changes of the screen's bindings."""
@@ -70,6 +122,13 @@ class KeyBar(Widget):
             self._collect_keys()
 
     def _collect_keys(self) -> None:
+        footer = getattr(self.screen, "footer", None)
+        if isinstance(footer, Footer):
+            found = self._footer_keys(footer)
+            if found != self._footer:
+                self._footer = found
+                self.refresh()
+            return
         actions: set[str] = set()
         keys: list[KeyHint] = []
         for _node, binding, enabled, tooltip in self.screen.active_bindings.values():
@@ -82,6 +141,62 @@ class KeyBar(Widget):
             self._keys = tuple(keys)
             self.refresh()
 
+    def _footer_keys(self, footer: Footer) -> FooterKeys:
+        active: dict[str, Binding] = {}
+        for _node, binding, enabled, _tooltip in self.screen.active_bindings.values():
+            if enabled and binding.id is not None:
+                active.setdefault(binding.id, binding)
+        words_of = getattr(self.screen, "key_words", lambda _id: "")
+        idle = getattr(self.screen, "is_idle", lambda _id: False)
+
+        def hint(entry: str, *, kept: bool = False) -> KeyHint | None:
+            found = [active[one] for one in entry.split() if one in active]
+            if not found:
+                return None
+            first = found[0]
+            label = (
+                first.key_display
+                if len(found) == 1 and first.key_display
+                else (format_key(",".join(one.key for one in found)))
+            )
+            name = first.id or ""
+            words = words_of(name) or first.description
+            return KeyHint(first.key, label, words, first.tooltip, kept, SHORT_WORDS.get(name, ""))
+
+        def hints(entries: Sequence[str]) -> Iterator[KeyHint]:
+            for entry in entries:
+                if (found := hint(entry)) is not None:
+                    yield found
+
+        row = list(hints(footer.row))
+        choose = active.get("table.choose")
+        if choose is not None and footer.choose:
+            row.insert(
+                0, KeyHint(choose.key, format_key(choose.key), footer.choose, choose.tooltip)
+            )
+        return FooterKeys(
+            tuple(row),
+            tuple(hints(footer.view)),
+            tuple(one for entry in PROGRAM if (one := hint(entry, kept=True)) is not None),
+            idle=frozenset(
+                active[entry.split()[0]].key
+                for entry in footer.row
+                if entry.split()[0] in active and idle(entry.split()[0])
+            ),
+            extra=tuple(hints(footer.extra)),
+            prefix=getattr(self.screen, "footer_prefix", ""),
+        )
+
+    def _lines(self) -> list[list[tuple[int, KeyHint]]]:
+        """Return the keys of each line with their columns."""
+        width = self.size.width
+        if self._footer is None:
+            return [_placed(fit_keys(self._keys, width))]
+        first, left, right = layout_footer(self._footer, width)
+        prefix = self._footer.prefix
+        start = cell_len(prefix) + _GAP if prefix else 0
+        return [_placed(first, start), [*_placed(left), *_placed(right, width - _total(right))]]
+
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draw nothing while hidden."""
         return [] if self.hidden else super().render_lines(crop)
@@ -89,38 +204,50 @@ class KeyBar(Widget):
     def render_line(self, y: int) -> Strip:
         """Draw the keys."""
         width, base = self.size.width, self.rich_style
-        if y:
+        lines = self._lines()
+        if y >= len(lines):
             return Strip.blank(width, base)
         strong = base + self.get_component_rich_style("keybar--key", partial=True)
         plain = base + self.get_component_rich_style("keybar--words", partial=True)
         segments: list[Segment] = []
-        for key in fit_keys(self._keys, width):
-            if segments:
-                segments.append(Segment(" " * _GAP, base))
-            segments += [Segment(key.label, strong), Segment(f" {key.words}", plain)]
+        used = 0
+        if y == 0 and self._footer is not None and self._footer.prefix:
+            segments.append(Segment(self._footer.prefix, strong))
+            used = cell_len(self._footer.prefix)
+        for x, key in lines[y]:
+            segments += [
+                Segment(" " * (x - used), base), Segment(key.label, strong),
+                Segment(f" {key.words}", plain),
+            ]  # fmt: skip
+            used = x + key.width
         return Strip(segments).adjust_cell_length(width, base)
 
-    def _key_at(self, x: int) -> KeyHint | None:
-        if self.hidden:
+    def _key_at(self, x: int, y: int) -> KeyHint | None:
+        lines = self._lines()
+        if self.hidden or not 0 <= y < len(lines):
             return None
-        for key in fit_keys(self._keys, self.size.width):
-            if 0 <= x < key.width:
-                return key
-            x -= key.width + _GAP
-        return None
+        return next((key for at, key in lines[y] if at <= x < at + key.width), None)
 
     def on_click(self, event: events.Click) -> None:
         """Press the clicked key."""
         offset = event.get_content_offset(self)
-        key = self._key_at(offset.x) if offset is not None else None
+        key = self._key_at(*offset) if offset is not None else None
         if key is not None:
             self.app.simulate_key(key.key)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Show the tooltip of the key under the pointer."""
         offset = event.get_content_offset(self)
-        key = self._key_at(offset.x) if offset is not None else None
+        key = self._key_at(*offset) if offset is not None else None
         tooltip = key.tooltip if key is not None else ""
         content = plain(tooltip) if tooltip else None
         if content != self.tooltip:
             self.tooltip = content
+
+
+def _placed(keys: Sequence[KeyHint], start: int = 0) -> list[tuple[int, KeyHint]]:
+    placed: list[tuple[int, KeyHint]] = []
+    for key in keys:
+        placed.append((start, key))
+        start += key.width + _GAP
+    return placed

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual.binding import BindingType
 
 from tui_forward.model import CatalogScope, DeclaredPort, Forward
 from tui_forward.tui import messages
+from tui_forward.tui.keys.dashboard_keys import PORT_BINDINGS
 from tui_forward.tui.viewmodel import columns
 from tui_forward.tui.viewmodel.cell_layout import longest_cell
 from tui_forward.tui.viewmodel.entries import Entry
@@ -17,6 +21,8 @@ from tui_forward.tui.widgets.row_table import RowTable
 
 class PortTable(RowTable):
     """Declared ports of an entry, with the forwards that lead to them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = PORT_BINDINGS
 
     def __init__(self) -> None:
         super().__init__(columns.PORTS, id="ports")
@@ -37,7 +43,7 @@ class PortTable(RowTable):
     def current_forward(self) -> Forward | None:
         """The forward that leads to the port under the cursor."""
         current = self.current
-        return self._forward_on(*current) if current is not None else None
+        return self.forward_on(*current) if current is not None else None
 
     def set_forwards(self, scope: CatalogScope, forwards: Iterable[Forward]) -> None:
         """Set the forwards, of any cluster, to mark; `draw` shows them."""
@@ -53,7 +59,7 @@ class PortTable(RowTable):
         self.empty = "No declared ports"
         self.title = f"ports of {entry.name}"
 
-        forwards = [self._forward_on(entry, port) for port in entry.ports]
+        forwards = [self.forward_on(entry, port) for port in entry.ports]
         local_ports = self._local_ports(entry, forwards)
         aligned = any(forwards)
         shown = [
@@ -73,14 +79,6 @@ class PortTable(RowTable):
             found.append(0 if forward else predicted_local_port(port.number, used))
         return found
 
-    def toggle_current(self) -> bool:
-        """Request to start or stop the port under the cursor; return whether that is possible."""
-        current = self._forwardable_current()
-        if current is None:
-            return False
-        self.app.post_message(messages.ForwardPortsRequested([current], toggle=True))
-        return True
-
     def open_form(self) -> None:
         """Request the form of a forward to the port under the cursor."""
         if (current := self._forwardable_current()) is not None:
@@ -97,7 +95,8 @@ class PortTable(RowTable):
             self.notify(reason, severity="warning")
         return None
 
-    def _forward_on(self, entry: Entry, port: DeclaredPort) -> Forward | None:
+    def forward_on(self, entry: Entry, port: DeclaredPort) -> Forward | None:
+        """Return the forward that leads to a port."""
         return forward_on(self._forwards, self._scope, entry, port)
 
 

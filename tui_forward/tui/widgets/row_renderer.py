@@ -84,17 +84,36 @@ class RowRenderer:
         """Read component styles again, after a change of theme or focus."""
         self._styles.clear()
 
-    def rule(self, title: str) -> Strip:
-        """Return the line above the table, with the title in it."""
+    def rule(self, title: str, notes: Sequence[str] = ()) -> Strip:
+        """Return the line above the table: the title at the left, notes at the right.
+
+        The first notes are left out where space is short, then the title is cut.
+        """
         focus, width = self._table.has_focus, self._table.outer_size.width
         edge, suffix = ("━", "-focus") if focus else ("─", "")
         rule = self._style(f"rule{suffix}")
         parts = [Segment(edge, rule)]
-        if title and width > _MIN_TITLE_WIDTH:
-            text = blank_unprintable(f" {title} ")
-            room = min(cell_len(text), width - 2)
-            parts.append(Segment(truncate(text, room), self._style(f"title{suffix}")))
-        parts.append(Segment(edge * max(0, width - sum(part.cell_length for part in parts)), rule))
+        shown = list(notes)
+        text = blank_unprintable(f" {title} ") if title and width > _MIN_TITLE_WIDTH else ""
+        needed = cell_len(text) + 3
+
+        def right_text() -> str:
+            return blank_unprintable(f" {' · '.join(shown)} ") if shown else ""
+
+        while shown and needed + cell_len(right_text()) > width:
+            if len(shown) == 1:
+                needed = min(needed, max(_MIN_TITLE_WIDTH, width - cell_len(right_text())))
+                break
+            del shown[0]
+        right = right_text() if cell_len(right_text()) + 2 <= width else ""
+        if text:
+            room = min(cell_len(text), width - 2 - cell_len(right))
+            if room > 0:
+                parts.append(Segment(truncate(text, room), self._style(f"title{suffix}")))
+        used = sum(part.cell_length for part in parts) + cell_len(right) + int(bool(right))
+        parts.append(Segment(edge * max(0, width - used), rule))
+        if right:
+            parts += [Segment(right, self._style(f"title{suffix}")), Segment(edge, rule)]
         return Strip(parts).adjust_cell_length(width)
 
     def header(self) -> DrawnLine:

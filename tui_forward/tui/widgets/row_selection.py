@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 _SEARCH_RADIUS = 100  # rows around the last position
 
@@ -15,11 +16,19 @@ class RowSelection:
         self.marked: set[str] = set()
         self._last_position = 0
 
-    def replace(self, keys: tuple[str, ...]) -> None:
-        """Set the keys and unmark rows that are gone."""
+    def replace(
+        self, keys: tuple[str, ...], exists: Callable[[str], bool] = lambda _key: False
+    ) -> None:
+        """Set the keys and unmark rows that are gone; hidden ones that exist stay marked."""
         self.keys = keys
         if self.marked:
-            self.marked.intersection_update(keys)
+            shown = set(keys)
+            self.marked = {key for key in self.marked if key in shown or exists(key)}
+
+    @property
+    def hidden_marks(self) -> int:
+        """Number of marked rows that are not shown."""
+        return len(self.marked.difference(self.keys)) if self.marked else 0
 
     def position(self, key: str | None) -> int | None:
         """Return the position of a key; fast for a key near the one found last."""
@@ -41,7 +50,8 @@ class RowSelection:
         return self.keys[max(0, min(position, len(self.keys) - 1))]
 
     def selected(self, cursor: str | None) -> tuple[str, ...]:
-        """Return the marked keys in order, or the cursor's key if none is marked."""
+        """Return the marked keys in order, hidden ones last, or the cursor's key without marks."""
         if self.marked:
-            return tuple(key for key in self.keys if key in self.marked)
+            shown = tuple(key for key in self.keys if key in self.marked)
+            return shown + tuple(sorted(self.marked.difference(shown)))
         return (cursor,) if cursor is not None else ()

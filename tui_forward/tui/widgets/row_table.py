@@ -18,6 +18,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
+from tui_forward.common.formatting import pluralize
 from tui_forward.common.printable import blank_unprintable
 from tui_forward.tui.viewmodel.cell_layout import Column, NaturalWidths
 from tui_forward.tui.viewmodel.rows import Row
@@ -27,6 +28,7 @@ from tui_forward.tui.widgets.row_renderer import NO_ROW, DrawnLine, RowRenderer
 from tui_forward.tui.widgets.row_selection import RowSelection
 
 _RIGHT_BUTTON = 3
+_TITLE_START = 2  # column of a title in its rule
 
 
 class RowTable(LineCacheView, can_focus=True):
@@ -79,6 +81,21 @@ class RowTable(LineCacheView, can_focus=True):
 
         column: str
 
+    class NothingToChoose(_TableMessage):
+        """Enter was pressed in an empty table."""
+
+    @dataclass(eq=False)
+    class TitleClicked(_TableMessage):
+        """The title was clicked, `x` cells from its start."""
+
+        x: int
+
+    @dataclass(eq=False)
+    class TitleDragged(_TableMessage):
+        """The title was dragged by some lines, down if positive."""
+
+        by: int
+
     class Clicked(_RowMessage):
         """A row was clicked once."""
 
@@ -106,6 +123,15 @@ class RowTable(LineCacheView, can_focus=True):
         self._sorted_by = ("", False)  # key of the column with the arrow, and whether it is down
         self._empty = empty
         self._title = ""
+        self._title_notes: tuple[str, ...] = ()
+        # Whether the title has the position of the cursor, and the number of all rows if some
+        # are filtered out.
+        self.shows_position = False
+        self.total: int | None = None
+        self.problems: Collection[str] = ()  # keys of rows that the title counts when scrolled out
+        self._follows: str | None = None
+        self._drag_from: int | None = None  # line of the screen that a title is dragged from
+        self._was_dragged = False
         self._header_height = int(header)
         self._row_of: Callable[[str], Row] = lambda _key: NO_ROW
         # Until the first input, the cursor stays on the first row when rows appear above it.
@@ -131,6 +157,40 @@ class RowTable(LineCacheView, can_focus=True):
         if text != self._title:
             self._title = text
             self.refresh_line(RULE_LINE)
+
+    @property
+    def title_notes(self) -> tuple[str, ...]:
+        """Texts at the right of the rule, before the position."""
+        return self._title_notes
+
+    @title_notes.setter
+    def title_notes(self, notes: tuple[str, ...]) -> None:
+        if notes != self._title_notes:
+            self._title_notes = notes
+            self.refresh_line(RULE_LINE)
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the column titles are shown."""
+        return bool(self._header_height)
+
+    @has_head.setter
+    def has_head(self, has_head: bool) -> None:
+        if has_head != self.has_head:
+            self._header_height = int(has_head)
+            self.set_content_height(self._lines.total + self._header_height)
+            self.refresh()
+            self.reveal()
+
+    def follow(self, key: str) -> None:
+        """Move the cursor to a row, now or when it appears."""
+        self._follows = key
+        if self._selection.position(key) is not None:
+            self._go_to_followed()
+
+    def _go_to_followed(self) -> None:
+        self._has_input = True
+        self.cursor, self._follows = self._follows, None
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -193,17 +253,35 @@ class RowTable(LineCacheView, can_focus=True):
         """Keys of the marked rows."""
         return self._selection.marked
 
+    def exists(self, key: str) -> bool:  # noqa: ARG002 - of subclasses that hide rows
+        """Return whether a row that is not shown exists, so that it stays marked."""
+        return False
+
+    @property
+    def selection_text(self) -> str:
+        """Return `3 selected (1 hidden)`; empty without marks."""
+        if not self.marked:
+            return ""
+        hidden = self._selection.hidden_marks
+        return f"{len(self.marked)} selected{f' ({hidden} hidden)' if hidden else ''}"
+
     @property
     def selected_keys(self) -> tuple[str, ...]:
         """Keys of the marked rows in order, or of the cursor's row if none is marked."""
         return self._selection.selected(self.cursor)
 
-    def toggle_mark(self) -> None:
-        """Mark or unmark the row under the cursor and move to the next row."""
+    def toggle_mark(self, by: int = 1) -> None:
+        """Mark or unmark the row under the cursor and move by a number of rows."""
         if self.cursor is not None:
             self._selection.marked ^= {self.cursor}
-            self.action_move(1)
+            self.action_move(by)
             self.refresh()
+
+    def toggle_all_marks(self) -> None:
+        """Mark all shown rows, or none if all are marked."""
+        shown = set(self.keys)
+        self._selection.marked = set() if shown <= self.marked else self.marked | shown
+        self.refresh()
 
     def unmark(self) -> bool:
         """Clear all marks and return whether there were any."""
@@ -236,6 +314,9 @@ class RowTable(LineCacheView, can_focus=True):
             self._lay_out(self._natural.update(keys, longest))
         if keys != before or tall != self._tall:
             self._replace_keys(keys, tall)
+            self.refresh_line(RULE_LINE)  # the position
+            if self._follows is not None and self._selection.position(self._follows) is not None:
+                self._go_to_followed()
             if not keys or not before:
                 self.refresh()
                 return
@@ -253,7 +334,7 @@ class RowTable(LineCacheView, can_focus=True):
         old_position = selection.position(self.cursor) or 0
         old_line = lines.first(old_position) if selection.keys else 0
         offset = old_line - self.scroll_offset.y
-        selection.replace(keys)
+        selection.replace(keys, self.exists)
         self._tall = tall
         lines.replace(keys, tall)
         self.set_content_height(lines.total + self._header_height)
@@ -303,6 +384,8 @@ class RowTable(LineCacheView, can_focus=True):
         """Choose the row under the cursor."""
         if self.cursor is not None:
             self.post_message(self.Chosen(self, self.cursor))
+        else:
+            self.post_message(self.NothingToChoose(self))
 
     def on_key(self) -> None:
         """Record that the table got input."""
@@ -313,6 +396,8 @@ class RowTable(LineCacheView, can_focus=True):
         self._has_input = True
         offset = event.get_content_offset(self)
         if offset is None:
+            if event.y == 0 and not self._was_dragged and self.title:
+                self.post_message(self.TitleClicked(self, max(0, event.x - _TITLE_START)))
             return
         if offset.y < self._header_height:
             position = self._renderer.layout.position_at(offset.x)
@@ -329,10 +414,33 @@ class RowTable(LineCacheView, can_focus=True):
             if event.chain >= 2:
                 self.action_choose()
 
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Start to drag the title."""
+        self._was_dragged = False
+        if event.y == 0 and self.title and event.get_content_offset(self) is None:
+            self._drag_from = event.screen_y
+            self.capture_mouse()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Drag the title."""
+        if self._drag_from is None or event.screen_y == self._drag_from:
+            return
+        by, self._drag_from = event.screen_y - self._drag_from, event.screen_y
+        self._was_dragged = True
+        self.post_message(self.TitleDragged(self, by))
+
+    def on_mouse_up(self) -> None:
+        """Stop dragging."""
+        if self._drag_from is not None:
+            self._drag_from = None
+            self.release_mouse()
+
     def watch_cursor(self, old: str | None, new: str | None) -> None:
         """Redraw the two lines and scroll to the new one."""
         for key in (old, new):
             self._refresh_row(key)
+        if self.shows_position:
+            self.refresh_line(RULE_LINE)
         self.reveal()
 
     def watch_has_focus(self, _has_focus: bool) -> None:
@@ -354,7 +462,38 @@ class RowTable(LineCacheView, can_focus=True):
 
     def draw_rule(self) -> Strip:
         """Return the rule with the title."""
-        return self._renderer.rule(self._title)
+        notes = [note for note in self._title_notes if note]
+        if self.shows_position:
+            notes = [*self._hidden_problems(), *notes, self._position_text()]
+        return self._renderer.rule(self._title, notes)
+
+    def _position_text(self) -> str:
+        """Return `4/14`, or `2/3 of 14` if rows are filtered out."""
+        position, count = self._selection.position(self.cursor), len(self.keys)
+        text = f"{position + 1}/{count}" if position is not None and count else f"{count}"
+        return f"{text} of {self.total}" if self.total is not None else text
+
+    def _hidden_problems(self) -> list[str]:
+        """Return how many rows with a problem are scrolled out, above and below."""
+        if not self.problems:
+            return []
+        top = self.scroll_offset.y
+        end = top + max(0, self.size.height - self._header_height)
+        first, last = self._lines.row_at(top)[0], self._lines.row_at(end)[0]
+        notes = []
+        for mark, keys, where in (
+            ("▲", self.keys[:first], "above"), ("▼", self.keys[last:], "below"),
+        ):  # fmt: skip
+            count = sum(key in self.problems for key in keys)
+            if count:
+                notes.append(f"{mark} {pluralize(count, 'problem')} {where}")
+        return notes
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Update the rule, which counts what is scrolled out."""
+        super().watch_scroll_y(old_value, new_value)
+        if self.problems and round(old_value) != round(new_value):
+            self.refresh_line(RULE_LINE)
 
     def draw_line(self, y: int) -> DrawnLine:
         """Return the header, a row, or the text of an empty table."""

@@ -1,0 +1,68 @@
+"""Reports the outcome of started forwards, once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from textual.app import App
+
+from tui_forward.model import Forward
+from tui_forward.tui.controllers.notifier import Notifier
+from tui_forward.tui.controllers.sampler import Sampler
+from tui_forward.tui.viewmodel.start_outcome import is_settled, start_outcome
+
+WAIT_S: Final = 2.0  # for an outcome; then the state at that time is reported
+
+
+class StartReporter:
+    """Shows one notification for each start, when its outcome is known or has taken too long.
+
+    Meanwhile the changes of state of these forwards are not reported.
+    """
+
+    def __init__(self, app: App[None], sampler: Sampler, notifier: Notifier) -> None:
+        self._app = app
+        self._sampler = sampler
+        self._notifier = notifier
+        self._pending: set[str] = set()
+        self._known: list[frozenset[str]] = []  # forwards before each start that runs now
+
+    def is_pending(self, forward: Forward) -> bool:
+        """Return whether the outcome of a forward's start is still to be reported."""
+        return forward.id in self._pending or any(forward.id not in known for known in self._known)
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Treat forwards that appear as those of a start whose ids are not known yet."""
+        known = frozenset(forward.id for forward in self._sampler.snapshot.forwards)
+        self._known.append(known)
+        try:
+            yield
+        finally:
+            self._known.remove(known)
+
+    def report(self, forward_ids: Collection[str]) -> None:
+        """Report the outcome of forwards that were started together."""
+        if forward_ids:
+            self._pending.update(forward_ids)
+            self._app.run_worker(self._report(tuple(forward_ids)), group="start-outcome")
+
+    async def _report(self, forward_ids: tuple[str, ...]) -> None:
+        def forwards() -> list[Forward]:
+            return self._sampler.forwards(forward_ids)
+
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while len(forwards()) < len(forward_ids) or not all(map(is_settled, forwards())):
+                    await self._sampler.wait_for_sample()
+        except TimeoutError:
+            pass
+        finally:
+            self._pending.difference_update(forward_ids)
+        outcome = start_outcome(forwards(), time.time())
+        if outcome is not None:
+            self._notifier.show(outcome.text, outcome.severity)

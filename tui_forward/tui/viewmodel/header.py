@@ -1,0 +1,190 @@
+"""The header line: context, API server, forwards by state, connections and rates. Pure.
+
+It has a richer form in wider terminals. Counts of forwards are always shown in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.cells import cell_len
+
+from tui_forward.common.access_options import describe_access_options
+from tui_forward.common.formatting import format_rate, milliseconds
+from tui_forward.errors import TuiForwardError
+from tui_forward.model import ApiHealth, Forward, ForwardState, Snapshot
+from tui_forward.reasons import is_login
+from tui_forward.tui.viewmodel.cell_layout import truncate
+from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.rows import INSECURE, STATE_MARKS
+
+_WITH_LATENCY, _WITH_NAME, _WITH_WORDS = 100, 110, 160  # widths in cells
+_GAP: Final = "  "
+_MIN_CONTEXT = 8
+_SLOW_S, _VERY_SLOW_S = 0.5, 2.0
+# Worst first.
+_STATES: Final = (
+    ForwardState.BLOCKED, ForwardState.RECONNECTING, ForwardState.WAITING,
+    ForwardState.CONNECTING, ForwardState.STARTING, ForwardState.READY,
+)  # fmt: skip
+PAUSED: Final = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderCell:
+    """A part of the header, and the action of the app that a click on it runs."""
+
+    text: str
+    style: str = ""
+    action: str = ""
+    gap: str = _GAP  # before it
+
+    @property
+    def width(self) -> int:
+        """Width in cells with its gap."""
+        return cell_len(self.text) + cell_len(self.gap)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Cells from the left, and cells at the right end."""
+
+    left: tuple[HeaderCell, ...]
+    right: tuple[HeaderCell, ...] = ()
+
+
+def count_states(forwards: Iterable[Forward]) -> Mapping[str, int]:
+    """Return the number of forwards in each state, worst first, without zeros."""
+    counts = dict.fromkeys((*(state.value for state in _STATES), PAUSED), 0)
+    for forward in forwards:
+        name = PAUSED if forward.paused else forward.state.value
+        counts[name] = counts.get(name, 0) + 1
+    return {name: count for name, count in counts.items() if count}
+
+
+def build_header(
+    cluster: ClusterState, snapshot: Snapshot, width: int, error: TuiForwardError | None = None
+) -> Header:
+    """Return the header for a terminal of `width` cells."""
+    counts = _count_cells(snapshot, with_words=width >= _WITH_WORDS, is_short=width < _WITH_LATENCY)
+    right = _traffic_cells(snapshot, with_upload=width >= _WITH_LATENCY)
+    name = [HeaderCell("tui-forward", "strong", "command_palette")] if width >= _WITH_NAME else []
+    room = width - 2 - _width(counts) - _width(right)
+    if error is not None:
+        fault = HeaderCell(f"■ {error.message}", "bad", "log")
+        return Header((*name, _cut(fault, room - _width(name)), *counts), right)
+    place = _place_cells(cluster)
+    health = cluster.health
+    shown: list[HeaderCell]
+    if health is not None and health.ok is False:
+        is_waiting = is_login(health.code)
+        hint = f" → {health.hint}" if health.hint and not is_waiting else ""
+        text = f"login: {health.error}" if is_waiting else f"API ✗ {health.error}{hint}"
+        fault = HeaderCell(text, "warn" if is_waiting else "bad", "log")
+        spare = room - _width([*name, *place])
+        shown = [*name, *place, _cut(fault, max(len(_GAP) + 5, spare))]
+    else:
+        shown = [*name, *place, _health_cell(health, with_latency=width >= _WITH_LATENCY)]
+        if width >= _WITH_WORDS:
+            shown += _fitting(_trouble_cells(cluster, snapshot), room - _width(shown))
+    excess = _width(shown) - room
+    if excess > 0 and name:
+        shown, excess = shown[1:], excess - name[0].width
+    if excess > 0:  # the name of the context gives way
+        at = next(number for number, cell in enumerate(shown) if cell.action == "context")
+        least = max(_MIN_CONTEXT, cell_len(shown[at].text) - excess)
+        text = truncate(shown[at].text, min(least, cell_len(shown[at].text)), middle=True)
+        shown[at] = HeaderCell(text, shown[at].style, shown[at].action)
+        excess = _width(shown) - room
+    while excess > 0 and right:
+        excess -= right[-1].width
+        right = right[:-1]
+    return Header((*shown, *counts), right)
+
+
+def _width(cells: Sequence[HeaderCell]) -> int:
+    return sum(cell.width for cell in cells)
+
+
+def _cut(cell: HeaderCell, room: int) -> HeaderCell:
+    width = max(1, min(cell_len(cell.text), room - cell_len(cell.gap)))
+    return HeaderCell(truncate(cell.text, width), cell.style, cell.action, cell.gap)
+
+
+def _fitting(cells: Iterable[HeaderCell], room: int) -> list[HeaderCell]:
+    found: list[HeaderCell] = []
+    for cell in cells:
+        room -= cell.width
+        if room < 0:
+            break
+        found.append(cell)
+    return found
+
+
+def _place_cells(cluster: ClusterState) -> list[HeaderCell]:
+    scope, health = cluster.scope, cluster.health
+    insecure = health is not None and health.insecure
+    cells = [
+        HeaderCell(
+            f"{scope.context or 'no context'} ▾{INSECURE if insecure else ''}",
+            "warn" if insecure else "", "context",
+        ),
+        HeaderCell(f"ns: {scope.namespace or 'all'} ▾", "", "namespace"),
+    ]  # fmt: skip
+    access = describe_access_options(scope.options)
+    if access:
+        cells.append(HeaderCell(access, "warn"))
+    return cells
+
+
+def _health_cell(health: ApiHealth | None, *, with_latency: bool) -> HeaderCell:
+    if health is None or health.ok is None:
+        return HeaderCell("API …", "dim", "log")
+    latency_s = health.latency_s
+    if latency_s is None:
+        return HeaderCell("API ●", "ok", "log")
+    style = "ok" if latency_s <= _SLOW_S else "warn" if latency_s <= _VERY_SLOW_S else "bad"
+    shown = f" {milliseconds(latency_s)}" if with_latency else ""
+    return HeaderCell(f"API ●{shown}", style, "log")
+
+
+def _trouble_cells(cluster: ClusterState, snapshot: Snapshot) -> list[HeaderCell]:
+    """Return the other contexts whose API server does not answer."""
+    shown = cluster.scope.context
+    return [
+        HeaderCell(f"{one.context} ✗ {one.error}", "bad")
+        for one in snapshot.health
+        if one.ok is False and one.context != shown
+    ]
+
+
+def _count_cells(snapshot: Snapshot, *, with_words: bool, is_short: bool) -> tuple[HeaderCell, ...]:
+    total = len(snapshot.forwards)
+    others = sum(one.forwards for one in snapshot.other_engines)
+    elsewhere = f" ({others} elsewhere)" if others else ""
+    noun = "fwd" if is_short and total else "forward" if total == 1 else "forwards"
+    counts = count_states(snapshot.forwards)
+    head = HeaderCell(
+        f"{total} {noun}{elsewhere}{':' if counts else ''}", "", "filter_state('')", gap="   "
+    )
+    cells: list[HeaderCell] = []
+    for name, count in counts.items():
+        mark, style = ("‖", "dim") if name == PAUSED else STATE_MARKS[ForwardState(name)]
+        text = f"{mark} {count} {name}" if with_words else f"{mark}{count}"
+        gap = _GAP if with_words and cells else " "
+        cells.append(HeaderCell(text, style, f"filter_state('{name}')", gap=gap))
+    return (head, *cells)
+
+
+def _traffic_cells(snapshot: Snapshot, *, with_upload: bool) -> tuple[HeaderCell, ...]:
+    totals = snapshot.totals
+    count = totals.connections_open
+    cells = [HeaderCell(f"{count} conn" if count == 1 else f"{count} conns", "", "top_talkers")]
+    for arrow, rate in (
+        ("↓", totals.rate_from_pod), *((("↑", totals.rate_to_pod),) if with_upload else ()),
+    ):  # fmt: skip
+        if text := format_rate(rate):
+            cells.append(HeaderCell(f"{arrow} {text}", "", "top_talkers"))
+    return tuple(cells)

@@ -1,0 +1,171 @@
+"""The strip below the forwards: state, cause and fix of the row under the cursor, and its chain.
+
+Pure. In the cluster it says what `1` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from rich.cells import cell_len
+
+from tui_forward.common.formatting import format_warning, milliseconds, pluralize
+from tui_forward.model import ApiHealth, Forward, ForwardState, HopKind, Reason
+from tui_forward.reasons import failed_hop
+from tui_forward.tui.viewmodel.cell_layout import truncate
+from tui_forward.tui.viewmodel.entries import Entry
+from tui_forward.tui.viewmodel.entry_targets import is_forwardable
+from tui_forward.tui.viewmodel.header import HeaderCell
+from tui_forward.tui.viewmodel.rows import state_cell, waiting_text
+
+Line = tuple[HeaderCell, ...]
+
+_ARROW: Final = " → "
+_LINK: Final = " ─── "
+_FIRST_UNPRIVILEGED: Final = 1024
+_HOPS: Final = tuple(HopKind)
+_MARKS: Final = {None: ("○", "dim"), True: ("●", "ok"), False: ("✗", "bad")}
+
+
+def forward_lines(
+    forward: Forward, health: Iterable[ApiHealth], now: float, width: int
+) -> tuple[Line, Line]:
+    """Return what a forward does or lacks, and its chain, for `width` cells."""
+    return _state_line(forward, now, width), _chain_line(forward, health)
+
+
+def entry_line(entry: Entry, forwards: Iterable[Forward], number_of_forwards: int) -> Line:
+    """Return what `1` does on an entry of the cluster, which has some forwards already."""
+    name = HeaderCell(f"{entry.kind.value}/{entry.name}", "strong")
+    port = next(iter(entry.ports), None)
+    if port is None:
+        return (name, HeaderCell("no declared ports · f forwards any port", "dim"))
+    if number_of_forwards:
+        active = f"{pluralize(number_of_forwards, 'active forward')} · 1 goes to it or starts one"
+        return (name, HeaderCell(active, "dim"))
+    if not is_forwardable(port):
+        return (name, HeaderCell(f"port 1 is {port.protocol.value} · f forwards any port", "dim"))
+    where = "on a free local port"
+    if port.number >= _FIRST_UNPRIVILEGED:
+        used = {address.port for forward in forwards for address in forward.listening}
+        local = port.number
+        while local in used:
+            local += 1
+        where = f"on 127.0.0.1:{local}"
+    return (name, HeaderCell(f"1 starts {port.name or port.number} {where}", "dim"))
+
+
+def _state_line(forward: Forward, now: float, width: int) -> Line:
+    state = state_cell(forward)
+    first = HeaderCell(state.text, state.style)
+    room = width - cell_len(state.text)
+    if forward.paused:
+        cause, fix = _addresses(forward) or "", "p continues it"
+    elif forward.warnings:
+        cause = format_warning(forward.warnings[0], now)
+        fix = forward.warnings[0].hint
+    elif forward.state is not ForwardState.READY:
+        cause, fix = waiting_text(forward, now), forward.hint
+    else:
+        return (first, *_ready_cells(forward))
+    cells = [first]
+    fix = f"{_ARROW}{fix}" if fix else ""
+    spare = room - 2 - cell_len(fix)
+    if cause and spare > 0:
+        cells.append(HeaderCell(truncate(cause, min(spare, cell_len(cause)))))
+    if fix:
+        gap = "" if len(cells) > 1 else "  "
+        cells.append(HeaderCell(fix if gap == "" else fix.strip(), "strong", gap=gap))
+    return tuple(cells)
+
+
+def _addresses(forward: Forward) -> str:
+    addresses = sorted(forward.listening, key=lambda address: ":" in address.host)  # IPv4 first
+    return ", ".join(map(str, addresses))
+
+
+def _ready_cells(forward: Forward) -> list[HeaderCell]:
+    cells = [HeaderCell(_addresses(forward), "strong")]
+    if forward.transport is not None:
+        cells.append(HeaderCell(f"{forward.transport.value} ×{forward.tunnels}", "dim"))
+    if forward.round_trip_s is not None:
+        cells.append(HeaderCell(f"{milliseconds(forward.round_trip_s)} round trip", "dim"))
+    counters = forward.counters
+    connections = pluralize(counters.connections_total, "connection")
+    style = "warn" if counters.connections_failed else "dim"
+    cells.append(HeaderCell(f"{connections}, {counters.connections_failed} failed", style))
+    if forward.spec.profile:
+        cells.append(HeaderCell(f"profile {forward.spec.profile}", "dim"))
+    return cells
+
+
+def _chain_line(forward: Forward, health: Iterable[ApiHealth]) -> Line:
+    """Return the hops with what is known of them without a request."""
+    names = _hop_names(forward, health)
+    states = _hop_states(forward)
+    cells: list[HeaderCell] = []
+    for kind in _HOPS:
+        mark, style = _MARKS[states[kind]]
+        gap = _LINK if cells else ""
+        if cells:
+            cells.append(HeaderCell(_LINK, "dim", gap=""))
+            gap = ""
+        cells += [HeaderCell(mark, style, gap=gap), HeaderCell(names[kind], "", gap=" ")]
+    return tuple(cells)
+
+
+def _hop_names(forward: Forward, health: Iterable[ApiHealth]) -> dict[HopKind, str]:
+    target, pod = forward.spec.target, forward.pod
+    api = next((one for one in health if one.context == target.context), None)
+    latency = f" {milliseconds(api.latency_s)}" if api is not None and api.latency_s else ""
+    local = next((f":{address.port}" for address in forward.listening), "this machine")
+    port = (
+        ""
+        if forward.remote_port is None or target.port == str(forward.remote_port)
+        else (f" {forward.remote_port}")
+    )
+    return {
+        HopKind.LOCAL: local,
+        HopKind.API: f"API{latency}",
+        HopKind.KUBELET: f"kubelet {pod.node}" if pod is not None and pod.node else "kubelet",
+        HopKind.RUNTIME: "runtime",
+        HopKind.POD: f"pod {pod.name}" if pod is not None else "pod",
+        HopKind.PORT: f"{target.port}{port}",
+    }
+
+
+def _hop_states(forward: Forward) -> dict[HopKind, bool | None]:
+    """Return for each hop whether it is good; None for one that is not tested."""
+    code = forward.warnings[0].code if forward.warnings else forward.code
+    broken = None if forward.paused else failed_hop(Reason(code=code))
+    if broken is None:
+        is_ready = forward.state is ForwardState.READY
+        states: dict[HopKind, bool | None] = dict.fromkeys(_HOPS, True if is_ready else None)
+        if forward.listening:
+            states[HopKind.LOCAL] = True
+        return states
+    at = _HOPS.index(broken)
+    after = True if forward.state is ForwardState.READY else None
+    return {
+        kind: True if number < at else False if number == at else after
+        for number, kind in enumerate(_HOPS)
+    }
+
+
+def fit_line(cells: Sequence[HeaderCell], width: int) -> Line:
+    """Return the cells that fit, the last of them cut."""
+    found: list[HeaderCell] = []
+    room = width
+    for cell in cells:
+        needed = cell.width if found else cell_len(cell.text)
+        if needed > room:
+            spare = room - (cell_len(cell.gap) if found else 0)
+            if spare > 1:
+                found.append(
+                    HeaderCell(truncate(cell.text, spare), cell.style, cell.action, cell.gap)
+                )
+            break
+        found.append(cell)
+        room -= needed
+    return tuple(found)
