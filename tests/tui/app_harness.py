@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -45,8 +46,14 @@ async def running(
 
 
 async def shows(app: TuiForwardApp, *texts: str) -> None:
+    """Wait until texts are on the terminal, with any number of spaces between words."""
+
+    def is_shown(text: str) -> bool:
+        shown = screen_text(app)
+        return text in shown or text in re.sub(" +", " ", shown)
+
     try:
-        await until(lambda: all(text in screen_text(app) for text in texts))
+        await until(lambda: all(map(is_shown, texts)))
     except AssertionError:
         raise AssertionError(f"{texts} are not all on\n{screen_text(app)}") from None
 

@@ -29,6 +29,7 @@ from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.detail_controller import DetailController
 from tui_forward.tui.controllers.form_controller import FormController
 from tui_forward.tui.controllers.guarded_forwards import GuardedForwardController
+from tui_forward.tui.controllers.jump_controller import JumpController
 from tui_forward.tui.controllers.limited_session import LimitedSession
 from tui_forward.tui.controllers.log_controller import LogController
 from tui_forward.tui.controllers.login_controller import LoginController
@@ -76,6 +77,7 @@ def bindable_classes() -> tuple[type[DOMNode], ...]:
     from tui_forward.tui.screens.engine_log import LogScreen
     from tui_forward.tui.screens.forward_form import ForwardForm
     from tui_forward.tui.screens.help import HelpScreen
+    from tui_forward.tui.screens.jump import JumpScreen
     from tui_forward.tui.screens.login_dialog import LoginDialog
     from tui_forward.tui.screens.paste_dialog import PasteDialog
     from tui_forward.tui.screens.picker import Picker
@@ -85,7 +87,7 @@ def bindable_classes() -> tuple[type[DOMNode], ...]:
 
     return (
         Dashboard, EntryTable, PortTable, ForwardTable, ConnectionTable, PaneBody, DetailScreen,
-        RowTable, FilterBar, ConfirmationScreen, LogScreen, LogView, Picker, HelpScreen,
+        RowTable, FilterBar, ConfirmationScreen, JumpScreen, LogScreen, LogView, Picker, HelpScreen,
         PasteDialog, ForwardForm, ProfileScreen, QuitScreen, RestoreScreen, LoginDialog,
         PodLogScreen, DescribeScreen, ProtectedScreen,
     )  # fmt: skip
@@ -123,6 +125,8 @@ class TuiForwardApp(ThemedApp[None]):
         Binding("L", "log_in", "Log in", id="app.log-in",
                 tooltip="Log in again: run the credential plugin here, or show what it asks for"),
         Binding("ctrl+l", "log", "Log", show=False, id="app.log", tooltip="Show the engine log"),
+        Binding("colon", "jump", "Jump", key_display=":", id="app.jump",
+                tooltip="Go to a forward, a local port or an object, or run a command"),
         Binding("ctrl+p", "command_palette", "Palette", show=False, id="app.palette",
                 tooltip="Search all commands"),
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help",
@@ -208,6 +212,10 @@ class TuiForwardApp(ThemedApp[None]):
         self._settings = SettingsController(
             self, settings_file, sampler, notifier,
             lambda: (type(self), *bindable_classes()), self.quitting.sync_keep_running,
+        )  # fmt: skip
+        self._jumps = JumpController(
+            self, session, self.dashboard, sampler, self.scope, notifier,
+            lambda: self.theme_names, self._settings.set_theme,
         )  # fmt: skip
         store = view_state_store if view_state_store is not None else ViewStateStore(None)
         self.view_state = ViewStateController(self.dashboard, store, origin)
@@ -365,6 +373,10 @@ class TuiForwardApp(ThemedApp[None]):
     def action_undo(self) -> None:
         """Restore what was stopped or edited last."""
         self._forwards.undo()
+
+    def action_jump(self) -> None:
+        """Type where to go."""
+        self._jumps.open()
 
     def action_help(self) -> None:
         """Show all keys and symbols."""

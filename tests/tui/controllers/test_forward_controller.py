@@ -18,7 +18,7 @@ def spec() -> ForwardSpec:
     return ForwardSpec(target=target)
 
 
-async def test_digit_starts_and_stops_a_port() -> None:
+async def test_digit_starts_a_port_and_never_stops_it() -> None:
     session = shop()
     async with running(session) as (app, pilot):
         await shows(app, "web-1")
@@ -31,20 +31,31 @@ async def test_digit_starts_and_stops_a_port() -> None:
         assert (spec.target.context, spec.target.namespace) == ("here", "shop")
         assert spec.local_port is None
         assert not spec.target.pin
-        await pilot.press("2")
-        await until(lambda: not session.forwards)
-        assert [call[0] for call in session.calls if call[0] in ("start", "stop")] == [
-            "start", "stop",
-        ]  # fmt: skip
+        await shows(app, "● ready")
+        await pilot.press("2")  # goes to it
+        await until(lambda: app.focused is app.dashboard.forward_table)
+        assert app.dashboard.forward_table.cursor == "f1"
+        assert [call[0] for call in session.calls if call[0] in ("start", "stop")] == ["start"]
 
 
-async def test_commands_run_in_order() -> None:
+async def test_keys_of_an_active_port_stop_and_start_nothing() -> None:
     session = shop()
-    async with running(session) as (app, pilot):
+    async with running(session, (120, 34)) as (app, pilot):
         await shows(app, "web-1")
-        await pilot.press("1", "1", "1")
-        await until(lambda: len([c for c in session.calls if c[0] in ("start", "stop")]) == 3)
-        assert len(session.forwards) == 1
+        await pilot.press("1", "1", "1")  # all at once, before the first start is drawn
+        await shows(app, "● ready")
+        for keys in (("1",), ("enter", "enter"), ("enter", "space"), ("space",)):
+            app.dashboard.entry_table.focus()
+            await pilot.press(*keys)
+            await until(lambda: app.focused is app.dashboard.forward_table)
+        app.dashboard.entry_table.focus()
+        await pilot.press("enter")
+        ports = app.dashboard.query_one("#ports")
+        await pilot.click("#ports", offset=(6, 2), times=2)
+        await until(lambda: app.focused is not ports)
+        calls = [call[0] for call in session.calls]
+        assert calls.count("start") == 1
+        assert not {"stop", "pause"} & set(calls)
 
 
 async def test_failed_command_shows_error_and_hint() -> None:
@@ -65,15 +76,15 @@ async def test_undo_restores_a_forward_on_its_port() -> None:
     async with running(session, (120, 34)) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("1")
-        await shows(app, "● ready", "→ :8081")
+        await shows(app, "● ready", ":8081")
         await pilot.press("x")
         await until(lambda: not session.forwards)
-        await shows(app, "Press u to restore it")
+        await shows(app, "u restores it.")
         await pilot.press("u")
         await until(lambda: session.forwards)
         assert next(iter(session.forwards.values())).spec.local_port == 8081
         await pilot.press("u")  # no more to restore
-        await shows(app, "● ready")
+        await shows(app, "● ready", "Nothing to undo")
         assert len(session.forwards) == 1
 
 
@@ -93,12 +104,12 @@ async def test_stop_of_many_reports_and_restores_each(monkeypatch: pytest.Monkey
         await shows(app, "web-1")
         for _ in range(5):
             await session.start(spec())
-        await shows(app, "5 forwards")
+        await shows(app, "5 forwards: ●5")
         app._forwards.stop(list(session.forwards))
-        await until(lambda: len(notifications(app)) == 2)
-        failed, stopped = notifications(app)
+        await until(lambda: any("Stopped" in text for text in notifications(app)))
+        failed, stopped = notifications(app)[-2:]
         assert failed.startswith("cannot stop 1 forward: the engine did not answer within 0.6 s\n")
-        assert stopped == "Stopped 4 forwards. Press u to restore them."
+        assert stopped == "Stopped 4 forwards. u restores them."
         assert list(session.forwards) == ["f2"]
         await pilot.press("u")
         await until(lambda: "4 forwards restored" in notifications(app))

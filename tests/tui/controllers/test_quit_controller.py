@@ -24,8 +24,8 @@ async def test_quit_asks_once_if_forwards_are_active() -> None:
         await shows(app, "● ready")
         await pilot.press("q")
         await until(lambda: isinstance(app.screen, QuitScreen))
-        await shows(app, "Quit and stop 1 forward?")
-        await pilot.press("n")
+        await shows(app, "Keep 1 forward running?")
+        await pilot.press("escape")
         await until(lambda: not isinstance(app.screen, QuitScreen))
         await pilot.press("ctrl+c", "ctrl+c")
         await until(lambda: app._exit)
@@ -34,12 +34,12 @@ async def test_quit_asks_once_if_forwards_are_active() -> None:
 @pytest.mark.parametrize(
     ("keep_running", "key", "stops", "keeps"),
     [
-        (False, "enter", True, False),
-        (False, "y", True, False),
-        (False, "l", False, True),
+        (False, "enter", False, True),
+        (False, "q", False, True),
+        (False, "s", True, False),
         (True, "enter", False, True),
         (True, "ctrl+c", False, True),
-        (True, "y", True, False),
+        (True, "s", True, False),
     ],
 )
 async def test_quit_choice_stops_or_keeps_forwards(
@@ -52,8 +52,9 @@ async def test_quit_choice_stops_or_keeps_forwards(
         await pilot.press("1")
         await shows(app, "● ready")
         await pilot.press("q")
-        what = "keep 1 forward running?" if keep_running else "stop 1 forward?"
-        await shows(app, f"Quit and {what}", "keep running", "n  cancel")
+        await shows(
+            app, "Keep 1 forward running?", "enter Keep running", "s Stop all", "esc Cancel"
+        )
         await pilot.press(key)
         await until(lambda: app._exit)
     assert (not session.forwards) is stops
@@ -61,7 +62,7 @@ async def test_quit_choice_stops_or_keeps_forwards(
     assert ("1 forward keeps running" in app.quitting.farewell) is keeps
 
 
-@pytest.mark.parametrize(("key", "survives"), [("y", False), ("l", True)])
+@pytest.mark.parametrize(("key", "survives"), [("s", False), ("enter", True)])
 async def test_choice_holds_if_the_dashboard_is_lost_while_it_quits(
     key: str, survives: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +107,7 @@ async def test_stop_is_carried_out_after_the_terminal_is_lost(
         await shows(app, "● ready")
         await pilot.press("q")
         await until(lambda: isinstance(app.screen, QuitScreen))
-        await pilot.press("y")
+        await pilot.press("s")
         await reached.wait()
         app.exit()
     assert session.forwards
@@ -127,11 +128,9 @@ async def test_keep_running_is_not_offered_if_impossible(tmp_path: Path) -> None
         await pilot.press("1")
         await shows(app, "● ready")
         await pilot.press("q")
-        await shows(app, "Quit and stop 1 forward?")
-        assert "keep running" not in screen_text(app)
-        await pilot.press("l")
-        assert isinstance(app.screen, QuitScreen)
-        await pilot.press("y")
+        await shows(app, "Stop 1 forward and quit?", "enter Stop all")
+        assert "Keep running" not in screen_text(app)
+        await pilot.press("enter")
         await until(lambda: app._exit)
     assert not session.forwards
     assert not session.keep_running
@@ -177,10 +176,10 @@ async def test_quit_names_forwards_that_do_not_stop(monkeypatch: pytest.MonkeyPa
         await shows(app, "web-1")
         for _ in range(3):
             await session.start(spec())
-        await shows(app, "3 forwards")
+        await shows(app, "3 fwd: ●3")
         await pilot.press("q")
         await until(lambda: isinstance(app.screen, QuitScreen))
-        await pilot.press("y")
+        await pilot.press("s")
         await until(lambda: app._exit)
     assert list(session.forwards) == ["f2"]
     assert not session.keep_running, "it ends with the last client"

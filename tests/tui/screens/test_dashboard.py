@@ -30,9 +30,9 @@ from tui_forward.tui.widgets.row_table import RowTable
 async def test_small_screen_shows_all_panes() -> None:
     session = shop()
     async with running(session) as (app, pilot):
-        await shows(app, "web-1", "http", "API ● 12 ms", "No active forwards")
+        await shows(app, "web-1", "http", "API ●", "No active forwards")
         await pilot.press("1")
-        await shows(app, "● ready", "→ :8081", "1 forward · 0 conns")
+        await shows(app, "● ready", ":8081", "→ :8081", "1 fwd: ●1", "0 conns")
         session.update(
             "f1",
             counters=Counters(
@@ -50,7 +50,7 @@ async def test_unforwardable_port_shows_the_reason() -> None:
         await pilot.press("3")
         await shows(app, "UDP cannot be forwarded")
         await pilot.press("7")
-        await shows(app, "declares only 3")
+        await shows(app, "web-1 has no port 7. f forwards any port.")
         assert not session.forwards
 
 
@@ -103,9 +103,11 @@ async def test_title_names_workloads_without_list_permission() -> None:
     )
     session.views[SHOP] = msgspec.structs.replace(view(pod("web-1")), resources=denied)
     async with running(session, (140, 30)) as (app, pilot):
-        await shows(app, "web-1", "workloads of shop · no permission to list deployments ━")
+        await shows(
+            app, "web-1", "[workloads] pods services · shop · no permission to list deployments ━"
+        )
         await pilot.press("t")
-        await shows(app, "━ pods of shop ━")
+        await shows(app, "workloads [pods] services · shop ━")
 
 
 async def test_title_names_namespaces_without_list_permission() -> None:
@@ -121,11 +123,11 @@ async def test_title_names_namespaces_without_list_permission() -> None:
     shown = view(pod("web-1"), scope=scope)
     session.views[scope] = msgspec.structs.replace(shown, resources=statuses)
     async with running(session, (180, 30), namespace="") as (app, pilot):
-        text = "workloads of all namespaces · too many namespaces: without a, b, c ━"
+        text = "[workloads] pods services · all namespaces · too many namespaces: without a, b, c ━"
         await shows(app, "shop/web-1", text)
         await pilot.press("t")
         await shows(
-            app, "pods of all namespaces · only shop: no permission to list namespaces · "
+            app, "[pods] services · all namespaces · only shop: no permission to list namespaces · "
             "no permission in ops ━",
         )  # fmt: skip
         await pilot.press("t")
@@ -167,7 +169,7 @@ async def test_action_applies_to_all_selected_rows() -> None:
     async with running(session, (120, 34)) as (app, pilot):
         await shows(app, "web-3")
         await pilot.press("m", "m")
-        await shows(app, "2 selected", "✓")
+        await shows(app, "2 selected", "✓", "esc Clear")
         await pilot.press("1")
         await until(lambda: len(session.forwards) == 2)
         await pilot.press("end", "a")
@@ -185,9 +187,9 @@ async def test_entries_and_forwards_have_separate_filters() -> None:
         await shows(app, "web-1", "web-3")
         await pilot.press("slash", *"web-3")
         await until(lambda: "web-1" not in screen_text(app))
-        await shows(app, "/web-3 (1)")
+        await shows(app, "/web-3", "1/1 of 3")
         await pilot.press("escape", "slash", *"shop", "slash", *"web-3")
-        await shows(app, "/shop/web-3 (1)")
+        await shows(app, "/shop/web-3", "1/1 of 3")
         await pilot.press("enter", "1")
         await until(lambda: session.forwards)
         assert session.forwards["f1"].spec.target.name == "web-3"
@@ -206,12 +208,12 @@ async def test_filter_bar_replaces_the_key_bar_without_layout() -> None:
         await shows(app, "web-1", "q Quit")
         panes = {widget: widget.region for widget in app.dashboard.query(RowTable)}
         await pilot.press("slash", *"web-3")
-        await shows(app, "/web-3 (1)", "enter keep")
+        await shows(app, "/web-3", "1/1 of 3", "enter Keep")
         assert "q Quit" not in screen_text(app)
         assert {widget: widget.region for widget in app.dashboard.query(RowTable)} == panes
         # A click elsewhere closes the bar and keeps the filter.
         await pilot.click("#forwards")
-        await shows(app, "/web-3 (1)", "q Quit")
+        await shows(app, "/web-3", "1/1 of 3", "q Quit")
         assert app.focused is app.dashboard.query_one("#forwards")
         # Tab skips the closed bar.
         focused_ids = []
@@ -234,21 +236,22 @@ async def test_view_sort_and_favorite_keys() -> None:
     service = Service(namespace="shop", name="front", ports=(DeclaredPort(number=80, name="http"),))
     session.views[SHOP] = msgspec.structs.replace(session.views[SHOP], services=(service,))
     async with running(session, (120, 34)) as (app, pilot):
-        await shows(app, "workloads of shop")
+        await shows(app, "[workloads]")
         await pilot.press("down", "asterisk")
-        await until(lambda: "★ web-2" in screen_text(app).split("web-1")[0])
+        await shows(app, "★")
+        await until(lambda: "web-2" in screen_text(app).split("web-1")[0])
         await pilot.press("t")
-        await shows(app, "pods of shop")
+        await shows(app, "[pods]")
         await pilot.press("s")
         await shows(app, "sort by", "s status", "a age")
         await pilot.press("a")
-        await shows(app, "age▼", "pods of shop · age")
+        await shows(app, "age▼", "[pods]", "age · ")
         await pilot.press("S")
         await shows(app, "age▲")
         await pilot.press("s", "a")  # the default order after both directions
         await until(lambda: "age▼" not in screen_text(app) and "age▲" not in screen_text(app))
         await pilot.press("t")
-        await shows(app, "services of shop", "svc/front")
+        await shows(app, "[services]", "svc/front")
         await pilot.press("1")
         await until(lambda: session.forwards)
         assert session.forwards["f1"].spec.target.kind is TargetKind.SERVICE
@@ -259,14 +262,18 @@ async def test_groups_of_forwards_fold() -> None:
     async with running(session, (120, 34)) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("1", "down", "1")
-        await until(lambda: len(session.forwards) == 2)
+        await shows(app, "2 forwards: ●2")
         app.dashboard.query_one("#forwards").focus()
         await pilot.press("b")
         await shows(app, "grouped by namespace", "▾ shop · 2 forwards")
-        await pilot.press("home", "enter")
+        await pilot.press("home", "left")
         await shows(app, "▸ shop · 2 forwards")
         assert "pod/web-2:http" not in screen_text(app).split("forwards · grouped")[1]
+        await pilot.press("right")
+        await shows(app, "▾ shop · 2 forwards")
         await pilot.press("x")  # all of the group
+        await shows(app, "Stop 2 forwards?  x Stop  esc Cancel")
+        await pilot.press("enter")
         await until(lambda: not session.forwards)
 
 
@@ -290,7 +297,7 @@ async def test_mouse_reaches_rows_header_and_palette() -> None:
             ("tui-forward", CommandPalette), ("here ▾", Picker), ("ns: ", Picker),
         ):  # fmt: skip
             await until(lambda: app.screen is app.dashboard)
-            await pilot.click("#header", offset=(screen_text(app).index(column) + 1, 0))
+            await pilot.click("HeaderBar", offset=(screen_text(app).index(column) + 1, 0))
             await until(lambda screen=screen: isinstance(app.screen, screen))  # type: ignore[misc]
             await pilot.press("escape")
 
@@ -308,11 +315,11 @@ async def test_forwards_of_another_engine_are_mentioned(
     monkeypatch.setattr(session, "snapshot", with_others)
     async with running(session, (120, 34)) as (app, pilot):
         await shows(
-            app, "forwards · 14 more with another kubeconfig", "No active forwards",
+            app, "0 forwards (14 elsewhere)", "No active forwards",
             "14 forwards run with KUBECONFIG=/work/b .yaml.",
         )  # fmt: skip
         await pilot.press("1")
-        await shows(app, "● ready", "forwards · 14 more with another kubeconfig")
+        await shows(app, "● ready", "1 forward (14 elsewhere)")
 
 
 async def test_zoom_shows_one_pane_and_back_restores_all() -> None:
@@ -333,6 +340,6 @@ async def test_keys_typed_right_after_slash_go_to_the_filter() -> None:
         # All at once, like from a busy terminal.
         for key, character in (("slash", "/"), ("x", "x"), ("p", "p"), ("enter", "\r")):
             app.post_message(events.Key(key, character))
-        await shows(app, "/xp (0)")
+        await shows(app, "/xp", "0 of 3")
         assert list(session.forwards) == ["f1"]
         assert not [call for call in session.calls if call[0] in ("stop", "pause")]

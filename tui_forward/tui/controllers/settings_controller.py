@@ -134,7 +134,8 @@ class SettingsController:
         except TuiForwardError as error:
             self._notifier.error(error)
 
-    def _set_theme(self, theme: str) -> None:
+    def set_theme(self, theme: str) -> None:
+        """Use a theme now and from now on."""
         self._app.theme = theme
 
     def palette_commands(self) -> Iterator[PaletteCommand]:
@@ -142,4 +143,4 @@ class SettingsController:
         from tui_forward.tui.keys.palette import PaletteCommand
 
         for name in self._app.theme_names:
-            yield PaletteCommand(f"Theme: {name}", "colors", partial(self._set_theme, name))
+            yield PaletteCommand(f"Theme: {name}", "colors", partial(self.set_theme, name))

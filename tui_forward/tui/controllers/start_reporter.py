@@ -57,6 +57,8 @@ class StartReporter:
 
         try:
             async with asyncio.timeout(WAIT_S):
+                # Of a sample that has been examined for changes of state, while they are muted.
+                await self._sampler.wait_for_sample()
                 while len(forwards()) < len(forward_ids) or not all(map(is_settled, forwards())):
                     await self._sampler.wait_for_sample()
         except TimeoutError:

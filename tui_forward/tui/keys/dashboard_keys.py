@@ -145,6 +145,7 @@ class Footer:
 
     row: tuple[str, ...]  # line 1: act on the row
     view: tuple[str, ...]  # line 2: act on the view
+    more: tuple[str, ...] = ()  # at the end of line 2 if there is room
     choose: str = ""  # what Enter does; first in line 1
     extra: tuple[str, ...] = ()  # at the end of line 1 if there is room
 
@@ -163,25 +164,26 @@ FOOTERS: Final[Mapping[Pane, Footer]] = {
          "cluster.favorite", "forwards.stop", "forwards.copy", "forwards.open", "forwards.pause",
          "forwards.reconnect", "forwards.edit"),
         ("cluster.view", "app.namespace", "app.context", "panes.filter", "panes.sort",
-         "panes.select", *_VIEW, *_SCOPE[2:]),
+         "panes.select", *_VIEW),
+        _SCOPE[2:],
     ),
     Pane.PORTS: Footer(
         ("ports.form", "forwards.copy", "forwards.open", "forwards.edit", "forwards.pause",
          "forwards.reconnect", "forwards.stop", "forwards.log", "forwards.detail",
          _DIGITS, "ports.all"),
-        ("panes.select", "panes.sort", *_VIEW, *_SCOPE),
+        ("panes.select", "panes.sort", *_VIEW), _SCOPE,
         choose="Start",
     ),
     Pane.FORWARDS: Footer(
         _FORWARD,
-        ("panes.sort", "forwards.group", "panes.filter", "panes.select", *_VIEW, *_SCOPE),
+        ("panes.sort", "forwards.group", "panes.filter", "panes.select", *_VIEW), _SCOPE,
         choose="Details", extra=("forwards.copy-command",),
     ),
     Pane.CONNECTIONS: Footer(
         ("connections.close", "connections.detail", "connections.log", "connections.copy"),
         ("connections.all", "connections.closed", "panes.sort", "panes.filter", "panes.select",
-         *_VIEW, *_SCOPE),
-        choose="Go to forward",
+         *_VIEW),
+        _SCOPE, choose="Go to forward",
     ),
 }  # fmt: skip
 # While rows are selected: keys that act on all of them.
@@ -200,7 +202,7 @@ SELECTION_FOOTERS: Final[Mapping[Pane, Footer]] = {
     ),
 }  # fmt: skip
 # Descriptions where space is short.
-SHORT_WORDS: Final[Mapping[str, str]] = {"panes.problem": "Problem"}
+SHORT_WORDS: Final[Mapping[str, str]] = {"panes.problem": "Problem", "panes.top": "Top"}
 
 
 def binding_id(binding: Binding) -> str:
@@ -210,7 +212,7 @@ def binding_id(binding: Binding) -> str:
 
 def ids_of(footer: Footer) -> Iterator[str]:
     """Yield the binding ids of a footer."""
-    for entry in (*footer.row, *footer.extra, *footer.view):
+    for entry in (*footer.row, *footer.extra, *footer.view, *footer.more):
         yield from entry.split()
 
 

@@ -32,6 +32,7 @@ from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.textual_internals import StaticFocusScreen
 from tui_forward.tui.viewmodel import strip
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.entries import EntryKind
 from tui_forward.tui.viewmodel.entry_list import EntryList
 from tui_forward.tui.viewmodel.entry_targets import ForwardsByEntry
 from tui_forward.tui.viewmodel.forward_rows import has_problem
@@ -77,7 +78,7 @@ class Dashboard(StaticFocusScreen[None]):
         self._clock = clock
         self._sample = DashboardSample(Snapshot(version=0, at=0.0))
         self._key_state: tuple[object, ...] = ()
-        self._forward_ids: tuple[frozenset[str], int] = (frozenset(), 0)
+        self._fitted_for: tuple[object, ...] = ()
         self._row_before_filter: str | None = None
         self._namespace_before = ""
         # Kept, not queried: a sample may come before the widgets are mounted or after they
@@ -167,13 +168,15 @@ class Dashboard(StaticFocusScreen[None]):
         self._fit_panes()
 
     def _fit_panes(self) -> None:
-        """Fit the panes when forwards start or stop, or when their second lines change."""
+        """Fit the panes when forwards start or stop, or when an empty pane gets its first rows."""
         now = (
             frozenset(forward.id for forward in self.snapshot.forwards),
             self.forward_table.problem_lines,
+            bool(self.entry_table.keys),
+            bool(self._connection_table.keys),
         )
-        if now != self._forward_ids:
-            self._forward_ids = now
+        if now != self._fitted_for:
+            self._fitted_for = now
             self.body.fit()
 
     def _content(self) -> Content:
@@ -364,6 +367,24 @@ class Dashboard(StaticFocusScreen[None]):
             table.draw()
         self._refresh_keys()
 
+    def show_forward(self, forward: Forward) -> None:
+        """Move to the row of a forward; a filter that hides it is cleared."""
+        if forward.id not in self.forward_table.keys and self.forward_table.filter_query:
+            self.forward_table.clear_filter()
+        self.rows.go_to(forward)
+
+    def show_entry(self, kind: EntryKind, key: str) -> None:
+        """Show a kind of entries, and move to one of them unless the key is empty."""
+        table = self.entry_table
+        table.show_kind(kind)
+        if key:
+            if table.filter_query:
+                table.clear_filter()
+            table.unfold_to(key)
+            table.follow(key)
+        self.body.focus_pane(Pane.CLUSTER)
+        self._draw_summary()
+
     def go_to(self, forward_id: str, always: bool) -> None:
         """Move the cursor of the forwards to one, unless they have the focus or `always`."""
         if always or self.body.focused_pane is not Pane.FORWARDS:
@@ -417,17 +438,20 @@ class Dashboard(StaticFocusScreen[None]):
     def action_next_group(self) -> None:
         """Use the next grouping of the forwards."""
         self.forward_table.next_group()
+        self.body.fit()
         self._draw_summary()
 
     def action_fold(self) -> None:
         """Fold a group of forwards, or the pods of a workload."""
         table = self.forward_table if self.focused is self.forward_table else self.entry_table
         table.fold(True)
+        self.body.fit()
 
     def action_unfold(self) -> None:
         """Unfold a group of forwards or the pods of a workload, else go to the ports."""
         if self.focused is self.forward_table:
             self.forward_table.fold(False)
+            self.body.fit()
         elif not self.entry_table.fold(False):
             self.body.focus_pane(Pane.PORTS)
 

@@ -172,7 +172,7 @@ def _row_of(kind: LayoutKind, pane: Pane) -> Pane:
 
 
 def _ports_width(width: int) -> int:
-    return max(32, min(44, width * 3 // 8))
+    return max(32, min(44, width * 3 // 10))
 
 
 def _natural(lines: int) -> int:

@@ -221,9 +221,21 @@ class EntryTable(SortedTable):
     def next_kind(self, by: int = 1) -> None:
         """Show workloads, pods, services in turn."""
         kinds = list(EntryKind)
-        self.entries.kind = kinds[(kinds.index(self.entries.kind) + by) % len(kinds)]
-        self.unmark()
-        self.draw()
+        self.show_kind(kinds[(kinds.index(self.entries.kind) + by) % len(kinds)])
+
+    def show_kind(self, kind: EntryKind) -> None:
+        """Show workloads, pods or services."""
+        if kind is not self.entries.kind:
+            self.entries.kind = kind
+            self.unmark()
+            self.draw()
+
+    def unfold_to(self, key: str) -> None:
+        """Unfold the workload of a pod."""
+        parent = self.entries.parent(key)
+        if parent in self.entries.folded:
+            self.entries.folded.discard(parent)
+            self.draw()
 
     def redraw(self) -> None:
         """See `SortedTable`."""

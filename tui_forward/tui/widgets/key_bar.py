@@ -65,6 +65,7 @@ class FooterKeys:
     view: tuple[KeyHint, ...] = ()
     program: tuple[KeyHint, ...] = ()  # at the right of the second line
     extra: tuple[KeyHint, ...] = ()  # at the end of line 1, if there is room
+    more: tuple[KeyHint, ...] = ()  # at the end of line 2, if there is room
     prefix: str = ""  # text before the keys of line 1
     # Keys of `row` that have nothing to act on; they give way first.
     idle: frozenset[str] = frozenset()
@@ -89,8 +90,10 @@ def layout_footer(
             first.append(rest.pop(0))
         useful = [one for one in rest if one.key not in keys.idle]
         return tuple(first), fit_keys([*useful, *keys.view], max(0, room)), program
+    view = fit_keys(keys.view, max(0, room))
+    more = fit_keys(keys.more, max(0, room - _total(view) - _GAP))
     extra = fit_keys(keys.extra, max(0, width - _total(keys.row) - _GAP))
-    return (*keys.row, *extra), fit_keys(keys.view, max(0, room)), program
+    return (*keys.row, *extra), (*view, *more), program
 
 
 class KeyBar(Widget):
@@ -184,6 +187,7 @@ class KeyBar(Widget):
                 if entry.split()[0] in active and idle(entry.split()[0])
             ),
             extra=tuple(hints(footer.extra)),
+            more=tuple(hints(footer.more)),
             prefix=getattr(self.screen, "footer_prefix", ""),
         )
 

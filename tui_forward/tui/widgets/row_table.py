@@ -462,7 +462,7 @@ class RowTable(LineCacheView, can_focus=True):
 
     def draw_rule(self) -> Strip:
         """Return the rule with the title."""
-        notes = [note for note in self._title_notes if note]
+        notes = [note for note in self._title_notes if note and self.keys]
         if self.shows_position:
             notes = [*self._hidden_problems(), *notes, self._position_text()]
         return self._renderer.rule(self._title, notes)

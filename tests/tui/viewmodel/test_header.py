@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from tests.support import fleet
+from tui_forward.errors import TransportError
+from tui_forward.model import (
+    ApiHealth,
+    CatalogScope,
+    OtherEngine,
+    Reason,
+    ReasonCode,
+    Snapshot,
+)
+from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.header import Header, build_header, count_states
+
+HEALTH = ApiHealth(context="staging", ok=True, latency_s=0.004)
+
+
+def cluster(name: str = "staging", health: ApiHealth | None = HEALTH) -> ClusterState:
+    state = ClusterState(CatalogScope(name, "shop"))
+    state.health = health
+    return state
+
+
+def snapshot(**more: object) -> Snapshot:
+    expired = ApiHealth(context="prod-eu", ok=False, error="token expired")
+    return Snapshot(version=1, at=0.0, forwards=fleet.forwards(), health=(HEALTH, expired), **more)  # type: ignore[arg-type]
+
+
+def text(header: Header, width: int) -> str:
+    def join(cells: object) -> str:
+        return "".join(cell.gap + cell.text for cell in cells)  # type: ignore[attr-defined]
+
+    left, right = join(header.left), join(header.right)
+    return (left + right.rjust(width - 2 - cell_len(left)))[2:]
+
+
+COUNTS = "■2 ◐1 ◔1 ●9 ‖1"
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "hidden"),
+    [
+        (80, [f"14 fwd: {COUNTS}", "API ● "], ["tui-forward", " ms"]),
+        (100, [f"14 forwards: {COUNTS}", "API ● 4"], ["tui-forward"]),
+        (120, ["tui-forward  staging ▾  ns: shop ▾", COUNTS], ["blocked"]),
+        (160, ["■ 2 blocked  ◐ 1 reconnecting  ◔ 1 waiting  ● 9 ready  ‖ 1 paused"], []),
+        (200, ["prod-eu ✗ token expired", "■ 2 blocked"], []),
+    ],
+)
+def test_forms_by_width(width: int, shown: list[str], hidden: list[str]) -> None:
+    found = text(build_header(cluster(), snapshot(), width), width)
+    assert all(part in found for part in shown), found
+    assert not any(part in found for part in hidden), found
+
+
+@given(
+    st.integers(60, 220), st.text(min_size=1, max_size=60),
+    st.sampled_from(["", "no route to 10.0.0.1 " * 5]), st.booleans(),
+)  # fmt: skip
+def test_counts_are_always_whole(width: int, name: str, error: str, is_lost: bool) -> None:
+    health = ApiHealth(context=name, ok=False, error=error, hint="VPN?") if error else HEALTH
+    lost = TransportError(Reason(code=ReasonCode.ENGINE_NOT_RESPONDING, timeout_s=3.0))
+    header = build_header(cluster(name, health), snapshot(), width, lost if is_lost else None)
+    shown = text(header, width)
+    assert "■" in shown
+    counted = [cell for cell in header.left if cell.action.startswith("filter_state('")]
+    assert [cell.text.strip("■◐◔●‖ ").split(" ")[0] for cell in counted[1:]] == list("21191")
+    if cell_len(name) == len(name):
+        assert cell_len(shown) <= max(width, 90)
+
+
+def test_error_gives_way_to_counts() -> None:
+    health = ApiHealth(context="staging", ok=False, error="no route to 10.0.0.1", hint="VPN?")
+    shown = text(build_header(cluster(health=health), snapshot(), 140), 140)
+    assert "API ✗ no route to 10.0.0.1 → VPN?" in shown
+    assert COUNTS in shown
+    short = text(build_header(cluster(health=health), snapshot(), 90), 90)
+    assert COUNTS in short
+    assert "…" in short
+
+
+def test_forwards_of_other_engines_are_counted() -> None:
+    others = (OtherEngine(pid=7, kubeconfig="b.yaml", forwards=9),)
+    shown = text(build_header(cluster(), snapshot(other_engines=others), 120), 120)
+    assert "14 forwards (9 elsewhere): ■2" in shown
+
+
+def test_states_are_counted_worst_first() -> None:
+    counts = count_states(fleet.forwards())
+    assert list(counts.items()) == [
+        ("blocked", 2), ("reconnecting", 1), ("waiting", 1), ("ready", 9), ("paused", 1),
+    ]  # fmt: skip
+    assert count_states([]) == {}

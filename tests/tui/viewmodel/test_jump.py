@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import fleet
+from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.jump import (
+    COMMANDS,
+    MAX_OPTIONS,
+    JumpOption,
+    JumpSources,
+    jump_options,
+)
+
+
+def sources() -> JumpSources:
+    state = ClusterState(fleet.SCOPE)
+    state.apply(fleet.catalog())
+    return JumpSources(
+        fleet.forwards(), state, ("staging", "prod-eu"), ("forward-dark", "forward-light")
+    )
+
+
+SOURCES = sources()
+
+
+def found(text: str) -> list[JumpOption]:
+    return jump_options(text, SOURCES)
+
+
+def test_names_find_forwards_then_objects() -> None:
+    options = found("postg")
+    assert [one.name for one in options[:2]] == ["sts/postgres-primary:postgres"] * 2
+    assert {one.place for one in options[:2]} == {"staging/data", "prod-eu/data"}
+    kinds = [one.kind for one in found("billing")]
+    assert kinds[0] == "forward"
+    assert {"workload", "pod"} <= set(kinds)
+
+
+def test_local_port_finds_its_forward() -> None:
+    assert found("5432")[0].detail == "● :5432"
+    assert found(":2525")[0].name == "svc/notification-dispatcher-smtp:smtp"
+
+
+def test_commands_take_names() -> None:
+    assert [one.name for one in found("ctx ")] == ["ctx staging", "ctx prod-eu"]
+    assert found("ctx pr")[0].name == "ctx prod-eu"
+    assert found("ns somewhere-else")[-1].name == "ns somewhere-else"
+    assert found("theme li")[0].name == "theme forward-light"
+    for command in COMMANDS:
+        assert found(command.name)[0].name == command.name
+    assert found("")[0].kind == "command"
+
+
+@given(st.text(max_size=30))
+def test_any_text_gives_a_bounded_list_without_duplicates(text: str) -> None:
+    options = found(text)
+    assert len(options) <= MAX_OPTIONS
+    assert len(set(options)) == len(options)

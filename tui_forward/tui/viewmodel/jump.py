@@ -1,0 +1,179 @@
+"""What `:` finds: forwards, local ports, objects of the cluster, and commands. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tui_forward.model import Forward
+from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.entries import entry_of
+from tui_forward.tui.viewmodel.filter_query import fuzzy_score
+from tui_forward.tui.viewmodel.forward_names import forward_name
+from tui_forward.tui.viewmodel.rows import local_text, state_cell
+
+MAX_OPTIONS: Final = 10
+_MAX_OF_KIND: Final = 5
+_MAX_SCORED: Final = 20_000  # objects
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: its name, and names that it takes, if any."""
+
+    name: str
+    words: str  # what it does
+    takes: str = ""  # "context", "namespace" or "theme"
+
+
+COMMANDS: Final = (
+    Command("ctx", "switch context", "context"), Command("ns", "switch namespace", "namespace"),
+    Command("wl", "show workloads"), Command("po", "show pods"), Command("svc", "show services"),
+    Command("fwd", "go to the forwards"), Command("conns", "go to the connections"),
+    Command("top", "show top talkers"), Command("log", "show the engine log"),
+    Command("profiles", "show the profiles"), Command("theme", "change the theme", "theme"),
+    Command("q", "quit"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class JumpOption:
+    """One line of the list."""
+
+    kind: str  # "forward", "pod", "service", "workload" or "command"
+    name: str
+    place: str = ""
+    detail: str = ""
+    value: str = ""  # id of a forward, key of an object; commands have none
+
+    @property
+    def completion(self) -> str:
+        """What Tab makes of the typed text."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class JumpSources:
+    """Where names come from."""
+
+    forwards: Sequence[Forward] = ()
+    cluster: ClusterState | None = None
+    contexts: Sequence[str] = ()
+    themes: Sequence[str] = ()
+
+
+def jump_options(text: str, sources: JumpSources) -> list[JumpOption]:
+    """Return what a typed text may mean, best first: at most `MAX_OPTIONS`."""
+    typed = text.strip().lower()
+    word, _, rest = typed.partition(" ")
+    command = next((one for one in COMMANDS if one.name == word), None)
+    if command is not None and (rest or text.endswith(" ")) and command.takes:
+        return list(_arguments(command, rest, sources))[:MAX_OPTIONS]
+    if not typed:
+        return [_command_option(one) for one in COMMANDS][:MAX_OPTIONS]
+    exact = [_command_option(command)] if command is not None else []
+    found = [
+        *_best(_forwards(typed, sources.forwards)),
+        *_best(_objects(typed, sources.cluster)),
+        *_best(_commands(typed, sources)),
+    ]
+    return [*exact, *(one for one in found if one not in exact)][:MAX_OPTIONS]
+
+
+Scored = tuple[int, JumpOption]
+
+
+def _best(scored: Iterable[Scored]) -> list[JumpOption]:
+    ranked = sorted(scored, key=lambda one: -one[0])
+    return [option for _, option in ranked[:_MAX_OF_KIND]]
+
+
+def _forwards(typed: str, forwards: Sequence[Forward]) -> Iterator[Scored]:
+    score = fuzzy_score(typed)
+    port = typed.lstrip(":")
+    for forward in forwards:
+        target = forward.spec.target
+        name = forward_name(forward)
+        ports = [str(address.port) for address in forward.listening]
+        if forward.spec.local_port is not None:
+            ports.append(str(forward.spec.local_port))
+        points = score(name.lower())
+        if port.isdecimal() and any(one.startswith(port) for one in ports):
+            points = (points or 0) + (1_000 if port in ports else 500)
+        if points is not None:
+            mark = state_cell(forward).text.partition(" ")[0]
+            yield points, JumpOption(
+                "forward", name, f"{target.context}/{target.namespace}",
+                f"{mark} {_local(forward)}", forward.id,
+            )  # fmt: skip
+
+
+def _local(forward: Forward) -> str:
+    port = local_text(forward).rpartition(":")[2] or forward.spec.local_port
+    return f":{port}" if port else ""
+
+
+def _objects(typed: str, cluster: ClusterState | None) -> Iterator[Scored]:
+    if cluster is None:
+        return
+    score = fuzzy_score(typed)
+    for kind, keys in (
+        ("workload", cluster.workloads), ("pod", cluster.pods), ("service", cluster.services),
+    ):  # fmt: skip
+        for _, key in zip(range(_MAX_SCORED), keys, strict=False):
+            short, namespace, name = key.split("/", 2)
+            points = score(name)
+            if points is None:
+                continue
+            entry = entry_of(cluster, key)
+            shown = name if kind == "pod" else f"{short}/{name}"
+            detail = entry.status_text if entry is not None else ""
+            yield (
+                points,
+                JumpOption(kind, shown, f"{cluster.scope.context}/{namespace}", detail, key),
+            )
+
+
+def _commands(typed: str, sources: JumpSources) -> Iterator[Scored]:
+    for command in COMMANDS:
+        if command.name.startswith(typed):
+            yield 2_000, _command_option(command)
+        elif typed in command.words:
+            yield 10, _command_option(command)
+        if command.takes:  # the name alone finds its command, too
+            score = fuzzy_score(typed)
+            for name in _names(command, sources):
+                points = score(name.lower())
+                if points is not None:
+                    yield (
+                        points - 50,
+                        JumpOption("command", f"{command.name} {name}", detail=command.words),
+                    )
+
+
+def _arguments(command: Command, rest: str, sources: JumpSources) -> Iterator[JumpOption]:
+    score: Callable[[str], int | None] = fuzzy_score(rest) if rest else (lambda _name: 0)
+    scored = [
+        (points, name)
+        for name in _names(command, sources)
+        if (points := score(name.lower())) is not None
+    ]
+    scored.sort(key=lambda one: -one[0])
+    names = [name for _, name in scored]
+    if rest and rest not in names and command.takes == "namespace":
+        names.append(rest)  # may not be listed
+    for name in names:
+        yield JumpOption("command", f"{command.name} {name}", detail=command.words)
+
+
+def _names(command: Command, sources: JumpSources) -> Sequence[str]:
+    if command.takes == "context":
+        return sources.contexts
+    if command.takes == "theme":
+        return sources.themes
+    return tuple(sources.cluster.namespaces) if sources.cluster is not None else ()
+
+
+def _command_option(command: Command) -> JumpOption:
+    return JumpOption("command", command.name, detail=command.words)
