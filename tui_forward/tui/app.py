@@ -380,9 +380,23 @@ class TuiForwardApp(ThemedApp[None]):
 
     def action_help(self) -> None:
         """Show all keys and symbols."""
-        from tui_forward.tui.screens.help import HelpScreen, collect
+        from tui_forward.tui.screens.help import HelpScreen, collect, runnable_keys
 
-        self.push_screen(HelpScreen(collect(self, self.screen, also=bindable_classes())))
+        screen = self.screen
+        is_dashboard = screen is self.dashboard
+        where = f"{self.dashboard.body.focused_pane.value} pane" if is_dashboard else "all keys"
+
+        def press(key: str | None) -> None:
+            if key is not None:
+                self.simulate_key(key)
+
+        self.push_screen(
+            HelpScreen(
+                collect(self, screen, also=bindable_classes()), title=f"Help: {where}",
+                keys=runnable_keys(screen),
+            ),
+            press,
+        )  # fmt: skip
 
     def action_log(self) -> None:
         """Show the engine log."""

@@ -62,6 +62,6 @@ async def test_unanswered_offer_is_kept(policy: str, tmp_path: Path) -> None:
         if policy == "ask":
             await shows(app, "Restore 1 forward of the last session", "esc  later")
             await pilot.press("escape")
-        await shows(app, "web-1", "1-9 Port")
+        await shows(app, "web-1", "1-9 Start")
         assert isinstance(app.screen, Dashboard)
     assert not discarded

@@ -134,6 +134,6 @@ async def test_choice_that_is_canceled_can_be_made_later() -> None:
     async with running(session, (100, 30), context="", namespace="", choice=choice) as (app, pilot):
         await until(lambda: isinstance(app.screen, Picker))
         await pilot.press("escape")
-        await shows(app, "– ▾")
+        await shows(app, "no context ▾")
         await pilot.press("c", "enter")
         await shows(app, "here ▾")

@@ -12,6 +12,8 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from tests.support.waiting import until
+from tests.tui.app_harness import running, screen_text, shows
+from tests.tui.samples import shop
 from tui_forward.model import ForwardState
 from tui_forward.tui.keys.key_names import bindings_of, default_keys
 from tui_forward.tui.screens.dashboard import Dashboard
@@ -27,8 +29,12 @@ from tui_forward.tui.screens.help import (
 )
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.themes import ThemedApp
+from tui_forward.tui.viewmodel import pane_layout
 from tui_forward.tui.viewmodel.rows import STATE_MARKS
+from tui_forward.tui.widgets.entry_table import EntryTable
+from tui_forward.tui.widgets.forward_table import ForwardTable
 from tui_forward.tui.widgets.help_body import layout_lines
+from tui_forward.tui.widgets.port_table import PortTable
 from tui_forward.tui.widgets.row_table import RowTable
 
 
@@ -149,7 +155,7 @@ def test_every_filter_term_is_explained() -> None:
 
 
 def test_every_key_is_in_a_named_group() -> None:
-    owners = [Dashboard, RowTable, LogScreen, HelpScreen]
+    owners = [Dashboard, EntryTable, PortTable, ForwardTable, RowTable, LogScreen, HelpScreen]
     bindings = [binding for owner in owners for binding in bindings_of(owner)]
     shown = groups(bindings)
     words = {entry.words for group in shown for entry in group.entries}
@@ -161,6 +167,7 @@ def test_every_key_is_in_a_named_group() -> None:
     titles = {group.title for group in shown}
     assert {"Forwards", "Ports", "Tables", "Help"} <= titles
     assert not titles & {name.partition(".")[0].capitalize() for name in known} - {
+        "Cluster",
         "Ports",
         "Forwards",
         "Connections",
@@ -256,3 +263,19 @@ async def test_scroll_action_scrolls_the_body() -> None:
         body = app.screen.query_one("HelpBody")
         body.action_scroll_down()
         await until(lambda: body.scroll_offset.y > 0)
+
+
+async def test_help_starts_with_the_focused_pane_and_enter_presses_a_key() -> None:
+    session = shop()
+    async with running(session, (120, 36)) as (app, pilot):
+        await shows(app, "web-1")
+        app.dashboard.body.focus_pane(pane_layout.Pane.FORWARDS)
+        await pilot.press("question_mark")
+        await shows(app, "Help: forwards pane", "This row", "Pause the forward", "This pane")
+        shown = screen_text(app)
+        assert shown.index("This row") < shown.index("This pane")
+        await pilot.press(*"top", "enter")
+        await shows(app, "connections of all forwards")
+        assert app.dashboard.body.focused_pane is pane_layout.Pane.CONNECTIONS
+        await pilot.press("question_mark")
+        await shows(app, "Help: connections pane", "Close the connection")

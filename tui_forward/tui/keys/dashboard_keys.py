@@ -163,7 +163,7 @@ FOOTERS: Final[Mapping[Pane, Footer]] = {
         (_DIGITS, "ports.all", "ports.form", "forwards.log", "forwards.detail",
          "cluster.favorite", "forwards.stop", "forwards.copy", "forwards.open", "forwards.pause",
          "forwards.reconnect", "forwards.edit"),
-        ("cluster.view", "app.namespace", "app.context", "panes.filter", "panes.sort",
+        ("app.log-in", "cluster.view", "app.namespace", "app.context", "panes.filter", "panes.sort",
          "panes.select", *_VIEW),
         _SCOPE[2:],
     ),
@@ -171,17 +171,17 @@ FOOTERS: Final[Mapping[Pane, Footer]] = {
         ("ports.form", "forwards.copy", "forwards.open", "forwards.edit", "forwards.pause",
          "forwards.reconnect", "forwards.stop", "forwards.log", "forwards.detail",
          _DIGITS, "ports.all"),
-        ("panes.select", "panes.sort", *_VIEW), _SCOPE,
+        ("app.log-in", "panes.select", "panes.sort", *_VIEW), _SCOPE,
         choose="Start",
     ),
     Pane.FORWARDS: Footer(
         _FORWARD,
-        ("panes.sort", "forwards.group", "panes.filter", "panes.select", *_VIEW), _SCOPE,
+        ("app.log-in", "panes.sort", "forwards.group", "panes.filter", "panes.select", *_VIEW), _SCOPE,
         choose="Details", extra=("forwards.copy-command",),
     ),
     Pane.CONNECTIONS: Footer(
         ("connections.close", "connections.detail", "connections.log", "connections.copy"),
-        ("connections.all", "connections.closed", "panes.sort", "panes.filter", "panes.select",
+        ("app.log-in", "connections.all", "connections.closed", "panes.sort", "panes.filter", "panes.select",
          *_VIEW),
         _SCOPE, choose="Go to forward",
     ),
@@ -202,7 +202,9 @@ SELECTION_FOOTERS: Final[Mapping[Pane, Footer]] = {
     ),
 }  # fmt: skip
 # Descriptions where space is short.
-SHORT_WORDS: Final[Mapping[str, str]] = {"panes.problem": "Problem", "panes.top": "Top"}
+SHORT_WORDS: Final[Mapping[str, str]] = {
+    "panes.problem": "Problem", "panes.top": "Top", "ports.all": "All", "ports.form": "Form",
+}  # fmt: skip
 
 
 def binding_id(binding: Binding) -> str:

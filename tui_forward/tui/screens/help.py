@@ -9,9 +9,12 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.dom import DOMNode
+from textual.screen import Screen
 from textual.widgets import Input
 
+from tui_forward.tui.keys.dashboard_keys import Footer
 from tui_forward.tui.keys.key_names import bindings_of, format_key
+from tui_forward.tui.plain_text import plain
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.textual_internals import active_keymap
@@ -22,11 +25,11 @@ T = TypeVar("T")
 
 # Group of the first part of a binding id, in the order of the help.
 _GROUPS: Final[Mapping[str, str]] = {
-    "app": "Global", "panes": "Panes", "browse": "Cluster", "ports": "Ports",
+    "app": "Global", "panes": "Panes", "cluster": "Cluster", "ports": "Ports",
     "forwards": "Forwards", "connections": "Connections", "detail": "Forward details",
     "table": "Tables", "filter": "Filter", "log": "Engine log", "form": "Forward form",
     "picker": "Pickers", "paste": "Paste", "profile": "Profile", "help": "Help", "quit": "Quit",
-    "restore": "Restore",
+    "restore": "Restore", "question": "Confirmation", "jump": "Jump", "sort": "Sort order",
 }  # fmt: skip
 _STATES: Final[Mapping[str, str]] = {
     "starting": "opening the local port, selecting a pod", "waiting": "no usable pod yet",
@@ -45,11 +48,15 @@ _FILTER: Final = (
 )
 ACTION_IDS: Final = "Action ids for settings.toml"
 _MOUSE: Final = (
-    ("click", "select a row; press a key of the bottom line"), ("double click", "same as enter"),
+    ("click", "move the cursor; press a key of the bottom lines"),
+    ("double click", "same as enter"),
     ("right click", "show the actions of the row"),
-    ("click on the header line", "name: palette; context; namespace; API: engine log"),
-    ("click on a column title", "sort by it, reverse, default order"), ("wheel", "scroll"),
-)  # fmt: skip
+    ("click on the header line", "context; namespace; API: engine log; a state: filter by it"),
+    ("click on column titles", "sort by the column, reverse, default order"),
+    ("click on [view]", "show the next view"),
+    ("drag a title", "change the height of the pane"),
+    ("wheel", "scroll"),
+)
 
 
 class HelpEntry(NamedTuple):
@@ -73,10 +80,48 @@ Section = tuple[str, tuple[tuple[str, str], ...]]
 def collect(
     app: App[T], screen: DOMNode, also: Iterable[type[object]] = ()
 ) -> tuple[HelpGroup, ...]:
-    """Return the help of a running app with its keymap, and of further classes."""
+    """Return the help of a running app with its keymap, and of further classes.
+
+    The keys of the focused pane come first, if the screen has a `footer`.
+    """
     owners = dict.fromkeys([type(app), type(screen), *map(type, screen.walk_children()), *also])
     found = [binding for owner in owners for binding in bindings_of(owner)]
-    return groups(found, active_keymap(app))
+    footer = getattr(screen, "footer", None)
+    keymap = active_keymap(app)
+    first = pane_groups(footer, found, keymap) if isinstance(footer, Footer) else ()
+    return (*first, *groups(found, keymap))
+
+
+def pane_groups(
+    footer: Footer, bindings: Iterable[Binding], keymap: Mapping[str, str]
+) -> tuple[HelpGroup, ...]:
+    """Return the keys of a pane: those that act on a row, and those that act on the view."""
+    by_id: dict[str, Binding] = {}
+    for binding in bindings:
+        if binding.id is not None:
+            by_id.setdefault(binding.id, binding)
+
+    def entries(places: Iterable[str]) -> Iterator[HelpEntry]:
+        for place in places:
+            known = [by_id[one] for one in place.split() if one in by_id]
+            if known:
+                keys = ",".join(keymap.get(one.id or "", one.key) for one in known)
+                yield HelpEntry(format_key(keys), known[0].tooltip or known[0].description)
+
+    choose = (HelpEntry("enter", footer.choose),) if footer.choose else ()
+    return (
+        HelpGroup("This row", (*choose, *entries((*footer.row, *footer.extra)))),
+        HelpGroup("This pane", tuple(entries(footer.view))),
+    )
+
+
+def runnable_keys(screen: Screen[object]) -> dict[str, str]:
+    """Return the keys that work on a screen now, by their text in the help."""
+    return {
+        binding.tooltip or binding.description: binding.key
+        for _node, binding, enabled, _tooltip in reversed(screen.active_bindings.values())
+        if enabled
+    }
 
 
 def groups(
@@ -146,16 +191,18 @@ class _Search(Input):
         return key != "question_mark" and super().check_consume_key(key, character)
 
 
-class HelpScreen(Dialog[None]):
-    """The help, filtered while the user types."""
+class HelpScreen(Dialog[str | None]):
+    """The help, filtered while the user types; its result is a key to press, or None."""
 
     CSS_PATH = stylesheet("help.tcss")
     # Priority: before the input line gets the keys.
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Close", id="help.close",
                 tooltip="Clear the search, then close the help"),
-        Binding("question_mark,f1,enter", "dismiss", "Close", show=False, priority=True,
+        Binding("question_mark,f1", "dismiss", "Close", show=False, priority=True,
                 id="help.leave", tooltip="Close the help"),
+        Binding("enter", "run", "Run the key", show=False, priority=True, id="help.run",
+                tooltip="Press the first key that is found"),
         Binding("up", "scroll(-1)", "Up", show=False, priority=True, id="help.up",
                 tooltip="One line up"),
         Binding("down", "scroll(1)", "Down", show=False, priority=True, id="help.down",
@@ -170,17 +217,23 @@ class HelpScreen(Dialog[None]):
                 tooltip="Last line"),
     ]  # fmt: skip
 
-    def __init__(self, all_groups: Sequence[Section]) -> None:
+    def __init__(
+        self, all_groups: Sequence[Section], *, title: str = "help",
+        keys: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self._groups = tuple(all_groups)
+        self._title = title
+        self._keys = keys or {}  # that Enter can press, by their texts
+        self._found: tuple[HelpGroup, ...] = ()
         self._body = HelpBody()
         self._input = _Search(placeholder="type to search", compact=True, id="help-search")
 
     def compose(self) -> ComposeResult:
         """Show the search line over the text."""
         with Vertical() as box:
-            box.border_title = "help"
-            box.border_subtitle = "↑ ↓  scroll · esc  close"
+            box.border_title = plain(self._title)
+            box.border_subtitle = "type to search · enter Run the key · esc Close"
             yield self._input
             yield self._body
 
@@ -193,7 +246,14 @@ class HelpScreen(Dialog[None]):
         self._show(event.value)
 
     def _show(self, text: str) -> None:
-        self._body.show(filter_groups(self._groups, text), empty=f"No match for “{text.strip()}”")
+        self._found = filter_groups(self._groups, text)
+        self._body.show(self._found, empty=f"No match for “{text.strip()}”")
+
+    def action_run(self) -> None:
+        """Close, and press the first key that is found; without a search, only close."""
+        entries = (entry for group in self._found for entry in group.entries)
+        key = next((self._keys[one.words] for one in entries if one.words in self._keys), None)
+        self.dismiss(key if self._input.value.strip() else None)
 
     def action_back(self) -> None:
         """Clear the search if there is one, else close."""

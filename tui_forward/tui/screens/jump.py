@@ -39,8 +39,8 @@ class JumpScreen(ModalScreen[JumpOption | None]):
         self._options: dict[str, JumpOption] = {}
         self._table = RowTable(
             (
-                Column("", 8), Column("", 20, flexible=True, max_width=60), Column("", 8, drop=2),
-                Column("", 8, drop=1),
+                Column("", 8), Column("", 20, is_name=True, max_width=60),
+                Column("", 8, max_width=32, drop=2), Column("", 8, max_width=40, drop=1),
             ),
             empty="No match", header=False, id="jump-options",
         )  # fmt: skip

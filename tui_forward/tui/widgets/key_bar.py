@@ -46,12 +46,16 @@ def _total(keys: Sequence[KeyHint]) -> int:
     return sum(key.width + _GAP for key in keys) - _GAP if keys else 0
 
 
+def _shortened(key: KeyHint) -> KeyHint:
+    return replace(key, words=key.short or key.words, short="")
+
+
 def fit_keys(keys: Sequence[KeyHint], width: int) -> tuple[KeyHint, ...]:
     """Return the keys that fit side by side; the last ones are dropped first, kept ones last."""
     shown = list(keys)
     while shown and _total(shown) > width:
         if any(key.short for key in shown):
-            shown = [replace(key, words=key.short or key.words, short="") for key in shown]
+            shown = list(map(_shortened, shown))
             continue
         shown.remove(next((key for key in reversed(shown) if not key.kept), shown[0]))
     return tuple(shown)
@@ -83,8 +87,9 @@ def layout_footer(
     if keys.prefix:
         width = max(0, width - cell_len(keys.prefix) - _GAP)
     first: list[KeyHint] = []
-    rest = [*(one for one in keys.row if one.key not in keys.idle),
-            *(one for one in keys.row if one.key in keys.idle)]  # fmt: skip
+    row = keys.row if _total(keys.row) <= width else tuple(map(_shortened, keys.row))
+    rest = [*(one for one in row if one.key not in keys.idle),
+            *(one for one in row if one.key in keys.idle)]  # fmt: skip
     if _total(rest) > width:
         while rest and _total([*first, rest[0]]) <= width:
             first.append(rest.pop(0))
@@ -92,8 +97,8 @@ def layout_footer(
         return tuple(first), fit_keys([*useful, *keys.view], max(0, room)), program
     view = fit_keys(keys.view, max(0, room))
     more = fit_keys(keys.more, max(0, room - _total(view) - _GAP))
-    extra = fit_keys(keys.extra, max(0, width - _total(keys.row) - _GAP))
-    return (*keys.row, *extra), (*view, *more), program
+    extra = fit_keys(keys.extra, max(0, width - _total(row) - _GAP))
+    return (*row, *extra), (*view, *more), program
 
 
 class KeyBar(Widget):

@@ -134,7 +134,7 @@ class PaneBody(Widget):
         size = self.size
         before = self._pane_layout
         if not size or (self.boxes(size) and self._pane_layout != before):
-            self.refresh(layout=True)
+            self._place_panes()
 
     def focus_pane(self, pane: Pane) -> None:
         """Move the focus to a pane."""
