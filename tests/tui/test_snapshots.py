@@ -62,7 +62,7 @@ async def test_screen_matches_its_snapshot(screen: str, size: tuple[int, int]) -
     session = await two_forwards()
     app = TuiForwardApp(session, context="here", namespace="shop", clock=lambda: NOW)
     async with app.run_test(size=size) as pilot:
-        await until(lambda: "web-1" in text(app) and "reconnecting" in text(app))
+        await until(lambda: "web-1" in text(app) and "◐" in text(app))
         await app.sample()
         if screen == "detail":
             await pilot.press("tab", "tab", "end", "d")  # the one that is ready

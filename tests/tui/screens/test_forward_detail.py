@@ -28,7 +28,7 @@ async def test_detail_shows_timeline_chart_and_connections(size: tuple[int, int]
     async with running(session, size) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("1")
-        await shows(app, "● ready")
+        await until(lambda: "●1" in screen_text(app) or "● 1" in screen_text(app))
         session.connection_list = [connection(1)]
         await pilot.press("d")
         await shows(app, "shop/web-1:http", "event 49", "psql (4211)", "API server", "runtime")
@@ -46,7 +46,7 @@ async def test_detail_shows_timeline_chart_and_connections(size: tuple[int, int]
         await until(lambda: not session.forwards)
         await shows(app, "This forward was stopped")
         await pilot.press("r", "escape")
-        await shows(app, "No active forwards")
+        await shows(app, "0 forwards")
         assert [call[0] for call in session.calls].count("reconnect") == 1
 
 
@@ -86,7 +86,7 @@ async def test_broken_hop_is_marked_and_pod_log_opens(
         await pilot.press("l")
         await shows(app, "connections")
         await pilot.press("escape")
-        await shows(app, "workloads of shop")
+        await shows(app, "[workloads]")
         calls_before = len(session.calls)
         await pilot.pause(0.2)
         names = {call[0] for call in session.calls[calls_before:]}

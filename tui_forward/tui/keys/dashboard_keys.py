@@ -155,7 +155,7 @@ _FORWARD = ("forwards.copy", "forwards.open", "forwards.log", "forwards.pause",
 _DIGITS: Final = " ".join(f"ports.{n}" for n in range(1, 10))
 _VIEW: Final = ("panes.zoom", "panes.problem", "panes.grow panes.shrink", "panes.top")
 _SCOPE: Final = ("app.namespace", "app.context", "app.profiles", "app.paste",
-                 "app.save-profile", "app.undo")  # fmt: skip
+                 "app.save-profile", "app.undo", "app.log-in")  # fmt: skip
 PROGRAM: Final = ("app.jump", "app.help", "app.quit")  # at the right of line 2
 
 FOOTERS: Final[Mapping[Pane, Footer]] = {
@@ -163,7 +163,7 @@ FOOTERS: Final[Mapping[Pane, Footer]] = {
         (_DIGITS, "ports.all", "ports.form", "forwards.log", "forwards.detail",
          "cluster.favorite", "forwards.stop", "forwards.copy", "forwards.open", "forwards.pause",
          "forwards.reconnect", "forwards.edit"),
-        ("app.log-in", "cluster.view", "app.namespace", "app.context", "panes.filter", "panes.sort",
+        ("cluster.view", "app.namespace", "app.context", "panes.filter", "panes.sort",
          "panes.select", *_VIEW),
         _SCOPE[2:],
     ),
@@ -171,17 +171,17 @@ FOOTERS: Final[Mapping[Pane, Footer]] = {
         ("ports.form", "forwards.copy", "forwards.open", "forwards.edit", "forwards.pause",
          "forwards.reconnect", "forwards.stop", "forwards.log", "forwards.detail",
          _DIGITS, "ports.all"),
-        ("app.log-in", "panes.select", "panes.sort", *_VIEW), _SCOPE,
+        ("panes.select", "panes.sort", *_VIEW), _SCOPE,
         choose="Start",
     ),
     Pane.FORWARDS: Footer(
         _FORWARD,
-        ("app.log-in", "panes.sort", "forwards.group", "panes.filter", "panes.select", *_VIEW), _SCOPE,
+        ("panes.sort", "forwards.group", "panes.filter", "panes.select", *_VIEW), _SCOPE,
         choose="Details", extra=("forwards.copy-command",),
     ),
     Pane.CONNECTIONS: Footer(
         ("connections.close", "connections.detail", "connections.log", "connections.copy"),
-        ("app.log-in", "connections.all", "connections.closed", "panes.sort", "panes.filter", "panes.select",
+        ("connections.all", "connections.closed", "panes.sort", "panes.filter", "panes.select",
          *_VIEW),
         _SCOPE, choose="Go to forward",
     ),

@@ -260,6 +260,11 @@ class Dashboard(StaticFocusScreen[None]):
         """How many rows are selected in the focused pane."""
         return self.body.table(self.body.focused_pane).selection_text
 
+    @property
+    def urgent_keys(self) -> tuple[str, ...]:
+        """Keys that are always shown: to log in, where that is needed for what is shown."""
+        return ("app.log-in",) if self._needs_login else ()
+
     def key_words(self, binding: str) -> str:
         """Return what a key does now, if that differs from its usual words."""
         if binding == "forwards.pause" and self._is_paused():

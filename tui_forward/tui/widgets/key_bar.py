@@ -71,6 +71,7 @@ class FooterKeys:
     extra: tuple[KeyHint, ...] = ()  # at the end of line 1, if there is room
     more: tuple[KeyHint, ...] = ()  # at the end of line 2, if there is room
     prefix: str = ""  # text before the keys of line 1
+    urgent: tuple[KeyHint, ...] = ()  # at the end of line 1, else first in line 2
     # Keys of `row` that have nothing to act on; they give way first.
     idle: frozenset[str] = frozenset()
 
@@ -94,8 +95,10 @@ def layout_footer(
         while rest and _total([*first, rest[0]]) <= width:
             first.append(rest.pop(0))
         useful = [one for one in rest if one.key not in keys.idle]
-        return tuple(first), fit_keys([*useful, *keys.view], max(0, room)), program
-    view = fit_keys(keys.view, max(0, room))
+        return tuple(first), fit_keys([*keys.urgent, *useful, *keys.view], max(0, room)), program
+    fits = _total([*row, *keys.urgent]) <= width
+    row = (*row, *keys.urgent) if fits else row
+    view = fit_keys(keys.view if fits else (*keys.urgent, *keys.view), max(0, room))
     more = fit_keys(keys.more, max(0, room - _total(view) - _GAP))
     extra = fit_keys(keys.extra, max(0, width - _total(row) - _GAP))
     return (*row, *extra), (*view, *more), program
@@ -191,6 +194,7 @@ class KeyBar(Widget):
                 for entry in footer.row
                 if entry.split()[0] in active and idle(entry.split()[0])
             ),
+            urgent=tuple(hints(getattr(self.screen, "urgent_keys", ()))),
             extra=tuple(hints(footer.extra)),
             more=tuple(hints(footer.more)),
             prefix=getattr(self.screen, "footer_prefix", ""),
