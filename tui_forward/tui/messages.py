@@ -58,8 +58,6 @@ class DetailRequested(Message):
     """Request for the details of one forward."""
 
     forward_id: str
-    _: KW_ONLY
-    with_log: bool = False  # whether the log of its pod is shown first
 
 
 @dataclass(eq=False)

@@ -68,7 +68,7 @@ async def test_footer_of_each_pane_has_its_keys() -> None:
     on_forwards = {"Details", "Copy", "Open", "Logs", "Pause", "Reconnect", "Edit", "Stop"}
     view = {"Sort", "Filter", "Select", "Zoom", "Size", "Top talkers"}
     expected = {
-        Pane.CLUSTER: words(CLUSTER_BINDINGS) | on_forwards | view,
+        Pane.CLUSTER: words(CLUSTER_BINDINGS) | (on_forwards - {"Details"}) | view,
         Pane.PORTS: words(PORT_BINDINGS) | on_forwards | {"Select", "Zoom"},
         Pane.FORWARDS: words(FORWARD_BINDINGS) | on_forwards | view | {"Copy command"},
         Pane.CONNECTIONS: words(CONNECTION_BINDINGS) | view | {"Go to forward"},
@@ -91,7 +91,13 @@ async def test_footer_of_each_pane_has_its_keys() -> None:
             text = "\n".join(last_lines(app))
             rows = on_forwards if pane is not Pane.CONNECTIONS else {"Close", "Details", "Logs"}
             if pane is Pane.CLUSTER:
-                rows = rows | {"Start", "All ports", "Forward…", "Favorite"}
+                rows = (rows - {"Details"}) | {
+                    "Describe",
+                    "Start",
+                    "All ports",
+                    "Forward…",
+                    "Favorite",
+                }
             assert not {word for word in rows if SHORT.get(word, word) not in text}, text
             assert text.rstrip().endswith(": Jump  ? Help  q Quit")
 
@@ -154,10 +160,10 @@ async def test_keys_without_a_target_answer() -> None:
         }  # fmt: skip
         expected = {
             Pane.CLUSTER: {
-                **dict.fromkeys("xyopreld", "web-1 has no active forward. 1 starts one."),
+                **dict.fromkeys("xyopre", "web-1 has no active forward. 1 starts one."),
                 "9": "web-1 has no port 9. f forwards any port.",
             },
-            Pane.PORTS: dict.fromkeys("xyopreld", "http of web-1 is not active. enter starts it."),
+            Pane.PORTS: dict.fromkeys("xyopred", "http of web-1 is not active. enter starts it."),
             Pane.FORWARDS: dict.fromkeys(
                 ["x", "y", "Y", "o", "p", "r", "e", "l", "d", "space", "enter"],
                 "No active forwards. Select a row and press 1.",

@@ -41,8 +41,6 @@ class DetailController:
         """Show the details of a forward."""
         screen = DetailScreen(request.forward_id, self._defaults(), clock=self._clock)
         self._app.push_screen(screen)
-        if request.with_log:
-            screen.call_after_refresh(screen.action_log)
         self._sampler.request_sample()
         self._app.run_worker(self._poll_hops(screen), group="hops", exclusive=True)
 

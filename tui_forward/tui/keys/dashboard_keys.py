@@ -77,6 +77,8 @@ CLUSTER_BINDINGS: Final[list[BindingType]] = [
             tooltip="Start all ports of the row"),
     Binding("f", "screen.form", "Forward…", id="ports.form",
             tooltip="Forward with your own local port, address, label and more"),
+    Binding("d", "screen.describe", "Describe", id="cluster.describe",
+            tooltip="Show facts, conditions and events of the object"),
     Binding("asterisk", "screen.favorite", "Favorite", key_display="*", id="cluster.favorite",
             tooltip="Add to or remove from the favorites, which come first"),
     Binding("space", "screen.start_port(1)", "Start", show=False, id="cluster.start",
@@ -160,7 +162,7 @@ PROGRAM: Final = ("app.jump", "app.help", "app.quit")  # at the right of line 2
 
 FOOTERS: Final[Mapping[Pane, Footer]] = {
     Pane.CLUSTER: Footer(
-        (_DIGITS, "ports.all", "ports.form", "forwards.log", "forwards.detail",
+        (_DIGITS, "ports.all", "ports.form", "forwards.log", "cluster.describe",
          "cluster.favorite", "forwards.stop", "forwards.copy", "forwards.open", "forwards.pause",
          "forwards.reconnect", "forwards.edit"),
         ("cluster.view", "app.namespace", "app.context", "panes.filter", "panes.sort",

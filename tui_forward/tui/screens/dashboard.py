@@ -100,7 +100,7 @@ class Dashboard(StaticFocusScreen[None]):
         self.body = PaneBody(tables, self._strip, self._content, self._apply_layout)
         self.rows = RowActions(
             self, self.body, self.entry_table, self._port_table, self.forward_table,
-            self._connection_table,
+            self._connection_table, lambda: self.cluster_state.scope,
         )  # fmt: skip
 
     def compose(self) -> ComposeResult:
@@ -277,7 +277,8 @@ class Dashboard(StaticFocusScreen[None]):
 
     def is_idle(self, binding: str) -> bool:
         """Return whether a key that acts on forwards has none to act on."""
-        return binding.startswith("forwards.") and not self.rows.forwards()
+        is_on_forwards = binding.startswith("forwards.") and binding != "forwards.log"
+        return is_on_forwards and not self.rows.forwards()
 
     def _is_paused(self) -> bool:
         forwards = self.rows.forwards()
@@ -552,8 +553,12 @@ class Dashboard(StaticFocusScreen[None]):
         self.rows.show_detail()
 
     def action_log(self) -> None:
-        """Show the log of the pod of the first selected forward."""
-        self.rows.show_detail(with_log=True)
+        """Show the log of the pod of the first selected row."""
+        self.rows.show_log()
+
+    def action_describe(self) -> None:
+        """Show the description of the row of the cluster."""
+        self.rows.describe()
 
     def action_connection_detail(self) -> None:
         """Show the details of the forward of a connection."""
@@ -561,7 +566,7 @@ class Dashboard(StaticFocusScreen[None]):
 
     def action_connection_log(self) -> None:
         """Show the log of the pod of a connection."""
-        self.rows.show_detail(with_log=True)
+        self.rows.show_log()
 
     def action_close_connections(self) -> None:
         """Close the selected connections."""

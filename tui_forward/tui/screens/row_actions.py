@@ -8,13 +8,24 @@ from textual.message import Message
 from textual.screen import Screen
 
 from tui_forward.common.formatting import pluralize
-from tui_forward.model import Connection, DeclaredPort, Forward, Service
+from tui_forward.model import (
+    CatalogScope,
+    Connection,
+    DeclaredPort,
+    Forward,
+    ReasonCode,
+    Service,
+)
 from tui_forward.tui import messages
 from tui_forward.tui.keys.key_names import keys_of
 from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.screens.confirmation import Confirmation, ConfirmationScreen
 from tui_forward.tui.viewmodel.entries import Entry
-from tui_forward.tui.viewmodel.entry_targets import is_forwardable, unforwardable_reason
+from tui_forward.tui.viewmodel.entry_targets import (
+    is_forwardable,
+    object_of,
+    unforwardable_reason,
+)
 from tui_forward.tui.viewmodel.forward_names import forward_name
 from tui_forward.tui.viewmodel.pane_layout import Pane
 from tui_forward.tui.widgets.connection_table import ConnectionTable
@@ -32,7 +43,7 @@ class RowActions:
 
     def __init__(
         self, screen: Screen[None], body: PaneBody, entries: EntryTable, ports: PortTable,
-        forwards: ForwardTable, connections: ConnectionTable,
+        forwards: ForwardTable, connections: ConnectionTable, scope: Callable[[], CatalogScope],
     ) -> None:  # fmt: skip
         self._screen = screen
         self._body = body
@@ -40,6 +51,7 @@ class RowActions:
         self._ports = ports
         self._forwards = forwards
         self._connections = connections
+        self._scope = scope  # returns what is shown of the cluster
 
     @property
     def _pane(self) -> Pane:
@@ -106,13 +118,42 @@ class RowActions:
         if action in (ForwardAction.STOP, ForwardAction.EDIT):
             self._body.table(self._pane).unmark()
 
-    def show_detail(self, *, with_log: bool = False) -> None:
-        """Request the details of the first forward, with the log of its pod."""
+    def show_detail(self) -> None:
+        """Request the details of the first forward."""
         forwards = self.forwards()
         if forwards:
-            self._post(messages.DetailRequested(forwards[0].id, with_log=with_log))
+            self._post(messages.DetailRequested(forwards[0].id))
         else:
             self._answer(self.no_forward_text())
+
+    def show_log(self) -> None:
+        """Request the log of the pod of the first forward, or of the row of the cluster.
+
+        Of a container that crash-loops, that of its last run.
+        """
+        forwards = [] if self._pane is Pane.CLUSTER else self.forwards()
+        entry = self._entries.current
+        if forwards:
+            forward = forwards[0]
+            pod = forward.pod.name if forward.pod is not None else ""
+            self._post(
+                messages.LogRequested(
+                    forward.spec.target, pod=pod, port=forward.remote_port,
+                    previous=forward.code is ReasonCode.POD_CRASH_LOOPING,
+                )
+            )  # fmt: skip
+        elif entry is not None and self._pane in (Pane.CLUSTER, Pane.PORTS):
+            self._post(messages.LogRequested(object_of(self._scope(), entry)))
+        else:
+            self._answer(self.no_forward_text())
+
+    def describe(self) -> None:
+        """Request the description of the row of the cluster."""
+        entry = self._entries.current
+        if entry is not None:
+            self._post(messages.DescriptionRequested(object_of(self._scope(), entry)))
+        else:
+            self._answer("No row to act on")
 
     def go_to(self, forward: Forward) -> None:
         """Move to the row of a forward."""

@@ -233,8 +233,8 @@ class EntryTable(SortedTable):
     def unfold_to(self, key: str) -> None:
         """Unfold the workload of a pod."""
         parent = self.entries.parent(key)
-        if parent in self.entries.folded:
-            self.entries.folded.discard(parent)
+        if parent is not None and self.entries.is_folded(parent):
+            self.entries.folds[parent] = False
             self.draw()
 
     def redraw(self) -> None:
