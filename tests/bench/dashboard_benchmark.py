@@ -240,7 +240,7 @@ def tour(keys: Keys, rounds: int) -> None:
         keys.quietly("\r", "workloads")
         keys.quietly("\x1b", r"workloads of all namespaces [─━]")
         for view in ("pods", "services", "workloads"):
-            keys.press("view", "t", f"{view} of")
+            keys.press("view", "t", rf"\[{view}\]")
         for _ in range(2):
             keys.press("pane", "\t", "─|━")
         for _ in range(2):

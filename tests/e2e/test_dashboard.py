@@ -36,9 +36,11 @@ def test_forward_is_started_used_and_stopped(
     terminal.start(
         *PROGRAM, "-n", "default", **environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
     )
-    terminal.wait_for_text("workloads of default", "echo", "Running", "No active forwards")
+    terminal.wait_for_text(
+        "[workloads] pods services · default", "echo", "Running", "No active forwards"
+    )
     terminal.press("1")
-    screen = terminal.wait_for_text("● ready", "1 forward ·", "→ :")
+    screen = terminal.wait_for_text("● ready", "1/1", "→ :")
     found = re.search(r"→ :(\d+)", screen)
     assert found
     port = int(found[1])
@@ -47,8 +49,8 @@ def test_forward_is_started_used_and_stopped(
     cluster.control.send("restart-component", component="kubelet")
     assert exchange(port, b"again", answer=5) == b"again"
     terminal.press("q")
-    terminal.wait_for_text("Quit and stop 1 forward")
-    terminal.press("y")
+    terminal.wait_for_text("Keep 1 forward running?")
+    terminal.press("s")
     screen = terminal.wait_for_text("ended with 0")
     assert "Traceback" not in screen
     wait_until(lambda: not _accepts(port), "the engine to end with its last front end")
@@ -65,16 +67,14 @@ def test_filtered_workload_is_forwarded_and_its_next_pod_followed(
         terminal.start(
             *PROGRAM, "-n", "shop", **environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
         )
-        terminal.wait_for_text("workloads of shop", "deploy/echo")
+        terminal.wait_for_text("[workloads] pods services · shop", "deploy/echo")
         terminal.press("/")
         terminal.press("deploy echo", "Enter")
-        terminal.wait_for_text(
-            "workloads of shop · /deploy echo", "1-9 Port"
-        )  # the filter is closed
+        terminal.wait_for_text("· shop · /deploy echo", "1-9 Start")  # the filter is closed
         terminal.press("1")
-        screen = terminal.wait_for_text("→ :", "● ready", "forwarding to echo-")
+        screen = terminal.wait_for_text("→ :", "ready", "pod echo-")
         found = re.search(r"→ :(\d+)", screen)
-        pod = re.search(r"forwarding to (echo-\S+):", screen)
+        pod = re.search(r"pod (echo-\S+)", screen)
         assert found
         assert pod
         port = int(found[1])
@@ -95,17 +95,17 @@ def test_filtered_workload_is_forwarded_and_its_next_pod_followed(
         wait_until(answered, "an answer of the next pod", 40)
 
         def moved() -> bool:
-            now = re.search(r"forwarding to (echo-\S+):", terminal.screen())
+            now = re.search(r"pod (echo-\S+)", terminal.screen())
             return now is not None and now[1] != pod[1]
 
         wait_until(moved, "the next pod", 40)
         terminal.press("d")
         terminal.wait_for_text(f"{pod[1]} → echo-", "timeline", "127.0.0.1:")
         terminal.press("Escape")
-        terminal.wait_for_text("workloads of shop")
+        terminal.wait_for_text("[workloads] pods services · shop")
         terminal.press("q")
-        terminal.wait_for_text("Quit and stop 1 forward")
-        terminal.press("y")
+        terminal.wait_for_text("Keep 1 forward running?")
+        terminal.press("s")
         assert "Traceback" not in terminal.wait_for_text("ended with 0")
     finally:
         terminal.close()
@@ -139,7 +139,7 @@ def test_killed_engine_is_restarted_with_its_forwards(
     )
     terminal.wait_for_text("echo", "No active forwards")
     terminal.press("1")
-    found = re.search(r"→ :(\d+)", terminal.wait_for_text("● ready", "1 forward ·", "→ :"))
+    found = re.search(r"→ :(\d+)", terminal.wait_for_text("● ready", "1/1", "→ :"))
     assert found
     port = int(found[1])
     for _ in range(3):
@@ -148,15 +148,15 @@ def test_killed_engine_is_restarted_with_its_forwards(
         worker.kill()
         worker.wait(10)
         wait_until(lambda: _echoes(port), "the forward to be back on its port")
-        terminal.wait_for_text("● ready", "1 forward ·")
+        terminal.wait_for_text("● ready", "1/1")
     # Without a watchdog the dashboard starts a new engine.
     for process in engine_processes(own_home):
         process.kill()
     wait_until(lambda: _echoes(port), "the forward to be back on its port")
-    terminal.wait_for_text("● ready", "1 forward ·")
+    terminal.wait_for_text("● ready", "1/1")
     terminal.press("q")
-    terminal.wait_for_text("Quit and stop 1 forward")
-    terminal.press("y")
+    terminal.wait_for_text("Keep 1 forward running?")
+    terminal.press("s")
     screen = terminal.wait_for_text("ended with 0")
     assert "Traceback" not in screen
     wait_until(lambda: not engine_processes(own_home), "the engine to end")
@@ -170,9 +170,9 @@ def test_forwards_outlive_a_dashboard_that_dies(
     env = environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)
-        terminal.wait_for_text("workloads of shop", "deploy/echo")
+        terminal.wait_for_text("[workloads] pods services · shop", "deploy/echo")
         terminal.press("1")
-        found = re.search(r"→ :(\d+)", terminal.wait_for_text("● ready", "1 forward ·", "→ :"))
+        found = re.search(r"→ :(\d+)", terminal.wait_for_text("● 1 ready", "→ :"))
         assert found
         before = {process.pid for process in engine_processes(own_home)}
         if how == "killed":
@@ -183,11 +183,11 @@ def test_forwards_outlive_a_dashboard_that_dies(
     assert exchange(int(found[1]), b"keeps on", answer=8) == b"keeps on"
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)
-        terminal.wait_for_text("● ready", "1 forward ·")
+        terminal.wait_for_text("● 1 ready")
         assert {process.pid for process in engine_processes(own_home)} == before
         terminal.press("q")
-        terminal.wait_for_text("Quit and keep 1 forward running", "y  stop all")
-        terminal.press("y")
+        terminal.wait_for_text("Keep 1 forward running?", "s Stop all")
+        terminal.press("s")
         terminal.wait_for_text("ended with 0")
     wait_until(lambda: not engine_processes(own_home), "the engine to end")
 
@@ -202,9 +202,9 @@ def test_forwards_stop_with_the_dashboard_if_so_configured(
     env = environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)
-        terminal.wait_for_text("workloads of shop", "deploy/echo")
+        terminal.wait_for_text("[workloads] pods services · shop", "deploy/echo")
         terminal.press("1")
-        terminal.wait_for_text("● ready", "1 forward ·")
+        terminal.wait_for_text("● 1 ready")
         assert engine_processes(own_home)
     wait_until(
         lambda: not engine_processes(own_home), "the engine to end with its last front end", 20
@@ -214,7 +214,7 @@ def test_forwards_stop_with_the_dashboard_if_so_configured(
 @pytest.mark.timeout(180)
 def test_demo_on_a_terminal_is_the_dashboard(terminal: Terminal, own_home: Path) -> None:
     terminal.start(*PROGRAM, "demo", **environment(own_home))
-    terminal.wait_for_text("workloads of shop", "deploy/echo", "ready")
+    terminal.wait_for_text("[workloads] pods services · shop", "deploy/echo", "ready")
     terminal.press("q")
     began = time.monotonic()
     assert "Traceback" not in terminal.wait_for_text("ended with 0")
@@ -252,16 +252,16 @@ def test_forwards_survive_a_crash_of_the_dashboard(
         sys.executable, "-c", _PROGRAM_WITH_A_BUG, "-n", "default",
         **environment(own_home, KUBECONFIG=str(cluster.kubeconfig)),
     )  # fmt: skip
-    terminal.wait_for_text("workloads of default", "echo", "Running")
+    terminal.wait_for_text("[workloads] pods services · default", "echo", "Running")
     terminal.press("1")
-    found = re.search(r"→ :(\d+)", terminal.wait_for_text("● ready", "1 forward ·", "→ :"))
+    found = re.search(r"→ :(\d+)", terminal.wait_for_text("● ready", "1/1", "→ :"))
     assert found
     terminal.press("*")
-    terminal.wait_for_text("The dashboard crashed", "● ready", "1 forward ·")
+    terminal.wait_for_text("The dashboard crashed", "● ready", "1/1")
     assert exchange(int(found[1]), b"as before", answer=9) == b"as before"
     report = own_home / ".local/state/tui-forward/crash.log"
     assert "ZeroDivisionError: a bug" in report.read_text()
     terminal.press("q")
-    terminal.wait_for_text("Quit and stop 1 forward")
-    terminal.press("y")
+    terminal.wait_for_text("Keep 1 forward running?")
+    terminal.press("s")
     assert "Traceback" not in terminal.wait_for_text("ended with 0")

@@ -34,7 +34,7 @@ def test_dashboard_shows_every_state(
     ):
         env = environment(own_home, KUBECONFIG=str(cluster.kubeconfig))
         terminal.start(*PROGRAM, "-n", "shop", **env)
-        terminal.wait_for_text("workloads of shop", "deploy/echo", "No active forwards")
+        terminal.wait_for_text("[workloads]", "deploy/echo", "No active forwards")
         session = runner.run(connect(environ={**os.environ, **env}))
         scenario = StateScenario(session, cluster.control, "minicluster")
 

@@ -104,12 +104,12 @@ def test_dashboard_reports_an_edit(
             *PROGRAM, "-n", "shop", "--profile", "shop",
             **environment(own_home, KUBECONFIG=os.environ["KUBECONFIG"]),
         )  # fmt: skip
-        terminal.wait_for_text("2 forwards ·", "● ready")
+        terminal.wait_for_text("2 forwards", "ready")
         (shell.profiles / "shop.yaml").write_text(SHOP.replace("local: any}", "local: any, x: 1}"))
         terminal.wait_for_text("profile shop", "shop.yaml:4:", "unchanged")
         terminal.press("q")
-        terminal.wait_for_text("Quit and stop 2 forwards?", "l  keep running")
-        terminal.press("l")
+        terminal.wait_for_text("Keep 2 forwards running?", "enter Keep running")
+        terminal.press("Enter")
         terminal.wait_for_text("2 forwards keep running", "ended with 0")
     assert len(shell.listed()) == 2
     shell("down", "shop")

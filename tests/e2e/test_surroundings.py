@@ -68,7 +68,7 @@ def test_deleted_current_folder(kubeconfig: Path, own_home: Path, tmp_path: Path
     (tmp_path / "deleted").mkdir()
     delete = f"cd {tmp_path}/deleted && rmdir {tmp_path}/deleted"
     with PseudoTerminal(*PROGRAM, "-n", "shop", env=environ, before=delete) as terminal:
-        terminal.wait_for_output("workloads of shop")
+        terminal.wait_for_output("[workloads]")
         terminal.send(b"q")
         assert terminal.wait(20) == 0
 
@@ -107,7 +107,7 @@ def test_context_is_chosen_if_the_current_one_is_unusable(
     with PseudoTerminal(*PROGRAM, env=environ, size=(120, 30)) as terminal:
         terminal.wait_for_output("Choose", *words)
         terminal.send(first.encode() + b"\r")
-        terminal.wait_for_output("workloads of default", "API ●")
+        terminal.wait_for_output("[workloads]", "API ●")
         terminal.send(b"q")
         assert terminal.wait(20) == 0
 

@@ -79,7 +79,7 @@ class Way(NamedTuple):
 
 
 _FORWARD = "pod/web:80"  # in the title of its connections
-_QUESTION = ((_FORWARD, b"q"), ("Quit and", b""))
+_QUESTION = ((_FORWARD, b"q"), (" running?", b""))
 _CLOSING = ("hangup", "hangup ignored", "SIGHUP", "hangup while stuck")
 MOMENTS = {
     "start": Moment(max_delay_s=1.5),
@@ -92,8 +92,8 @@ MOMENTS = {
     "engine log": Moment(((_FORWARD, b"\x0c"),)),
     "details": Moment(((_FORWARD, b"\td"),)),
     "question": Moment(_QUESTION),
-    "quitting": Moment((*_QUESTION, ("Quit and", b"q")), 0.4),
-    "stopping": Moment((*_QUESTION, ("Quit and", b"y")), 0.4, stops_forwards=True),
+    "quitting": Moment((*_QUESTION, (" running?", b"q")), 0.4),
+    "stopping": Moment((*_QUESTION, (" running?", b"s")), 0.4, stops_forwards=True),
     "editor": Moment(
         ((_FORWARD, b"P"), (" profile ", b"\r"), ("profile shop", b"e"), ("EDITING", b"")),
         ways=(*_CLOSING, "SIGTERM", "SIGTERM and SIGHUP"),

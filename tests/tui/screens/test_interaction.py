@@ -74,7 +74,10 @@ async def test_footer_of_each_pane_has_its_keys() -> None:
         Pane.CONNECTIONS: words(CONNECTION_BINDINGS) | view | {"Go to forward"},
     }
     assert shared <= on_forwards | view | {"Copy command", "Next problem"}
-    async with fleet_app((120, 36)) as (app, pilot, _):
+    async with fleet_app((120, 36)) as (app, pilot, session):
+        for forward_id in session.forwards:  # without the key to log in
+            session.update(forward_id, blocked_by=None)
+        await app.sample()
         for pane in Pane:
             app.dashboard.body.focus_pane(pane)
             await pilot.pause()
@@ -150,7 +153,8 @@ async def test_new_forward_is_visible_and_under_the_cursor_of_the_forwards() -> 
         assert app.dashboard.entry_table.cursor == row
 
 
-async def test_keys_without_a_target_answer() -> None:
+@pytest.mark.parametrize("pane", Pane)
+async def test_keys_without_a_target_answer(pane: Pane) -> None:
     session = shop()
     async with running(session, (120, 34)) as (app, pilot):
         await shows(app, "web-1")
@@ -178,12 +182,11 @@ async def test_keys_without_a_target_answer() -> None:
             "u": "Nothing to undo", "exclamation_mark": "No problems",
             "W": "No active forwards to save. Select a row and press 1.",
         }  # fmt: skip
-        for pane in Pane:
-            app.dashboard.body.focus_pane(pane)
-            for key, text in {**expected[pane], **everywhere}.items():
-                app.clear_notifications()
-                await pilot.press(key)
-                await until(lambda text=text: text in notifications(app))  # type: ignore[misc]
+        app.dashboard.body.focus_pane(pane)
+        for key, text in {**expected[pane], **everywhere}.items():
+            app.clear_notifications()
+            await pilot.press(key)
+            await until(lambda text=text: text in notifications(app))  # type: ignore[misc]
         assert not [call for call in session.calls if call[0] not in ("timeline", "hops")]
 
 
