@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import math
 import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -210,14 +211,15 @@ class Screenshot:
 
 
 async def shows(app: TuiForwardApp, *texts: str) -> None:
-    """Wait until the screen shows all of these."""
+    """Wait until the screen shows all of these, with any number of spaces between words."""
 
     def text() -> str:
         strips = app.screen._compositor.render_strips()
         return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 
     async def there() -> bool:
-        return all(one in text() for one in texts)
+        shown = re.sub(" +", " ", text())
+        return all(one in shown for one in texts)
 
     try:
         await until(there, f"{texts} on the screen")
@@ -260,7 +262,7 @@ async def _reconnecting(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[
     )
     await pilot.press("tab", "tab", "end")
     await shows(
-        app, "2 queued", "connections of deploy/toolbox:echo", "  ready", "python (4211)",
+        app, "2 queued", "connections of deploy/toolbox:echo", " ready", "python (4211)",
         "closed: pod tool",
     )  # fmt: skip
 
@@ -272,13 +274,13 @@ async def _filter(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None])
 
 
 async def _narrow(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
-    await shows(app, "deploy/legacy", "● ready", "5 forwards · 6")
+    await shows(app, "deploy/legacy", "5 fwd: ●5")
 
 
 async def _light(cluster: SceneCluster, app: TuiForwardApp, pilot: Pilot[None]) -> None:
     await shows(app, "deploy/web", "● ready", "python (4211)")
     await pilot.press("t")
-    await shows(app, "pods of all namespaces")
+    await shows(app, "[pods] services · all namespaces")
     await pilot.press("tab", "tab")
 
 
