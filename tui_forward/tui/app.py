@@ -174,7 +174,14 @@ class TuiForwardApp(ThemedApp[None]):
         reporter = StartReporter(self, sampler, notifier)
         sampler.is_reported_elsewhere = reporter.is_pending
         self._forwards = GuardedForwardController(
-            self.protection.guard, session, sampler, queue, favorites, notifier, defaults, reporter,
+            self.protection.guard,
+            session,
+            sampler,
+            queue,
+            favorites,
+            notifier,
+            defaults,
+            reporter,
             self.dashboard.go_to,
         )
         self._forms = FormController(

@@ -461,6 +461,11 @@ class Dashboard(StaticFocusScreen[None]):
         elif not self.entry_table.fold(False):
             self.body.focus_pane(Pane.PORTS)
 
+    def action_next_pane(self, by: int = 1) -> None:
+        """Go to the next pane, in the same order in every layout."""
+        panes = list(Pane)
+        self.body.focus_pane(panes[(panes.index(self.body.focused_pane) + by) % len(panes)])
+
     def action_cluster(self) -> None:
         """Go to the cluster."""
         self.body.focus_pane(Pane.CLUSTER)
