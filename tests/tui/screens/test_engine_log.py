@@ -13,10 +13,10 @@ from tui_forward.daemon.log_record import LogEntry, encode_entry
 from tui_forward.tui.screens.engine_log import LogScreen
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.themes import ThemedApp
-from tui_forward.tui.viewmodel.header import Header, HeaderCell
+from tui_forward.tui.viewmodel.header import HeaderCell, HeaderContent
 from tui_forward.tui.widgets.log_view import LogView
 
-HEADER = Header((HeaderCell("head"), HeaderCell("● 3 ready", "ok")))
+HEADER = HeaderContent((HeaderCell("head"), HeaderCell("● 3 ready", "ok")))
 TIME = "2026-01-02T03:04:05.678+01:00"
 
 

@@ -16,7 +16,7 @@ from tui_forward.model import (
     Snapshot,
 )
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
-from tui_forward.tui.viewmodel.header import Header, build_header, count_states
+from tui_forward.tui.viewmodel.header import HeaderContent, build_header, count_states
 
 HEALTH = ApiHealth(context="staging", ok=True, latency_s=0.004)
 
@@ -32,7 +32,7 @@ def snapshot(**more: object) -> Snapshot:
     return Snapshot(version=1, at=0.0, forwards=fleet.forwards(), health=(HEALTH, expired), **more)  # type: ignore[arg-type]
 
 
-def text(header: Header, width: int) -> str:
+def text(header: HeaderContent, width: int) -> str:
     def join(cells: object) -> str:
         return "".join(cell.gap + cell.text for cell in cells)  # type: ignore[attr-defined]
 

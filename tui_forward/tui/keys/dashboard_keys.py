@@ -142,7 +142,7 @@ _ON_FORWARDS: Final = frozenset({"forward", "stop", "detail", "log"})
 
 
 @dataclass(frozen=True, slots=True)
-class Footer:
+class PaneFooter:
     """Binding ids in the order of importance; ids in one text share a place: `+ - Size`."""
 
     row: tuple[str, ...]  # line 1: act on the row
@@ -160,8 +160,8 @@ _SCOPE: Final = ("app.namespace", "app.context", "app.profiles", "app.paste",
                  "app.save-profile", "app.undo", "app.log-in")  # fmt: skip
 PROGRAM: Final = ("app.jump", "app.help", "app.quit")  # at the right of line 2
 
-FOOTERS: Final[Mapping[Pane, Footer]] = {
-    Pane.CLUSTER: Footer(
+FOOTERS: Final[Mapping[Pane, PaneFooter]] = {
+    Pane.CLUSTER: PaneFooter(
         (_DIGITS, "ports.all", "ports.form", "forwards.log", "cluster.describe",
          "cluster.favorite", "forwards.stop", "forwards.copy", "forwards.open", "forwards.pause",
          "forwards.reconnect", "forwards.edit"),
@@ -169,19 +169,19 @@ FOOTERS: Final[Mapping[Pane, Footer]] = {
          "panes.select", *_VIEW),
         _SCOPE[2:],
     ),
-    Pane.PORTS: Footer(
+    Pane.PORTS: PaneFooter(
         ("ports.form", "forwards.copy", "forwards.open", "forwards.edit", "forwards.pause",
          "forwards.reconnect", "forwards.stop", "forwards.log", "forwards.detail",
          _DIGITS, "ports.all"),
         ("panes.select", "panes.sort", *_VIEW), _SCOPE,
         choose="Start",
     ),
-    Pane.FORWARDS: Footer(
+    Pane.FORWARDS: PaneFooter(
         _FORWARD,
         ("panes.sort", "forwards.group", "panes.filter", "panes.select", *_VIEW), _SCOPE,
         choose="Details", extra=("forwards.copy-command",),
     ),
-    Pane.CONNECTIONS: Footer(
+    Pane.CONNECTIONS: PaneFooter(
         ("connections.close", "connections.detail", "connections.log", "connections.copy"),
         ("connections.all", "connections.closed", "panes.sort", "panes.filter", "panes.select",
          *_VIEW),
@@ -189,17 +189,17 @@ FOOTERS: Final[Mapping[Pane, Footer]] = {
     ),
 }  # fmt: skip
 # While rows are selected: keys that act on all of them.
-SELECTION_FOOTERS: Final[Mapping[Pane, Footer]] = {
-    Pane.CLUSTER: Footer(
+SELECTION_FOOTERS: Final[Mapping[Pane, PaneFooter]] = {
+    Pane.CLUSTER: PaneFooter(
         (_DIGITS, "ports.all", "forwards.pause", "forwards.reconnect", "forwards.copy",
          "forwards.stop", "panes.back"),
         FOOTERS[Pane.CLUSTER].view,
     ),
-    Pane.FORWARDS: Footer(
+    Pane.FORWARDS: PaneFooter(
         ("forwards.pause", "forwards.reconnect", "forwards.copy", "forwards.stop", "panes.back"),
         FOOTERS[Pane.FORWARDS].view,
     ),
-    Pane.CONNECTIONS: Footer(
+    Pane.CONNECTIONS: PaneFooter(
         ("connections.close", "panes.back"), FOOTERS[Pane.CONNECTIONS].view
     ),
 }  # fmt: skip
@@ -214,7 +214,7 @@ def binding_id(binding: Binding) -> str:
     return binding.id or ""
 
 
-def ids_of(footer: Footer) -> Iterator[str]:
+def ids_of(footer: PaneFooter) -> Iterator[str]:
     """Yield the binding ids of a footer."""
     for entry in (*footer.row, *footer.extra, *footer.view, *footer.more):
         yield from entry.split()

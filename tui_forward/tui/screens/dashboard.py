@@ -23,7 +23,7 @@ from tui_forward.tui.keys.dashboard_keys import (
     DASHBOARD_BINDINGS,
     FOOTERS,
     SELECTION_FOOTERS,
-    Footer,
+    PaneFooter,
 )
 from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.screens.row_actions import RowActions
@@ -36,7 +36,7 @@ from tui_forward.tui.viewmodel.entries import EntryKind
 from tui_forward.tui.viewmodel.entry_list import EntryList
 from tui_forward.tui.viewmodel.entry_targets import ForwardsByEntry
 from tui_forward.tui.viewmodel.forward_rows import has_problem
-from tui_forward.tui.viewmodel.header import Header, build_header
+from tui_forward.tui.viewmodel.header import HeaderContent, build_header
 from tui_forward.tui.viewmodel.pane_layout import Content, Pane, PaneLayout
 from tui_forward.tui.widgets.connection_table import ConnectionTable
 from tui_forward.tui.widgets.entry_table import EntryTable
@@ -128,7 +128,7 @@ class Dashboard(StaticFocusScreen[None]):
         forward = self.forward_table.current
         return forward.id if forward is not None else ""
 
-    def header(self, width: int) -> Header:
+    def header(self, width: int) -> HeaderContent:
         """Return the header of every screen."""
         return build_header(self.cluster_state, self.snapshot, width, self._sample.error)
 
@@ -248,7 +248,7 @@ class Dashboard(StaticFocusScreen[None]):
             self.refresh_bindings()
 
     @property
-    def footer(self) -> Footer:
+    def footer(self) -> PaneFooter:
         """The keys of the focused pane."""
         pane = self.body.focused_pane
         if self.footer_prefix and pane in SELECTION_FOOTERS:

@@ -15,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.viewmodel.header import Header
+from tui_forward.tui.viewmodel.header import HeaderContent
 from tui_forward.tui.viewmodel.log_tail import LogLevel, LogTail, sanitize_terminal_text
 from tui_forward.tui.viewmodel.rows import Cell
 from tui_forward.tui.widgets.header_bar import HeaderBar
@@ -46,7 +46,7 @@ class LogScreen(Screen[None]):
 
     search_text = reactive("", bindings=True)
 
-    def __init__(self, path: Path, *, header: Callable[[int], Header] | None = None) -> None:
+    def __init__(self, path: Path, *, header: Callable[[int], HeaderContent] | None = None) -> None:
         super().__init__()
         self._tail = LogTail(path)
         self._header = header

@@ -39,7 +39,7 @@ from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel import columns, hop_rows, rows
 from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.connection_rows import connection_labels, connection_row
-from tui_forward.tui.viewmodel.header import Header
+from tui_forward.tui.viewmodel.header import HeaderContent
 from tui_forward.tui.widgets.header_bar import HeaderBar
 from tui_forward.tui.widgets.key_bar import KeyBar
 from tui_forward.tui.widgets.rate_chart import RateChart
@@ -142,7 +142,7 @@ class DetailScreen(Screen[None]):
         yield self._log
         yield KeyBar()
 
-    def draw_header(self, build: Callable[[int], Header]) -> None:
+    def draw_header(self, build: Callable[[int], HeaderContent]) -> None:
         """Show the header of every screen."""
         self._session_header.show(build)
 

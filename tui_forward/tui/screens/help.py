@@ -12,7 +12,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widgets import Input
 
-from tui_forward.tui.keys.dashboard_keys import Footer
+from tui_forward.tui.keys.dashboard_keys import PaneFooter
 from tui_forward.tui.keys.key_names import bindings_of, format_key
 from tui_forward.tui.plain_text import plain
 from tui_forward.tui.screens.dialogs import Dialog
@@ -88,12 +88,12 @@ def collect(
     found = [binding for owner in owners for binding in bindings_of(owner)]
     footer = getattr(screen, "footer", None)
     keymap = active_keymap(app)
-    first = pane_groups(footer, found, keymap) if isinstance(footer, Footer) else ()
+    first = pane_groups(footer, found, keymap) if isinstance(footer, PaneFooter) else ()
     return (*first, *groups(found, keymap))
 
 
 def pane_groups(
-    footer: Footer, bindings: Iterable[Binding], keymap: Mapping[str, str]
+    footer: PaneFooter, bindings: Iterable[Binding], keymap: Mapping[str, str]
 ) -> tuple[HelpGroup, ...]:
     """Return the keys of a pane: those that act on a row, and those that act on the view."""
     by_id: dict[str, Binding] = {}

@@ -48,7 +48,7 @@ class HeaderCell:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class HeaderContent:
     """Cells from the left, and cells at the right end."""
 
     left: tuple[HeaderCell, ...]
@@ -66,7 +66,7 @@ def count_states(forwards: Iterable[Forward]) -> Mapping[str, int]:
 
 def build_header(
     cluster: ClusterState, snapshot: Snapshot, width: int, error: TuiForwardError | None = None
-) -> Header:
+) -> HeaderContent:
     """Return the header for a terminal of `width` cells."""
     counts = _count_cells(snapshot, with_words=width >= _WITH_WORDS, is_short=width < _WITH_LATENCY)
     right = _traffic_cells(snapshot, with_upload=width >= _WITH_LATENCY)
@@ -74,7 +74,7 @@ def build_header(
     room = width - 2 - _width(counts) - _width(right)
     if error is not None:
         fault = HeaderCell(f"■ {error.message}", "bad", "log")
-        return Header((*name, _cut(fault, room - _width(name)), *counts), right)
+        return HeaderContent((*name, _cut(fault, room - _width(name)), *counts), right)
     place = _place_cells(cluster)
     health = cluster.health
     shown: list[HeaderCell]
@@ -101,7 +101,7 @@ def build_header(
     while excess > 0 and right:
         excess -= right[-1].width
         right = right[:-1]
-    return Header((*shown, *counts), right)
+    return HeaderContent((*shown, *counts), right)
 
 
 def _width(cells: Sequence[HeaderCell]) -> int:

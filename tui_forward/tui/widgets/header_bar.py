@@ -11,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui_forward.common.printable import blank_unprintable
-from tui_forward.tui.viewmodel.header import Header, HeaderCell
+from tui_forward.tui.viewmodel.header import HeaderCell, HeaderContent
 
 
 class HeaderBar(Widget):
@@ -23,10 +23,10 @@ class HeaderBar(Widget):
 
     def __init__(self) -> None:
         super().__init__(classes="header")
-        self._build: Callable[[int], Header] = lambda _width: Header(())
-        self._header = Header(())
+        self._build: Callable[[int], HeaderContent] = lambda _width: HeaderContent(())
+        self._header = HeaderContent(())
 
-    def show(self, build: Callable[[int], Header]) -> None:
+    def show(self, build: Callable[[int], HeaderContent]) -> None:
         """Show a header, given as a function of the width in cells."""
         self._build = build
         header = build(self.outer_size.width)

@@ -16,7 +16,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_forward.tui.keys.dashboard_keys import PROGRAM, SHORT_WORDS, Footer
+from tui_forward.tui.keys.dashboard_keys import PROGRAM, SHORT_WORDS, PaneFooter
 from tui_forward.tui.keys.key_names import format_key
 from tui_forward.tui.plain_text import plain
 
@@ -134,7 +134,7 @@ class KeyBar(Widget):
 
     def _collect_keys(self) -> None:
         footer = getattr(self.screen, "footer", None)
-        if isinstance(footer, Footer):
+        if isinstance(footer, PaneFooter):
             found = self._footer_keys(footer)
             if found != self._footer:
                 self._footer = found
@@ -152,7 +152,7 @@ class KeyBar(Widget):
             self._keys = tuple(keys)
             self.refresh()
 
-    def _footer_keys(self, footer: Footer) -> FooterKeys:
+    def _footer_keys(self, footer: PaneFooter) -> FooterKeys:
         active: dict[str, Binding] = {}
         for _node, binding, enabled, _tooltip in self.screen.active_bindings.values():
             if enabled and binding.id is not None:
