@@ -72,7 +72,9 @@ def test_filtered_workload_is_forwarded_and_its_next_pod_followed(
         terminal.press("deploy echo", "Enter")
         terminal.wait_for_text("· shop · /deploy echo", "1-9 Start")  # the filter is closed
         terminal.press("1")
-        screen = terminal.wait_for_text("→ :", "ready", "pod echo-")
+        terminal.wait_for_text("→ :", "ready on 127.0.0.1:")
+        terminal.press("1")  # goes to it; the strip has its chain
+        screen = terminal.wait_for_text("→ :", "● pod echo-")
         found = re.search(r"→ :(\d+)", screen)
         pod = re.search(r"pod (echo-\S+)", screen)
         assert found
