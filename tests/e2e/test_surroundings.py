@@ -82,7 +82,10 @@ def test_dashboard_on_a_dumb_terminal_of_any_size(
         PYTHONUTF8="0",
     )  # fmt: skip
     with PseudoTerminal(*PROGRAM, "-n", "shop", env=environ, size=size) as terminal:
-        terminal.wait_for_output("minicluster", *(["deploy/", "API *"] if size[0] > 100 else []))
+        is_wide = size[0] > 100
+        terminal.wait_for_output(
+            *(["minicluster", "deploy/", "API *"] if is_wide else ["0 forwards"])
+        )
         terminal.send(b"q")
         assert terminal.wait(20) == 0
     assert terminal.text().isascii()

@@ -128,7 +128,10 @@ async def test_every_screen_shows_hostile_texts_as_data(tmp_path: Path) -> None:
         await visitor.until(lambda: shown(app, "[/nope]c"))
         # Lists of workloads, pods and services; groups and sort orders; all panes.
         await visitor.press("1", "m", "asterisk", "right", "t", "1", "t", "1", "t")
-        await visitor.press("tab", "b", "b", "b", "b", "z", "z", "l", "tab", "x", "tab")
+        await visitor.press("tab", "b", "b", "b", "b", "z", "z", "T", "a", "l")
+        await visitor.close_dialogs()
+        await visitor.press("x")
+        await visitor.close_dialogs()
         await visitor.press("slash", "[", "escape")
         for key, screen in (
             ("n", "Picker"), ("c", "Picker"), ("v", "PasteDialog"), ("question_mark", "HelpScreen"),
@@ -153,6 +156,7 @@ async def test_every_screen_shows_hostile_texts_as_data(tmp_path: Path) -> None:
         # Details of a forward, with the log of its pod, and its form.
         app.dashboard.forward_table.focus()
         await visitor.press("y", "p", "x")
+        await visitor.close_dialogs()
         await visitor.open("d", "DetailScreen")
         await visitor.press("l", "c", "tab", "tab", "x")
         await visitor.open("e", "ForwardForm")

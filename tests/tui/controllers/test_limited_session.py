@@ -29,7 +29,7 @@ async def test_no_figure_of_the_engine_ends_the_screen() -> None:
         await shows(app, "web-1")
         await pilot.press("1")
         await shows(app, "● ready")
-        await pilot.press("d")
+        await pilot.press("1", "d")  # of the forward
         await until(lambda: isinstance(app.screen, DetailScreen))
         await pilot.press("l")
         for version, value in enumerate(ABSURD, 2):

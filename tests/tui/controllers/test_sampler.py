@@ -32,7 +32,7 @@ async def test_traffic_before_the_start_is_shown() -> None:
         TrafficHistory(forward_id=forward_id, seconds=((100, 0), (0, 0), (2_000_000_000, 0))),
     )
     async with running(session, (140, 34)) as (app, _pilot):
-        await shows(app, "▁ ▁")
+        await shows(app, "▁ █")
 
 
 async def test_lost_engine_is_shown_and_recovers() -> None:

@@ -340,6 +340,6 @@ async def test_keys_typed_right_after_slash_go_to_the_filter() -> None:
         # All at once, like from a busy terminal.
         for key, character in (("slash", "/"), ("x", "x"), ("p", "p"), ("enter", "\r")):
             app.post_message(events.Key(key, character))
-        await shows(app, "/xp", "0 of 3")
+        await shows(app, "/xp", "0 of 3", "q Quit")  # Enter closes the filter
         assert list(session.forwards) == ["f1"]
         assert not [call for call in session.calls if call[0] in ("stop", "pause")]

@@ -30,7 +30,7 @@ async def test_detail_shows_timeline_chart_and_connections(size: tuple[int, int]
         await pilot.press("1")
         await until(lambda: "●1" in screen_text(app) or "● 1" in screen_text(app))
         session.connection_list = [connection(1)]
-        await pilot.press("d")
+        await pilot.press("1", "d")  # of the forward
         await shows(app, "shop/web-1:http", "event 49", "psql (4211)", "API server", "runtime")
         counters = Counters(bytes_from_pod=2_000_000, connections_total=3)
         session.update("f1", counters=counters)
@@ -60,7 +60,7 @@ async def test_broken_hop_is_marked_and_pod_log_opens(
         await shows(app, "web-1")
         await pilot.press("1")
         await shows(app, "● ready")
-        await pilot.press("d")
+        await pilot.press("1", "d")  # of the forward
         await shows(app, "○ kubelet")
         bad = Hop(kind=HopKind.POD, name="web-1", state=HopState.BROKEN, error="gone", hint="wait")
         session.hop_list = (bad,)

@@ -92,15 +92,18 @@ def build_header(
     excess = _width(shown) - room
     if excess > 0 and name:
         shown, excess = shown[1:], excess - name[0].width
+    while excess > 0 and right:
+        excess -= right[-1].width
+        right = right[:-1]
     if excess > 0:  # the name of the context gives way
         at = next(number for number, cell in enumerate(shown) if cell.action == "context")
         least = max(_MIN_CONTEXT, cell_len(shown[at].text) - excess)
         text = truncate(shown[at].text, min(least, cell_len(shown[at].text)), middle=True)
         shown[at] = HeaderCell(text, shown[at].style, shown[at].action)
-        excess = _width(shown) - room
-    while excess > 0 and right:
-        excess -= right[-1].width
-        right = right[:-1]
+        while _width(shown) > room and len(shown) > at + 1:
+            del shown[-1]
+        if _width(shown) > room:
+            shown[at] = _cut(shown[at], room + len(_GAP))
     return HeaderContent((*shown, *counts), right)
 
 
