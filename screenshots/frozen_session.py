@@ -139,8 +139,9 @@ class FrozenSession(DelegatingSession):
         """See `Session.snapshot`."""
         real = await self.below.snapshot()
         forwards = tuple(self._forward(forward) for forward in real.forwards)
+        health = tuple(msgspec.structs.replace(one, latency_s=_API_S) for one in real.health)
         return msgspec.structs.replace(
-            real, forwards=forwards, totals=self.totals(forwards), at=NOW, notices=()
+            real, forwards=forwards, totals=self.totals(forwards), at=NOW, notices=(), health=health
         )
 
     @staticmethod
@@ -211,6 +212,7 @@ class FrozenSession(DelegatingSession):
                     bytes_to_pod=int(up * age * share) if flows else one.bytes_to_pod,
                     rate_from_pod=down * share,
                     rate_to_pod=up * share,
+                    pod=self._stable_text(one.forward_id, one.pod),
                     close_reason=self._stable_text(one.forward_id, one.close_reason),
                 )
             )
