@@ -49,6 +49,8 @@ async def take(screenshot: Screenshot, scene: SceneCluster) -> str:
         app.theme = screenshot.theme
         app.animation_level = "none"
         await screenshot.scene(scene, app, pilot)
+        app.dashboard.body.fit()  # to all connections: their number when the first came varies
+        await pilot.pause()
         if isinstance(app.focused, Input):
             app.focused.cursor_blink = False
         # Sample twice more, so that no update is pending.

@@ -79,6 +79,7 @@ class Dashboard(StaticFocusScreen[None]):
         self._sample = DashboardSample(Snapshot(version=0, at=0.0))
         self._key_state: tuple[object, ...] = ()
         self._fitted_for: tuple[object, ...] = ()
+        self._pane_layout: PaneLayout | None = None
         self._row_before_filter: str | None = None
         self._namespace_before = ""
         # Kept, not queried: a sample may come before the widgets are mounted or after they
@@ -178,6 +179,7 @@ class Dashboard(StaticFocusScreen[None]):
         if now != self._fitted_for:
             self._fitted_for = now
             self.body.fit()
+        self._show_heads()
 
     def _content(self) -> Content:
         """Return the lines that each pane would show."""
@@ -190,11 +192,17 @@ class Dashboard(StaticFocusScreen[None]):
 
     def _apply_layout(self, layout: PaneLayout) -> None:
         """Show column titles and second lines where there is room for them."""
-        for pane in layout.boxes:
+        self._pane_layout = layout
+        self._show_heads()
+        self.forward_table.has_second_lines = layout.has_second_lines
+
+    def _show_heads(self) -> None:
+        """Show the column titles of panes that are high enough or have few rows."""
+        layout = self._pane_layout
+        for pane in layout.boxes if layout is not None else ():
             table = self.body.table(pane)
             rows = table.content_lines
-            table.has_head = layout.has_head(pane, rows) and bool(rows)
-        self.forward_table.has_second_lines = layout.has_second_lines
+            table.has_head = layout is not None and layout.has_head(pane, rows) and bool(rows)
 
     def _draw_ports_of_cursor(self) -> None:
         self._port_table.draw(self.entry_table.current)
