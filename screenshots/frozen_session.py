@@ -197,6 +197,8 @@ class FrozenSession(DelegatingSession):
             down, up = self._rates.get(str(forwards[one.forward_id].spec.target), (0, 0))
             flows = is_flowing(one)
             age = 40 + _stable_number(one.forward_id, 900, str(place))
+            if one.state is ConnectionState.QUEUED:
+                age = 2 + place  # shorter than the outage
             share = (1 + place) / (flowing * (flowing + 1) / 2) if flows else 0.0
             shown.append(
                 msgspec.structs.replace(

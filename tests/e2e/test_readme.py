@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.e2e.processes import wait_until
 from tests.e2e.test_profiles import Shell, shell
+from tui_forward.profiles.parser import parse_profile
 
 __all__ = ["shell"]
 
@@ -22,8 +23,15 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 
+def test_profile_with_access_options_is_valid() -> None:
+    _, profile = blocks("yaml")
+    assert profile.startswith("access:")
+    (forward,) = parse_profile(profile, README).forwards
+    assert forward.spec.target.options.user == "bob"
+
+
 def test_walk_through_of_profiles(shell: Shell) -> None:
-    (profile,) = blocks("yaml")
+    profile, _ = blocks("yaml")
     (commands,) = blocks("sh")
     # An editor that writes the file of the README.
     (shell.folder / "profile").write_text(profile)

@@ -112,7 +112,7 @@ async def running_dashboard(folder: Path, kubeconfig: Path) -> AsyncIterator[Att
         command = (sys.executable, "-m", "tui_forward", "--kubeconfig", str(kubeconfig))
         await asyncio.to_thread(terminal.start, *command, "-n", toolbox.NAMESPACE)
         dashboard = AttachedDashboard(terminal)
-        await dashboard.wait_for("3 forwards", "● ready")
+        await dashboard.wait_for("3 forwards: ●3")
         yield dashboard
 
 

@@ -199,7 +199,7 @@ def test_preferred_privileged_port_is_moved_above_8000(undo: ExitStack) -> None:
 def test_one_localhost_address_is_enough(undo: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     real = local_ports._bind_one
 
-    def no_ipv6(host: str, number: int) -> socket.socket:
+    def no_ipv6(host: str, number: int, **_: bool) -> socket.socket:
         if ":" in host:
             raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
         return real(host, number)
@@ -209,7 +209,7 @@ def test_one_localhost_address_is_enough(undo: ExitStack, monkeypatch: pytest.Mo
 
 
 def test_missing_localhost_addresses_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_address(host: str, number: int) -> socket.socket:
+    def no_address(host: str, number: int, **_: bool) -> socket.socket:
         raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
 
     monkeypatch.setattr(local_ports, "_bind_one", no_address)
@@ -218,7 +218,7 @@ def test_missing_localhost_addresses_are_an_error(monkeypatch: pytest.MonkeyPatc
 
 
 def test_required_privileged_port_error_has_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
-    def not_allowed(host: str, number: int) -> socket.socket:
+    def not_allowed(host: str, number: int, **_: bool) -> socket.socket:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(local_ports, "_bind_one", not_allowed)

@@ -32,6 +32,7 @@ def forward(
     state: ForwardState = ForwardState.READY,
     rate: float = 0.0,
     paused: bool = False,
+    since: float = 0.0,
 ) -> Forward:
     target = Target(
         context="here", namespace=namespace, kind=TargetKind.POD, name=name, port="http"
@@ -39,7 +40,7 @@ def forward(
     return Forward(
         id=f"f{number}", spec=ForwardSpec(target=target, label=label, profile=profile),
         state=state, code=ReasonCode.FORWARD_READY, reason="so",
-        counters=Counters(rate_from_pod=rate), paused=paused,
+        counters=Counters(rate_from_pod=rate), paused=paused, since=since,
     )  # fmt: skip
 
 
@@ -94,9 +95,12 @@ class Ranks:
 
     def __init__(self) -> None:
         self.ranks = ShownRanks()
+        self.entered = (ForwardState.READY, 0.0)
 
     def order(self, state: ForwardState, now: float, *, paused: bool = False) -> list[str]:
-        forwards = [forward(1), forward(2, state=state, paused=paused)]
+        if state is not self.entered[0]:
+            self.entered = (state, now)
+        forwards = [forward(1), forward(2, state=state, since=self.entered[1], paused=paused)]
         return list(group_forwards(forwards, ranks=self.ranks.update(forwards, now)).keys)
 
 
@@ -115,6 +119,14 @@ def test_a_longer_reconnect_moves_up_and_later_down() -> None:
     assert seen.order(ForwardState.RECONNECTING, 4.0) == ["f2", "f1"]
     assert seen.order(ForwardState.READY, 5.0) == ["f2", "f1"]
     assert seen.order(ForwardState.READY, 8.0) == ["f1", "f2"]
+
+
+def test_a_reconnect_that_lasts_when_it_is_first_seen_moves_at_once() -> None:
+    ranks = ShownRanks()
+    ranks.update([forward(1), forward(2)], 100.0)
+    forwards = [forward(1), forward(2, state=ForwardState.RECONNECTING, since=95.0)]
+    shown = ranks.update(forwards, 100.0)
+    assert group_forwards(forwards, ranks=shown).keys == ("f2", "f1")
 
 
 @pytest.mark.parametrize("state", [ForwardState.BLOCKED, ForwardState.WAITING])

@@ -84,7 +84,7 @@ class ShownRanks:
                 continue
             if forward.state is ForwardState.RECONNECTING and shown != _READY_RANK:
                 continue
-            waited_for, since = pending.get(forward.id, (rank, now))
+            waited_for, since = pending.get(forward.id, (rank, min(forward.since, now)))
             if waited_for != rank:
                 since = now
             if now - since < SETTLE_S:
