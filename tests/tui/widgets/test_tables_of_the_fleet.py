@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from tests.cli.fake_session import until
 from tests.support import fleet
 from tests.tui.app_harness import running, screen_text, shows
-from tui_forward.model import Counters, EventKind, ForwardState, ReasonCode
+from tui_forward.model import ConnectionState, Counters, EventKind, ForwardState, ReasonCode
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.widgets.row_table import RowTable
 from tui_forward.tui.widgets.sorted_table import SortedTable
@@ -113,3 +113,22 @@ async def test_a_connection_of_a_pod_that_terminates_is_draining() -> None:
         assert session.connection_list[int(first) - 1] is not None
         row = connections._row_of(first)
         assert (row.cells[0].text, row.cells[-1].text) == ("psql (51300)", "draining")
+
+
+async def test_closed_connections_of_all_forwards_are_shown_on_demand() -> None:
+    session = fleet.fleet()
+    closed = msgspec.structs.replace(
+        session.connection_list[0], id=9_000, process="closed-client (1)",
+        state=ConnectionState.CLOSED, closed_at=fleet.NOW - 5, rate_from_pod=0.0, rate_to_pod=0.0,
+    )  # fmt: skip
+    session.connection_list.append(closed)
+    async with dashboard(session) as (app, pilot):
+        await pilot.press("T")
+        await shows(app, "connections of all forwards", "closed hidden", "Show closed")
+        assert "closed-client" not in screen_text(app)
+        await pilot.press("z", "full_stop")
+        await shows(app, "closed-client", "Hide closed")
+        assert "closed hidden" not in screen_text(app)
+        await pilot.press("full_stop")
+        await shows(app, "closed hidden")
+        assert "closed-client" not in screen_text(app)

@@ -248,6 +248,7 @@ class Dashboard(StaticFocusScreen[None]):
             bool(self.rows.forwards()),
             self._is_paused(),
             self._connection_table.shows_all,
+            self._connection_table.shows_closed,
             self._needs_login,
             self.footer_prefix,
         )
@@ -281,6 +282,8 @@ class Dashboard(StaticFocusScreen[None]):
             return "Zoom out"
         if binding == "connections.all" and self._connection_table.shows_all:
             return "This forward"
+        if binding == "connections.closed" and self._connection_table.shows_closed:
+            return "Hide closed"
         return ""
 
     def is_idle(self, binding: str) -> bool:
@@ -508,6 +511,12 @@ class Dashboard(StaticFocusScreen[None]):
         self._connection_table.draw(self.forward_table.current)
         self._refresh_keys()
         self.post_message(messages.SampleRequested())
+
+    def action_closed_connections(self) -> None:
+        """Show or hide closed connections."""
+        self._connection_table.toggle_closed()
+        self._connection_table.draw(self.forward_table.current)
+        self._refresh_keys()
 
     def action_all_namespaces(self) -> None:
         """Show all namespaces, or the one before."""

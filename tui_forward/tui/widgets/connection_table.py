@@ -35,7 +35,8 @@ class ConnectionTable(SortedTable):
     ) -> None:
         super().__init__(columns.CONNECTIONS, id="connections", sorts=CONNECTION_SORTS)
         self.shows_all = False  # connections of all forwards
-        self.shows_closed = True  # of one forward; those of all forwards are never shown
+        # By `shows_all`: of many forwards, closed ones would bury the busy ones.
+        self._shows_closed = {False: True, True: False}
         self.context = ""  # on view
         self.is_protected: Callable[[str], bool] = is_never_protected  # a context by its name
         self._forward: Forward | None = None
@@ -52,6 +53,15 @@ class ConnectionTable(SortedTable):
         """The marked connections, or the one under the cursor."""
         return [self._connections[key] for key in self.selected_keys if key in self._connections]
 
+    @property
+    def shows_closed(self) -> bool:
+        """Whether closed connections are shown of what is shown now."""
+        return self._shows_closed[self.shows_all]
+
+    def toggle_closed(self) -> None:
+        """Show or hide the closed connections; `draw` shows the change."""
+        self._shows_closed[self.shows_all] = not self.shows_closed
+
     def set_connections(self, connections: Sequence[Connection]) -> None:
         """Set the connections, oldest first; `draw` shows them."""
         self._connections = {str(one.id): one for one in reversed(connections)}
@@ -64,9 +74,7 @@ class ConnectionTable(SortedTable):
         self.title_notes = (*self._count_notes(), self.order_text or "↓ rate")
         self.empty = "" if forward is None and not self.shows_all else "No connections yet."
         now = self._clock()
-        shown = shown_connections(
-            self._connections.values(), with_closed=self.shows_closed and not self.shows_all
-        )
+        shown = shown_connections(self._connections.values(), with_closed=self.shows_closed)
         owners = map(self._forward_by_id, {one.forward_id for one in shown})
         labels = connection_labels(
             shown, [one for one in owners if one is not None], self.context, now,
@@ -94,12 +102,13 @@ class ConnectionTable(SortedTable):
 
     def _count_notes(self) -> list[str]:
         """Return how many connections of all forwards are open and queued."""
+        hidden = [] if self.shows_closed else ["closed hidden"]
         if not self.shows_all:
-            return []
+            return hidden
         states = [one.state for one in self._connections.values() if one.closed_at is None]
         queued = states.count(ConnectionState.QUEUED)
         parts = [f"open {len(states) - queued}"]
-        return [*parts, *([f"queued {queued}"] if queued else []), "closed hidden"]
+        return [*parts, *([f"queued {queued}"] if queued else []), *hidden]
 
     def _title_text(self) -> str:
         forward = self._forward
