@@ -95,6 +95,16 @@ async def test_client_receives_pid_and_kubeconfig(harness: ServerHarness) -> Non
     await until(lambda: harness.counts == [1, 0])
 
 
+async def test_a_probe_of_the_socket_is_no_client(harness: ServerHarness) -> None:
+    """Without clients the engine may end: another one that starts only looks whether it serves."""
+    for _ in range(5):
+        assert unix_socket.is_served(harness.path)
+    remote = await harness.open()
+    assert unix_socket.is_served(harness.path)
+    await remote.close()
+    await until(lambda: harness.counts == [1, 0])
+
+
 async def test_lost_client_keeps_forwards_running_until_a_client_decides(
     harness: ServerHarness,
 ) -> None:

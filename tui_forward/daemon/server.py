@@ -55,7 +55,9 @@ class _ClientGoneError(Exception):
 class SessionServer:
     """Serves a session on a listening unix socket. The session is not closed here.
 
-    `on_client_count` is called with the number of clients whenever it changes.
+    `on_client_count` is called with the number of clients whenever it changes. A connection is a
+    client once it has sent its greeting: what only tests whether an engine serves the socket is
+    none.
     """
 
     def __init__(
@@ -71,7 +73,8 @@ class SessionServer:
         self._kubeconfig = kubeconfig
         self._on_client_count = on_client_count
         self._server: asyncio.Server | None = None
-        self._clients: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._clients: set[asyncio.Task[None]] = set()  # connections that have greeted
 
     async def start(self, listening: socket.socket) -> None:
         """Start to serve a socket, instead of any other; the server owns it from now on."""
@@ -88,10 +91,10 @@ class SessionServer:
         if server is None:
             return
         server.close()
-        for task in self._clients:
+        for task in self._connections:
             task.cancel()
-        if self._clients:
-            await asyncio.wait(set(self._clients), timeout=_CLOSE_S)
+        if self._connections:
+            await asyncio.wait(set(self._connections), timeout=_CLOSE_S)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -104,12 +107,11 @@ class SessionServer:
             _log.warning("rejected a client of another user")
             writer.transport.abort()
             return
-        self._clients.add(task)
-        self._on_client_count(len(self._clients))
+        self._connections.add(task)
         try:
             client = ClientConnection(
                 self._session, self._saver, self._notices, self._handover, reader, writer,
-                self._kubeconfig, self._other_engines,
+                self._kubeconfig, self._other_engines, lambda: self._count(task),
             )  # fmt: skip
             await client.serve()
         except (ProtocolError, OSError, TimeoutError) as error:
@@ -119,20 +121,30 @@ class SessionServer:
         except Exception:  # noqa: BLE001 - a bug must not affect other clients
             _log.exception("the connection of a client failed")
         finally:
-            self._clients.discard(task)
-            self._on_client_count(len(self._clients))
+            self._connections.discard(task)
+            if task in self._clients:
+                self._clients.discard(task)
+                self._on_client_count(len(self._clients))
             # Not `wait_closed`, which would wait for a client that does not read.
             writer.transport.abort()
 
+    def _count(self, task: asyncio.Task[None]) -> None:
+        self._clients.add(task)
+        self._on_client_count(len(self._clients))
+
 
 class ClientConnection:
-    """Serves the requests of one client. Does not close the writer."""
+    """Serves the requests of one client. Does not close the writer.
+
+    `on_greeting` is called once, when a greeting of this version has arrived.
+    """
 
     def __init__(
         self, session: Session, saver: SessionSaver, notices: NoticeLog, handover: HandoverSender,
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kubeconfig: str,
-        other_engines: OtherEngines | None,
+        other_engines: OtherEngines | None, on_greeting: Callable[[], None],
     ) -> None:  # fmt: skip
+        self._on_greeting = on_greeting
         self._other_engines = other_engines
         self._session = session
         self._saver = saver
@@ -182,6 +194,7 @@ class ClientConnection:
             return False
         hello = rpc.decode_request(body)
         if isinstance(hello, rpc.HandoverRequest):
+            self._on_greeting()
             await self._handover.send(self._reader, self._writer)
             return False
         if not isinstance(hello, rpc.Hello):
@@ -190,6 +203,7 @@ class ClientConnection:
             reason = "client and engine are of different versions"
             await self._send(rpc.VersionMismatch(rpc.VERSION, reason))
             return False
+        self._on_greeting()
         # Requests are tasks that inherit it.
         CURRENT_CALLER.set(hello.caller)
         await self._send(rpc.Welcome(rpc.VERSION, os.getpid(), self._kubeconfig))
