@@ -13,6 +13,7 @@ from textual.dom import DOMNode
 
 import tui_forward.tui
 from tui_forward.tui.app import TuiForwardApp
+from tui_forward.tui.screens import help as help_screen
 from tui_forward.tui.screens.dashboard import Dashboard
 
 
@@ -38,3 +39,14 @@ def test_every_key_has_an_action(owner: type[DOMNode]) -> None:
         assert any(hasattr(namespaces[namespace], each) for each in names), (
             f"{binding.key} of {owner.__name__} runs {binding.action}, which does not exist"
         )
+
+
+def test_every_key_has_a_group_of_the_help() -> None:
+    ids = {
+        binding.id
+        for owner in classes_with_keys()
+        for binding in owner.BINDINGS
+        if isinstance(binding, Binding) and binding.id
+    }
+    prefixes = {one.partition(".")[0] for one in ids}
+    assert prefixes <= help_screen._GROUPS.keys()

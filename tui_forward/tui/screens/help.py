@@ -30,6 +30,8 @@ _GROUPS: Final[Mapping[str, str]] = {
     "table": "Tables", "filter": "Filter", "log": "Engine log", "form": "Forward form",
     "picker": "Pickers", "paste": "Paste", "profile": "Profile", "help": "Help", "quit": "Quit",
     "restore": "Restore", "question": "Confirmation", "jump": "Jump", "sort": "Sort order",
+    "podlog": "Log of a pod", "describe": "Description", "text": "Log and description",
+    "login": "Login", "protected": "Protected context",
 }  # fmt: skip
 _STATES: Final[Mapping[str, str]] = {
     "starting": "opening the local port, selecting a pod", "waiting": "no usable pod yet",
