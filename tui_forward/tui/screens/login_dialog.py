@@ -14,9 +14,11 @@ from tui_forward.errors import TuiForwardError
 from tui_forward.model import Login
 from tui_forward.tui.plain_text import PlainText, plain
 from tui_forward.tui.screens.dialogs import Dialog
+from tui_forward.tui.viewmodel.cell_layout import truncate
 from tui_forward.tui.viewmodel.logins import describe_login
 
 _REFRESH_S = 0.5
+_TITLE_CELLS = 42  # of the context and the user, in the border of the dialog
 
 
 class LoginDialog(Dialog[bool]):
@@ -45,7 +47,10 @@ class LoginDialog(Dialog[bool]):
         with Vertical() as box:
             login = self._login()
             user = login.user if login is not None else ""
-            box.border_title = plain(f"login to {describe_login(self._context_name, user)}")
+            where = describe_login(self._context_name, user)
+            # The end of a name tells most.
+            shown = truncate(where, _TITLE_CELLS, middle=True).rstrip()
+            box.border_title = plain(f"login to {shown}")
             box.border_subtitle = "o  open · y  copy · enter  run here · esc  close"
             yield self._text
 
