@@ -71,7 +71,10 @@ async def test_footer_of_each_pane_has_its_keys() -> None:
         Pane.CLUSTER: words(CLUSTER_BINDINGS) | (on_forwards - {"Details"}) | view,
         Pane.PORTS: words(PORT_BINDINGS) | on_forwards | {"Select", "Zoom"},
         Pane.FORWARDS: words(FORWARD_BINDINGS) | on_forwards | view | {"Copy command"},
-        Pane.CONNECTIONS: words(CONNECTION_BINDINGS) | view | {"Go to forward"},
+        # Closed connections of one forward are shown.
+        Pane.CONNECTIONS: (words(CONNECTION_BINDINGS) - {"Show closed"})
+        | view
+        | {"Go to forward", "Hide closed"},
     }
     assert shared <= on_forwards | view | {"Copy command", "Next problem"}
     async with fleet_app((120, 36)) as (app, pilot, session):
