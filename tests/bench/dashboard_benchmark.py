@@ -123,7 +123,7 @@ async def attaching(env: dict[str, str]) -> float:
         for _ in range(STARTS):
             with dashboard(env) as terminal:
                 shown = await asyncio.to_thread(
-                    terminal.shows, rf"{ATTACHED} forwards[\s\S]*● ready"
+                    terminal.shows, rf"{ATTACHED} forwards[\s\S]*● +ready"
                 )
                 times.append(shown - terminal.begun)
     finally:
