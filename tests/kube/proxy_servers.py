@@ -8,6 +8,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator
 
+from tests.kube.relay import relay
 from tests.support.stream_server import StreamServer
 
 USER, PASSWORD = "me", "hunter2"
@@ -51,24 +52,7 @@ class Proxy:
         raise NotImplementedError
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while chunk := await source.read(65536):
-                sink.write(chunk)
-                await sink.drain()
-
-        pumps = [
-            asyncio.create_task(pump(reader, far_writer)),
-            asyncio.create_task(pump(far_reader, writer)),
-        ]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            far_writer.transport.abort()
-            for one in pumps:
-                one.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
+        await relay(reader, writer, self._target)
 
 
 class ConnectProxy(Proxy):

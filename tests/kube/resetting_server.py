@@ -9,6 +9,7 @@ import struct
 from collections.abc import AsyncIterator
 from enum import StrEnum
 
+from tests.kube.relay import relay
 from tests.support.stream_server import StreamServer
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
@@ -71,24 +72,7 @@ class ResettingServer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while chunk := await source.read(65536):
-                sink.write(chunk)
-                await sink.drain()
-
-        pumps = [
-            asyncio.create_task(pump(reader, far_writer)),
-            asyncio.create_task(pump(far_reader, writer)),
-        ]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            far_writer.transport.abort()
-            for one in pumps:
-                one.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
+        await relay(reader, writer, self._target)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[ResettingServer]:

@@ -164,13 +164,13 @@ async def test_search_moves_between_matches(path: Path) -> None:
     async with running(path) as (app, pilot, _view):
         await shows(app, "line 100.")
         await pilot.press("slash", *"needle")
-        await shows(app, "“needle” 2 of 2", "needle 2")
+        await shows(app, "/needle 2 of 2", "needle 2")
         await pilot.press("enter", "n")
-        await shows(app, "“needle” 1 of 2", "NEEDLE")
+        await shows(app, "/needle 1 of 2", "NEEDLE")
         await pilot.press("N")
-        await shows(app, "“needle” 2 of 2")
+        await shows(app, "/needle 2 of 2")
         await pilot.press("escape")
-        await until(lambda: "“needle”" not in screen_text(app))
+        await until(lambda: "/needle" not in screen_text(app))
         assert isinstance(app.screen, LogScreen)
         await pilot.press("escape")
         await until(lambda: not isinstance(app.screen, LogScreen))
@@ -182,7 +182,7 @@ async def test_next_key_works_only_during_a_search(path: Path) -> None:
         await shows(app, "line 3.")
         assert "n" not in app.screen.active_bindings
         await pilot.press("slash", "z", "enter")
-        await shows(app, "“z” no match")
+        await shows(app, "/z no match")
         assert "n" in app.screen.active_bindings
         await pilot.press("n")
 

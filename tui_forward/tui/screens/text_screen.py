@@ -59,6 +59,10 @@ class TextScreen(Screen[None]):
     def headline_cells(self) -> Sequence[Cell]:
         """Return what the first line says, without the search."""
 
+    def last_headline_cells(self) -> Sequence[Cell]:
+        """Return what the first line says at its end, where a long text is cut off."""
+        return ()
+
     def draw_headline(self) -> None:
         """Show the first line, with the search."""
         cells = list(self.headline_cells())
@@ -69,7 +73,7 @@ class TextScreen(Screen[None]):
             cells.append(Cell(text, "" if count else "warn"))
         if self.text_view.wrap:
             cells.append(Cell("wrap", "dim"))
-        self.headline.show(cells)
+        self.headline.show([*cells, *self.last_headline_cells()])
 
     def action_back(self) -> None:
         """Clear the search if there is one, else close the screen."""

@@ -22,7 +22,7 @@ from tui_forward.tui.plain_text import plain
 
 _GAP = 2
 # Kept when the line is too narrow for all keys.
-_KEPT = ("app.help", "app.quit", "detail.back", "log.back")
+_KEPT = ("app.help", "app.quit", "detail.back", "text.back")
 
 
 @dataclass(frozen=True, slots=True)
