@@ -188,19 +188,6 @@ class ForwardController:
         """Whether there is something to undo."""
         return bool(self._undo)
 
-    @property
-    def undo_text(self) -> str:
-        """What `undo` does, in words; empty if there is nothing to undo."""
-        if not self._undo:
-            return ""
-        step = self._undo[-1]
-        name = target_name(step.specs[0].target)
-        if step.replaced_by:
-            return f"Undo the edit of {name}"
-        if len(step.specs) == 1:
-            return f"Restore 1 stopped forward: {name}"
-        return f"Restore {len(step.specs)} stopped forwards"
-
     def undo(self) -> None:
         """Restore the forwards that were stopped or edited last."""
         if self._undo:

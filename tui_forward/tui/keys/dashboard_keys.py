@@ -6,7 +6,7 @@ bindings of its own. The footers, the help and ARCHITECTURE.md are generated fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -137,9 +137,6 @@ PANE_KEYS: Final[Mapping[Pane, list[BindingType]]] = {
     Pane.FORWARDS: FORWARD_BINDINGS, Pane.CONNECTIONS: CONNECTION_BINDINGS,
 }  # fmt: skip
 
-# Actions of the screen that a pane has no target for.
-_ON_FORWARDS: Final = frozenset({"forward", "stop", "detail", "log"})
-
 
 @dataclass(frozen=True, slots=True)
 class PaneFooter:
@@ -209,22 +206,7 @@ SHORT_WORDS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 
-def binding_id(binding: Binding) -> str:
-    """Return the id of a binding, or an empty text."""
-    return binding.id or ""
-
-
 def ids_of(footer: PaneFooter) -> Iterator[str]:
     """Yield the binding ids of a footer."""
     for entry in (*footer.row, *footer.extra, *footer.view, *footer.more):
         yield from entry.split()
-
-
-def acts_on_forwards(action: str) -> bool:
-    """Return whether an action of the screen needs a forward."""
-    return action in _ON_FORWARDS
-
-
-def bindings_by_id(bindings: Iterable[BindingType]) -> dict[str, Binding]:
-    """Return bindings by id."""
-    return {one.id: one for one in bindings if isinstance(one, Binding) and one.id is not None}
