@@ -97,3 +97,14 @@ def test_states_are_counted_worst_first() -> None:
         ("blocked", 2), ("reconnecting", 1), ("waiting", 1), ("ready", 9), ("paused", 1),
     ]  # fmt: skip
     assert count_states([]) == {}
+
+
+def test_api_server_that_is_unknown_down_or_not_verified() -> None:
+    def shown(health: ApiHealth | None) -> dict[str, str]:
+        header = build_header(cluster(health=health), Snapshot(version=1, at=0.0), 120)
+        return {cell.text.strip(): cell.style for cell in header.left}
+
+    assert shown(None)["API …"] == "dim"
+    assert shown(ApiHealth(context="staging", ok=False))["API ✗"] == "bad"
+    insecure = ApiHealth(context="staging", ok=True, insecure=True)
+    assert shown(insecure)["staging ▾ (TLS not verified)"] == "warn"

@@ -3,9 +3,7 @@ from __future__ import annotations
 import msgspec
 
 from tui_forward.model import (
-    ApiHealth,
     BlockedBy,
-    CatalogScope,
     Counters,
     Forward,
     ForwardSpec,
@@ -14,13 +12,11 @@ from tui_forward.model import (
     LocalAddress,
     PodRef,
     ReasonCode,
-    Snapshot,
     Target,
     TargetKind,
     TransportChoice,
 )
 from tui_forward.tui.viewmodel import rows
-from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.forward_rows import forward_labels, forward_row
 
 
@@ -79,17 +75,3 @@ def test_warnings_make_a_ready_forward_amber() -> None:
     assert row.cells[-1].text == "nothing listens on port 80 · 3 times, last 8s ago"
     detail = [cell.text for cell in rows.detail_text(ready, 100.0)]
     assert detail[:4] == ["● ready", row.cells[-1].text, "[::1]:80 is taken", "→ look"]
-
-
-def test_header() -> None:
-    cluster = ClusterState(CatalogScope("here", ""))
-    cluster.health = ApiHealth(context="here", ok=True, latency_s=0.012)
-    cells = rows.status_cells(cluster, Snapshot(version=1, at=0.0, forwards=(forward(),)))
-    assert "  ".join(c.text for c in cells) == (
-        "tui-forward  here ▾  ns: all ▾  API ● 12 ms  1 forward · 0 conns  ↓ 0 B/s ↑ 0 B/s"
-    )
-    cluster.health = ApiHealth(context="here", ok=True, insecure=True)
-    place = rows.status_cells(cluster, Snapshot(version=1, at=0.0, forwards=()))[1]
-    assert place == rows.Cell("here ▾ (TLS not verified)", "warn")
-    assert rows.health_cell(None).text == "API …"
-    assert rows.health_cell(ApiHealth(context="here", ok=False)).style == "bad"

@@ -8,23 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.formatting import (
-    format_bytes,
     format_warning,
     milliseconds,
     pluralize,
 )
-from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
-    ApiHealth,
     Forward,
     ForwardState,
-    Snapshot,
     TargetKind,
 )
-from tui_forward.reasons import is_login
-from tui_forward.tui.viewmodel.cluster_state import ClusterState
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,46 +114,3 @@ def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
 
 
 INSECURE = " (TLS not verified)"  # mark of a cluster whose certificate is not verified
-
-
-def status_cells(
-    cluster: ClusterState, snapshot: Snapshot, error: TuiForwardError | None = None
-) -> tuple[Cell, ...]:
-    """Return the header line: context, namespace, API server and totals, or only the error."""
-    title = Cell("tui-forward", "strong")
-    if error is not None:
-        return (title, Cell(f"■ {error.message}", "bad"))
-    scope, health, totals = cluster.scope, cluster.health, snapshot.totals
-    insecure = health is not None and health.insecure
-    context = Cell(
-        f"{scope.context or '–'} ▾{INSECURE if insecure else ''}", "warn" if insecure else ""
-    )
-    access = describe_access_options(scope.options)
-    place = (
-        title,
-        context,
-        Cell(f"ns: {scope.namespace or 'all'} ▾"),
-        *([Cell(access, "warn")] if access else []),
-    )
-    if health is not None and health.ok is False:
-        hint = f" → {health.hint}" if health.hint else ""
-        if is_login(health.code):
-            return (*place, Cell(f"login: {health.error}", "warn"))
-        return (*place, Cell(f"API ✗ {health.error}{hint}", "bad"))
-    forwards = pluralize(len(snapshot.forwards), "forward")
-    return (
-        *place,
-        health_cell(health),
-        Cell(f"{forwards} · {pluralize(totals.connections_open, 'conn')}"),
-        Cell(f"↓ {format_bytes(totals.rate_from_pod)}/s ↑ {format_bytes(totals.rate_to_pod)}/s"),
-    )
-
-
-def health_cell(health: ApiHealth | None) -> Cell:
-    """Return the short status of the API server."""
-    if health is None or health.ok is None:
-        return Cell("API …", "dim")
-    if not health.ok:
-        return Cell("API ✗", "bad")
-    latency = f" {milliseconds(health.latency_s)}" if health.latency_s is not None else ""
-    return Cell(f"API ●{latency}", "ok")
