@@ -23,7 +23,7 @@ from tui_forward.protocol.error_stream import (
     PortForwardFailure,
     parse_failure,
 )
-from tui_forward.protocol.masking import Masker, apply_mask
+from tui_forward.protocol.masking import Masker
 from tui_forward.protocol.portforward import StreamPairReceiver, TunnelHandler
 from tui_forward.protocol.spdy import Side
 from tui_forward.protocol.websocket import Opcode, WebSocketConnection
@@ -155,7 +155,7 @@ class ChannelsClient(ChannelsConnection):
         handler: TunnelHandler,
         *,
         base64: bool = False,
-        mask: Masker = apply_mask,
+        mask: Masker | None = None,
     ) -> None:
         self.port = port
         self.accepted = False

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from tui_forward.errors import ProtocolError
 from tui_forward.protocol.buffers import Buffer
 from tui_forward.protocol.channels import MAX_FRAME_BYTES, ChannelCodec, ChannelsConnection
-from tui_forward.protocol.masking import Masker, apply_mask
+from tui_forward.protocol.masking import Masker
 from tui_forward.protocol.spdy import Side
 from tui_forward.protocol.websocket import WebSocketConnection
 
@@ -67,7 +67,7 @@ class ChannelsServer(ChannelsConnection):
     __slots__ = ("channels",)
 
     def __init__(
-        self, ports: Sequence[int], *, base64: bool = False, mask: Masker = apply_mask
+        self, ports: Sequence[int], *, base64: bool = False, mask: Masker | None = None
     ) -> None:
         self._codec = ChannelCodec(base64=base64)
         self.websocket = WebSocketConnection(

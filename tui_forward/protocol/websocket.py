@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from tui_forward.errors import ProtocolError
 from tui_forward.model import Reason, ReasonCode
 from tui_forward.protocol.buffers import Buffer
-from tui_forward.protocol.masking import Masker, apply_mask, rotate_key
+from tui_forward.protocol.masking import Masker, load_masker, rotate_key
 from tui_forward.protocol.spdy.connection import MAX_QUEUED_REPLIES, Side
 
 MAX_CONTROL_PAYLOAD: Final = 125
@@ -83,7 +83,7 @@ class WebSocketConnection:
     With `binary_only` a text message is a violation, as in the SPDY tunnel. With `frame_is_message`
     each frame is a message, even a continuation, as in Go's `golang.org/x/net/websocket` (the
     legacy server). `max_frame` limits the payload of a received frame. `mask`: see
-    `protocol.masking`. `random_bytes` is the source of masking keys.
+    `protocol.masking`, None for the fastest. `random_bytes` is the source of masking keys.
     """
 
     __slots__ = (
@@ -119,14 +119,14 @@ class WebSocketConnection:
         binary_only: bool = False,
         frame_is_message: bool = False,
         max_frame: int | None = None,
-        mask: Masker = apply_mask,
+        mask: Masker | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._receiver = receiver
         self._binary_only = binary_only
         self._frame_is_message = frame_is_message
         self._max_frame = max_frame
-        self._mask = mask
+        self._mask = mask or load_masker()
         self._masks = side is Side.CLIENT
         self._random_bytes = random_bytes
         self._outgoing: list[Buffer] = []
