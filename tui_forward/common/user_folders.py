@@ -73,3 +73,11 @@ def absolute_path(path: str | Path, *, expand: bool = True) -> Path:
             hint="use an absolute path, or change to another folder",
         )
     return folder / path
+
+
+def short_path(path: Path) -> str:
+    """Return a path with `~` in place of the home folder, to be shown."""
+    try:
+        return str(Path("~") / path.relative_to(home_dir()))
+    except ValueError:
+        return str(path)

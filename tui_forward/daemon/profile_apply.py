@@ -33,19 +33,21 @@ class ApplyResult:
 
 
 async def plan_profile(
-    session: Session, profile: Profile, mode: ApplyMode = ApplyMode.APPLY
-) -> Plan:
+    session: Session, profile: Profile, mode: ApplyMode = ApplyMode.APPLY, *,
+    allow_used_ports: bool = False,
+) -> Plan:  # fmt: skip
     """Return the changes that apply a profile; an error if impossible (see `validate_plan`)."""
     forwards = (await session.snapshot()).forwards
     plan = make_plan(profile, forwards, mode)
-    await validate_plan(session, plan, forwards)
+    await validate_plan(session, plan, () if allow_used_ports else forwards)
     return plan
 
 
 async def validate_plan(session: Session, plan: Plan, forwards: Iterable[Forward]) -> None:
     """Check that all forwards of a plan can start, before any change is made.
 
-    Raise ConfigError if another forward has a local port, or a namespace cannot be determined.
+    Raise ConfigError if one of these forwards has a local port, or a namespace cannot be
+    determined.
     """
     check_ports(plan, forwards)
     without_namespace = [one for one in plan.to_start if not one.spec.target.namespace]

@@ -204,8 +204,9 @@ class TuiForwardApp(ThemedApp[None]):
             shown=lambda: self.cluster_state, selected=self._selected_blocked_cluster,
         )  # fmt: skip
         self._profiles = ProfileController(
-            self, notifier, session, sampler, self._forwards, paths, self.protection.guard
-        )
+            self, notifier, session, sampler, self._forwards, paths, self.protection.guard,
+            self.protection.shown_name,
+        )  # fmt: skip
         self.scope = ScopeController(
             self, session, self.dashboard, sampler, favorites, notifier, self.protection.shown_name
         )

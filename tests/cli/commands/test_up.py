@@ -11,7 +11,16 @@ from tests.cli.fake_session import FakeSession
 from tui_forward.cli.commands import up
 from tui_forward.cli.main import main
 from tui_forward.common import paths
-from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
+from tui_forward.model import (
+    Connection,
+    ConnectionState,
+    ForwardSpec,
+    ForwardState,
+    LocalAddress,
+    PortCheck,
+    Target,
+    TargetKind,
+)
 
 TEXT = """\
 context: here
@@ -55,12 +64,16 @@ async def start_forwards(session: FakeSession) -> None:
 @pytest.mark.parametrize(
     ("options", "lines", "active", "stderr"),
     [
-        ([], ["+ web shop/deploy/web:http", "~ db shop/sts/db:1 → shop/sts/db:5432"],
+        ([], ["+ web here shop deploy/web:http auto after sts/db",
+              "~ db here shop sts/db:1 auto → sts/db:5432"],
          {"f1", "f3", "f4"}, ""),
-        (["--merge"], ["+ web shop/deploy/web:http"], {"f1", "f2", "f3"}, ""),
+        (["--merge"], ["+ web here shop deploy/web:http auto after sts/db",
+                       "= db here shop sts/db:1 auto unchanged; differs from the profile"],
+         {"f1", "f2", "f3"}, ""),
         (["--replace"],
-         ["+ web shop/deploy/web:http", "~ db shop/sts/db:1 → shop/sts/db:5432",
-          "- x of profile other"],
+         ["+ web here shop deploy/web:http auto after sts/db",
+          "~ db here shop sts/db:1 auto → sts/db:5432",
+          "- x here ops svc/x:80 auto stops; of profile other"],
          {"f3", "f4"}, "stopped x of profile other\n"),
     ],
 )  # fmt: skip
@@ -70,13 +83,38 @@ def test_mode_prints_its_plan_and_applies_it(
 ) -> None:  # fmt: skip
     asyncio.run(start_forwards(session))
     assert main(["up", "shop", "--dry-run", *options]) == 0
-    assert capsys.readouterr().out.splitlines() == lines
+    head, *rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert head == "NAME CONTEXT NAMESPACE TARGET LOCAL EFFECT"
+    assert rows == lines
     assert names(session) == ["x", "db"]
     assert main(["up", "shop", *options]) == 0
     assert set(session.forwards) == active
     assert capsys.readouterr().err == stderr
     assert main(["up", "shop", "--dry-run", *options]) == 0
     assert capsys.readouterr().err == "shop: no changes\n"
+
+
+def test_dry_run_names_what_uses_a_port_and_what_is_closed(
+    session: FakeSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(start_forwards(session))
+    session.update("f1", listening=(LocalAddress("127.0.0.1", 8080),))
+    session.connection_list = [
+        Connection(id=1, forward_id="f2", client="127.0.0.1:1", process="psql (7)",
+                   state=ConnectionState.OPEN, opened_at=1.0),
+    ]  # fmt: skip
+    session.port_checks[5433] = PortCheck(port=5433, problem="used by java (48213)")
+    text = TEXT.replace("port: 5432", "port: 5432, local: 5433")
+    (paths.profiles_dir() / "shop.yaml").write_text(
+        text.replace("port: http", "port: http, local: 8080")
+    )
+    assert main(["up", "shop", "--dry-run"]) == 1, "up would fail: another forward has a port"
+    shown = capsys.readouterr()
+    assert "after sts/db ✗ used by here/ops" in shown.out
+    assert "→ :5433, → sts/db:5432 ✗ used by java (48213)" in shown.out
+    assert "Closes 1 open connection (psql).\n2 local ports are used" in shown.err
+    assert "local port 8080 is in use by x of profile other" in shown.err
+    assert names(session) == ["x", "db"]
 
 
 def test_modes_cannot_be_combined(session: FakeSession, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +129,7 @@ def test_forwards_have_the_options_of_the_profile(
     file = paths.profiles_dir() / "shop.yaml"
     file.write_text(f"access: {{as: ann}}\n{TEXT}")
     assert main(["up", "shop", "--dry-run"]) == 0
-    assert "+ db shop/sts/db:5432 with --as=ann" in capsys.readouterr().out
+    assert "after sts/db; --as=ann" in capsys.readouterr().out
     assert main(["up", "shop"]) == 0
     targets = [one.spec.target for one in session.forwards.values()]
     assert [one.options.impersonate_user for one in targets] == ["ann", "ann"]
@@ -101,7 +139,7 @@ def test_forwards_have_the_options_of_the_profile(
     assert {line.index("ready") for line in table if "ready" in line} == {table[0].index("STATE")}
     file.write_text(f"access: {{as: bob}}\n{TEXT}")
     assert main(["up", "shop", "--dry-run"]) == 0
-    assert "~ db access --as=ann → --as=bob" in capsys.readouterr().out
+    assert "access --as=ann → --as=bob" in capsys.readouterr().out
     assert main(["profile", "show", "shop", "--json"]) == 0
     assert '"impersonate_user":"bob"' in capsys.readouterr().out.replace(" ", "")
     assert main(["down", "shop"]) == 0

@@ -64,10 +64,10 @@ async def test_profile_is_previewed_then_started_and_stopped(files: DashboardPat
         await pilot.press("P")
         await shows(app, "shop", "2 forwards")
         await pilot.press("enter")
-        await shows(app, "the shop", "api: deploy/api:http in context here, namespace shop")
-        await shows(app, "Changes:", "+ db shop/sts/db:5432", "enter  apply · e  edit")
+        await shows(app, "the shop", "2 added", "+ here shop sts/db:5432 :5432 starts")
+        await shows(app, "+ here shop deploy/api:http auto after sts/db", "enter Apply · e Edit")
         assert not session.forwards
-        await pilot.press("x")  # no effect without an active forward
+        await pilot.press("d")  # no effect without an active forward
         assert isinstance(app.screen, ProfileScreen)
         await pilot.press("enter")
         await until(lambda: len(session.forwards) == 2)
@@ -76,8 +76,8 @@ async def test_profile_is_previewed_then_started_and_stopped(files: DashboardPat
         await pilot.press("P")
         await shows(app, "2 forwards, 2 active")
         await pilot.press("enter")
-        await shows(app, "All forwards are active.", "x  down · e  edit")
-        await pilot.press("x")
+        await shows(app, "All forwards are active.", "e Edit · d Down")
+        await pilot.press("d")
         await until(lambda: not session.forwards)
         await pilot.press("u")
         await until(lambda: len(session.forwards) == 2)
@@ -92,7 +92,7 @@ async def test_preview_shows_the_changes_of_each_mode(
     async with running(session, size, files=files) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("P", *"shop", "enter")
-        await shows(app, "profile shop · apply")
+        await shows(app, "Profile shop ·", "a Apply m Merge r Replace")
         await pilot.press("enter")
         await until(lambda: len(session.forwards) == 2)
         await shows(app, "shop: 2 changes")
@@ -104,14 +104,14 @@ async def test_preview_shows_the_changes_of_each_mode(
         before = dict(session.forwards)
         app.clear_notifications()
         await pilot.press("P", *"shop", "enter")
-        changed = "~ db shop/sts/db:5432 → shop/sts/pg:5432"
-        await shows(app, "● a apply", changed, "+ api shop/deploy/api:http", "enter  apply")
-        await hides(app, "- shop/pod/web-1:http")
+        changed, stopped = "→ sts/pg:5432", "stops; not in the profile"
+        await shows(app, changed, "after sts/pg", "enter Apply")
+        await hides(app, stopped)
         await pilot.press("r")
-        await shows(app, "● r replace", changed, "- shop/pod/web-1:http", "enter  replace",
-                    "profile shop · replace")  # fmt: skip
+        await shows(app, "enter Replace", changed, stopped, "1 removed")
         await pilot.press("m")
-        await shows(app, "● m merge", "+ api shop/deploy/api:http", "enter  merge", "esc  cancel")
+        await shows(app, "after sts/pg", "enter Merge", "esc Cancel",
+                    "differs from the profile")  # fmt: skip
         await hides(app, changed)
         assert session.forwards == before, "a preview changes nothing"
         await pilot.press("enter")
@@ -120,7 +120,7 @@ async def test_preview_shows_the_changes_of_each_mode(
         await shows(app, "shop: 1 change")
         app.clear_notifications()
         await pilot.press("P", *"shop", "enter", "m")
-        await shows(app, "No forward is missing.", "x  down · e  edit")
+        await shows(app, "No forward is missing.", "e Edit · d Down")
         await pilot.press("enter")
         assert isinstance(app.screen, ProfileScreen)
         await pilot.press("r", "enter")
@@ -137,7 +137,7 @@ async def test_changes_other_than_shown_are_not_made(files: DashboardPaths) -> N
     async with running(session, (110, 36), files=files) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("P", *"shop", "enter", "r")
-        await shows(app, "● r replace")
+        await shows(app, "enter Replace")
         # Another client starts a forward that the preview does not show.
         spec = ForwardSpec(
             target=Target(
@@ -161,13 +161,13 @@ async def test_confirmed_team_profile_is_trusted(files: DashboardPaths) -> None:
             await pilot.press("P")
             await shows(app, "2 forwards, team" if is_untrusted else "team")
             await pilot.press(*"tree", "enter")
-            await shows(app, "OPEN TO OTHER MACHINES on 0.0.0.0", "sets API_HOST, API_PORT")
-            warning = "not trusted this version"
+            await shows(app, "OPEN TO OTHER MACHINES on 0.0.0.0", "! 0.0.0.0:5432")
+            warning, details = "not trusted this version", "sets API_HOST, API_PORT"
             if is_untrusted:
-                await shows(app, warning)
+                await shows(app, warning, details)
             else:
                 await hides(app, warning)
-            await pilot.press("enter" if is_untrusted else "x")
+            await pilot.press("enter" if is_untrusted else "d")
             await until(lambda is_untrusted=is_untrusted: bool(session.forwards) is is_untrusted)  # type: ignore[misc]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -14,15 +15,24 @@ from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import use_color
+from tui_forward.cli.preview_output import preview_lines, preview_notes
 from tui_forward.cli.protection import allow_protected_option, require_permission
-from tui_forward.cli.sessions import attached_session, find_save_problem, remote_session
+from tui_forward.cli.sessions import (
+    attached_session,
+    find_save_problem,
+    local_session,
+    remote_session,
+)
 from tui_forward.common.formatting import pluralize
 from tui_forward.common.printable import one_line
-from tui_forward.daemon.profile_apply import apply_plan, plan_profile
+from tui_forward.daemon.profile_apply import apply_plan, plan_profile, validate_plan
+from tui_forward.daemon.profile_preview import find_preview_facts
 from tui_forward.errors import UsageError
 from tui_forward.profiles.parser import ProfileError
 from tui_forward.profiles.plan import ApplyMode, forwards_of, make_plan, qualified_name
+from tui_forward.profiles.preview import make_preview
 from tui_forward.profiles.profile import Profile
+from tui_forward.session import Session
 from tui_forward.session.batch import stop_forwards
 
 
@@ -78,16 +88,22 @@ def up(
 
 
 async def _print_plan(profile: Profile, kubeconfig: str | None, mode: ApplyMode) -> int:
-    async with attached_session(kubeconfig) as session:
-        plan = (
-            make_plan(profile, ())
-            if session is None
-            else await plan_profile(session, profile, mode)
-        )
-    for line in plan.lines():
-        click.echo(one_line(line))
-    if not plan:
-        click.echo(f"{profile.name}: no changes", err=True)
+    async with contextlib.AsyncExitStack() as stack:
+        session: Session | None = await stack.enter_async_context(attached_session(kubeconfig))
+        if session is None:  # this process finds out who uses a local port
+            session = await stack.enter_async_context(local_session(kubeconfig))
+        forwards = (await session.snapshot()).forwards
+        plan = make_plan(profile, forwards, mode)
+        facts = await find_preview_facts(session, [plan])
+        preview = make_preview(profile, plan, forwards, facts)
+        if preview.has_changes:
+            for line in preview_lines(preview):
+                click.echo(line)
+            for note in preview_notes(preview):
+                click.echo(note, err=True)
+        else:
+            click.echo(f"{profile.name}: no changes", err=True)
+        await validate_plan(session, plan, forwards)
     return ExitCode.DONE
 
 

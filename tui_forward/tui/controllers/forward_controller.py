@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui_forward.common.formatting import pluralize
+from tui_forward.common.target_names import target_name
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import CatalogScope, Forward, ForwardDefaults, ForwardSpec
 from tui_forward.profiles.plan import spec_with_bound_port
@@ -33,7 +34,7 @@ from tui_forward.tui.messages import (
 )
 from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.viewmodel.entry_targets import forward_on, target_of
-from tui_forward.tui.viewmodel.forward_names import forward_name, target_name
+from tui_forward.tui.viewmodel.forward_names import forward_name
 from tui_forward.tui.viewmodel.rows import local_text
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from tui_forward.tui.controllers.forward_controller import ForwardController
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.protection_controller import Guard
 from tui_forward.tui.controllers.sampler import Sampler
+from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.controllers.terminal_program import TerminalProgram
 from tui_forward.tui.storage.paths import DashboardPaths
 
@@ -32,6 +33,7 @@ class ProfileController:
     def __init__(
         self, app: App[None], notifier: Notifier, session: Session, sampler: Sampler,
         forwards: ForwardController, paths: DashboardPaths, guard: Guard,
+        shown_context: Callable[[str], str],
     ) -> None:  # fmt: skip
         self.editor = TerminalProgram(app)
         self._app = app
@@ -41,6 +43,7 @@ class ProfileController:
         self._forwards = forwards
         self._paths = paths
         self._guard = guard
+        self._shown_context = shown_context
 
     def choose(self) -> None:
         """Open the picker of profiles, then the preview of the chosen one."""
@@ -88,13 +91,13 @@ class ProfileController:
 
         def preview(key: str | None) -> None:
             if key is not None:
-                self._preview(service, entries[key])
+                self._app.run_worker(self._preview(service, entries[key]), group="profile")
 
         note = "" if entries else "No profiles yet. Press W to save the active forwards as one."
         options = service.options(entries, self._sampler.snapshot.forwards)
         self._app.push_screen(Picker("profile", options, note=note), preview)
 
-    def _preview(self, service: ProfileService, entry: ProfileEntry) -> None:
+    async def _preview(self, service: ProfileService, entry: ProfileEntry) -> None:
         from tui_forward.tui.screens.profile import ProfileAction, ProfileScreen
 
         def carry_out(answer: ApplyMode | ProfileAction | None) -> None:
@@ -112,7 +115,14 @@ class ProfileController:
                 self._apply(service, entry, mode, view.changes[mode]), group="profile"
             )
 
-        view = service.view(entry, self._sampler.snapshot.forwards)
+        try:
+            async with session_timeout():
+                view = await service.view(
+                    entry, self._sampler.snapshot.forwards, self._shown_context
+                )
+        except TuiForwardError as error:
+            self._notifier.error(error)
+            return
         self._app.push_screen(ProfileScreen(view), carry_out)
 
     async def _apply(

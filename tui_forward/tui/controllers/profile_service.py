@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tui_forward.common.bounded_file import may_exist
 from tui_forward.common.formatting import pluralize
+from tui_forward.common.user_folders import short_path
 from tui_forward.daemon.profile_apply import apply_plan, plan_profile
+from tui_forward.daemon.profile_preview import find_preview_facts
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import Forward
 from tui_forward.profiles.description import describe_exposure, describe_forwards
 from tui_forward.profiles.parser import ProfileError, parse_profile
 from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, spec_with_bound_port
+from tui_forward.profiles.preview import make_preview
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.serializer import UNSAVEABLE_HINT, serialize_profile, split_saveable
 from tui_forward.profiles.store import ProfileContent, ProfileFile, ProfileStore
@@ -103,38 +106,45 @@ class ProfileService:
             options.append(PickerOption(key, entry.name, detail, current=bool(active)))
         return options
 
-    def view(self, entry: ProfileEntry, forwards: Sequence[Forward]) -> ProfileView:
-        """Return the preview of a profile."""
-        profile, file = entry.profile, str(entry.file.path)
+    async def view(
+        self, entry: ProfileEntry, forwards: Sequence[Forward],
+        shown_context: Callable[[str], str] = str,
+    ) -> ProfileView:  # fmt: skip
+        """Return the preview of a profile; TransportError if the engine process is gone."""
+        profile, file = entry.profile, short_path(entry.file.path)
         if profile is None:
             problems = entry.error.problems if entry.error is not None else ()
             lines = [f"line {one.line}, column {one.column}: {one.message}" for one in problems]
             return ProfileView(entry.name, file, "Invalid profile:", lines, is_invalid=True)
         plans = {mode: make_plan(profile, forwards, mode) for mode in ApplyMode}
+        facts = await find_preview_facts(self._session, plans.values(), shown_context)
+        untrusted = self._trust.needs_question(entry.file.path, entry.content)
         return ProfileView(
             name=profile.name,
             file=file,
             description=profile.description,
-            lines=describe_forwards(profile),
+            lines=describe_forwards(profile) if untrusted else (),
             exposed=describe_exposure(profile),
             changes={mode: list(plan.lines()) for mode, plan in plans.items()},
+            previews={
+                mode: make_preview(profile, plan, forwards, facts) for mode, plan in plans.items()
+            },
             starts={
                 mode: [one.spec.target for one in plan.to_start] for mode, plan in plans.items()
             },
             active_count=len(forwards_of(profile, forwards)),
-            untrusted_because=entry.content.foreign
-            if self._trust.needs_question(entry.file.path, entry.content)
-            else "",
+            untrusted_because=entry.content.foreign if untrusted else "",
         )
 
     async def apply(self, entry: ProfileEntry, mode: ApplyMode, shown: Sequence[str]) -> Plan:
         """Apply a valid profile whose changes the user has confirmed, and trust it.
 
-        Raises UsageError and does nothing if the changes are not the ones shown; see `apply_plan`.
+        Forwards whose local port is used will be blocked. Raises UsageError and does nothing if the
+        changes are not the ones shown; see `apply_plan`.
         """
         profile = entry.profile
         assert profile is not None
-        plan = await plan_profile(self._session, profile, mode)
+        plan = await plan_profile(self._session, profile, mode, allow_used_ports=True)
         if list(plan.lines()) != list(shown):
             raise UsageError(
                 "aborted: active forwards have changed",

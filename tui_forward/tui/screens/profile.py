@@ -16,18 +16,31 @@ from textual.reactive import reactive
 from tui_forward.common.printable import escape_unprintable
 from tui_forward.model import Target
 from tui_forward.profiles.plan import ApplyMode
-from tui_forward.tui.plain_text import PlainText, plain, styled
+from tui_forward.profiles.preview import Mark, Preview
+from tui_forward.tui.plain_text import plain, styled
 from tui_forward.tui.screens.dialogs import Dialog
+from tui_forward.tui.viewmodel.profile_lines import (
+    TextLine,
+    note_lines,
+    summary_line,
+    table_lines,
+)
+from tui_forward.tui.widgets.text_lines import TextLines
 
 _MEANINGS: Final = {
-    ApplyMode.APPLY: "Start or change its forwards; leave all others.",
+    ApplyMode.APPLY: "Make its forwards match the profile; leave all others.",
     ApplyMode.MERGE: "Start its missing forwards; change nothing else.",
-    ApplyMode.REPLACE: "Start or change its forwards; stop all others.",
+    ApplyMode.REPLACE: "Make its forwards match the profile; stop all others.",
 }
-# The mark before each line carries the same information.
-_COLORS: Final = {"+": "$success", "~": "$warning", "-": "$error"}
-_MUTED: Final = "$text-muted"
 _KEYS: Final = {ApplyMode.APPLY: "a", ApplyMode.MERGE: "m", ApplyMode.REPLACE: "r"}
+_MUTED: Final = "$text-muted"
+_STYLES: Final = {
+    "": "", "ok": "$text-success", "warn": "$text-warning", "bad": "$text-error", "dim": _MUTED,
+    "strong": "bold", "protected": "$protected", "key": "bold $footer-key-foreground",
+}  # fmt: skip
+_BACKGROUNDS: Final = {
+    Mark.ADDED: "on $success 10%", Mark.CHANGED: "on $warning 10%", Mark.REMOVED: "on $error 10%",
+}  # fmt: skip
 
 
 class ProfileAction(Enum):
@@ -44,10 +57,12 @@ class ProfileView:
     name: str
     file: str
     description: str = ""  # its description, or a heading for the problems of an invalid profile
-    lines: Sequence[str] = ()  # one for each forward, or for each problem
+    # Details of each forward, for one who is asked to trust them, or a line for each problem.
+    lines: Sequence[str] = ()
     exposed: Sequence[str] = ()  # one for each forward that other machines can reach
     # What each mode would change in the active forwards; empty for no change.
     changes: Mapping[ApplyMode, Sequence[str]] = field(default_factory=dict)
+    previews: Mapping[ApplyMode, Preview] = field(default_factory=dict)
     # The targets of the forwards that each mode would start.
     starts: Mapping[ApplyMode, Sequence[Target]] = field(default_factory=dict)
     active_count: int = 0
@@ -68,7 +83,7 @@ class ProfileScreen(Dialog[ApplyMode | ProfileAction | None]):
                 tooltip="Show the changes of merge: start its missing forwards"),
         Binding("r", "choose('REPLACE')", "Replace", id="profile.replace",
                 tooltip="Show the changes of replace: stop all other forwards, too"),
-        Binding("x", "answer('DOWN')", "Down", id="profile.down", tooltip="Stop all its forwards"),
+        Binding("d", "answer('DOWN')", "Down", id="profile.down", tooltip="Stop all its forwards"),
         Binding("e", "answer('EDIT')", "Edit", id="profile.edit", tooltip="Edit it in $EDITOR"),
         Binding("escape,n", "cancel", "Cancel", id="profile.cancel",
                 tooltip="Close without changes"),
@@ -83,64 +98,62 @@ class ProfileScreen(Dialog[ApplyMode | ProfileAction | None]):
     def compose(self) -> ComposeResult:
         """Show the profile in a scrolling box."""
         with Vertical(), VerticalScroll():  # focused, so that arrow keys scroll
-            yield PlainText()
+            yield TextLines(self._lines)
 
     def watch_mode(self) -> None:
         """Show the changes of another mode."""
-        box, is_invalid = self.query_one(Vertical), self._view.is_invalid
-        mode = "" if is_invalid else f" · {self.mode}"
-        box.border_title = plain(f"profile {self._view.name}{mode}")
+        box, view = self.query_one(Vertical), self._view
+        box.border_title = plain(f"Profile {view.name} · {view.file}")
         keys = [
-            (f"enter  {self.mode}", self._has_changes), ("x  down", bool(self._view.active_count)),
-            ("e  edit", True), ("esc  cancel", True),
+            (f"enter {self.mode.title()}", self._has_changes), ("e Edit", True),
+            ("d Down", bool(view.active_count)), ("esc Cancel", True),
         ]  # fmt: skip
         box.border_subtitle = plain(" · ".join(key for key, works in keys if works))
-        self.query_one(PlainText).show(self._text())
+        self.query_one(TextLines).show()
 
     @property
     def _has_changes(self) -> bool:
         return bool(self._view.changes.get(self.mode))
 
-    def _text(self) -> Content:
-        view = self._view
-        parts = [styled(view.file, _MUTED)]
-        if view.description:
-            parts.append(styled(view.description, "$error" if view.is_invalid else ""))
-        if view.exposed:
-            parts.append(styled("\n".join(view.exposed), "bold $error"))
+    def _lines(self, width: int) -> list[Content]:
+        view, empty = self._view, plain("")
+        if view.is_invalid:
+            problems = [plain(f"  {line}") for line in view.lines]
+            return [styled(view.description, "$text-error"), empty, *problems]
+        preview = view.previews[self.mode]
+        lines = [styled(view.description, "")] if view.description else []
+        lines += [styled(line, "bold $text-error") for line in view.exposed]
         if view.untrusted_because:
-            warning = (
-                f"You have not trusted this version: {view.untrusted_because}. enter trusts it."
+            lines.append(
+                styled(
+                    f"You have not trusted this version: {view.untrusted_because}. enter trusts "
+                    "it.",
+                    "$text-warning",
+                )
             )
-            parts.append(styled(warning, "$warning"))
-        if not view.is_invalid:
-            parts += [self._mode_list(), self._changes()]
+        lines += [self._mode_line(), _content(summary_line(preview), width), empty]
+        if not self._has_changes:
+            lines += [plain(self._without_changes()), empty]
+        lines += [_content(line, width) for line in table_lines(preview, width)]
+        if notes := [_content(line, width) for line in note_lines(preview)]:
+            lines += [empty, *notes]
         if view.lines:
-            lines = "\n".join(f"  {line}" for line in view.lines)
-            head = plain("") if view.is_invalid else styled("All forwards:\n", _MUTED)
-            parts.append(head + plain(lines))
-        return Content("\n\n").join(parts)
+            details = [plain(f"  {line}") for line in view.lines]
+            lines += [empty, styled("All its forwards:", _MUTED), *details]
+        return lines
 
-    def _mode_list(self) -> Content:
+    def _mode_line(self) -> Content:
         choices = [
-            styled(f"● {_KEYS[mode]} {mode}", "bold $primary")
-            if mode is self.mode
-            else styled(f"○ {_KEYS[mode]} {mode}", _MUTED)
+            styled(f"{_KEYS[mode]} {mode.title()}", _STYLES["key"] if mode is self.mode else _MUTED)
             for mode in ApplyMode
         ]
-        return Content("   ").join(choices) + plain(f"\n{_MEANINGS[self.mode]}")
+        meaning = styled(f"      {_MEANINGS[self.mode]}", _MUTED)
+        return Content("    ").join(choices) + meaning
 
-    def _changes(self) -> Content:
-        view, lines = self._view, self._view.changes[self.mode]
-        if lines:
-            # One line each, whatever is in a name.
-            changes = [
-                styled(f"  {escape_unprintable(line)}", _COLORS.get(line[:1], "")) for line in lines
-            ]
-            return Content("\n").join([styled("Changes:", _MUTED), *changes])
-        if self.mode is ApplyMode.MERGE and view.active_count:
-            return plain("No forward is missing.")
-        return plain("All forwards are active." if view.active_count else "No forwards.")
+    def _without_changes(self) -> str:
+        if self.mode is ApplyMode.MERGE and self._view.active_count:
+            return "No forward is missing."
+        return "All forwards are active." if self._view.active_count else "No forwards."
 
     def action_confirm(self) -> None:
         """Apply the profile in the chosen mode."""
@@ -166,3 +179,16 @@ class ProfileScreen(Dialog[ApplyMode | ProfileAction | None]):
         if action == "choose":
             return not self._view.is_invalid
         return bool(self._view.active_count) if parameters == ("DOWN",) else True
+
+
+def _content(line: TextLine, width: int) -> Content:
+    """Return a line as content; the background of a forward's line is as wide as the table."""
+    # One line each, whatever is in a name.
+    content = Content("").join(
+        styled(escape_unprintable(part.text), _STYLES[part.style]) for part in line.parts
+    )
+    background = _BACKGROUNDS.get(line.mark) if line.mark is not None else None
+    if background is None:
+        return content
+    padding = " " * max(0, width - content.cell_length)
+    return (content + plain(padding)).stylize_before(background)

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from tui_forward.model import Forward, Target, TargetKind
-
-
-def target_name(target: Target) -> str:
-    """Return kind, name and port: `deploy/api-gateway:http`."""
-    if target.kind is TargetKind.SELECTOR:
-        return f"-l {target.name}:{target.port}"
-    return f"{target.kind.value}/{target.name}:{target.port}"
+from tui_forward.common.target_names import target_name
+from tui_forward.model import Forward
 
 
 def forward_name(forward: Forward) -> str:
