@@ -16,7 +16,7 @@ import pytest
 from tests.daemon.test_handover import listening, ports, queued, replace, spec
 from tests.support.engine_processes import EngineSandbox
 from tests.support.waiting import until
-from tui_forward.daemon import unix_socket
+from tui_forward.daemon import rpc, unix_socket
 from tui_forward.daemon.reconnecting_session import ReconnectingSession
 from tui_forward.model import ForwardSpec, LocalAddress
 
@@ -60,6 +60,32 @@ async def test_clients_wait_while_no_engine_runs(sandbox: EngineSandbox) -> None
         assert session.engine_pid != pid
         # The one that was opened last, before any engine served.
         await accepted(session, clients[-1])
+    await session.close()
+
+
+async def test_client_that_gave_up_during_a_restart_does_not_end_the_engine(
+    sandbox: EngineSandbox,
+) -> None:
+    """Its connection waits in the backlog of the socket, and is the first that is accepted."""
+    session = await sandbox.open_reconnecting()
+    await session.start(spec())
+    port = ports(await listening(session))["f1"]
+    await sandbox.wait_saved()
+    parent, engine = sandbox.engines()
+    parent.suspend()
+    engine.kill()
+    with closing(socket.socket(socket.AF_UNIX)) as client:
+        client.connect(str(sandbox.socket))
+        client.sendall(rpc.encode_message(rpc.Hello(rpc.VERSION)))
+        client.shutdown(socket.SHUT_WR)
+        parent.resume()
+        client.setblocking(False)
+        async with asyncio.timeout(60):  # until the engine has done with it
+            while await asyncio.get_running_loop().sock_recv(client, 4096):
+                pass
+    with closing(connection(port)):
+        assert ports(await session.snapshot()) == {"f1": port}
+    assert psutil.Process(session.engine_pid).ppid() == parent.pid
     await session.close()
 
 

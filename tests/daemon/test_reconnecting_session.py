@@ -14,6 +14,7 @@ from tests.support.waiting import until
 from tui_forward.daemon import unix_socket
 from tui_forward.daemon.launcher import connect_if_running
 from tui_forward.daemon.reconnecting_session import ReconnectingSession
+from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.errors import TransportError, UsageError
 from tui_forward.model import CatalogScope, Event, ForwardSpec, ForwardState, Target, TargetKind
 
@@ -179,3 +180,40 @@ async def test_keep_running_if_lost_is_repeated_to_each_engine(sandbox: EngineSa
     assert again is not None
     assert (await again.snapshot()).keep_running
     await again.close()
+
+
+async def test_callers_that_wait_too_short_share_the_next_engine(sandbox: EngineSandbox) -> None:
+    """A dashboard gives up a request after seconds, which an engine may need to start."""
+    opened = 0
+    may_open = asyncio.Event()
+
+    async def reopen() -> RemoteSession:
+        nonlocal opened
+        opened += 1
+        await may_open.wait()
+        return await sandbox.open("--restore")
+
+    session = ReconnectingSession(await sandbox.open(), reopen)
+    kill(psutil.Process(session.engine_pid).ppid(), session.engine_pid)
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await session.snapshot()
+    may_open.set()
+    assert (await session.snapshot()).forwards == ()
+    assert opened == 1
+    await session.close()
+
+
+async def test_closed_session_opens_no_engine(sandbox: EngineSandbox) -> None:
+    async def reopen() -> RemoteSession:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    session = ReconnectingSession(await sandbox.open(), reopen)
+    kill(psutil.Process(session.engine_pid).ppid(), session.engine_pid)
+    waiting = asyncio.create_task(session.snapshot())
+    await until(lambda: session._replacing is not None)
+    await session.close()
+    with pytest.raises(TransportError, match="the session is closed"):
+        await waiting

@@ -43,6 +43,8 @@ _log = logging.getLogger(__name__)
 
 # The client that started this process connects within moments, or never.
 _FIRST_CLIENT_S = 15.0
+# Clients of the engine that this one replaces reconnect within moments.
+_RECONNECT_S = 10.0
 # How long to wait for an ending engine to release the lock.
 _LOCK_S = 15.0
 # How long open connections may continue in a process that was replaced.
@@ -223,11 +225,11 @@ class EngineProcess:
             self._session, session_file, socket=str(path), kubeconfig=kubeconfig,
             on_problem=self.report_problem,
         )  # fmt: skip
+        replaces_another = handover is not None or inherited.server is not None
         self._lifetime = Lifetime(
             options.idle_timeout,
             first_s=max(options.idle_timeout, _FIRST_CLIENT_S),
-            # Clients of the replaced engine reconnect within moments.
-            minimum_s=_FIRST_CLIENT_S if handover is not None else 0.0,
+            minimum_s=_RECONNECT_S if replaces_another else 0.0,
             is_needed=lambda: saver.keep_running and saver.has_forwards,
         )
         self._signaled = _end_on_signals(self._lifetime)
@@ -247,6 +249,7 @@ class EngineProcess:
         self._server = SessionServer(
             self._session, saver, self._notices, self._sender, kubeconfig=kubeconfig,
             other_engines=OtherEngines(path), on_client_count=self._lifetime.set_client_count,
+            on_request=self._lifetime.set_used,
         )  # fmt: skip
         self._guard = SocketGuard(
             path, lock, on_rebound=self._serve_socket, on_overtaken=self._sender.give_up

@@ -12,8 +12,8 @@ _CHECK_S = 1.0
 class Lifetime:
     """Ends on request, or when there was no client for a while.
 
-    It lasts `idle_timeout_s` without clients (infinity is forever), `first_s` until the first
-    client, `minimum_s` in any case, and as long as `is_needed` returns True.
+    It lasts `idle_timeout_s` without clients (infinity is forever), `first_s` until a client has
+    made the first request, `minimum_s` in any case, and as long as `is_needed` returns True.
     """
 
     def __init__(
@@ -22,7 +22,10 @@ class Lifetime:
     ) -> None:  # fmt: skip
         self._is_needed = is_needed
         self._idle_timeout_s = idle_timeout_s
-        self._earliest_end = asyncio.get_running_loop().time() + minimum_s
+        now = asyncio.get_running_loop().time()
+        self._earliest_end = now + minimum_s
+        self._first_end = now + first_s
+        self._is_used = False
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._timer: asyncio.TimerHandle | None = None
         self._end_after(first_s, "no client connected")
@@ -30,9 +33,18 @@ class Lifetime:
     def set_client_count(self, count: int) -> None:
         """Report how many clients are connected."""
         self._cancel_timer()
-        if not count:
-            left = self._earliest_end - asyncio.get_running_loop().time()
-            self._end_after(max(self._idle_timeout_s, left), "the last client disconnected")
+        if count:
+            return
+        now = asyncio.get_running_loop().time()
+        if self._is_used:
+            left = max(self._idle_timeout_s, self._earliest_end - now)
+            self._end_after(left, "the last client disconnected")
+        else:  # it had left before it was served, as clients do that wait too long
+            self._end_after(self._first_end - now, "no client connected")
+
+    def set_used(self) -> None:
+        """Report that a client has made a request. Idempotent."""
+        self._is_used = True
 
     def end(self, reason: str) -> None:
         """End now. Idempotent."""

@@ -48,7 +48,7 @@ class ReconnectingSession:
     def __init__(self, session: RemoteSession, reopen: Open) -> None:
         self._session = session
         self._reopen = reopen
-        self._replace_lock = asyncio.Lock()
+        self._replacing: asyncio.Task[None] | None = None
         self._closed = False
         self._keep_running_if_lost = False
         # The session that counts a scope's versions.
@@ -176,6 +176,9 @@ class ReconnectingSession:
     async def close(self) -> None:
         """See `Session.close`."""
         self._closed = True
+        if self._replacing is not None:
+            self._replacing.cancel()
+            await asyncio.wait({self._replacing})
         await self._session.close()
 
     # The engine -----------------------------------------------------------------------
@@ -206,19 +209,39 @@ class ReconnectingSession:
             ) from error
 
     async def _replace(self, lost: RemoteSession) -> None:
-        """Connect to another engine, unless another task has done so already."""
-        async with self._replace_lock:
-            if self._session is not lost:
-                return
-            if self._closed:
-                raise TransportError("the session is closed")
-            try:
-                self._session = await self._reopen()
-                if self._keep_running_if_lost:
-                    await self._session.set_keep_running_if_lost(True)
-            except TuiForwardError as error:
-                raise TransportError(
-                    f"the engine process is gone: {error.message}", hint=error.hint
-                ) from error
-            _log.info("engine %d replaces %d", self.engine_pid, lost.engine_pid)
-            await lost.close()
+        """Connect to another engine, unless another task has done so already.
+
+        It continues although a caller is canceled: callers that wait for less time than an engine
+        needs to start would otherwise begin again for ever, each with an engine of its own.
+        """
+        if self._session is not lost:
+            return
+        if self._closed:
+            raise TransportError("the session is closed")
+        if self._replacing is None or self._replacing.done():
+            self._replacing = asyncio.create_task(self._open(lost), name="next engine")
+            self._replacing.add_done_callback(_retrieve_error)
+        replacing = self._replacing
+        await asyncio.wait({replacing})
+        if replacing.cancelled():
+            raise TransportError("the session is closed")
+        replacing.result()
+
+    async def _open(self, lost: RemoteSession) -> None:
+        try:
+            session = await self._reopen()
+            self._session = session
+            if self._keep_running_if_lost:
+                await session.set_keep_running_if_lost(True)
+        except TuiForwardError as error:
+            raise TransportError(
+                f"the engine process is gone: {error.message}", hint=error.hint
+            ) from error
+        _log.info("engine %d replaces %d", self.engine_pid, lost.engine_pid)
+        await lost.close()
+
+
+def _retrieve_error(task: asyncio.Task[None]) -> None:
+    """Retrieve the error of a task whose callers may all have been canceled."""
+    if not task.cancelled():
+        task.exception()

@@ -57,13 +57,14 @@ class SessionServer:
 
     `on_client_count` is called with the number of clients whenever it changes. A connection is a
     client once it has sent its greeting: what only tests whether an engine serves the socket is
-    none.
+    none. `on_request` is called before each request.
     """
 
     def __init__(
         self, session: Session, saver: SessionSaver, notices: NoticeLog, handover: HandoverSender,
         *, kubeconfig: str = "", other_engines: OtherEngines | None = None,
         on_client_count: Callable[[int], None] = lambda _: None,
+        on_request: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._other_engines = other_engines
         self._session = session
@@ -72,6 +73,7 @@ class SessionServer:
         self._handover = handover
         self._kubeconfig = kubeconfig
         self._on_client_count = on_client_count
+        self._on_request = on_request
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._clients: set[asyncio.Task[None]] = set()  # connections that have greeted
@@ -112,6 +114,7 @@ class SessionServer:
             client = ClientConnection(
                 self._session, self._saver, self._notices, self._handover, reader, writer,
                 self._kubeconfig, self._other_engines, lambda: self._count(task),
+                self._on_request,
             )  # fmt: skip
             await client.serve()
         except (ProtocolError, OSError, TimeoutError) as error:
@@ -136,15 +139,18 @@ class SessionServer:
 class ClientConnection:
     """Serves the requests of one client. Does not close the writer.
 
-    `on_greeting` is called once, when a greeting of this version has arrived.
+    `on_greeting` is called once, when a greeting of this version has arrived, `on_request` before
+    each request.
     """
 
     def __init__(
         self, session: Session, saver: SessionSaver, notices: NoticeLog, handover: HandoverSender,
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kubeconfig: str,
         other_engines: OtherEngines | None, on_greeting: Callable[[], None],
+        on_request: Callable[[], None],
     ) -> None:  # fmt: skip
         self._on_greeting = on_greeting
+        self._on_request = on_request
         self._other_engines = other_engines
         self._session = session
         self._saver = saver
@@ -172,6 +178,7 @@ class ClientConnection:
             if await self._greet():
                 try:
                     while (body := await read_message(self._reader, rpc.MAX_REQUEST)) is not None:
+                        self._on_request()
                         await self._receive(rpc.decode_request(body))
                 except asyncio.CancelledError:
                     self._keep_running_if_lost = False  # the engine ends, not the client
