@@ -137,7 +137,7 @@ async def test_every_screen_shows_hostile_texts_as_data(tmp_path: Path) -> None:
             ("n", "Picker"), ("c", "Picker"), ("v", "PasteDialog"), ("question_mark", "HelpScreen"),
             ("ctrl+p", "CommandPalette"), ("W", "Picker"), ("f", "ForwardForm"),
         ):  # fmt: skip
-            app.dashboard.entry_table.focus()
+            app.dashboard.tables.entries.focus()
             await visitor.open(key, screen)
             await visitor.press("[")
             await visitor.close_dialogs()
@@ -154,7 +154,7 @@ async def test_every_screen_shows_hostile_texts_as_data(tmp_path: Path) -> None:
             await visitor.press("m", "r")
             await visitor.close_dialogs()
         # Details of a forward, with the log of its pod, and its form.
-        app.dashboard.forward_table.focus()
+        app.dashboard.tables.forwards.focus()
         await visitor.press("y", "p", "x")
         await visitor.close_dialogs()
         await visitor.open("d", "DetailScreen")

@@ -182,7 +182,7 @@ class TuiForwardApp(ThemedApp[None]):
             notifier,
             defaults,
             reporter,
-            self.dashboard.go_to,
+            self.dashboard.navigation.follow_started,
         )
         self._forms = FormController(
             self,
@@ -361,7 +361,7 @@ class TuiForwardApp(ThemedApp[None]):
     def _selected_blocked_cluster(self) -> ClusterKey | None:
         """Return the cluster and user of the forward under the cursor, if that needs a login."""
         top = next(reversed(self.screen_stack), None)
-        forward = self.dashboard.forward_table.current
+        forward = self.dashboard.tables.forwards.current
         if isinstance(top, DetailScreen):
             forward = next(iter(self._sampler.forwards([top.forward_id])), None)
         if forward is None or forward.blocked_by is not BlockedBy.CREDENTIALS:
@@ -425,7 +425,7 @@ class TuiForwardApp(ThemedApp[None]):
         yield from self._settings.palette_commands()
         yield from self._forwards.palette_commands()
         yield from self._logs.palette_commands(
-            self.cluster_state.scope, self.dashboard.entry_table.current
+            self.cluster_state.scope, self.dashboard.tables.entries.current
         )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature

@@ -33,8 +33,8 @@ async def test_digit_starts_a_port_and_never_stops_it() -> None:
         assert not spec.target.pin
         await shows(app, "● ready")
         await pilot.press("2")  # goes to it
-        await until(lambda: app.focused is app.dashboard.forward_table)
-        assert app.dashboard.forward_table.cursor == "f1"
+        await until(lambda: app.focused is app.dashboard.tables.forwards)
+        assert app.dashboard.tables.forwards.cursor == "f1"
         assert [call[0] for call in session.calls if call[0] in ("start", "stop")] == ["start"]
 
 
@@ -45,10 +45,10 @@ async def test_keys_of_an_active_port_stop_and_start_nothing() -> None:
         await pilot.press("1", "1", "1")  # all at once, before the first start is drawn
         await shows(app, "● ready")
         for keys in (("1",), ("enter", "enter"), ("enter", "space"), ("space",)):
-            app.dashboard.entry_table.focus()
+            app.dashboard.tables.entries.focus()
             await pilot.press(*keys)
-            await until(lambda: app.focused is app.dashboard.forward_table)
-        app.dashboard.entry_table.focus()
+            await until(lambda: app.focused is app.dashboard.tables.forwards)
+        app.dashboard.tables.entries.focus()
         await pilot.press("enter")
         ports = app.dashboard.query_one("#ports")
         await pilot.click("#ports", offset=(6, 2), times=2)

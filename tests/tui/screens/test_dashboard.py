@@ -268,7 +268,7 @@ async def test_groups_of_forwards_fold() -> None:
         await shows(app, "grouped by namespace", "▾ shop · 2 forwards")
         await pilot.press("home", "left")
         await shows(app, "▸ shop · 2 forwards")
-        assert len(app.dashboard.forward_table.keys) == 1
+        assert len(app.dashboard.tables.forwards.keys) == 1
         await pilot.press("right")
         await shows(app, "▾ shop · 2 forwards")
         await pilot.press("x")  # all of the group

@@ -44,8 +44,8 @@ async def fleet_app(size: tuple[int, int] = (120, 36)) -> AsyncIterator[Driver]:
     async with running(session, size, context=fleet.STAGING, clock=lambda: fleet.NOW) as (
         app, pilot,
     ):  # fmt: skip
-        await until(lambda: len(app.dashboard.forward_table.keys) == 14)
-        await until(lambda: app.dashboard.entry_table.keys)
+        await until(lambda: len(app.dashboard.tables.forwards.keys) == 14)
+        await until(lambda: app.dashboard.tables.entries.keys)
         yield app, pilot, session
 
 
@@ -114,7 +114,7 @@ async def test_heights_of_forwards_do_not_depend_on_the_focus_and_counts_are_tru
         for pane in Pane:
             app.dashboard.body.focus_pane(pane)
             await pilot.pause()
-            heights.add(app.dashboard.forward_table.outer_size.height)
+            heights.add(app.dashboard.tables.forwards.outer_size.height)
         assert heights == {16}
         await shows(app, "14 forwards: ■2 ◐1 ◔1 ●9 ‖1")
         # A filter hides a forward with a problem: the header counts it, the title says so.
@@ -138,22 +138,22 @@ async def test_problems_scrolled_out_are_counted_in_the_title() -> None:
         await shows(app, "▲ 4 problems above", "14/14")
         await pilot.press("exclamation_mark")
         assert app.dashboard.body.focused_pane is Pane.FORWARDS
-        first = app.dashboard.forward_table.cursor
-        assert first == app.dashboard.forward_table.keys[0]
+        first = app.dashboard.tables.forwards.cursor
+        assert first == app.dashboard.tables.forwards.keys[0]
         await pilot.press("exclamation_mark")
-        assert app.dashboard.forward_table.cursor == app.dashboard.forward_table.keys[1]
+        assert app.dashboard.tables.forwards.cursor == app.dashboard.tables.forwards.keys[1]
 
 
 async def test_new_forward_is_visible_and_under_the_cursor_of_the_forwards() -> None:
     async with fleet_app((120, 36)) as (app, pilot, session):
-        row = app.dashboard.entry_table.cursor
+        row = app.dashboard.tables.entries.cursor
         await pilot.press("2")
         await until(lambda: len(session.forwards) == 15)
         new = next(reversed(session.forwards))
-        table = app.dashboard.forward_table
+        table = app.dashboard.tables.forwards
         await until(lambda: table.cursor == new and is_visible(table, new))
-        assert app.focused is app.dashboard.entry_table
-        assert app.dashboard.entry_table.cursor == row
+        assert app.focused is app.dashboard.tables.entries
+        assert app.dashboard.tables.entries.cursor == row
 
 
 @pytest.mark.parametrize("pane", Pane)
@@ -198,7 +198,7 @@ async def test_cursors_stay_on_their_rows_through_samples_zoom_and_resize() -> N
     states = [ForwardState.READY, ForwardState.RECONNECTING, ForwardState.BLOCKED,
               ForwardState.WAITING]  # fmt: skip
     async with fleet_app((120, 36)) as (app, pilot, session):
-        table = app.dashboard.forward_table
+        table = app.dashboard.tables.forwards
         app.dashboard.body.focus_pane(Pane.FORWARDS)
         await pilot.press("down", "down", "down", "down", "down", "down")
         cursor = table.cursor
@@ -227,7 +227,7 @@ async def test_stop_with_open_connections_asks_and_can_be_undone() -> None:
         app.dashboard.body.focus_pane(Pane.FORWARDS)
         await pilot.press("slash", *"api-gateway", "enter")
         await shows(app, "1/2 of 14")
-        table = app.dashboard.forward_table
+        table = app.dashboard.tables.forwards
         chosen = table.current
         assert chosen is not None
         assert chosen.counters.connections_open == 3

@@ -70,10 +70,10 @@ async def test_next_dashboard_restores_the_view_state(file: Path) -> None:
         await until(lambda: row(app) is not None)
         # To the pods by age; those called web, the second one.
         await pilot.press("t")
-        app.dashboard.entry_table.sort_by("age")
+        app.dashboard.tables.entries.sort_by("age")
         await pilot.press("slash", *"web", "enter", "down")
         await until(lambda: row(app) == WEB_2)
-        app.dashboard.forward_table.sort_by("target")
+        app.dashboard.tables.forwards.sort_by("target")
         await pilot.press("tab", "tab", "b", "b", "slash", *"db", "enter")
         # It is written while it goes on: no kill takes it away.
         await until(lambda: kept(file) == expected)

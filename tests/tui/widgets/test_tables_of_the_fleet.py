@@ -99,7 +99,7 @@ async def test_a_connection_of_a_pod_that_terminates_is_draining() -> None:
     session = fleet.fleet()
     async with dashboard(session) as (app, _):
         connections = table(app, "connections")
-        app.dashboard.forward_table.cursor = "f7"
+        app.dashboard.tables.forwards.cursor = "f7"
         await until(lambda: len(connections.keys) == 2)
         assert "draining" not in screen_text(app)
         session.connection_list = [

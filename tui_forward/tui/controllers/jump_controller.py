@@ -81,12 +81,12 @@ class JumpController:
             self._run(*option.name.split(" ", 1))
         elif option.kind == "forward":
             self._show_dashboard()
-            forward = self._dashboard.forward_table.forward(option.value)
+            forward = self._dashboard.tables.forwards.forward(option.value)
             if forward is not None:
-                self._dashboard.show_forward(forward)
+                self._dashboard.navigation.go_to_forward(forward)
         else:
             self._show_dashboard()
-            self._dashboard.show_entry(_KINDS[option.kind], option.value)
+            self._dashboard.navigation.go_to_entry(_KINDS[option.kind], option.value)
 
     def _run(self, command: str, name: str = "") -> None:
         dashboard = self._dashboard
@@ -110,7 +110,7 @@ class JumpController:
             else:
                 self._scope.choose_namespace()
         elif command in _KINDS:
-            dashboard.show_entry(_KINDS[command], "")
+            dashboard.navigation.go_to_entry(_KINDS[command], "")
         elif command == "top":
             dashboard.action_top_talkers()
         elif command in ("fwd", "conns"):

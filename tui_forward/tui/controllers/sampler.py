@@ -20,8 +20,9 @@ from tui_forward.model import Connection, EventKind, Forward, Snapshot
 from tui_forward.session import Session
 from tui_forward.settings.parser import REFRESH_S
 from tui_forward.tui.controllers.session_timeout import session_timeout
-from tui_forward.tui.screens.dashboard import Dashboard, DashboardSample
+from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.screens.forward_detail import DetailSample, DetailScreen
+from tui_forward.tui.screens.sample_renderer import DashboardSample
 from tui_forward.tui.viewmodel.notifications import Notification, StateChangeTracker
 
 # While the first rows of a new scope load.

@@ -65,14 +65,14 @@ class ScopeController:
             options = options.for_other_context()
         scope = CatalogScope(context, namespace, options)
         if scope != self._dashboard.cluster_state.scope:
-            self._dashboard.entry_table.show_entries(entries_of(scope, self._favorites))
+            self._dashboard.tables.entries.show_entries(entries_of(scope, self._favorites))
             self._sampler.poll_fast()
 
     def toggle_favorite(self, request: FavoriteToggled) -> None:
         """Add an entry to the favorites or remove it."""
         context = self._dashboard.cluster_state.scope.context
         self._favorites.toggle(context, request.key)
-        self._dashboard.entry_table.entries.favorites = self._favorites.keys(context)
+        self._dashboard.tables.entries.entries.favorites = self._favorites.keys(context)
         self._sampler.request_sample()
 
     def choose_namespace(self) -> None:

@@ -28,7 +28,7 @@ class ViewStateController:
     @property
     def current(self) -> ViewState:
         """What the dashboard shows."""
-        entry_table, forward_table = self._dashboard.entry_table, self._dashboard.forward_table
+        entry_table, forward_table = self._dashboard.tables.entries, self._dashboard.tables.forwards
         entries, scope = entry_table.entries, self._dashboard.cluster_state.scope
         return ViewState(
             origin=self._origin, context=scope.context, namespace=scope.namespace,
@@ -45,8 +45,8 @@ class ViewStateController:
         if state is not None:
             scope = self._dashboard.cluster_state.scope
             same_scope = (state.context, state.namespace) == (scope.context, scope.namespace)
-            self._dashboard.entry_table.restore(state, same_scope=same_scope)
-            self._dashboard.forward_table.restore(state, same_scope=same_scope)
+            self._dashboard.tables.entries.restore(state, same_scope=same_scope)
+            self._dashboard.tables.forwards.restore(state, same_scope=same_scope)
             self._dashboard.body.restore_heights(state.heights)
 
     def save(self) -> None:

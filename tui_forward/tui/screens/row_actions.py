@@ -28,11 +28,8 @@ from tui_forward.tui.viewmodel.entry_targets import (
 )
 from tui_forward.tui.viewmodel.forward_names import forward_name
 from tui_forward.tui.viewmodel.pane_layout import Pane
-from tui_forward.tui.widgets.connection_table import ConnectionTable
-from tui_forward.tui.widgets.entry_table import EntryTable
-from tui_forward.tui.widgets.forward_table import ForwardTable
 from tui_forward.tui.widgets.pane_body import PaneBody
-from tui_forward.tui.widgets.port_table import PortTable
+from tui_forward.tui.widgets.pane_tables import PaneTables
 
 MAX_PORTS_AT_ONCE = 180
 _NO_FORWARDS = "No active forwards. Select a row and press 1."
@@ -42,16 +39,17 @@ class RowActions:
     """Requests for the rows that are selected, or under the cursor of the focused pane."""
 
     def __init__(
-        self, screen: Screen[None], body: PaneBody, entries: EntryTable, ports: PortTable,
-        forwards: ForwardTable, connections: ConnectionTable, scope: Callable[[], CatalogScope],
+        self, screen: Screen[None], body: PaneBody, tables: PaneTables,
+        scope: Callable[[], CatalogScope], go_to: Callable[[Forward], None],
     ) -> None:  # fmt: skip
         self._screen = screen
         self._body = body
-        self._entries = entries
-        self._ports = ports
-        self._forwards = forwards
-        self._connections = connections
+        self._entries = tables.entries
+        self._ports = tables.ports
+        self._forwards = tables.forwards
+        self._connections = tables.connections
         self._scope = scope  # returns what is shown of the cluster
+        self._go_to = go_to  # moves to the row of a forward
 
     @property
     def _pane(self) -> Pane:
@@ -155,11 +153,6 @@ class RowActions:
         else:
             self._answer("No row to act on")
 
-    def go_to(self, forward: Forward) -> None:
-        """Move to the row of a forward."""
-        self._forwards.follow(forward.id)
-        self._body.focus_pane(Pane.FORWARDS)
-
     # Ports ---------------------------------------------------------------------------------
 
     def start_port(self, number: int) -> None:
@@ -184,7 +177,7 @@ class RowActions:
                 active.append(forward)
         self._start(to_start)
         if active and not to_start:
-            self.go_to(active[0])
+            self._go_to(active[0])
         if len(entries) > 1 and not to_start and not active:
             self._answer(f"No selected row has a port {number} that can be forwarded")
 
@@ -213,7 +206,7 @@ class RowActions:
         entry, port = current
         forward = self._ports.current_forward
         if forward is not None:
-            self.go_to(forward)
+            self._go_to(forward)
             return
         reason = unforwardable_reason(entry, entry.ports.index(port) + 1)
         if reason:
@@ -268,7 +261,7 @@ class RowActions:
         """Move to the forward of the connection under the cursor."""
         forwards = self.forwards()
         if forwards:
-            self.go_to(forwards[0])
+            self._go_to(forwards[0])
         else:
             self._answer(self.no_forward_text())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -104,6 +104,28 @@ def layout_footer(
     return (*row, *extra), (*view, *more), program
 
 
+class FooterSource(Protocol):
+    """What a footer of two lines shows; it may change with every update of the bindings."""
+
+    @property
+    def keys(self) -> PaneFooter:
+        """The keys in the order of importance."""
+
+    @property
+    def prefix(self) -> str:
+        """Text before the keys of line 1."""
+
+    @property
+    def urgent_keys(self) -> tuple[str, ...]:
+        """Binding ids of keys that are always shown."""
+
+    def words(self, binding: str) -> str:
+        """Return what a key does now, if that differs from its usual words."""
+
+    def is_idle(self, binding: str) -> bool:
+        """Return whether a key has nothing to act on, so that it gives way first."""
+
+
 class KeyBar(Widget):
     """Keys of the screen; a click on one presses it.
 
@@ -111,16 +133,17 @@ class KeyBar(Widget):
     take a frame. `hidden` draws nothing, so that a widget in the same place behind it is visible;
     changing `display` would lay out and draw the whole screen.
 
-    A screen with a `footer` property has two lines: keys that act on the row, keys that act on the
-    view. Others have one.
+    With a source it has two lines: keys that act on the row, keys that act on the view. Without
+    one it has a line of all keys of the screen.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"keybar--key", "keybar--words"}
 
     hidden: reactive[bool] = reactive(False)
 
-    def __init__(self) -> None:
+    def __init__(self, source: FooterSource | None = None) -> None:
         super().__init__()
+        self._source = source
         self._keys: tuple[KeyHint, ...] = ()
         self._footer: FooterKeys | None = None
 
@@ -133,9 +156,8 @@ class KeyBar(Widget):
             self._collect_keys()
 
     def _collect_keys(self) -> None:
-        footer = getattr(self.screen, "footer", None)
-        if isinstance(footer, PaneFooter):
-            found = self._footer_keys(footer)
+        if self._source is not None:
+            found = self._footer_keys(self._source)
             if found != self._footer:
                 self._footer = found
                 self.refresh()
@@ -152,13 +174,12 @@ class KeyBar(Widget):
             self._keys = tuple(keys)
             self.refresh()
 
-    def _footer_keys(self, footer: PaneFooter) -> FooterKeys:
+    def _footer_keys(self, source: FooterSource) -> FooterKeys:
+        footer = source.keys
         active: dict[str, Binding] = {}
         for _node, binding, enabled, _tooltip in self.screen.active_bindings.values():
             if enabled and binding.id is not None:
                 active.setdefault(binding.id, binding)
-        words_of = getattr(self.screen, "key_words", lambda _id: "")
-        idle = getattr(self.screen, "is_idle", lambda _id: False)
 
         def hint(entry: str, *, kept: bool = False) -> KeyHint | None:
             found = [active[one] for one in entry.split() if one in active]
@@ -171,7 +192,7 @@ class KeyBar(Widget):
                 else (format_key(",".join(one.key for one in found)))
             )
             name = first.id or ""
-            words = words_of(name) or first.description
+            words = source.words(name) or first.description
             return KeyHint(first.key, label, words, first.tooltip, kept, SHORT_WORDS.get(name, ""))
 
         def hints(entries: Sequence[str]) -> Iterator[KeyHint]:
@@ -192,12 +213,12 @@ class KeyBar(Widget):
             idle=frozenset(
                 active[entry.split()[0]].key
                 for entry in footer.row
-                if entry.split()[0] in active and idle(entry.split()[0])
+                if entry.split()[0] in active and source.is_idle(entry.split()[0])
             ),
-            urgent=tuple(hints(getattr(self.screen, "urgent_keys", ()))),
+            urgent=tuple(hints(source.urgent_keys)),
             extra=tuple(hints(footer.extra)),
             more=tuple(hints(footer.more)),
-            prefix=getattr(self.screen, "footer_prefix", ""),
+            prefix=source.prefix,
         )
 
     def _lines(self) -> list[list[tuple[int, KeyHint]]]:

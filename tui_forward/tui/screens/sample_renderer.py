@@ -1,0 +1,143 @@
+"""Draws a sample of the session in the header, the panes and the strip of the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tui_forward.errors import TuiForwardError
+from tui_forward.model import Connection, Forward, Snapshot
+from tui_forward.tui.viewmodel import strip
+from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.entry_targets import ForwardsByEntry
+from tui_forward.tui.viewmodel.header import HeaderContent, build_header
+from tui_forward.tui.viewmodel.pane_layout import Content, Pane, PaneLayout
+from tui_forward.tui.widgets.header_bar import HeaderBar
+from tui_forward.tui.widgets.pane_body import PaneBody
+from tui_forward.tui.widgets.pane_tables import PaneTables
+from tui_forward.tui.widgets.row_table import RowTable
+from tui_forward.tui.widgets.strip_bar import StripBar
+
+_MAX_EMPTY_LINES = 3  # of a text in an empty pane
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardSample:
+    """State of the session at one moment."""
+
+    snapshot: Snapshot
+    # Of the forwards in `Dashboard.sampled_connections`, oldest first.
+    connections: Sequence[Connection] = ()
+    error: TuiForwardError | None = None  # why the sample may be out of date
+
+
+class SampleRenderer:
+    """The widgets that show a sample.
+
+    They are kept, not queried: a sample may come before they are mounted or after they are
+    removed.
+    """
+
+    def __init__(self, tables: PaneTables, clock: Callable[[], float]) -> None:
+        self.sample = DashboardSample(Snapshot(version=0, at=0.0))
+        self.header_bar = HeaderBar()
+        self._tables = tables
+        self._clock = clock
+        self._strip = StripBar()
+        self._fitted_for: tuple[object, ...] = ()
+        self._pane_layout: PaneLayout | None = None
+        self.body = PaneBody(tables.by_pane(), self._strip, self._content, self._apply_layout)
+
+    @property
+    def cluster_state(self) -> ClusterState:
+        """The cluster shown."""
+        return self._tables.entries.entries.cluster_state
+
+    def header(self, width: int) -> HeaderContent:
+        """Return the header of every screen."""
+        sample = self.sample
+        return build_header(self.cluster_state, sample.snapshot, width, sample.error)
+
+    def draw(self) -> None:
+        """Draw the sample; needs mounted widgets."""
+        sample, cluster, tables = self.sample, self.cluster_state, self._tables
+        forwards = sample.snapshot.forwards
+        tables.entries.set_forwards(ForwardsByEntry(forwards, cluster))
+        tables.ports.set_forwards(cluster.scope, forwards)
+        tables.forwards.set_forwards(forwards, sample.snapshot.other_engines)
+        tables.forwards.context = tables.connections.context = cluster.scope.context
+        tables.connections.set_connections(sample.connections)
+        self.header_bar.show(self.header)
+        tables.entries.draw()
+        tables.ports.draw(tables.entries.current)
+        tables.forwards.draw()
+        self.draw_strip()
+        tables.connections.draw(tables.forwards.current)
+        self._fit_panes()
+
+    def _fit_panes(self) -> None:
+        """Fit the panes when forwards start or stop, or when an empty pane gets its first rows."""
+        tables = self._tables
+        now = (
+            frozenset(forward.id for forward in self.sample.snapshot.forwards),
+            tables.forwards.problem_lines,
+            bool(tables.entries.keys),
+            bool(tables.connections.keys),
+        )
+        if now != self._fitted_for:
+            self._fitted_for = now
+            self.body.fit()
+        self._show_heads()
+
+    def _content(self) -> Content:
+        """Return the lines that each pane would show."""
+        tables, forwards = self._tables, self._tables.forwards
+        return Content(
+            cluster=_lines_of(tables.entries), ports=_lines_of(tables.ports),
+            forwards=len(forwards.keys) or _lines_of(forwards), problems=forwards.problem_lines,
+            connections=_lines_of(tables.connections), has_forwards=bool(forwards.keys),
+        )  # fmt: skip
+
+    def _apply_layout(self, layout: PaneLayout) -> None:
+        """Show column titles and second lines where there is room for them."""
+        self._pane_layout = layout
+        self._show_heads()
+        self._tables.forwards.has_second_lines = layout.has_second_lines
+
+    def _show_heads(self) -> None:
+        """Show the column titles of panes that are high enough or have few rows."""
+        layout = self._pane_layout
+        for pane in layout.boxes if layout is not None else ():
+            table = self.body.table(pane)
+            rows = table.content_lines
+            table.has_head = layout is not None and layout.has_head(pane, rows) and bool(rows)
+
+    def draw_strip(self) -> None:
+        """Describe the row under the cursor of the focused pane."""
+        forward = self._described_forward()
+        now, snapshot = self._clock(), self.sample.snapshot
+        entry = self._tables.entries.current
+
+        def build(width: int) -> Sequence[strip.Line]:
+            if forward is not None:
+                return strip.forward_lines(forward, snapshot.health, now, width)
+            if entry is not None and self.body.focused_pane in (Pane.CLUSTER, Pane.PORTS):
+                count = len(self._tables.entries.forwards_of(entry.key))
+                return (strip.entry_line(entry, snapshot.forwards, count),)
+            return ()
+
+        self._strip.show(build)
+
+    def _described_forward(self) -> Forward | None:
+        """Return the forward that the strip describes: that of the row under the cursor."""
+        pane = self.body.focused_pane
+        if pane is Pane.CLUSTER:
+            return None
+        if pane is Pane.PORTS:
+            return self._tables.ports.current_forward
+        return self._tables.forwards.current
+
+
+def _lines_of(table: RowTable) -> int:
+    """Return the lines of a table's rows, or of its text without rows."""
+    return table.content_lines or min(_MAX_EMPTY_LINES, table.empty.count("\n") + 1)
