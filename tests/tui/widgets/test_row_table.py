@@ -9,6 +9,7 @@ from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.themes import ThemedApp
 from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.rows import Cell, Row
+from tui_forward.tui.widgets import row_messages
 from tui_forward.tui.widgets.row_table import RowTable
 
 COLUMNS = (
@@ -46,7 +47,7 @@ class TableApp(ThemedApp[None]):
     def note(self, key: str | None) -> None:
         self.moved.append(key)
 
-    def on_row_table_chosen(self, event: RowTable.Chosen) -> None:
+    def on_row_table_chosen(self, event: row_messages.Chosen) -> None:
         self.chosen.append(event.key)
 
     def lines(self) -> list[str]:
@@ -91,7 +92,7 @@ async def test_only_changed_lines_are_drawn() -> None:
         assert app.lines()[5].split()[:2] == ["row-00003", "7"]
         # Rows that come and go elsewhere are none of this screen's business.
         drawn.clear()
-        app.table.title = "another"
+        app.table.rule.show("another")
         app.show([*KEYS[:-5], "another"])
         await pilot.pause()
         assert drawn == []

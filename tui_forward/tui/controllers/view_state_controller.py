@@ -33,7 +33,7 @@ class ViewStateController:
         return ViewState(
             origin=self._origin, context=scope.context, namespace=scope.namespace,
             view=entries.kind, sort=str(entry_table.order), query=entries.query.text,
-            row=entry_table.pending_cursor or entry_table.cursor or "",
+            row=entry_table.cursor_rules.pending or entry_table.cursor or "",
             forward_sort=str(forward_table.order), forward_group=forward_table.group,
             forward_query=forward_table.filter_query.text,
             heights=self._dashboard.body.stored_heights(),

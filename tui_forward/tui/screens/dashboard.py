@@ -49,7 +49,7 @@ class Dashboard(DashboardActions):
             ConnectionTable(forwards.forward, clock),
         )  # fmt: skip
         for table in tables.by_pane().values():
-            table.shows_position = table is not tables.ports
+            table.rule.shows_position = table is not tables.ports
         self._renderer = renderer = SampleRenderer(tables, clock)
         self.body = body = renderer.body
         on_change = self._describe_cursor

@@ -17,9 +17,9 @@ from tui_forward.tui.screens.view_actions import ViewActions
 from tui_forward.tui.textual_internals import StaticFocusScreen
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.pane_layout import Pane
+from tui_forward.tui.widgets import row_messages
 from tui_forward.tui.widgets.pane_body import PaneBody
 from tui_forward.tui.widgets.pane_tables import PaneTables
-from tui_forward.tui.widgets.row_table import RowTable
 from tui_forward.tui.widgets.sorted_table import SortedTable
 
 
@@ -54,7 +54,7 @@ class DashboardActions(StaticFocusScreen[None]):
 
     # The mouse, and Enter ----------------------------------------------------------------------
 
-    def on_row_table_chosen(self, event: RowTable.Chosen) -> None:
+    def on_row_table_chosen(self, event: row_messages.Chosen) -> None:
         """Go to the ports, start a port, show a forward's details, or fold a group."""
         tables = self.tables
         if event.table is tables.entries:
@@ -69,25 +69,25 @@ class DashboardActions(StaticFocusScreen[None]):
             else:
                 self.post_message(messages.DetailRequested(event.key))
 
-    def on_row_table_nothing_to_choose(self, event: RowTable.NothingToChoose) -> None:
+    def on_row_table_nothing_to_choose(self, event: row_messages.NothingToChoose) -> None:
         """Answer Enter in an empty table."""
         if self.body.pane_of(event.table) is not None:
             self.notify(self.rows.no_forward_text(), severity="warning")
 
-    def on_row_table_header_clicked(self, event: RowTable.HeaderClicked) -> None:
+    def on_row_table_header_clicked(self, event: row_messages.HeaderClicked) -> None:
         """Change the sort order."""
         event.table.focus()
         if isinstance(event.table, SortedTable):
             self.views.sort_by(event.table, event.column)
 
-    def on_row_table_title_clicked(self, event: RowTable.TitleClicked) -> None:
+    def on_row_table_title_clicked(self, event: row_messages.TitleClicked) -> None:
         """Focus the pane; show the next view where the title has the view."""
         event.table.focus()
         entries = self.tables.entries
-        if event.table is entries and event.x < len(entries.title):
+        if event.table is entries and event.x < len(entries.rule.title):
             self.action_next_view()
 
-    def on_row_table_title_dragged(self, event: RowTable.TitleDragged) -> None:
+    def on_row_table_title_dragged(self, event: row_messages.TitleDragged) -> None:
         """Change the height of the pane whose title is dragged."""
         pane = self.body.pane_of(event.table)
         if pane is not None:

@@ -49,7 +49,7 @@ class DashboardFooter:
     @property
     def prefix(self) -> str:
         """How many rows are selected in the focused pane."""
-        return self._body.table(self._body.focused_pane).selection_text
+        return self._body.table(self._body.focused_pane).selection.text
 
     @property
     def urgent_keys(self) -> tuple[str, ...]:

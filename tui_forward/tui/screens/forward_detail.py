@@ -126,8 +126,8 @@ class DetailScreen(Screen[None]):
         self._containers: tuple[str, ...] = ()
         self._container = ""
         self._chart_title = ""
-        self._timeline.title = "timeline"
-        self._connection_table.title = "connections"
+        self._timeline.rule.show("timeline")
+        self._connection_table.rule.show("connections")
 
     def compose(self) -> ComposeResult:
         """Show hops, summary, chart, timeline, connections or log, and keys."""
@@ -205,7 +205,7 @@ class DetailScreen(Screen[None]):
             self._log_lines = {}
         elif log is not None:
             self._containers, self._container = log.containers, log.container
-            self._log.title = f"log of {log.pod} / {log.container}"
+            self._log.rule.show(f"log of {log.pod} / {log.container}")
             self._log.empty = "Log is empty"
             at_end = self._log.cursor in (None, next(reversed(self._log_lines), None))
             self._log_lines = {str(position): text for position, (_, text) in enumerate(log.lines)}

@@ -16,6 +16,7 @@ from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel.cell_layout import Column, longest_cell
 from tui_forward.tui.viewmodel.jump import JumpOption, JumpSources, jump_options
 from tui_forward.tui.viewmodel.rows import Cell, Row
+from tui_forward.tui.widgets import row_messages
 from tui_forward.tui.widgets.row_table import RowTable
 
 _KEYS = "enter Go  tab Complete  ↑↓ Choose  esc Close"
@@ -86,7 +87,7 @@ class JumpScreen(ModalScreen[JumpOption | None]):
         """Go to the line under the cursor."""
         self._go(self._table.cursor)
 
-    def on_row_table_clicked(self, event: RowTable.Clicked) -> None:
+    def on_row_table_clicked(self, event: row_messages.Clicked) -> None:
         """Go to the clicked line."""
         self._go(event.key)
 

@@ -36,7 +36,7 @@ class Navigation:
         """Go to the next forward with a problem."""
         forwards = self._tables.forwards
         keys = forwards.keys
-        problems = [key for key in keys if key in forwards.problems]
+        problems = [key for key in keys if key in forwards.rule.problems]
         if not problems:
             hidden = any(map(has_problem, self._renderer.sample.snapshot.forwards))
             text = "No problem matches the filter. esc clears it." if hidden else "No problems"

@@ -19,6 +19,7 @@ from tui_forward.tui.viewmodel.filter_query import fuzzy_score
 from tui_forward.tui.viewmodel.name_shortening import NameShortener
 from tui_forward.tui.viewmodel.picker_options import PickerOption
 from tui_forward.tui.viewmodel.rows import Cell, Row
+from tui_forward.tui.widgets import row_messages
 from tui_forward.tui.widgets.row_table import RowTable
 
 _TYPED = "+"  # prefix of the key of a typed name
@@ -149,7 +150,7 @@ class Picker(Dialog[str | None]):
         """Choose the line under the cursor."""
         self._choose(self._table.cursor)
 
-    def on_row_table_clicked(self, event: RowTable.Clicked) -> None:
+    def on_row_table_clicked(self, event: row_messages.Clicked) -> None:
         """Choose the clicked line."""
         self._choose(event.key)
 

@@ -70,8 +70,8 @@ class ConnectionTable(SortedTable):
         """Show the connections of the forward, or with `shows_all` of all, as they are now."""
         self._forward = forward
         self.show_sort(self.order.column or _DOWN_RATE, descending=self._is_descending)
-        self.title = self._title_text()
-        self.title_notes = (*self._count_notes(), self.order_text or "↓ rate")
+        notes = (*self._count_notes(), self.order_text or "↓ rate")
+        self.rule.show(self._title_text(), notes)
         self.empty = "" if forward is None and not self.shows_all else "No connections yet."
         now = self._clock()
         shown = shown_connections(self._connections.values(), with_closed=self.shows_closed)
@@ -83,7 +83,8 @@ class ConnectionTable(SortedTable):
         keys = [str(one.id) for one in sort_connections(shown, self.order, labels)]
 
         def row(key: str) -> rows.Row:
-            return connection_row(self._connections[key], now, labels, marked=key in self.marked)
+            marked = key in self.selection.marked
+            return connection_row(self._connections[key], now, labels, marked=marked)
 
         self.show(keys, row, longest=labels.longest)
 

@@ -68,7 +68,7 @@ class EntryTable(SortedTable):
         entries.query = self.entries.query
         self.entries = entries
         self.unmark()
-        self.pending_cursor = None
+        self.cursor_rules.pending = None
 
     def restore(self, state: ViewState, *, same_scope: bool) -> None:
         """Restore kind and sort order; filter and cursor only in the same scope."""
@@ -77,7 +77,7 @@ class EntryTable(SortedTable):
         self.restore_order(state.sort)
         if same_scope:
             self.entries.query = parse_query(state.query)
-            self.pending_cursor = state.row or None
+            self.cursor_rules.pending = state.row or None
 
     def set_forwards(self, forwards: ForwardsByEntry) -> None:
         """Set the forwards to mark; `draw` shows them."""
@@ -93,9 +93,9 @@ class EntryTable(SortedTable):
         self.show_sort(self.order.column, descending=self.order.descending)
         with_namespace = not entries.cluster_state.scope.namespace
         self.empty = self._empty_text()
-        self.title = self._title_text()
-        self.title_notes = (self.order_text,)
-        self.total = entries.count if entries.query else None
+        self.rule.show(
+            self._title_text(), (self.order_text,), total=entries.count if entries.query else None
+        )
 
         services = entries.kind is EntryKind.SERVICES
         self.columns = columns.SERVICES if services else columns.OBJECTS
@@ -108,7 +108,7 @@ class EntryTable(SortedTable):
                 entry, self._forwards.of(key), now,
                 owner=entries.owner_name(key), fold=entries.fold_symbol(key),
                 favorite=key in entries.favorites,
-                marked=key in self.marked, with_namespace=with_namespace,
+                marked=key in self.selection.marked, with_namespace=with_namespace,
                 spans=entries.query.spans(entry.name) if entries.query else (),
                 endpoints=entries.endpoints(entry),
                 rule_below=key == entries.last_preferred,
@@ -146,8 +146,8 @@ class EntryTable(SortedTable):
         parts = [kinds, scope.namespace or "all namespaces"]
         if entries.query:
             parts.append(f"/{entries.query.text.strip()}")
-        if self.marked:
-            parts.append(self.selection_text)
+        if self.selection.marked:
+            parts.append(self.selection.text)
         return " · ".join(parts + self._incomplete())
 
     def _incomplete(self) -> list[str]:
@@ -184,7 +184,7 @@ class EntryTable(SortedTable):
         """
         query = parse_query(text)
         self.entries.query = query
-        self.pending_cursor = None
+        self.cursor_rules.pending = None
         self.call_after_refresh(self._show_matches, query)
 
     def clear_filter(self) -> None:

@@ -172,10 +172,10 @@ class ForwardTable(SortedTable):
             group=self.group, folded=self._folded,
             matches=lambda forward: query.score(FilterableForward(forward)) is not None,
         )  # fmt: skip
-        self.title = self._title_text()
-        self.title_notes = (self.order_text or "problems first",)
-        self.problems = self._problem_keys()
-        self.total = len(self._forwards) if query else None
+        self.rule.show(
+            self._title_text(), (self.order_text or "problems first",),
+            total=len(self._forwards) if query else None, problems=self._problem_keys(),
+        )  # fmt: skip
         self.empty = _NO_MATCH if query and self._forwards else self._empty_text()
 
         labels = forward_labels(self._forwards.values(), self.context, self.is_protected)
@@ -188,9 +188,8 @@ class ForwardTable(SortedTable):
             traffic = traffic_cells(
                 self._histories.series(key, width), self._histories.ready(key, width), width
             )
-            return forward_row(
-                self._forwards[key], now, labels, traffic=traffic, marked=key in self.marked
-            )  # fmt: skip
+            marked = key in self.selection.marked
+            return forward_row(self._forwards[key], now, labels, traffic=traffic, marked=marked)
 
         tall = self._problem_keys() if self.has_second_lines else frozenset()
         self.show(self._grouped.keys, row, longest=labels.longest, tall=tall)
@@ -217,8 +216,8 @@ class ForwardTable(SortedTable):
             parts.append(f"/{self.filter_query.text.strip()}")
         if self.group is not ForwardGroup.NONE:
             parts.append(f"grouped by {self.group.value}")
-        if self.marked:
-            parts.append(self.selection_text)
+        if self.selection.marked:
+            parts.append(self.selection.text)
         return " · ".join(parts)
 
     def filter(self, text: str) -> None:

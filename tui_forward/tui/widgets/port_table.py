@@ -53,11 +53,12 @@ class PortTable(RowTable):
         """Show the ports of an entry."""
         self._entry = entry
         if entry is None:
-            self.empty, self.title = "", "ports"
+            self.empty = ""
+            self.rule.show("ports")
             self.show((), lambda _key: Row(()))
             return
         self.empty = "No declared ports"
-        self.title = f"ports of {entry.name}"
+        self.rule.show(f"ports of {entry.name}")
 
         forwards = [self.forward_on(entry, port) for port in entry.ports]
         local_ports = self._local_ports(entry, forwards)

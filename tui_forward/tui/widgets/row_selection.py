@@ -25,10 +25,18 @@ class RowSelection:
             shown = set(keys)
             self.marked = {key for key in self.marked if key in shown or exists(key)}
 
+    def toggle_all(self) -> None:
+        """Mark all shown rows, or none if all are marked."""
+        shown = set(self.keys)
+        self.marked = set() if shown <= self.marked else self.marked | shown
+
     @property
-    def hidden_marks(self) -> int:
-        """Number of marked rows that are not shown."""
-        return len(self.marked.difference(self.keys)) if self.marked else 0
+    def text(self) -> str:
+        """Return `3 selected (1 hidden)`; empty without marks."""
+        if not self.marked:
+            return ""
+        hidden = len(self.marked.difference(self.keys))
+        return f"{len(self.marked)} selected{f' ({hidden} hidden)' if hidden else ''}"
 
     def position(self, key: str | None) -> int | None:
         """Return the position of a key; fast for a key near the one found last."""
