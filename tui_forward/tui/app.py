@@ -400,8 +400,11 @@ class TuiForwardApp(ThemedApp[None]):
 
         self.push_screen(
             HelpScreen(
-                collect(self, screen, also=bindable_classes()), title=f"Help: {where}",
-                keys=runnable_keys(screen),
+                collect(
+                    self, screen, also=bindable_classes(),
+                    footer=self.dashboard.footer.keys if is_dashboard else None,
+                ),
+                title=f"Help: {where}", keys=runnable_keys(screen),
             ),
             press,
         )  # fmt: skip

@@ -58,8 +58,8 @@ class Dashboard(DashboardActions):
             self, body, tables, lambda: self.cluster_state.scope, self.navigation.go_to_forward
         )
         self.views = ViewActions(self, body, tables, on_change)
-        self._footer = DashboardFooter(self, renderer, tables, self.rows)
-        self._key_bar = KeyBar(self._footer)
+        self.footer = DashboardFooter(self, renderer, tables, self.rows)
+        self._key_bar = KeyBar(self.footer)
         self._filter_bar = FilterBar(self._key_bar, id="filter")
         self.filters = FilterActions(self._filter_bar, body, tables, on_change)
 
@@ -76,9 +76,9 @@ class Dashboard(DashboardActions):
         # Tables that draw themselves send no event about their focus.
         self.watch(self, "focused", self._follow_focus, init=False)
         self.watch(tables.entries, "cursor", self._draw_ports_of_cursor, init=False)
-        self.watch(tables.ports, "cursor", self._footer.refresh, init=False)
+        self.watch(tables.ports, "cursor", self.footer.refresh, init=False)
         self.watch(tables.forwards, "cursor", self._describe_cursor, init=False)
-        self.watch(tables.connections, "cursor", self._footer.refresh, init=False)
+        self.watch(tables.connections, "cursor", self.footer.refresh, init=False)
         self.watch(self._filter_bar, "text", self.filters.apply, init=False)
         self._draw()
 
@@ -107,7 +107,7 @@ class Dashboard(DashboardActions):
 
     def _draw(self) -> None:
         self._renderer.draw()
-        self._footer.refresh()
+        self.footer.refresh()
 
     def _follow_focus(self) -> None:
         """Fit the panes to the focus and describe the row of the pane that has it now."""
@@ -121,4 +121,4 @@ class Dashboard(DashboardActions):
     def _describe_cursor(self) -> None:
         """Describe the row under the cursor, and show the keys that work on it."""
         self._renderer.draw_strip()
-        self._footer.refresh()
+        self.footer.refresh()

@@ -80,17 +80,17 @@ Section = tuple[str, tuple[tuple[str, str], ...]]
 
 
 def collect(
-    app: App[T], screen: DOMNode, also: Iterable[type[object]] = ()
-) -> tuple[HelpGroup, ...]:
+    app: App[T], screen: DOMNode, also: Iterable[type[object]] = (),
+    footer: PaneFooter | None = None,
+) -> tuple[HelpGroup, ...]:  # fmt: skip
     """Return the help of a running app with its keymap, and of further classes.
 
-    The keys of the focused pane come first, if the screen has a `footer`.
+    The keys of `footer`, those of the focused pane, come first.
     """
     owners = dict.fromkeys([type(app), type(screen), *map(type, screen.walk_children()), *also])
     found = [binding for owner in owners for binding in bindings_of(owner)]
-    footer = getattr(screen, "footer", None)
     keymap = active_keymap(app)
-    first = pane_groups(footer, found, keymap) if isinstance(footer, PaneFooter) else ()
+    first = pane_groups(footer, found, keymap) if footer is not None else ()
     return (*first, *groups(found, keymap))
 
 
