@@ -7,8 +7,9 @@ import contextlib
 import os
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from tui_forward.cli import output
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
@@ -32,8 +33,7 @@ _REQUEST_S = 5.0
 _FIRST_SAMPLE_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class StartView:
+class StartView(msgspec.Struct, frozen=True):
     """What a dashboard shows first."""
 
     scope: CatalogScope  # context and namespace

@@ -8,7 +8,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tui_forward.errors import UsageError
 from tui_forward.model import TargetKind
@@ -61,8 +62,7 @@ _SCOPE_ID = re.compile(r"[A-Za-z0-9._-]{1,15}")  # an interface name has at most
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 
-@dataclass(frozen=True, slots=True)
-class PortPair:
+class PortPair(msgspec.Struct, frozen=True):
     """One `[LOCAL:]REMOTE`."""
 
     # None when not written (the remote number if that is free), 0 for any free port.

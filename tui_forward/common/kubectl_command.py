@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final
 
@@ -71,13 +70,12 @@ class OtherKubeconfigError(UsageError):
         self.path = path
 
 
-@dataclass
-class _Line:
+class _Line(msgspec.Struct):
     """Options and words of one command."""
 
-    options: dict[str, list[str]] = field(default_factory=dict)
-    words: list[str] = field(default_factory=list)
-    access: dict[str, list[str]] = field(default_factory=dict)  # for `parse_access_options`
+    options: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    words: list[str] = msgspec.field(default_factory=list)
+    access: dict[str, list[str]] = msgspec.field(default_factory=dict)  # for `parse_access_options`
 
     def last(self, name: str, default: str) -> str:
         """Return the last value of an option."""

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from tui_forward.model import Forward, ForwardState, TrafficHistory
 
 _MAX_SECONDS = 600  # ten minutes of seconds
 
 
-@dataclass(slots=True)
-class _History:
+class _History(msgspec.Struct):
     at: float
     from_pod: int
     to_pod: int
     # Bytes from and to the pod within each second, oldest first.
-    seconds: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_MAX_SECONDS))
-    ready: deque[bool] = field(default_factory=lambda: deque(maxlen=_MAX_SECONDS))
+    seconds: deque[tuple[int, int]] = msgspec.field(
+        default_factory=lambda: deque(maxlen=_MAX_SECONDS)
+    )
+    ready: deque[bool] = msgspec.field(default_factory=lambda: deque(maxlen=_MAX_SECONDS))
 
 
 class TrafficHistories:

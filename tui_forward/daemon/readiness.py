@@ -7,7 +7,6 @@ import sys
 
 import msgspec
 
-from tui_forward.daemon import watchdog
 from tui_forward.errors import TuiForwardError
 
 
@@ -31,6 +30,8 @@ class ReadyNotifier:
         """Report that an engine serves the socket; see `ReadyMessage`."""
         self._write(ReadyMessage(ready=True, pid=pid, draining=draining))
         if self._is_detached:
+            from tui_forward.daemon import watchdog  # which launchers do not need
+
             watchdog.close_standard_streams()
 
     def failed(self, error: TuiForwardError) -> None:

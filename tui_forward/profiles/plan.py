@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.arguments import format_duration_arg
@@ -22,16 +22,14 @@ class ApplyMode(StrEnum):
     REPLACE = "replace"  # its forwards become as in the profile; others are stopped
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """An active forward, and the definition that replaces it."""
 
     before: Forward
     after: ProfileForward
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """Changes that apply a profile."""
 
     added: tuple[ProfileForward, ...] = ()  # forwards to start, in the order of their dependencies

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from tui_forward.model import BlockedBy, HopKind
 
@@ -13,8 +14,7 @@ LOGS_HINT: Final = f"Check its log: {LOGS}"
 RESTART_HINT: Final = "Start it again, or forward to a pod that keeps running"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """Texts and meaning of one code.
 
     The texts are templates (see `rendering.py`): `{name}` is a parameter of the reason; a part in

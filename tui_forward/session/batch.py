@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from tui_forward.common.formatting import pluralize
 from tui_forward.errors import TransportError, TuiForwardError, UsageError
@@ -25,8 +26,7 @@ _MAX_REPORTED = 3
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, slots=True)
-class BatchResult(Generic[Item]):
+class BatchResult(msgspec.Struct, Generic[Item], frozen=True):
     """Outcome for each item, in the order of the items."""
 
     done: tuple[Item, ...]

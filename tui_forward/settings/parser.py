@@ -25,10 +25,11 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from tui_forward.common import atomic_file
 from tui_forward.common.arguments import parse_addresses, parse_duration_value, parse_size_value
@@ -51,8 +52,7 @@ _MAX_PATTERN = 200
 _POSITION = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)$")
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsProblem:
+class SettingsProblem(msgspec.Struct, frozen=True):
     """Problem of a settings file."""
 
     file: str
@@ -90,8 +90,7 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """Effective settings: those of the file, and defaults for the rest."""
 
     theme: str = DEFAULT_THEME  # name of a theme, which may not exist
@@ -106,11 +105,12 @@ class Settings:
     disk_buffer: int = DISK_BUFFER  # bytes of disk for data of slow clients, of each forward
     login_command: str = ""  # to log in again, in the terminal; empty for the credential plugin
     protected_contexts: tuple[str, ...] = ()  # globs of names of contexts, clusters and hosts
-    keys: Mapping[str, str] = field(default_factory=dict)  # binding id → key string, as written
+    # Binding id → key string, as written.
+    keys: Mapping[str, str] = msgspec.field(default_factory=dict)
     # Each valid setting of the file → its line, None if it was not found.
-    setting_lines: Mapping[str, int | None] = field(default_factory=dict)
+    setting_lines: Mapping[str, int | None] = msgspec.field(default_factory=dict)
     # Binding id → its line in the file, if it was found.
-    key_lines: Mapping[str, int] = field(default_factory=dict)
+    key_lines: Mapping[str, int] = msgspec.field(default_factory=dict)
     # Invalid parts of the file, which the attributes above do not contain.
     problems: tuple[SettingsProblem, ...] = ()
     file: str = FILE_NAME  # name of the file, for further problems

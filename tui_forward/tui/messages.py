@@ -1,12 +1,12 @@
 """Requests of screens and tables to the app.
 
 Tables post them to the app directly: Textual stops a message that was created in a handler of
-the screen when it bubbles from a table to the screen.
+the screen when it bubbles from a table to the screen. They are not dataclasses, because creating
+one of those takes longer than drawing a line.
 """
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 
 from textual.message import Message
@@ -30,93 +30,112 @@ class ForwardAction(StrEnum):
     EDIT = "edit"
 
 
-@dataclass(eq=False)
 class ForwardPortsRequested(Message):
     """Request to start the forwards of ports, each with its entry."""
 
-    ports: list[tuple[Entry, DeclaredPort]]
+    def __init__(self, ports: list[tuple[Entry, DeclaredPort]]) -> None:
+        super().__init__()
+        self.ports = ports
 
 
-@dataclass(eq=False)
 class ForwardFormRequested(Message):
     """Request for the form of a new forward; the port is None if the entry declares none."""
 
-    entry: Entry
-    port: DeclaredPort | None
+    def __init__(self, entry: Entry, port: DeclaredPort | None) -> None:
+        super().__init__()
+        self.entry = entry
+        self.port = port
 
 
-@dataclass(eq=False)
 class ForwardActionRequested(Message):
     """Request for an action on forwards."""
 
-    forward_ids: list[str]
-    action: ForwardAction
+    def __init__(self, forward_ids: list[str], action: ForwardAction) -> None:
+        super().__init__()
+        self.forward_ids = forward_ids
+        self.action = action
 
 
-@dataclass(eq=False)
 class DetailRequested(Message):
     """Request for the details of one forward."""
 
-    forward_id: str
+    def __init__(self, forward_id: str) -> None:
+        super().__init__()
+        self.forward_id = forward_id
 
 
-@dataclass(eq=False)
 class PodLogRequested(Message):
     """Request to show or hide the log of a forward's pod; no container is the default one."""
 
-    forward_id: str
-    _: KW_ONLY
-    on: bool
-    container: str = ""
+    def __init__(self, forward_id: str, *, on: bool, container: str = "") -> None:
+        super().__init__()
+        self.forward_id = forward_id
+        self.on = on
+        self.container = container
 
 
-@dataclass(eq=False)
 class CloseConnectionsRequested(Message):
     """Request to close connections."""
 
-    connection_ids: list[int]
+    def __init__(self, connection_ids: list[int]) -> None:
+        super().__init__()
+        self.connection_ids = connection_ids
 
 
-@dataclass(eq=False)
 class FavoriteToggled(Message):
     """Request to add an entry to the favorites or to remove it."""
 
-    key: str
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
 
 
-@dataclass(eq=False)
 class LogRequested(Message):
-    """Request to show the log of a pod, or of a pod of a workload or service."""
+    """Request to show the log of a pod, or of a pod of a workload or service.
 
-    target: Target
-    _: KW_ONLY
-    pod: str = ""  # one of its pods; empty for the preferred one
-    container: str = ""  # empty for the default one
-    port: int | None = None  # whose container is the default one
-    previous: bool = False  # the run before the last start
+    Args:
+        target: The object.
+        pod: One of its pods; empty for the preferred one.
+        container: Empty for the default one.
+        port: Whose container is the default one.
+        previous: Whether the log is that of the run before the last start.
+    """
+
+    def __init__(
+        self, target: Target, *, pod: str = "", container: str = "", port: int | None = None,
+        previous: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.target = target
+        self.pod = pod
+        self.container = container
+        self.port = port
+        self.previous = previous
 
 
-@dataclass(eq=False)
 class DescriptionRequested(Message):
     """Request to show facts, conditions and events of an object."""
 
-    target: Target
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self.target = target
 
 
-@dataclass(eq=False)
 class CopyRequested(Message):
     """Request to copy a text to the clipboard."""
 
-    text: str
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
 
 
-@dataclass(eq=False)
 class NamespaceRequested(Message):
     """Request to show a namespace, "" for all."""
 
-    name: str
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
 
 
-@dataclass(eq=False)
 class SampleRequested(Message):
     """Request for a sample now: other connections are shown."""

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tests.tui.samples import PORTS
 from tests.tui.viewmodel.test_forward_list import forward
@@ -25,7 +25,7 @@ def judged(spec: ForwardSpec = SPEC, /, **typed: object) -> ValidatedForm:
         held = port == 8081 and bool({"127.0.0.1", "localhost"} & set(addresses))
         return "the forward to shop/api:http" if held else ""
 
-    fields = replace(fields_of(spec), **typed)  # type: ignore[arg-type]
+    fields = replace(fields_of(spec), **typed)
     return validate_form(fields, spec, taken, DEFAULTS)
 
 

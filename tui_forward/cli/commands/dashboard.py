@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from tui_forward.cli import output
 from tui_forward.cli.dashboard_runner import DashboardRunner, StartView

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -43,8 +42,7 @@ if TYPE_CHECKING:
 _MAX_UNDO = 50
 
 
-@dataclass(frozen=True, slots=True)
-class UndoStep:
+class UndoStep(msgspec.Struct, frozen=True):
     """Forwards to start again, and the one that an edit started in their place."""
 
     specs: tuple[ForwardSpec, ...]

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from tui_forward.common.bounded_file import may_exist
 from tui_forward.common.formatting import pluralize
@@ -34,8 +35,7 @@ _DEPENDENCY_WAIT_S = 30.0  # for a forward to be ready that another one needs
 _DEFAULT_EDITOR = "vi"
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileEntry:
+class ProfileEntry(msgspec.Struct, frozen=True):
     """A profile file, valid or not."""
 
     file: ProfileFile
@@ -49,8 +49,7 @@ class ProfileEntry:
         return self.profile.name if self.profile is not None else self.file.path.stem
 
 
-@dataclass(frozen=True, slots=True)
-class SavedProfile:
+class SavedProfile(msgspec.Struct, frozen=True):
     """A profile that was saved."""
 
     file: Path

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 from textual.app import App
 
 from tui_forward.common.formatting import pluralize
@@ -17,8 +17,7 @@ from tui_forward.tui.controllers.protection_controller import Guard
 from tui_forward.tui.screens.dialogs import RestoreScreen
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreOffer:
+class RestoreOffer(msgspec.Struct, frozen=True):
     """Forwards of the last session that are not active."""
 
     specs: Sequence[ForwardSpec]

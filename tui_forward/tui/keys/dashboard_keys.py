@@ -7,9 +7,9 @@ bindings of its own. The footers, the help and ARCHITECTURE.md are generated fro
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from textual.binding import Binding, BindingType
 
 from tui_forward.tui.viewmodel.pane_layout import STEP, Pane
@@ -138,8 +138,7 @@ PANE_KEYS: Final[Mapping[Pane, list[BindingType]]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class PaneFooter:
+class PaneFooter(msgspec.Struct, frozen=True):
     """Binding ids in the order of importance; ids in one text share a place: `+ - Size`."""
 
     row: tuple[str, ...]  # line 1: act on the row

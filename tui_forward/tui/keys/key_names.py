@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
+import msgspec
 from textual import keys as textual_keys
 from textual.app import App
 from textual.binding import Binding
@@ -33,8 +33,7 @@ _COMMON_ALIASES: Final = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class KeyProblemKind:
+class KeyProblemKind(msgspec.Struct, frozen=True):
     """Why a key cannot be bound."""
 
     what: str  # the problem, without a full stop

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from tui_forward.settings.parser import FILE_NAME, SettingsProblem, did_you_mean
 from tui_forward.tui.keys.key_names import key_problem, normalize_key
 
 
-@dataclass(frozen=True, slots=True)
-class KeyCheck:
+class KeyCheck(msgspec.Struct, frozen=True):
     """Result of validating keys."""
 
     keymap: Mapping[str, str]  # valid keys, for `App.set_keymap`

@@ -7,10 +7,10 @@ error here, and names of contexts and forwards are escaped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, cast
 
+import msgspec
 from textual.actions import ActionError, parse
 from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
@@ -29,8 +29,7 @@ _MAX_FUZZY_SCORE = 100
 _HELP_SCORE = 5
 
 
-@dataclass(frozen=True, slots=True)
-class PaletteCommand:
+class PaletteCommand(msgspec.Struct, frozen=True):
     """One line of the palette."""
 
     title: str  # what it does; may contain names from the cluster

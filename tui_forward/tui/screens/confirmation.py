@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
+import msgspec
 from rich.segment import Segment
 from textual import events
 from textual.app import ComposeResult
@@ -24,8 +24,7 @@ TIMEOUT_S: Final = 10.0
 MIN_PAUSE_S: Final = 0.3  # a key that repeats while it is held never confirms
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmation:
+class Confirmation(msgspec.Struct, frozen=True):
     """A question and the keys that answer it."""
 
     question: str

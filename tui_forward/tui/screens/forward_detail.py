@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -56,8 +56,7 @@ _MARKS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class DetailSample:
+class DetailSample(msgspec.Struct, frozen=True):
     """State of one forward at one moment."""
 
     forward: Forward | None  # None after it was stopped

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
@@ -185,23 +184,23 @@ class PodLogScreen(TextScreen):
         if not wanted and not self._options.only_matches:
             self.notify("Search first: / finds a text", severity="warning")
             return
-        self._set(dataclasses.replace(self._options, only_matches=wanted))
+        self._set(replace(self._options, only_matches=wanted))
 
     def search_for(self, text: str) -> None:
         """Search a text; lines that do not match stay hidden if they were."""
         if self._options.only_matches:
-            self._set(dataclasses.replace(self._options, only_matches=text))
+            self._set(replace(self._options, only_matches=text))
         super().search_for(text)
 
     def action_time(self) -> None:
         """Show or hide the time of each line."""
         options = self._options
-        self._set(dataclasses.replace(options, with_time=not options.with_time))
+        self._set(replace(options, with_time=not options.with_time))
 
     def action_json(self) -> None:
         """Show JSON objects on several lines, or as they were written."""
         options = self._options
-        self._set(dataclasses.replace(options, pretty_json=not options.pretty_json))
+        self._set(replace(options, pretty_json=not options.pretty_json))
 
     def _set(self, options: LogOptions) -> None:
         self._options = options

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import ClassVar, Final
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -50,8 +50,7 @@ class ProfileAction(Enum):
     EDIT = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileView:
+class ProfileView(msgspec.Struct, frozen=True):
     """Content of the preview."""
 
     name: str
@@ -61,10 +60,10 @@ class ProfileView:
     lines: Sequence[str] = ()
     exposed: Sequence[str] = ()  # one for each forward that other machines can reach
     # What each mode would change in the active forwards; empty for no change.
-    changes: Mapping[ApplyMode, Sequence[str]] = field(default_factory=dict)
-    previews: Mapping[ApplyMode, Preview] = field(default_factory=dict)
+    changes: Mapping[ApplyMode, Sequence[str]] = msgspec.field(default_factory=dict)
+    previews: Mapping[ApplyMode, Preview] = msgspec.field(default_factory=dict)
     # The targets of the forwards that each mode would start.
-    starts: Mapping[ApplyMode, Sequence[Target]] = field(default_factory=dict)
+    starts: Mapping[ApplyMode, Sequence[Target]] = msgspec.field(default_factory=dict)
     active_count: int = 0
     # Why others may have written it, if it is not trusted, or has changed since.
     untrusted_because: str = ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import Connection, Forward, Snapshot
@@ -21,8 +22,7 @@ from tui_forward.tui.widgets.strip_bar import StripBar
 _MAX_EMPTY_LINES = 3  # of a text in an empty pane
 
 
-@dataclass(frozen=True, slots=True)
-class DashboardSample:
+class DashboardSample(msgspec.Struct, frozen=True):
     """State of the session at one moment."""
 
     snapshot: Snapshot

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class ContextChoice:
+class ContextChoice(msgspec.Struct, frozen=True):
     """The choice of a context, which the user has to make first."""
 
     reason: str  # why there is none, as a sentence without a full stop

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class DashboardPaths:
+
+class DashboardPaths(msgspec.Struct, frozen=True):
     """Paths of files and folders; None keeps nothing."""
 
     favorites: Path | None = None

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
+import msgspec
 from rich.cells import cell_len, set_cell_size
 
 from tui_forward.common.printable import blank_unprintable
@@ -24,8 +24,7 @@ _MIN_NAME = 8  # cells of a name before other columns become narrower, too
 _MIN_CUT = 5  # cells of a text that is cut in the middle
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """Rules for the width of a column, in cells."""
 
     title: str
@@ -48,8 +47,7 @@ class Column:
         return (self.flexible or self.is_name) and not self.prose
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """Widths of the columns in order, 0 for one that is not shown, with the same gap between."""
 
     widths: tuple[int, ...]
@@ -225,8 +223,7 @@ class LengthCounts:
 # Text -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class FittedText:
+class FittedText(msgspec.Struct, frozen=True):
     """A text in its width, and the characters of the original that are left of it."""
 
     text: str

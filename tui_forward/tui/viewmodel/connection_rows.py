@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from tui_forward.common.formatting import format_age, format_rate, milliseconds, short_age
 from tui_forward.model import Connection, ConnectionState, Forward, ReasonCode
@@ -90,8 +91,7 @@ def _magnitude(rate: float) -> int:
     return int(rate).bit_length()
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionLabels:
+class ConnectionLabels(msgspec.Struct, frozen=True):
     """What connections of one table are called: forward and context only for several forwards."""
 
     contexts: ContextNames

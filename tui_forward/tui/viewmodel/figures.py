@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -32,8 +31,7 @@ _IDENTITIES = frozenset({
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fields:
+class _Fields(msgspec.Struct, frozen=True):
     """Names of the fields of a struct that hold figures."""
 
     counts: tuple[str, ...]

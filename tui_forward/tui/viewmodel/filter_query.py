@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final, Protocol
+
+import msgspec
 
 from tui_forward.model import DeclaredPort
 
@@ -83,22 +84,28 @@ _Spans = Callable[[str], list[Span]]
 BEST: Final = 1000  # maximum score for any number of words
 
 
-@dataclass(frozen=True, slots=True)
-class _Term:
+class _Term(msgspec.Struct, frozen=True):
     match: _Match
     negated: bool
     spans: _Spans | None = None  # finds parts to highlight
 
 
-@dataclass(frozen=True, slots=True)
-class FilterQuery:
-    """Parsed filter."""
+class FilterQuery(msgspec.Struct, frozen=True, eq=False):
+    """Parsed filter. Equal to another one of the same text."""
 
     text: str
     # The function behind `score`, for hot loops.
-    scorer: _Match = field(default=lambda _subject: 0, repr=False, compare=False)
-    marks: tuple[_Spans, ...] = field(default=(), repr=False, compare=False)
-    asks: bool = field(default=False, repr=False)
+    scorer: _Match
+    marks: tuple[_Spans, ...]  # find parts to highlight
+    asks: bool  # for anything
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both texts are the same."""
+        return isinstance(other, FilterQuery) and self.text == other.text
+
+    def __hash__(self) -> int:
+        """Return the hash of the text."""
+        return hash(self.text)
 
     def __bool__(self) -> bool:
         return self.asks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -32,8 +31,7 @@ PortKey = tuple[tuple[str, ...], int]  # local addresses and port
 NO_CHECKS: Final[Mapping[PortKey, PortCheck]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(msgspec.Struct, frozen=True):
     """Texts of the form."""
 
     port: str  # number or name
@@ -46,8 +44,7 @@ class Fields:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class ValidatedForm:
+class ValidatedForm(msgspec.Struct, frozen=True):
     """Result of validating a form."""
 
     spec: ForwardSpec | None  # None if there are problems

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, Final
+
+import msgspec
 
 from tui_forward.model import Forward, ForwardState
 from tui_forward.tui.viewmodel.sorting import DEFAULT_ORDER, Descending, SortColumn, SortOrder
@@ -33,8 +34,7 @@ _SEVERITY_ORDER: dict[ForwardState, int] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(msgspec.Struct, frozen=True):
     """One group."""
 
     key: str
@@ -43,8 +43,7 @@ class Heading:
     folded: bool
 
 
-@dataclass(frozen=True, slots=True)
-class GroupedForwards:
+class GroupedForwards(msgspec.Struct, frozen=True):
     """Row keys in order, and headings by key."""
 
     keys: tuple[str, ...]

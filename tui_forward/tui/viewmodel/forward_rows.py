@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tui_forward.common.formatting import (
     format_age,
@@ -28,8 +29,7 @@ _UNMEASURED = (0,) * len(columns.FORWARDS)
 _LOUD_RATE = 100e6  # bytes per second from which a rate is bold
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardLabels:
+class ForwardLabels(msgspec.Struct, frozen=True):
     """What forwards of one table are called: contexts and namespaces only where they differ."""
 
     contexts: ContextNames

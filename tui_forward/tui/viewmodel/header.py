@@ -6,9 +6,9 @@ It has a richer form in wider terminals. Counts of forwards are always shown in 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from rich.cells import cell_len
 
 from tui_forward.common.access_options import describe_access_options
@@ -32,8 +32,7 @@ _STATES: Final = (
 PAUSED: Final = "paused"
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderCell:
+class HeaderCell(msgspec.Struct, frozen=True):
     """A part of the header, and the action of the app that a click on it runs."""
 
     text: str
@@ -47,8 +46,7 @@ class HeaderCell:
         return cell_len(self.text) + cell_len(self.gap)
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderContent:
+class HeaderContent(msgspec.Struct, frozen=True):
     """Cells from the left, and cells at the right end."""
 
     left: tuple[HeaderCell, ...]

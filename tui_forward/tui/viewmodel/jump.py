@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from tui_forward.model import Forward
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
@@ -18,8 +19,7 @@ _MAX_OF_KIND: Final = 5
 _MAX_SCORED: Final = 20_000  # objects
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A command: its name, and names that it takes, if any."""
 
     name: str
@@ -37,8 +37,7 @@ COMMANDS: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class JumpOption:
+class JumpOption(msgspec.Struct, frozen=True):
     """One line of the list."""
 
     kind: str  # "forward", "pod", "service", "workload" or "command"
@@ -53,8 +52,7 @@ class JumpOption:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
-class JumpSources:
+class JumpSources(msgspec.Struct, frozen=True):
     """Where names come from."""
 
     forwards: Sequence[Forward] = ()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, Final
+
+import msgspec
 
 from tui_forward.common.printable import blank_unprintable
 from tui_forward.daemon import log_record
@@ -30,8 +31,7 @@ class LogLevel(IntEnum):
     CRITICAL = 50
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True):
     """One line."""
 
     number: int

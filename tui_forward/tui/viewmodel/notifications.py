@@ -7,8 +7,9 @@ once, and its end as well.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from tui_forward.common.formatting import format_age
 from tui_forward.model import Forward, ForwardState
@@ -19,8 +20,7 @@ _MIN_OUTAGE_S = 2.0
 Severity = Literal["information", "warning", "error"]
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(msgspec.Struct, frozen=True):
     """One notification."""
 
     title: str
@@ -42,8 +42,7 @@ def filter_by_setting(
     ]
 
 
-@dataclass(slots=True)
-class _Previous:
+class _Previous(msgspec.Struct):
     """Previous state of a forward: start of its outage, and the last reported state."""
 
     was_ready: bool = False

@@ -7,9 +7,10 @@ only the focused pane.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
+
+import msgspec
 
 HEADER_LINES: Final = 1
 FOOTER_LINES: Final = 2
@@ -60,8 +61,7 @@ _MINIMA: Final[Mapping[LayoutKind, Mapping[Pane, int]]] = {
 _NO_HEIGHTS: Final[Mapping[Pane, int]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """Lines that the panes would show: rows, or the text of an empty pane."""
 
     cluster: int = 1
@@ -72,8 +72,7 @@ class Content:
     has_forwards: bool = False  # whether `forwards` counts rows
 
 
-@dataclass(frozen=True, slots=True)
-class PaneLayout:
+class PaneLayout(msgspec.Struct, frozen=True):
     """Boxes of the visible panes, and of the strip that describes the row under the cursor."""
 
     kind: LayoutKind

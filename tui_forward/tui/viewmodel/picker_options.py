@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Set
-from dataclasses import dataclass
+
+import msgspec
 
 from tui_forward.common.formatting import pluralize
 from tui_forward.model import Context, Forward
@@ -12,8 +13,7 @@ from tui_forward.tui.viewmodel.cluster_state import ClusterState
 ALL = "*"  # no namespace has this name
 
 
-@dataclass(frozen=True, slots=True)
-class PickerOption:
+class PickerOption(msgspec.Struct, frozen=True):
     """One entry of a picker."""
 
     key: str  # result of the picker

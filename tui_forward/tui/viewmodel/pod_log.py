@@ -6,8 +6,9 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from tui_forward.tui.viewmodel.log_tail import LogLevel, LogLine, sanitize_terminal_text
 
@@ -22,8 +23,7 @@ _LEVEL: Final = re.compile(
 _LEVEL_WITHIN: Final = 200  # characters at the beginning of a line
 
 
-@dataclass(frozen=True, slots=True)
-class LogOptions:
+class LogOptions(msgspec.Struct, frozen=True):
     """How lines are shown."""
 
     with_time: bool = False

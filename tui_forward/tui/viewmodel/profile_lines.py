@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from tui_forward.profiles.preview import Mark, Preview, PreviewLine
 from tui_forward.settings.protected_contexts import MARK as PROTECTED_MARK
@@ -27,8 +28,7 @@ _MARK_STYLES: Final = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class TextLine:
+class TextLine(msgspec.Struct, frozen=True):
     """Parts of a line; their styles are meanings, see `rows`."""
 
     parts: tuple[Part, ...] = ()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from tui_forward.tui.viewmodel.cell_layout import Column, Layout, fit_text, longest_cell
 from tui_forward.tui.viewmodel.rows import RULE, Cell, Row
@@ -13,8 +15,7 @@ _MIN_NOTE = 4  # cells of a text after a name
 _NOTED = frozenset({"bad", "warn"})  # styles of cells that follow the name where they are dropped
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """Text in one style."""
 
     text: str
@@ -22,8 +23,7 @@ class Part:
     is_match: bool = False  # of the filter
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedCell:
+class PlacedCell(msgspec.Struct, frozen=True):
     """A cell in a line."""
 
     cell: Cell

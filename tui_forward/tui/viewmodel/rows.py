@@ -6,7 +6,7 @@ show the same without color.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from tui_forward.common.formatting import (
     format_warning,
@@ -20,8 +20,7 @@ from tui_forward.model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """Text with a style."""
 
     text: str
@@ -35,8 +34,7 @@ class Cell:
     columns: int = 1  # number of columns that it takes
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One row of a table."""
 
     cells: tuple[Cell, ...]  # the last one takes the columns after it, if there are any

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class SortColumn:
+
+class SortColumn(msgspec.Struct, frozen=True):
     """A column to sort by."""
 
     key: str  # of the column
@@ -17,8 +17,7 @@ class SortColumn:
     descending: bool = False  # at first: the most of a number is what is looked for
 
 
-@dataclass(frozen=True, slots=True)
-class SortOrder:
+class SortOrder(msgspec.Struct, frozen=True):
     """Column to sort by and direction; the default order of a table has no column."""
 
     column: str = ""

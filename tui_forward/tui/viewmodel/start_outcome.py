@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tui_forward.common.formatting import format_short_reason, pluralize
 from tui_forward.model import Forward, ForwardState, ReasonCode
@@ -15,8 +16,7 @@ from tui_forward.tui.viewmodel.rows import local_text
 _PORT_CODES = frozenset({ReasonCode.LOCAL_PORT_TAKEN, ReasonCode.LOCAL_PORT_PRIVILEGED})
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What became of forwards that were started."""
 
     text: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
+import msgspec
 from textual.binding import BindingType
 
 from tui_forward.common.formatting import describe_other_engine
@@ -38,8 +38,7 @@ _EMPTY = "No active forwards. Select a row and press 1."
 _NO_MATCH = "No forward matches the filter. Press esc to clear it."
 
 
-@dataclass(frozen=True, slots=True)
-class FilterableForward:
+class FilterableForward(msgspec.Struct, frozen=True):
     """Implements `Filterable`: `status:` is the state, `label:` the label of the spec."""
 
     forward: Forward

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
+import msgspec
+from msgspec.structs import replace
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
@@ -25,8 +26,7 @@ _GAP = 2
 _KEPT = ("app.help", "app.quit", "detail.back", "text.back")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyHint:
+class KeyHint(msgspec.Struct, frozen=True):
     """A key and its action."""
 
     key: str  # Textual's name of the key
@@ -61,8 +61,7 @@ def fit_keys(keys: Sequence[KeyHint], width: int) -> tuple[KeyHint, ...]:
     return tuple(shown)
 
 
-@dataclass(frozen=True, slots=True)
-class FooterKeys:
+class FooterKeys(msgspec.Struct, frozen=True):
     """Keys of a footer of two lines."""
 
     row: tuple[KeyHint, ...] = ()

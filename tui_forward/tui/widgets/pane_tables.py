@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from tui_forward.tui.viewmodel.pane_layout import Pane
 from tui_forward.tui.widgets.connection_table import ConnectionTable
@@ -12,8 +12,7 @@ from tui_forward.tui.widgets.port_table import PortTable
 from tui_forward.tui.widgets.row_table import RowTable
 
 
-@dataclass(frozen=True, slots=True)
-class PaneTables:
+class PaneTables(msgspec.Struct, frozen=True):
     """One table for each pane."""
 
     entries: EntryTable

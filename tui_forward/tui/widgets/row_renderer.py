@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
@@ -29,8 +29,7 @@ _MIN_TITLE_WIDTH = 4  # cells
 _HEADER, _BLANK, _MESSAGE, _SECOND = "header\n", "blank\n", "message\n", "second\n"
 
 
-@dataclass(frozen=True, slots=True)
-class DrawnLine:
+class DrawnLine(msgspec.Struct, frozen=True):
     """A line of the viewport, and what it was drawn from."""
 
     key: str | None  # None for other lines

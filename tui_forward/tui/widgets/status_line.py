@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -27,12 +26,13 @@ class StatusLine(Widget):
         "line--protected",
     }  # fmt: skip
 
-    @dataclass(eq=False)
     class Clicked(Message):
         """A cell was clicked."""
 
-        line: StatusLine
-        position: int
+        def __init__(self, line: StatusLine, position: int) -> None:
+            super().__init__()
+            self.line = line
+            self.position = position
 
         @property
         def control(self) -> StatusLine:
