@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from textual.message import Message
 from textual.widget import Widget
 
 
-@dataclass(eq=False)
 class TableMessage(Message):
     """Message of a table, which `on` can select."""
 
-    table: Widget
+    def __init__(self, table: Widget) -> None:
+        super().__init__()
+        self.table = table
 
     @property
     def control(self) -> Widget:
@@ -20,11 +19,12 @@ class TableMessage(Message):
         return self.table
 
 
-@dataclass(eq=False)
 class RowMessage(TableMessage):
     """Message about a row."""
 
-    key: str
+    def __init__(self, table: Widget, key: str) -> None:
+        super().__init__(table)
+        self.key = key
 
 
 class NothingToChoose(TableMessage, namespace="row_table"):
@@ -43,22 +43,25 @@ class Chosen(RowMessage, namespace="row_table"):
     """A row was chosen with Enter or a double click."""
 
 
-@dataclass(eq=False)
 class HeaderClicked(TableMessage, namespace="row_table"):
     """A column title was clicked; `column` is its key, empty for one without."""
 
-    column: str
+    def __init__(self, table: Widget, column: str) -> None:
+        super().__init__(table)
+        self.column = column
 
 
-@dataclass(eq=False)
 class TitleClicked(TableMessage, namespace="row_table"):
     """The title was clicked, `x` cells from its start."""
 
-    x: int
+    def __init__(self, table: Widget, x: int) -> None:
+        super().__init__(table)
+        self.x = x
 
 
-@dataclass(eq=False)
 class TitleDragged(TableMessage, namespace="row_table"):
     """The title was dragged by some lines, down if positive."""
 
-    by: int
+    def __init__(self, table: Widget, by: int) -> None:
+        super().__init__(table)
+        self.by = by

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tui_forward.tui.viewmodel.cell_layout import Column, NaturalWidths
 from tui_forward.tui.widgets.row_renderer import RowRenderer
