@@ -281,12 +281,24 @@ def python(*code_or_arguments: str, **env: str) -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
-def test_help_imports_no_heavy_module() -> None:
-    code = (
-        "import sys; from tui_forward.cli.main import main; main(['--help']);"
-        "print([m for m in ('asyncio', 'msgspec', 'textual', 'kubernetes', 'ssl', 'aiohttp',"
-        " 'tui_forward.engine', 'tui_forward.model') if m in sys.modules], file=sys.stderr)"
-    )
+def test_help_and_completion_import_no_heavy_module() -> None:
+    code = """
+import os, sys
+from tui_forward.cli.main import cli, main
+main(['--help'])
+heavy = ['asyncio', 'textual', 'kubernetes', 'ssl', 'aiohttp', 'tui_forward.engine',
+         'tui_forward.session', 'tui_forward.settings']
+def imported(*more):
+    return [name for name in [*heavy, *more] if name in sys.modules]
+found = imported('msgspec', 'tui_forward.model')
+from tui_forward.cli.shell_completion import SafeBashComplete
+for line in ('tui-forward ', 'tui-forward forward --t'):
+    os.environ.update(COMP_WORDS=line, COMP_CWORD=line.split(' ')[-1])
+    text = SafeBashComplete(cli, {}, 'tui-forward', '_TUI_FORWARD_COMPLETE').complete()
+    assert 'cluster' in text or '--transport' in text
+    found += imported()
+print(found, file=sys.stderr)
+"""
     done = python("-c", code)
     assert done.stderr.strip() == "[]"
 

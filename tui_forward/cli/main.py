@@ -9,7 +9,7 @@ import importlib
 import os
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,6 +30,9 @@ from tui_forward.cli.output import print_error
 from tui_forward.cli.standard_streams import OutputClosedError, secure_standard_streams
 from tui_forward.common.garbage import collect_garbage_rarely
 from tui_forward.errors import TuiForwardError, UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Sub-commands in the order of `--help`: the module of each, imported on use, and its help text,
 # so that `--help` imports none of them.
@@ -83,6 +86,17 @@ class LazyGroup(click.Group):
             return None
         command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
         return command if isinstance(command, click.Command) else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands, whose modules are not imported, and the options that fit."""
+        from click.shell_completion import CompletionItem
+
+        commands = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments; see `normalize_arguments`."""

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tui_forward.cli.questions import ask, can_ask
-from tui_forward.cli.sessions import known_contexts
-from tui_forward.common import paths
 from tui_forward.common.formatting import pluralize
 from tui_forward.common.printable import one_line
 from tui_forward.errors import TuiForwardError, UsageError
 from tui_forward.model import Target
-from tui_forward.session import Session
-from tui_forward.settings.parser import load_settings
-from tui_forward.settings.protected_contexts import marked, protected_contexts
+
+if TYPE_CHECKING:
+    from tui_forward.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,6 +34,12 @@ async def require_permission(session: Session, targets: Iterable[Target], *, all
     Raise UsageError without a terminal to ask at, and TuiForwardError if the user declines. The
     question blocks the event loop.
     """
+    # Not when a shell completes the options of a command.
+    from tui_forward.cli.sessions import known_contexts
+    from tui_forward.common import paths
+    from tui_forward.settings.parser import load_settings
+    from tui_forward.settings.protected_contexts import marked, protected_contexts
+
     settings = load_settings(paths.settings_file())
     if allowed or not (settings.protected_contexts or settings.problems):
         return

@@ -1,11 +1,14 @@
-"""`tui-forward forward`: port-forwards in the foreground, with kubectl's syntax and output."""
+"""`tui-forward forward`: port-forwards in the foreground, with kubectl's syntax and output.
+
+Importing this module must stay cheap, because each TAB after `forward` imports it.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,8 +24,6 @@ from tui_forward.cli.log_options import OutputLogHandler, log_options, requested
 from tui_forward.cli.options import Duration, cluster_options
 from tui_forward.cli.output import Output, use_color
 from tui_forward.cli.protection import allow_protected_option, require_permission
-from tui_forward.common import paths
-from tui_forward.common.access_options import with_environment
 from tui_forward.common.arguments import (
     MAX_GO_DURATION_S,
     parse_addresses,
@@ -34,7 +35,9 @@ from tui_forward.common.logging_levels import LEVELS, RedactingFormatter, tempor
 from tui_forward.common.printable import one_line
 from tui_forward.errors import UsageError
 from tui_forward.model import AccessOptions, ForwardSpec, Target, TargetKind, TransportChoice
-from tui_forward.settings.parser import Settings, load_settings
+
+if TYPE_CHECKING:
+    from tui_forward.settings.parser import Settings
 
 EPILOG = """\
 \b
@@ -114,6 +117,12 @@ def forward(
 
     The forward follows pods that are replaced; connections wait until a pod is ready.
     """
+    import asyncio
+
+    from tui_forward.common import paths
+    from tui_forward.common.access_options import with_environment
+    from tui_forward.settings.parser import load_settings
+
     if pod_running_timeout is not None and pod_running_timeout <= 0:
         raise UsageError(
             "--pod-running-timeout must be higher than zero", hint="leave it out to wait forever"
@@ -200,6 +209,8 @@ async def _forward(
     notes: Sequence[str], first_ready_s: float | None, *, as_json: bool, quiet: bool,
     log_level: int, allow_protected: bool,
 ) -> None:  # fmt: skip
+    import asyncio
+
     from tui_forward.cli.event_output import EventPrinter, JsonEventPrinter, KubectlEventPrinter
     from tui_forward.cli.headless_runner import HeadlessRunner
     from tui_forward.cli.sessions import local_session
