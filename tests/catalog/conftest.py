@@ -8,10 +8,10 @@ import pytest
 from tests.catalog.harness import Setup
 from tests.kube.api_server import serving
 from tests.kube.certificates import Authority, server_context
-from tests.support.leaks import no_leaks
+from tests.support.leaks import no_leaked_tasks, no_leaks
 from tui_forward.catalog import reflector
 
-__all__ = ["no_leaks"]
+__all__ = ["no_leaked_tasks", "no_leaks"]
 
 
 @pytest.fixture(autouse=True)

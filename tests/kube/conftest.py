@@ -7,9 +7,9 @@ import pytest
 
 from tests.kube.api_server import ApiServer, serving
 from tests.kube.certificates import Authority, server_context
-from tests.support.leaks import no_leaks
+from tests.support.leaks import no_leaked_tasks, no_leaks
 
-__all__ = ["no_leaks"]
+__all__ = ["no_leaked_tasks", "no_leaks"]
 
 
 @pytest.fixture(scope="session")
