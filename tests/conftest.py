@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.order import ordered
 from tui_forward import known_secrets
 
 # Tests with these markers need programs or rights that a developer's machine may lack, where they
@@ -60,7 +61,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # of pytest-xdist
+        items[:] = ordered(
+            items, [item.nodeid for item in items], config.workerinput["workercount"]
+        )
     if config.getoption("--soak"):
         return
     for item in items:
