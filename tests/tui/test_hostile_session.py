@@ -135,7 +135,7 @@ async def test_every_screen_shows_hostile_texts_as_data(tmp_path: Path) -> None:
         await visitor.press("slash", "[", "escape")
         for key, screen in (
             ("n", "Picker"), ("c", "Picker"), ("v", "PasteDialog"), ("question_mark", "HelpScreen"),
-            ("ctrl+p", "CommandPalette"), ("W", "Picker"), ("f", "ForwardForm"),
+            ("ctrl+p", "PaletteScreen"), ("W", "Picker"), ("f", "ForwardForm"),
         ):  # fmt: skip
             app.dashboard.tables.entries.focus()
             await visitor.open(key, screen)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
@@ -64,8 +63,6 @@ from tui_forward.tui.widgets.row_table import RowTable
 
 # Screens that open on a key are imported then, so that the first screen appears sooner.
 if TYPE_CHECKING:
-    from textual.command import Provider
-
     from tui_forward.tui.keys.palette import PaletteCommand
 
 
@@ -79,6 +76,7 @@ def bindable_classes() -> tuple[type[DOMNode], ...]:
     from tui_forward.tui.screens.help import HelpScreen
     from tui_forward.tui.screens.jump import JumpScreen
     from tui_forward.tui.screens.login_dialog import LoginDialog
+    from tui_forward.tui.screens.palette import PaletteScreen
     from tui_forward.tui.screens.paste_dialog import PasteDialog
     from tui_forward.tui.screens.picker import Picker
     from tui_forward.tui.screens.pod_log import PodLogScreen
@@ -89,14 +87,8 @@ def bindable_classes() -> tuple[type[DOMNode], ...]:
         Dashboard, EntryTable, PortTable, ForwardTable, ConnectionTable, PaneBody, DetailScreen,
         RowTable, FilterBar, ConfirmationScreen, JumpScreen, LogScreen, LogView, Picker, HelpScreen,
         PasteDialog, ForwardForm, ProfileScreen, QuitScreen, RestoreScreen, LoginDialog,
-        PodLogScreen, DescribeScreen, ProtectedScreen,
+        PodLogScreen, DescribeScreen, ProtectedScreen, PaletteScreen,
     )  # fmt: skip
-
-
-def _action_provider() -> type[Provider]:
-    from tui_forward.tui.keys.palette import ActionProvider
-
-    return ActionProvider
 
 
 class TuiForwardApp(ThemedApp[None]):
@@ -106,7 +98,7 @@ class TuiForwardApp(ThemedApp[None]):
     # Includes the dashboard's style sheet: a screen's own is parsed together with all others
     # again when the screen opens.
     CSS_PATH: ClassVar = [stylesheet("app.tcss"), Dashboard.CSS_PATH]
-    COMMANDS: ClassVar = App.COMMANDS | {_action_provider}
+    ENABLE_COMMAND_PALETTE: ClassVar = False  # of Textual, which has no groups and no keys
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, priority=True, id="app.quit-now",
                 tooltip="Quit (asks if forwards are active)"),
@@ -161,6 +153,7 @@ class TuiForwardApp(ThemedApp[None]):
         self._sampler = sampler = Sampler(
             session, self.dashboard, screens=lambda: self.screen_stack,
             on_changes=notifier.changes, clock=clock, histories=histories,
+            shown_context=lambda name: self.protection.shown_name(name),
         )  # fmt: skip
         self._queue = queue = CommandQueue(session, sampler, notifier)
 
@@ -211,8 +204,9 @@ class TuiForwardApp(ThemedApp[None]):
             self, session, self.dashboard, sampler, favorites, notifier, self.protection.shown_name
         )
         self._restoring = RestoreController(
-            self, queue, notifier, lambda: settings_file.settings.restore, self.protection.guard
-        )
+            self, queue, notifier, lambda: settings_file.settings.restore, self.protection.guard,
+            session, reporter,
+        )  # fmt: skip
         self.quitting = QuitController(
             self, session, sampler, notifier, lambda: settings_file.settings.keep_running,
             can_keep_running=can_keep_running,
@@ -331,6 +325,20 @@ class TuiForwardApp(ThemedApp[None]):
         if self.screen is self.dashboard:
             self._forms.paste(event.text)
 
+    def action_command_palette(self) -> None:
+        """Show all commands that are available now."""
+        from tui_forward.tui.keys.palette import collect
+        from tui_forward.tui.screens.palette import PaletteScreen
+
+        def run(command: PaletteCommand | None) -> None:
+            if command is not None:
+                self.call_later(command.run)
+
+        screen = self.screen
+        if not isinstance(screen, PaletteScreen):
+            this = self.dashboard.rows.title() if screen is self.dashboard else ""
+            self.push_screen(PaletteScreen(collect(self, screen), this), run)
+
     def action_namespace(self) -> None:
         """Choose a namespace."""
         self.scope.choose_namespace()
@@ -424,9 +432,9 @@ class TuiForwardApp(ThemedApp[None]):
 
     def palette_commands(self) -> Iterator[PaletteCommand]:
         """See `palette.CommandSource`."""
+        yield from self._forwards.palette_commands()
         yield from self.scope.palette_commands()
         yield from self._settings.palette_commands()
-        yield from self._forwards.palette_commands()
         yield from self._logs.palette_commands(
             self.cluster_state.scope, self.dashboard.tables.entries.current
         )

@@ -10,6 +10,7 @@ whichever widget draws it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from rich.cells import cell_len
@@ -18,7 +19,7 @@ from textual.app import App
 from textual.color import Color
 from textual.content import Content
 from textual.filter import LineFilter
-from textual.notifications import SeverityLevel
+from textual.notifications import Notification, Notify, SeverityLevel
 from textual.widgets import Label, Static
 
 from tui_forward.common.printable import escape_unprintable
@@ -74,6 +75,13 @@ def _content(text: str | Content) -> Content:
     return text if isinstance(text, Content) else plain(text)
 
 
+@dataclass
+class TopicNotification(Notification):
+    """Notification that replaces another one of its topic, if it has one."""
+
+    topic: str = ""
+
+
 class PlainTextApp(App[T]):
     """App whose notifications are plain text, and which writes printable characters only."""
 
@@ -87,14 +95,20 @@ class PlainTextApp(App[T]):
         severity: SeverityLevel = "information",
         timeout: float | None = None,
         markup: bool = False,  # noqa: ARG002 - Textual's signature; no text is markup
+        topic: str = "",
     ) -> None:
-        """Show a notification; a long text is truncated."""
-        super().notify(
+        """Show a notification; a long text is truncated.
+
+        It replaces one of the same text, or topic, that is still shown.
+        """
+        if timeout is None:
+            timeout = _ERROR_S if severity == "error" else self.NOTIFICATION_TIMEOUT
+        notification = TopicNotification(
             printable_lines(message, limit=_MAX_NOTIFICATION),
             title=escape_unprintable(title[:_MAX_NOTIFICATION]),
-            severity=severity, markup=False,
-            timeout=_ERROR_S if timeout is None and severity == "error" else timeout,
+            severity=severity, markup=False, timeout=timeout, topic=topic,
         )  # fmt: skip
+        self.post_message(Notify(notification))
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return Textual's filters, and one that no unprintable character passes."""

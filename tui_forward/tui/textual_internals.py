@@ -21,6 +21,7 @@ from textual import constants, events
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
+from textual.notifications import Notification
 from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.scroll_view import ScrollView
@@ -155,11 +156,22 @@ class CrashCapturingApp(App[T]):
 
 
 class FewNotificationsApp(App[T]):
-    """App with at most `MAX_NOTIFICATIONS` at a time; the oldest make room."""
+    """App with at most `MAX_NOTIFICATIONS` at a time; the oldest make room.
+
+    Of those with the same text, or the same attribute `topic`, only the latest is shown.
+    """
 
     def _refresh_notifications(self) -> None:
-        for notification in list(self._notifications)[:-MAX_NOTIFICATIONS]:
-            self._unnotify(notification, refresh=False)
+        latest: dict[object, Notification] = {}
+        for notification in self._notifications:
+            topic = getattr(notification, "topic", "")
+            key = topic or (notification.title, notification.message)
+            latest.pop(key, None)
+            latest[key] = notification
+        shown = {one.identity for one in list(latest.values())[-MAX_NOTIFICATIONS:]}
+        for notification in list(self._notifications):
+            if notification.identity not in shown:
+                self._unnotify(notification, refresh=False)
         super()._refresh_notifications()
 
 

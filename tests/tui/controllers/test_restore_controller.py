@@ -29,7 +29,7 @@ async def test_restore_question_starts_or_discards_forwards(key: str, restores: 
     discarded: list[bool] = []
 
     async def restore() -> list[TuiForwardError]:
-        for spec in specs:
+        for spec in specs[1:]:
             await session.start(spec)
         return [ForwardError("one cannot be started")]
 
@@ -43,7 +43,7 @@ async def test_restore_question_starts_or_discards_forwards(key: str, restores: 
         await until(lambda: discarded)
         if restores:
             await shows(app, "11 forwards restored", "one cannot be started")
-        assert len(session.forwards) == (12 if restores else 0)
+        assert len(session.forwards) == (11 if restores else 0)
 
 
 @pytest.mark.parametrize("policy", ["ask", "never"])

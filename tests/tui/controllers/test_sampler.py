@@ -74,6 +74,22 @@ async def test_blocked_forward_notifies_once() -> None:
         await until(lambda: len(app._notifications) == 1)
 
 
+async def test_toast_replaces_one_of_its_topic_or_text() -> None:
+    async with running(shop(), (120, 34)) as (app, _pilot):
+        await shows(app, "web-1")
+        for count in range(2, 6):
+            app.notify(f"prod!: {count} forwards reconnecting", topic="reconnecting prod")
+        for _ in range(5):
+            app.notify("Nothing to undo")
+        await shows(app, "prod!: 5 forwards reconnecting")
+        await until(
+            lambda: notifications(app) == ["prod!: 5 forwards reconnecting", "Nothing to undo"]
+        )
+        for number in range(5):
+            app.notify(f"number {number}")
+        await until(lambda: notifications(app) == [f"number {number}" for number in (2, 3, 4)])
+
+
 async def test_state_change_does_not_wait_for_the_next_sample() -> None:
     session = shop()
     async with running(session) as (app, pilot):
@@ -126,6 +142,6 @@ async def test_problems_of_the_engine_are_shown_once_whatever_the_clock_is() -> 
 
     session.notices = (notice(1, "old"), notice(2, ""), notice(3, "", is_problem=False))
     async with running(session) as (app, _):
-        await until(lambda: notifications(app) == ["text 2"])
+        await until(lambda: notifications(app) == ["Engine: text 2"])
         session.notices = (*session.notices, notice(4, "new"))
-        await until(lambda: notifications(app) == ["text 2", "text 4"])
+        await until(lambda: notifications(app) == ["Engine: text 2", "Profile new: text 4"])

@@ -1,4 +1,4 @@
-"""The provider itself is asked: Textual would swallow what it raises."""
+"""Commands of the palette: what is listed, in which groups, and what is found."""
 
 from __future__ import annotations
 
@@ -8,14 +8,22 @@ from typing import ClassVar
 import pytest
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.command import CommandPalette, DiscoveryHit, Hit
-from textual.content import Content
 from textual.screen import Screen
-from textual.style import Style
 from textual.widgets import Static
 
 from tests.support.waiting import until
-from tui_forward.tui.keys.palette import ActionProvider, PaletteCommand, match_score, match_spans
+from tui_forward.tui.app import bindable_classes
+from tui_forward.tui.keys.key_names import bindings_of
+from tui_forward.tui.keys.palette import (
+    Group,
+    PaletteCommand,
+    collect,
+    find_commands,
+    group_of,
+    match_score,
+    match_spans,
+)
+from tui_forward.tui.screens.palette import PaletteScreen
 
 EVIL = "Context: [bold]prod[/nope] \x1b[2J[@click=app.bell]x"
 
@@ -50,7 +58,7 @@ class Place(Screen[None]):
 
 
 class Palettes(App[None]):
-    COMMANDS: ClassVar = {ActionProvider}
+    ENABLE_COMMAND_PALETTE: ClassVar = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave"),
         Binding("s", "shadowed", "Shadowed", id="app.shadowed", tooltip="Its key is taken"),
@@ -68,26 +76,30 @@ class Palettes(App[None]):
         self.bells += 1
 
     def palette_commands(self) -> Iterable[PaletteCommand]:
-        yield PaletteCommand("Namespace: shop", "look at [it]", lambda: self.done.append("shop"))
-        yield PaletteCommand(EVIL, "[/]", lambda: self.done.append("evil"))
+        yield PaletteCommand("Namespace: shop", lambda: self.done.append("shop"), Group.GO_TO)
+        yield PaletteCommand(EVIL, lambda: self.done.append("evil"), only_found=True)
+
+    def action_command_palette(self) -> None:
+        def run(command: PaletteCommand | None) -> None:
+            if command is not None:
+                self.call_later(command.run)
+
+        self.push_screen(PaletteScreen(collect(self, self.screen), "Forward web"), run)
 
 
-def by_title(provider: ActionProvider) -> dict[str, PaletteCommand]:
-    return {command.title: command for command in provider.commands()}
-
-
-async def searched(provider: ActionProvider, query: str) -> list[Hit]:
-    return [hit async for hit in provider.search(query) if isinstance(hit, Hit)]
+def by_title(app: Palettes) -> dict[str, PaletteCommand]:
+    return {command.title: command for command in collect(app, app.screen)}
 
 
 async def test_available_actions_are_listed_with_keys() -> None:
     app = Palettes()
     app.set_keymap({"forwards.stop": "ctrl+x,delete"})
     async with app.run_test():
-        found = by_title(ActionProvider(app.screen))
-        assert found["Stop the forward"].help == "key: ctrl+x del"
-        assert found["Another order"].help == "key: s"
-        assert found["Leave"].help == "key: q"
+        found = by_title(app)
+        assert found["Stop the forward"].keys == "ctrl+x del"
+        assert found["Stop the forward"].group is Group.THIS
+        assert found["Another order"].keys == "s"
+        assert found["Leave"].keys == "q"
         assert "Its key is taken" in found  # by no key here, but from the palette
         assert {"Switch the port: 1", "Switch the port: 2", "Namespace: shop"} <= found.keys()
         for absent in ("Cannot work now", "Is shown dim", "The row above", "No such syntax"):
@@ -97,41 +109,12 @@ async def test_available_actions_are_listed_with_keys() -> None:
 async def test_commands_run_their_action() -> None:
     app = Palettes()
     async with app.run_test() as pilot:
-        found = by_title(ActionProvider(app.screen))
+        found = by_title(app)
         await found["Stop the forward"].run()  # type: ignore[misc]
         await found["Ring"].run()  # type: ignore[misc]
         found["Namespace: shop"].run()
         await pilot.pause()
         assert (app.done, app.bells) == (["end", "shop"], 1)
-
-
-async def test_discover_lists_everything_without_markup() -> None:
-    app = Palettes()
-    async with app.run_test():
-        provider = ActionProvider(app.screen)
-        hits = [hit async for hit in provider.discover() if isinstance(hit, DiscoveryHit)]
-        assert len(hits) == len(provider.commands())
-        evil = next(hit for hit in hits if "prod" in str(hit.display))
-        assert isinstance(evil.display, Content)
-        assert "[bold]prod[/nope]" in evil.display.plain
-        assert "\x1b" not in evil.display.plain
-        assert Content.from_markup(evil.help or "").plain == "[/]"
-
-
-async def test_search_matches_words_best_first() -> None:
-    app = Palettes()
-    async with app.run_test():
-        provider = ActionProvider(app.screen, match_style=Style(bold=True))
-        best = sorted(await searched(provider, "ns shop"), key=lambda hit: -hit.score)
-        assert [hit.text for hit in best] == ["Namespace: shop"]
-        assert [hit.text for hit in await searched(provider, "shop space")] == ["Namespace: shop"]
-        assert not await searched(provider, "shop zebra")
-        assert len(await searched(provider, "[bold]prod")) == 1
-        stop = next(
-            hit for hit in await searched(provider, "stop") if hit.text == "Stop the forward"
-        )
-        assert isinstance(stop.match_display, Content)
-        assert [(span.start, span.end) for span in stop.match_display.spans] == [(0, 4)]
 
 
 async def test_app_without_own_commands() -> None:
@@ -140,21 +123,84 @@ async def test_app_without_own_commands() -> None:
 
     app = Plain()
     async with app.run_test():
-        assert [command.title for command in ActionProvider(app.screen).commands()] == ["Quit"]
+        assert [command.title for command in collect(app, app.screen)] == ["Quit"]
 
 
-async def test_palette_shows_unusual_names_unchanged() -> None:
+def nothing() -> None:
+    return None
+
+
+COMMANDS = (
+    PaletteCommand("Reconnect now", nothing, Group.THIS, "r"),
+    PaletteCommand("Stop the forward; u restores it", nothing, Group.THIS, "x"),
+    PaletteCommand("Stop the forward; u restores it", nothing, Group.THIS, "space"),
+    PaletteCommand("Quit", nothing, Group.PROGRAM, "q"),
+    PaletteCommand("Reconnect all that are not ready (2)", nothing, Group.ALL),
+    PaletteCommand("Namespace retail", nothing, Group.GO_TO, only_found=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "lines", "best"),
+    [
+        (
+            "",
+            ["Forward web", "Reconnect now", "Stop the forward; u restores it", "All forwards",
+             "Reconnect all that are not ready (2)", "Program", "Quit"],
+            1,
+        ),
+        (
+            "re",
+            ["Forward web", "Reconnect now", "Stop the forward; u restores it", "All forwards",
+             "Reconnect all that are not ready (2)", "Go to", "Namespace retail"],
+            1,
+        ),
+        ("namesp ret", ["Go to", "Namespace retail"], 1),
+        ("program", ["Program", "Quit"], 1),
+        ("rcon", ["Forward web", "Reconnect now", "All forwards",
+                   "Reconnect all that are not ready (2)"], 1),
+        ("nothing like it", [], -1),
+    ],
+)  # fmt: skip
+def test_found_commands_are_in_groups(query: str, lines: list[str], best: int) -> None:
+    found = find_commands(COMMANDS, query, "Forward web")
+    shown = [line if isinstance(line, str) else line.title for line in found.lines]
+    assert (shown, found.best) == (lines, best)
+
+
+def test_every_binding_has_a_group() -> None:
+    """All keys of a forward are in the first group, all of the program in the last one."""
+    for owner in bindable_classes():
+        for binding in bindings_of(owner):
+            if binding.id is not None and binding.id.startswith("forwards."):
+                expected = Group.SHOW if "screen." in binding.action else Group.THIS
+                if binding.action == "screen.forward('pause')":
+                    expected = Group.THIS
+                assert group_of(binding.id) is expected
+    assert group_of("app.quit") is Group.PROGRAM
+    assert group_of("app.save-profile") is Group.PROFILES
+    assert group_of("log.wrap") is Group.SHOW
+
+
+async def test_palette_shows_unusual_names_unchanged_and_keys_at_the_right() -> None:
     app = Palettes()
     async with app.run_test(size=(100, 40)) as pilot:
         app.action_command_palette()
-        await until(lambda: isinstance(app.screen, CommandPalette))
-        await pilot.press(*"context")
+        await until(lambda: isinstance(app.screen, PaletteScreen))
 
         def text() -> str:
             strips = app.screen._compositor.render_strips()
             return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 
+        await until(lambda: "Stop the forward" in text())
+        lines = {line.strip(" │").split("  ")[0]: line for line in text().splitlines()}
+        assert {"Forward web", "Go to", "Namespace: shop"} <= lines.keys()
+        assert "prod" not in text()
+        assert lines["Stop the forward"].rstrip(" │").endswith("x")
+        assert lines["Leave"].rstrip(" │").endswith("  q")
+        await pilot.press(*"context")
         await until(lambda: "Context: [bold]prod[/nope]" in text())
+        assert "\x1b" not in text()
         await pilot.press("enter")
         await until(lambda: app.done == ["evil"])
 

@@ -5,7 +5,6 @@ import time
 import msgspec
 import pytest
 from textual import events
-from textual.command import CommandPalette
 
 from tests.cli.fake_session import until
 from tests.tui.app_harness import running, screen_text, shows
@@ -23,6 +22,7 @@ from tui_forward.model import (
     TargetKind,
 )
 from tui_forward.tui.screens.forward_detail import DetailScreen
+from tui_forward.tui.screens.palette import PaletteScreen
 from tui_forward.tui.screens.picker import Picker
 from tui_forward.tui.widgets.row_table import RowTable
 
@@ -283,7 +283,7 @@ async def test_mouse_reaches_rows_header_and_palette() -> None:
         await shows(app, "web-1", "q Quit")
         # The right button opens the palette.
         await pilot.click("#browse", offset=(6, 3), button=3)
-        await until(lambda: isinstance(app.screen, CommandPalette))
+        await until(lambda: isinstance(app.screen, PaletteScreen))
         await pilot.press(*"favorites, which", "enter")
         await shows(app, "★")
         await until(lambda: app.screen is app.dashboard)
@@ -294,7 +294,7 @@ async def test_mouse_reaches_rows_header_and_palette() -> None:
         await until(lambda: isinstance(app.screen, DetailScreen))
         await pilot.press("escape")
         for column, screen in (
-            ("tui-forward", CommandPalette), ("here ▾", Picker), ("ns: ", Picker),
+            ("tui-forward", PaletteScreen), ("here ▾", Picker), ("ns: ", Picker),
         ):  # fmt: skip
             await until(lambda: app.screen is app.dashboard)
             await pilot.click("HeaderBar", offset=(screen_text(app).index(column) + 1, 0))

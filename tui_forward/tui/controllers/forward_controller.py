@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tui_forward.common.formatting import pluralize
-from tui_forward.common.target_names import target_name
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import CatalogScope, Forward, ForwardDefaults, ForwardSpec
 from tui_forward.profiles.plan import spec_with_bound_port
@@ -33,8 +31,9 @@ from tui_forward.tui.messages import (
 )
 from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.viewmodel.entry_targets import forward_on, target_of
-from tui_forward.tui.viewmodel.forward_names import forward_name
+from tui_forward.tui.viewmodel.forward_rows import has_problem
 from tui_forward.tui.viewmodel.rows import local_text
+from tui_forward.tui.viewmodel.toasts import not_stopped_text, restored_text, stopped_text
 
 if TYPE_CHECKING:
     from tui_forward.tui.keys.palette import PaletteCommand
@@ -153,7 +152,7 @@ class ForwardController:
 
     async def _replace(self, forward: Forward, spec: ForwardSpec) -> None:
         if (await stop_forwards(self._session, [forward])).failed:
-            self._notifier.warn(f"{forward_name(forward)} did not stop, and was not changed.")
+            self._notifier.warn(not_stopped_text(forward))
             return
         if spec.local_port is None and forward.listening:
             spec = msgspec.structs.replace(spec, local_port=forward.listening[0].port)
@@ -168,9 +167,7 @@ class ForwardController:
         stopped = await self._stop_forwards(self._sampler.forwards(forward_ids))
         self.push_undo(stopped)
         if stopped:
-            is_one = len(stopped) == 1
-            what = forward_name(stopped[0]) if is_one else pluralize(len(stopped), "forward")
-            self._notifier.info(f"Stopped {what}. u restores {'it' if is_one else 'them'}.")
+            self._notifier.info(stopped_text([one.spec.target for one in stopped]))
 
     async def _stop_forwards(self, forwards: Sequence[Forward]) -> tuple[Forward, ...]:
         """Stop forwards; return those that were stopped, and report the others."""
@@ -200,18 +197,12 @@ class ForwardController:
         step = self._undo.pop()
         edited = self._sampler.forwards([step.replaced_by])
         if edited and (await stop_forwards(self._session, edited)).failed:
-            self._notifier.warn(f"{forward_name(edited[0])} did not stop, and was not changed.")
+            self._notifier.warn(not_stopped_text(edited[0]))
             self._undo.append(step)
             return
         batch = await self._start_batch(step.specs, always_go=True, report=False)
         if batch.done:
-            is_one = len(batch.done) == 1
-            what = (
-                target_name(batch.done[0].target)
-                if is_one
-                else (pluralize(len(batch.done), "forward"))
-            )
-            self._notifier.info(f"{what} restored")
+            self._notifier.info(restored_text([spec.target for spec in batch.done]))
         if failed := tuple(spec for spec, _ in batch.failed):
             self._undo.append(UndoStep(failed))
 
@@ -226,10 +217,18 @@ class ForwardController:
         del self._undo[:-_MAX_UNDO]
 
     def palette_commands(self) -> Iterator[PaletteCommand]:
-        """Yield a command to stop each forward."""
-        from tui_forward.tui.keys.palette import PaletteCommand
+        """Yield commands for all forwards, and one to stop each of them."""
+        from tui_forward.tui.keys.palette import Group, PaletteCommand
 
-        for forward in self._sampler.snapshot.forwards:
+        forwards = self._sampler.snapshot.forwards
+        if waiting := [one.id for one in forwards if has_problem(one)]:
             yield PaletteCommand(
-                f"Stop {forward.spec.target}", local_text(forward), partial(self.stop, [forward.id])
+                f"Reconnect all that are not ready ({len(waiting)})",
+                partial(self.run_action, ForwardActionRequested(waiting, ForwardAction.RECONNECT)),
+                Group.ALL,
             )
+        for forward in forwards:
+            yield PaletteCommand(
+                f"Stop {forward.spec.target} {local_text(forward)}".rstrip(),
+                partial(self.stop, [forward.id]), Group.ALL, only_found=True,
+            )  # fmt: skip

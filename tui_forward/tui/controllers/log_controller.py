@@ -53,18 +53,18 @@ class LogController:
         self, scope: CatalogScope, entry: Entry | None
     ) -> Iterator[PaletteCommand]:
         """Yield commands for the row under the cursor of the cluster."""
-        from tui_forward.tui.keys.palette import PaletteCommand
+        from tui_forward.tui.keys.palette import Group, PaletteCommand
 
         if entry is None:
             return
         target = object_of(scope, entry)
         yield PaletteCommand(
-            f"Show the log of {entry.name}", "all containers, also of the previous run",
-            partial(self.open_log, LogRequested(target)),
+            f"Log of {entry.name}, also of the previous run",
+            partial(self.open_log, LogRequested(target)), Group.SHOW,
         )  # fmt: skip
         yield PaletteCommand(
-            f"Describe {entry.name}", "facts, conditions, events",
-            partial(self.describe, DescriptionRequested(target)),
+            f"Facts, conditions and events of {entry.name}",
+            partial(self.describe, DescriptionRequested(target)), Group.SHOW,
         )  # fmt: skip
 
     async def _read(self, source: LogSource, since: str) -> PodLog:

@@ -1,54 +1,55 @@
-"""Notifications: results of commands, errors, and changes the user did not cause."""
+"""The one way from controllers to toasts: results of commands, errors, and changes of state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from textual.app import App
-
+from tui_forward.common.formatting import pluralize
 from tui_forward.errors import TuiForwardError
 from tui_forward.settings.parser import Notifications
-from tui_forward.tui.viewmodel.notifications import Notification, Severity, filter_by_setting
-
-_MAX_AT_ONCE = 3
-_SEVERITIES = ("error", "warning", "information")  # worst first
+from tui_forward.tui.plain_text import PlainTextApp
+from tui_forward.tui.viewmodel.notifications import filter_by_setting
+from tui_forward.tui.viewmodel.toasts import ToastText
 
 
 class Notifier:
-    """Shows notifications on the current screen; none of the texts are markup."""
+    """Shows toasts on the current screen; none of the texts are markup."""
 
-    def __init__(self, app: App[None], setting: Callable[[], Notifications]) -> None:
+    def __init__(self, app: PlainTextApp[None], setting: Callable[[], Notifications]) -> None:
         self._app = app
         self._setting = setting  # returns which changes to report
 
-    def show(self, text: str, severity: Severity) -> None:
-        """Show what became of something the user did."""
-        self._app.notify(text, severity=severity)
+    def show(self, toast: ToastText | None) -> None:
+        """Show a toast, if there is one."""
+        if toast is not None:
+            self._app.notify(toast.text, severity=toast.severity, topic=toast.topic)
 
     def info(self, text: str) -> None:
         """Show the result of a command."""
-        self.show(text, "information")
+        self.show(ToastText(text))
 
-    def warn(self, text: str, *, title: str = "") -> None:
+    def warn(self, text: str) -> None:
         """Show why a command did nothing."""
-        self._app.notify(text, title=title, severity="warning")
+        self.show(ToastText(text, "warning"))
 
     def error(self, error: TuiForwardError) -> None:
         """Show why a command failed, with its hint."""
         hint = f"\n{error.hint}" if error.hint else ""
-        self._app.notify(f"{error.message}{hint}", severity="error")
+        self.show(ToastText(f"{error.message}{hint}", "error"))
+
+    def errors(self, errors: Sequence[TuiForwardError]) -> None:
+        """Show the first of several failures, and how many more there are."""
+        if len(errors) == 1:
+            self.error(errors[0])
+        elif errors:
+            more = pluralize(len(errors) - 1, "more failure")
+            self.show(ToastText(f"{errors[0].message}\nand {more}", "error"))
 
     def bell(self) -> None:
         """Reject a key, as there are too many commands already."""
         self._app.bell()
 
-    def changes(self, notifications: Sequence[Notification]) -> None:
-        """Show changes of state, as far as the settings say; many of them as one."""
-        shown = filter_by_setting(notifications, self._setting())
-        if len(shown) > _MAX_AT_ONCE:
-            # Fifty forwards may lose the same API server at once.
-            worst = min(shown, key=lambda one: _SEVERITIES.index(one.severity))
-            text = f"{worst.title}: {worst.text}\nand {len(shown) - 1} more"
-            shown = [Notification(f"{len(shown)} forwards", text, worst.severity)]
-        for one in shown:
-            self._app.notify(one.text, title=one.title, severity=one.severity)
+    def changes(self, toasts: Sequence[ToastText]) -> None:
+        """Show changes of state, as far as the settings say."""
+        for toast in filter_by_setting(toasts, self._setting()):
+            self.show(toast)

@@ -7,13 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 from textual.app import App
 
-from tui_forward.common.formatting import pluralize
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import ForwardSpec
+from tui_forward.session import Session
 from tui_forward.settings.parser import AskPolicy
 from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.protection_controller import Guard
+from tui_forward.tui.controllers.session_timeout import session_timeout
+from tui_forward.tui.controllers.start_reporter import StartReporter
 from tui_forward.tui.screens.dialogs import RestoreScreen
 
 
@@ -32,12 +34,14 @@ class RestoreController:
 
     def __init__(
         self, app: App[None], queue: CommandQueue, notifier: Notifier,
-        policy: Callable[[], AskPolicy], guard: Guard,
+        policy: Callable[[], AskPolicy], guard: Guard, session: Session, reporter: StartReporter,
     ) -> None:  # fmt: skip
         self._app = app
         self._queue = queue
         self._notifier = notifier
         self._guard = guard
+        self._session = session
+        self._reporter = reporter
         self._policy = policy  # returns whether to restore, from the settings
 
     def present(self, offer: RestoreOffer) -> None:
@@ -60,9 +64,11 @@ class RestoreController:
             self._app.push_screen(RestoreScreen(lines), answer)
 
     async def _restore(self, offer: RestoreOffer) -> None:
-        errors = await offer.restore()
-        for error in errors:
-            self._notifier.error(error)
-        if count := len(offer.specs) - len(errors):
-            self._notifier.info(f"{pluralize(count, 'forward')} restored")
-        offer.discard()
+        with self._reporter.starting() as known:
+            errors = await offer.restore()
+            offer.discard()
+            async with session_timeout():
+                forwards = (await self._session.snapshot()).forwards
+            ids = [one.id for one in forwards if one.id not in known]
+            self._reporter.report(ids, restored=True)
+        self._notifier.errors(errors)

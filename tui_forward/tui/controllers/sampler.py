@@ -23,7 +23,8 @@ from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.screens.forward_detail import DetailSample, DetailScreen
 from tui_forward.tui.screens.sample_renderer import DashboardSample
-from tui_forward.tui.viewmodel.notifications import Notification, StateChangeTracker
+from tui_forward.tui.viewmodel.notifications import StateChangeTracker
+from tui_forward.tui.viewmodel.toasts import ToastText, engine_notice_toast
 
 # While the first rows of a new scope load.
 FAST_INTERVAL_S = 0.02
@@ -45,8 +46,8 @@ class Sampler:
     def __init__(
         self, session: Session, dashboard: Dashboard, *,
         screens: Callable[[], Sequence[Screen[object]]],
-        on_changes: Callable[[Sequence[Notification]], None], clock: Callable[[], float],
-        histories: TrafficHistories,
+        on_changes: Callable[[Sequence[ToastText]], None], clock: Callable[[], float],
+        histories: TrafficHistories, shown_context: Callable[[str], str] = str,
     ) -> None:  # fmt: skip
         # Whether another part reports the state of a forward.
         self.is_reported_elsewhere: Callable[[Forward], bool] = lambda _forward: False
@@ -58,7 +59,7 @@ class Sampler:
         self._on_changes = on_changes  # receives changes of state the user may want to know about
         self._clock = clock
         self._histories = histories
-        self._state_changes = StateChangeTracker()
+        self._state_changes = StateChangeTracker(shown_context)
         self._interval_s = REFRESH_S
         self._moved = (0, 0)  # bytes of all forwards at the last sample
         self._is_idle = False  # nothing has moved between the last two
@@ -156,9 +157,12 @@ class Sampler:
             self._error = error
         forwards = self.snapshot.forwards
         self._histories.sample(forwards, time.monotonic())
-        muted = {one.id for one in forwards if self.is_reported_elsewhere(one)}
-        changes = self._state_changes.notice(forwards, self._clock(), time.monotonic(), muted)
-        self._on_changes([*changes, *self._engine_notices()])
+        toasts = self._engine_notices()
+        if self._error is None:
+            muted = {one.id for one in forwards if self.is_reported_elsewhere(one)}
+            now, steady = self._clock(), time.monotonic()
+            toasts = [*self._state_changes.notice(forwards, now, steady, muted), *toasts]
+        self._on_changes(toasts)
         if cluster is dashboard.cluster_state:
             dashboard.draw(DashboardSample(self.snapshot, connections, self._error))
         # The stack is empty while the app ends.
@@ -169,7 +173,7 @@ class Sampler:
         self._sampled.set()
         self._sampled = asyncio.Event()
 
-    def _engine_notices(self) -> list[Notification]:
+    def _engine_notices(self) -> list[ToastText]:
         """Return what the engine did automatically since the last sample.
 
         Of what it did before this dashboard started, only the engine's own problems, which last.
@@ -184,13 +188,8 @@ class Sampler:
         if self._error is None:  # else nothing was sampled yet, or the same is sampled again
             self._seen_notices = frozenset(notices)
         return [
-            Notification(
-                f"profile {one.profile}" if one.profile else "engine", one.text,
-                "warning" if one.is_problem else "information",
-                shown_elsewhere=not one.is_problem,
-            )
-            for one in fresh
-        ]  # fmt: skip
+            engine_notice_toast(one.profile, one.text, is_problem=one.is_problem) for one in fresh
+        ]
 
     async def _draw_detail(self, screen: DetailScreen) -> None:
         forward_id = screen.forward_id

@@ -133,11 +133,10 @@ class ScopeController:
 
     def palette_commands(self) -> Iterator[PaletteCommand]:
         """Yield a command to show each other namespace."""
-        from tui_forward.tui.keys.palette import PaletteCommand
+        from tui_forward.tui.keys.palette import Group, PaletteCommand
 
         cluster = self._dashboard.cluster_state
         for name in cluster.namespaces:
             if name != cluster.scope.namespace:
-                yield PaletteCommand(
-                    f"Namespace: {name}", "show it", partial(self.show, cluster.scope.context, name)
-                )
+                show = partial(self.show, cluster.scope.context, name)
+                yield PaletteCommand(f"Namespace {name}", show, Group.GO_TO, only_found=True)

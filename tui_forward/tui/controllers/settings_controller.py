@@ -102,7 +102,7 @@ class SettingsController:
             keys = self._check_keys(settings)
             problems = self._problems(settings, keys)
             for problem in problems:
-                self._notifier.warn(problem, title="Settings not changed")
+                self._notifier.warn(f"Settings not changed\n{problem}")
             if not problems:
                 self._apply(settings, keys)
                 await self._on_change()
@@ -139,8 +139,24 @@ class SettingsController:
         self._app.theme = theme
 
     def palette_commands(self) -> Iterator[PaletteCommand]:
-        """Yield a command for each theme."""
+        """Yield a command to choose a theme, and one for each theme."""
         from tui_forward.tui.keys.palette import PaletteCommand
 
+        yield PaletteCommand("Change theme… (saved to settings.toml)", self.choose_theme)
         for name in self._app.theme_names:
-            yield PaletteCommand(f"Theme: {name}", "colors", partial(self.set_theme, name))
+            yield PaletteCommand(f"Theme {name}", partial(self.set_theme, name), only_found=True)
+
+    def choose_theme(self) -> None:
+        """Open the picker of themes."""
+        from tui_forward.tui.screens.picker import Picker
+        from tui_forward.tui.viewmodel.picker_options import PickerOption
+
+        def use(name: str | None) -> None:
+            if name is not None:
+                self.set_theme(name)
+
+        options = [
+            PickerOption(name, name, current=name == self._app.theme)
+            for name in self._app.theme_names
+        ]
+        self._app.push_screen(Picker("theme", options), use)

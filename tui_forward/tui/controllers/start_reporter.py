@@ -13,7 +13,7 @@ from textual.app import App
 from tui_forward.model import Forward
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
-from tui_forward.tui.viewmodel.start_outcome import is_settled, start_outcome
+from tui_forward.tui.viewmodel.toasts import is_settled, restored_toast, start_toast
 
 WAIT_S: Final = 2.0  # for an outcome; then the state at that time is reported
 
@@ -36,22 +36,26 @@ class StartReporter:
         return forward.id in self._pending or any(forward.id not in known for known in self._known)
 
     @contextmanager
-    def starting(self) -> Iterator[None]:
-        """Treat forwards that appear as those of a start whose ids are not known yet."""
+    def starting(self) -> Iterator[frozenset[str]]:
+        """Treat forwards that appear as those of a start whose ids are not known yet.
+
+        Yields the ids of those that are known before.
+        """
         known = frozenset(forward.id for forward in self._sampler.snapshot.forwards)
         self._known.append(known)
         try:
-            yield
+            yield known
         finally:
             self._known.remove(known)
 
-    def report(self, forward_ids: Collection[str]) -> None:
-        """Report the outcome of forwards that were started together."""
+    def report(self, forward_ids: Collection[str], *, restored: bool = False) -> None:
+        """Report the outcome of forwards that were started, or restored, together."""
         if forward_ids:
             self._pending.update(forward_ids)
-            self._app.run_worker(self._report(tuple(forward_ids)), group="start-outcome")
+            report = self._report(tuple(forward_ids), restored=restored)
+            self._app.run_worker(report, group="start-outcome")
 
-    async def _report(self, forward_ids: tuple[str, ...]) -> None:
+    async def _report(self, forward_ids: tuple[str, ...], *, restored: bool) -> None:
         def forwards() -> list[Forward]:
             return self._sampler.forwards(forward_ids)
 
@@ -65,6 +69,5 @@ class StartReporter:
             pass
         finally:
             self._pending.difference_update(forward_ids)
-        outcome = start_outcome(forwards(), time.time())
-        if outcome is not None:
-            self._notifier.show(outcome.text, outcome.severity)
+        found = forwards()
+        self._notifier.show(restored_toast(found) if restored else start_toast(found, time.time()))

@@ -31,7 +31,7 @@ _GROUPS: Final[Mapping[str, str]] = {
     "picker": "Pickers", "paste": "Paste", "profile": "Profile", "help": "Help", "quit": "Quit",
     "restore": "Restore", "question": "Confirmation", "jump": "Jump", "sort": "Sort order",
     "podlog": "Log of a pod", "describe": "Description", "text": "Log and description",
-    "login": "Login", "protected": "Protected context",
+    "login": "Login", "protected": "Protected context", "palette": "Palette",
 }  # fmt: skip
 _STATES: Final[Mapping[str, str]] = {
     "starting": "opening the local port, selecting a pod", "waiting": "no usable pod yet",

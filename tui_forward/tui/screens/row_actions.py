@@ -82,6 +82,16 @@ class RowActions:
                 found[forward.id] = forward
         return list(found.values())
 
+    def title(self) -> str:
+        """Return what keys act on: `Forward deploy/api:http`, `2 forwards`, or an object."""
+        forwards = self.forwards()
+        if len(forwards) == 1:
+            return f"Forward {forward_name(forwards[0])}"
+        if forwards:
+            return pluralize(len(forwards), "forward")
+        entry = self._entries.current
+        return entry.name if self._pane is Pane.CLUSTER and entry is not None else "This row"
+
     def no_forward_text(self) -> str:
         """Return the answer of a key that needs a forward where there is none."""
         if self._pane is Pane.CLUSTER:
