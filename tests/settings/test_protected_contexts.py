@@ -7,6 +7,7 @@ from tui_forward.settings.protected_contexts import (
     ProtectedContexts,
     marked,
     production_contexts,
+    split_marks,
 )
 
 PROD = Context(name="prod-eu", cluster="c1", server="api.eu.example.com", current=True)
@@ -62,13 +63,39 @@ def test_names_of_targets() -> None:
 
     contexts = ProtectedContexts(("prod*",), ALL)
     targets = [target("dev"), target(""), target("prod-us"), target("prod-eu")]
-    assert contexts.names_of(targets) == ("prod-eu", "prod-us")
-    assert contexts.names_of([target("dev")]) == ()
+    assert contexts.shown_names_of(targets) == ("prod-eu!", "prod-us!")
+    assert contexts.shown_names_of([target("dev")]) == ()
 
 
 def test_protected_names_are_marked() -> None:
     assert marked("prod-eu", is_protected=True) == "prod-eu!"
     assert marked("dev", is_protected=False) == "dev"
+    for protected in (False, True):
+        for insecure in (False, True):
+            shown = marked("a! b", is_protected=protected, is_insecure=insecure)
+            marks = ("!" if protected else "") + (" insecure" if insecure else "")
+            assert split_marks(shown) == (("a! b", marks))
+
+
+INSECURE = Context(name="lab", cluster="lab", server="10.0.0.2", insecure=True)
+
+
+@pytest.mark.parametrize(
+    ("context", "options", "insecure"),
+    [
+        ("lab", AccessOptions(), True), ("dev", AccessOptions(), False),
+        ("", AccessOptions(), False), ("gone", AccessOptions(), False),
+        ("dev", AccessOptions(insecure=True), True),
+        ("dev", AccessOptions(cluster="lab"), True), ("lab", AccessOptions(cluster="dev"), False),
+        ("lab", AccessOptions(server="https://x"), False),
+        ("lab", AccessOptions(server="https://x", insecure=True), True),
+        ("lab", AccessOptions(certificate_authority="/ca.crt"), True),
+    ],
+)  # fmt: skip
+def test_insecure_contexts_are_marked(context: str, options: AccessOptions, insecure: bool) -> None:
+    contexts = ProtectedContexts((), (*ALL, INSECURE))
+    assert contexts.is_insecure(context, options) is insecure
+    assert contexts.shown_name(context, options) == context + (" insecure" if insecure else "")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tui_forward.model import (
     Connection,
     Context,
     DeclaredPort,
+    Description,
     EngineNotice,
     Forward,
     ForwardSpec,
@@ -27,6 +28,8 @@ from tui_forward.model import (
     HopState,
     LocalAddress,
     Namespace,
+    ObjectCondition,
+    ObjectEvent,
     OtherEngine,
     Pod,
     PodLog,
@@ -144,6 +147,12 @@ class HostileSession(FakeSession):
         lines = (("", "one"), ("x", "two"))
         log = PodLog(pod="p", container="c", containers=("c", "d"), lines=lines)
         self.log = fill(log, text)
+        description = Description(
+            kind="K", namespace="n", name="d", error="e", facts=((f"f{text}", f"v{text}"),),
+            conditions=(ObjectCondition(type="t", status="False", reason="r", message="m"),),
+            events=(ObjectEvent(type="Warning", reason="r", message="m"),), events_error="e",
+        )  # fmt: skip
+        self.description = fill(description, text)
 
     async def snapshot(self) -> Snapshot:
         notice = fill(EngineNotice(number=1, at=1.0, profile="p", text="t", is_problem=True),

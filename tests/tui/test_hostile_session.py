@@ -133,7 +133,11 @@ async def test_every_screen_shows_hostile_texts_as_data(tmp_path: Path) -> None:
         await visitor.press("x")
         await visitor.close_dialogs()
         await visitor.press("slash", "[", "escape")
+        # What keys ask in the place of their line, and the columns to sort by.
+        await visitor.open("s", "SortPrompt")
+        await visitor.close_dialogs()
         for key, screen in (
+            ("colon", "JumpScreen"), ("d", "DescribeScreen"), ("l", "PodLogScreen"),
             ("n", "Picker"), ("c", "Picker"), ("v", "PasteDialog"), ("question_mark", "HelpScreen"),
             ("ctrl+p", "PaletteScreen"), ("W", "Picker"), ("f", "ForwardForm"),
         ):  # fmt: skip

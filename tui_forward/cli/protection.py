@@ -38,7 +38,7 @@ async def require_permission(session: Session, targets: Iterable[Target], *, all
     from tui_forward.cli.sessions import known_contexts
     from tui_forward.common import paths
     from tui_forward.settings.parser import load_settings
-    from tui_forward.settings.protected_contexts import marked, protected_contexts
+    from tui_forward.settings.protected_contexts import protected_contexts
 
     settings = load_settings(paths.settings_file())
     if allowed or not (settings.protected_contexts or settings.problems):
@@ -46,10 +46,10 @@ async def require_permission(session: Session, targets: Iterable[Target], *, all
     targets = tuple(targets)
     known = await known_contexts(session, [one.options for one in targets])
     contexts = protected_contexts(settings, known)
-    names = contexts.names_of(targets)
+    names = contexts.shown_names_of(targets)
     if not names:
         return
-    shown = ", ".join(one_line(marked(name, is_protected=True)) for name in names)
+    shown = ", ".join(map(one_line, names))
     if not can_ask():
         raise UsageError(
             f"{shown} {'is' if len(names) == 1 else 'are'} protected",

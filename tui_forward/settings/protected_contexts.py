@@ -1,4 +1,4 @@
-"""Contexts that are protected by the setting `protected_contexts`. Pure."""
+"""Contexts that the setting `protected_contexts` protects, and how contexts are named. Pure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tui_forward.model import NO_OPTIONS, AccessOptions, Context, Target
 from tui_forward.settings.parser import Settings
 
 MARK: Final = "!"  # follows the name of a protected context, wherever it is named
+INSECURE: Final = " insecure"  # follows that of one whose server's certificate is not verified
 # What people call production, between separators: `prod`, `eu-prod-1`, `production`, `prd`.
 _PRODUCTION: Final = re.compile(r"(?:^|[^a-z])(?:prod|production|prd|live)(?![a-z])")
 
@@ -53,16 +54,40 @@ class ProtectedContexts:
             names += (known.cluster, known.server)
         return any(self._matches(one) for one in names if one)
 
-    def names_of(self, targets: Iterable[Target]) -> tuple[str, ...]:
-        """Return the names of the protected contexts of targets, each once, in order.
+    def is_insecure(self, context: str, options: AccessOptions = NO_OPTIONS) -> bool:
+        """Return whether the certificate of a context's server is not verified; "" is the current.
+
+        As in kubectl, another server does not inherit that from the cluster of the context.
+        """
+        if options.insecure or options.server:
+            return options.insecure
+        if options.cluster:
+            return any(
+                one.insecure for one in self._contexts.values() if one.cluster == options.cluster
+            )
+        known = self._contexts.get(context or self._current)
+        return known is not None and known.insecure
+
+    def shown_name(self, context: str, options: AccessOptions = NO_OPTIONS) -> str:
+        """Return the name of a context with its marks, as it is shown."""
+        return marked(
+            context, is_protected=self.is_protected(context, options),
+            is_insecure=self.is_insecure(context, options),
+        )  # fmt: skip
+
+    def shown_names_of(self, targets: Iterable[Target]) -> tuple[str, ...]:
+        """Return the names of the protected contexts of targets as shown, each once, in order.
 
         Where options name the server and there is no context, the name is the server's.
         """
         names = {
-            one.context or self._current or one.options.cluster or one.options.server: None
+            marked(
+                one.context or self._current or one.options.cluster or one.options.server,
+                is_protected=True, is_insecure=self.is_insecure(one.context, one.options),
+            ): None
             for one in targets
             if self.is_protected(one.context, one.options)
-        }
+        }  # fmt: skip
         return tuple(names)
 
     def _matches(self, name: str) -> bool:
@@ -81,9 +106,15 @@ def protected_contexts(settings: Settings, contexts: Sequence[Context]) -> Prote
     return ProtectedContexts(patterns, contexts)
 
 
-def marked(context: str, *, is_protected: bool) -> str:
+def marked(context: str, *, is_protected: bool, is_insecure: bool = False) -> str:
     """Return the name of a context as it is shown."""
-    return f"{context}{MARK}" if is_protected else context
+    return f"{context}{MARK if is_protected else ''}{INSECURE if is_insecure else ''}"
+
+
+def split_marks(shown: str) -> tuple[str, str]:
+    """Return the name of a context and its marks."""
+    name = shown.removesuffix(INSECURE).removesuffix(MARK)
+    return name, shown[len(name) :]
 
 
 def production_contexts(contexts: Sequence[Context]) -> tuple[str, ...]:

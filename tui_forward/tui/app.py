@@ -195,6 +195,7 @@ class TuiForwardApp(ThemedApp[None]):
             self, session, sampler, queue, notifier,
             login_command=lambda: settings_file.settings.login_command,
             shown=lambda: self.cluster_state, selected=self._selected_blocked_cluster,
+            shown_name=self.protection.shown_name,
         )  # fmt: skip
         self._profiles = ProfileController(
             self, notifier, session, sampler, self._forwards, paths, self.protection.guard,
@@ -217,7 +218,7 @@ class TuiForwardApp(ThemedApp[None]):
         )  # fmt: skip
         self._jumps = JumpController(
             self, session, self.dashboard, sampler, self.scope, notifier,
-            lambda: self.theme_names, self._settings.set_theme,
+            lambda: self.theme_names, self._settings.set_theme, self.protection.shown_name,
         )  # fmt: skip
         store = view_state_store if view_state_store is not None else ViewStateStore(None)
         self.view_state = ViewStateController(self.dashboard, store, origin)

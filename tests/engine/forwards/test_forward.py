@@ -554,6 +554,26 @@ async def test_unusable_context_blocks(
     await until(state_is(engine, ForwardState.READY))
 
 
+async def test_server_that_is_not_verified_is_logged_once(
+    engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    access = backend.access("here")
+    monkeypatch.setattr(access, "insecure", True)
+    monkeypatch.setattr(backend, "access", lambda *_: access)
+    backend.resolutions["web"] = pod("web-1")
+    forward_id = engine.start(spec())
+    await until(state_is(engine, ForwardState.READY))
+    assert only(engine).insecure
+    await engine.pause(forward_id)
+    await engine.resume(forward_id)
+    await until(state_is(engine, ForwardState.READY))
+    found = [one for one in caplog.messages if "is not verified" in one]
+    assert found == [
+        f"forward {forward_id}: the certificate of the API server of here is not verified"
+    ]
+
+
 # Supervision --------------------------------------------------------------------------
 
 

@@ -5,8 +5,17 @@ import pytest
 
 from tests.support import fleet
 from tests.tui.viewmodel.test_rows import forward, texts
-from tui_forward.model import BlockedBy, Counters, ForwardState, LocalAddress
+from tui_forward.model import (
+    AccessOptions,
+    BlockedBy,
+    Connection,
+    Counters,
+    ForwardSpec,
+    ForwardState,
+    LocalAddress,
+)
 from tui_forward.tui.viewmodel.cell_layout import HIDDEN
+from tui_forward.tui.viewmodel.connection_rows import connection_labels, connection_row
 from tui_forward.tui.viewmodel.context_names import ContextNames
 from tui_forward.tui.viewmodel.forward_list import Heading
 from tui_forward.tui.viewmodel.forward_rows import (
@@ -89,14 +98,36 @@ def test_context_and_namespace_are_shown_where_they_differ() -> None:
     assert forward_row(one, 0.0, protected).cells[2] == Cell("here!", "protected", trail=1)
 
 
+def context_names(contexts: list[str]) -> ContextNames:
+    return ContextNames((context, False) for context in contexts)
+
+
+def test_a_context_whose_server_is_not_verified_is_marked() -> None:
+    """A mark is not cut, and is that of the forward: its options may differ from others'."""
+    target = msgspec.structs.replace(forward().spec.target, context="a/here")
+    safe = msgspec.structs.replace(forward(), spec=ForwardSpec(target=target))
+    target = msgspec.structs.replace(target, options=AccessOptions(insecure=True))
+    other = msgspec.structs.replace(safe, id="f2", insecure=True, spec=ForwardSpec(target=target))
+    labels = forward_labels([safe, other], "a/here")
+    assert labels.longest[2] == len("here insecure")
+    assert forward_row(safe, 0.0, labels).cells[2] == Cell("here", "dim")
+    assert forward_row(other, 0.0, labels).cells[2] == Cell("here insecure", "warn", trail=9)
+    protected = forward_labels([other], "", lambda _: True)
+    shown = forward_row(other, 0.0, protected).cells[2]
+    assert shown == Cell("here! insecure", "protected", trail=10)
+    connection = Connection(id=1, forward_id="f2", client="c")
+    names = connection_labels([connection], [safe, other], "", 0.0, of_all=True)
+    assert Cell("here insecure", "warn", trail=9) in connection_row(connection, 0.0, names).cells
+
+
 def test_contexts_are_short_while_they_are_unique() -> None:
     arn = "arn:aws:eks:eu-west-1:1111:cluster/{}"
     gke = "gke_acme_europe-west1_{}"
-    names = ContextNames([arn.format("prod"), gke.format("dev"), "kind"])
+    names = context_names([arn.format("prod"), gke.format("dev"), "kind"])
     assert sorted(names.texts) == ["dev", "kind", "prod"]
     same = [arn.format("prod"), gke.format("prod")]
-    assert sorted(ContextNames(same).texts) == sorted(same)
-    assert ContextNames(["a/"]).texts == ["a/"]
+    assert sorted(context_names(same).texts) == sorted(same)
+    assert context_names(["a/"]).texts == ["a/"]
 
 
 @pytest.mark.parametrize(

@@ -107,4 +107,14 @@ def test_api_server_that_is_unknown_down_or_not_verified() -> None:
     assert shown(None)["API …"] == "dim"
     assert shown(ApiHealth(context="staging", ok=False))["API ✗"] == "bad"
     insecure = ApiHealth(context="staging", ok=True, insecure=True)
-    assert shown(insecure)["staging ▾ (TLS not verified)"] == "warn"
+    assert shown(insecure)["staging ▾ insecure"] == "warn"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_the_mark_of_an_insecure_context_is_never_cut(width: int) -> None:
+    scope = CatalogScope("arn:aws:eks:eu-west-1:123456789012:cluster/production", "payments")
+    state = cluster(health=ApiHealth(context=scope.context, ok=True, insecure=True))
+    state.scope = scope
+    header = build_header(state, Snapshot(version=1, at=0.0), width)
+    (name,) = (cell.text for cell in header.left if cell.action == "context")
+    assert name.endswith(" insecure")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.support import fleet
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
@@ -36,6 +37,25 @@ def test_names_find_forwards_then_objects() -> None:
     kinds = [one.kind for one in found("billing")]
     assert kinds[0] == "forward"
     assert {"workload", "pod"} <= set(kinds)
+
+
+def test_completed_names_of_objects_are_found() -> None:
+    """Tab completes a name with its kind, and the list shows that."""
+    for text in ("billing", "checkout", "api"):
+        for option in found(text):
+            if option.kind in ("workload", "service", "pod"):
+                assert option.name in [one.name for one in found(option.completion)]
+    assert found("svc/") != []
+
+
+def test_marks_of_contexts_are_shown() -> None:
+    shown = replace(SOURCES, shown_name=lambda name, _: f"{name} insecure")
+    (first, *_) = jump_options("postg", shown)
+    assert first.place.endswith(" insecure/data")
+    assert {one.place for one in jump_options("billing", shown)} == {"staging insecure/shop"}
+    assert jump_options("ctx pr", shown)[0] == JumpOption(
+        "command", "ctx prod-eu", "prod-eu insecure", "switch context"
+    )
 
 
 def test_local_port_finds_its_forward() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -23,6 +24,7 @@ from tui_forward.cli.sessions import (
     local_session,
     remote_session,
 )
+from tui_forward.common import paths
 from tui_forward.common.formatting import pluralize
 from tui_forward.common.printable import one_line
 from tui_forward.daemon.profile_apply import apply_plan, plan_profile, validate_plan
@@ -34,6 +36,8 @@ from tui_forward.profiles.preview import make_preview
 from tui_forward.profiles.profile import Profile
 from tui_forward.session import Session
 from tui_forward.session.batch import stop_forwards
+from tui_forward.settings.parser import load_settings
+from tui_forward.settings.protected_contexts import protected_contexts
 
 
 @click.command(short_help="Start a profile's forwards in the background.")
@@ -95,6 +99,8 @@ async def _print_plan(profile: Profile, kubeconfig: str | None, mode: ApplyMode)
         forwards = (await session.snapshot()).forwards
         plan = make_plan(profile, forwards, mode)
         facts = await find_preview_facts(session, [plan])
+        contexts = protected_contexts(load_settings(paths.settings_file()), facts.contexts)
+        facts = replace(facts, shown_context=contexts.shown_name)
         preview = make_preview(profile, plan, forwards, facts)
         if preview.has_changes:
             for line in preview_lines(preview):

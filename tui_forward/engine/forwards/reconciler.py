@@ -131,6 +131,11 @@ class Reconciler:
         watch = self._target.open(self._clusters)
         self._access = access = self._clusters.access(*self._spec.target.cluster_key)
         self._stop_observing = access.observe_login(self._login_changed)
+        if access.insecure and not self.insecure:
+            _log.warning(
+                "%s: the certificate of the API server of %s is not verified",
+                self._name, self._spec.target.context,
+            )  # fmt: skip
         self.insecure = access.insecure
         self._failure = None
         self._target.observe(watch)

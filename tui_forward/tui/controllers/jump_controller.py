@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.app import App
 
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Context
+from tui_forward.model import AccessOptions, Context
 from tui_forward.session import Session
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
@@ -35,7 +35,7 @@ class JumpController:
     def __init__(
         self, app: App[None], session: Session, dashboard: Dashboard, sampler: Sampler,
         scope: ScopeController, notifier: Notifier, themes: Callable[[], tuple[str, ...]],
-        set_theme: Callable[[str], None],
+        set_theme: Callable[[str], None], shown_name: Callable[[str, AccessOptions], str],
     ) -> None:  # fmt: skip
         self._app = app
         self._session = session
@@ -45,6 +45,7 @@ class JumpController:
         self._notifier = notifier
         self._themes = themes  # returns their names
         self._set_theme = set_theme
+        self._shown_name = shown_name  # of a context
         self._contexts: tuple[Context, ...] = ()
 
     def open(self) -> None:
@@ -62,7 +63,7 @@ class JumpController:
 
         return JumpSources(
             self._sampler.snapshot.forwards, self._dashboard.cluster_state,
-            [one.name for one in self._contexts], self._themes(),
+            [one.name for one in self._contexts], self._themes(), self._shown_name,
         )  # fmt: skip
 
     async def _load_contexts(self, screen: JumpScreen) -> None:

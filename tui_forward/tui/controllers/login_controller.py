@@ -10,7 +10,7 @@ from functools import partial
 from textual.app import App, SuspendNotSupported
 
 from tui_forward.errors import AuthError, ConfigError, TuiForwardError
-from tui_forward.model import BlockedBy, ClusterKey, Login
+from tui_forward.model import AccessOptions, BlockedBy, ClusterKey, Login
 from tui_forward.session import Session
 from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.notifier import Notifier
@@ -26,13 +26,15 @@ class LoginController:
 
     `login_command` returns the command of the settings, which replaces the credential plugin;
     `selected` returns the cluster of the selected forward if that is blocked by credentials, with
-    its options: they may name another user than the context does.
+    its options: they may name another user than the context does. `shown_name` returns the name of
+    a context as it is shown.
     """
 
     def __init__(
         self, app: App[None], session: Session, sampler: Sampler, queue: CommandQueue,
         notifier: Notifier, *, login_command: Callable[[], str],
         shown: Callable[[], ClusterState], selected: Callable[[], ClusterKey | None],
+        shown_name: Callable[[str, AccessOptions], str],
     ) -> None:  # fmt: skip
         self.program = TerminalProgram(app)
         self._app = app
@@ -43,6 +45,7 @@ class LoginController:
         self._login_command = login_command
         self._shown = shown
         self._selected = selected
+        self._shown_name = shown_name
 
     @property
     def cluster(self) -> ClusterKey | None:
@@ -80,14 +83,15 @@ class LoginController:
                 if in_terminal:
                     self.log_in(cluster)
 
-            self._app.push_screen(LoginDialog(partial(self.login_of, cluster), cluster[0]), close)
+            dialog = LoginDialog(partial(self.login_of, cluster), self._name(cluster))
+            self._app.push_screen(dialog, close)
 
     def log_in(self, cluster: ClusterKey) -> None:
         """Run the credential plugin, or the command of the settings, in the terminal."""
         self._queue.enqueue(partial(self._log_in, cluster), is_batch=True)
 
     async def _log_in(self, cluster: ClusterKey) -> None:
-        context, options = cluster
+        context, options = self._name(cluster), cluster[1]
         command = self._login_command()
         if command:
             if self._run(shlex.split(command), describe_login(context, options.user))[0] == 0:
@@ -114,6 +118,10 @@ class LoginController:
         async with session_timeout():
             await self._session.finish_login(cluster, output, exit_code)
         self._notifier.info(f"Logged in to {where}")
+
+    def _name(self, cluster: ClusterKey) -> str:
+        context, options = cluster
+        return self._shown_name(context, options) if context else ""
 
     async def _retry(self, cluster: ClusterKey) -> None:
         async with session_timeout():

@@ -14,12 +14,11 @@ from tui_forward.common import atomic_file
 from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.formatting import pluralize
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Context, Target
+from tui_forward.model import NO_OPTIONS, AccessOptions, Context, Target
 from tui_forward.session import Session
 from tui_forward.settings.parser import Settings
 from tui_forward.settings.protected_contexts import (
     ProtectedContexts,
-    marked,
     production_contexts,
     protected_contexts,
 )
@@ -67,9 +66,9 @@ class ProtectionController:
         """Return whether a context is protected."""
         return self.protected.is_protected(context)
 
-    def shown_name(self, context: str) -> str:
+    def shown_name(self, context: str, options: AccessOptions = NO_OPTIONS) -> str:
         """Return the name of a context as it is shown."""
-        return marked(context, is_protected=self.is_protected(context))
+        return self.protected.shown_name(context, options)
 
     async def run(self) -> None:
         """Update the marks until canceled: soon after the settings change, else now and then."""
@@ -115,7 +114,7 @@ class ProtectionController:
 
     def guard(self, targets: Sequence[Target], start: Callable[[], None]) -> None:
         """Start forwards to targets; ask first if any is in a protected context."""
-        names = self.protected.names_of(targets)
+        names = self.protected.shown_names_of(targets)
         if not names:
             start()
             return
@@ -126,8 +125,8 @@ class ProtectionController:
 
         inside = [one for one in targets if self.protected.is_protected(one.context, one.options)]
         what = str(inside[0]) if len(inside) == 1 else pluralize(len(inside), "forward")
-        where = ", ".join(marked(name, is_protected=True) for name in names)
-        self._app.push_screen(ProtectedScreen(f"Start {what} in {where} (protected)?"), answer)
+        question = f"Start {what} in {', '.join(names)} (protected)?"
+        self._app.push_screen(ProtectedScreen(question), answer)
 
 
 def _mark(marker: Path | None) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final
 
 import msgspec
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
 from textual.app import ComposeResult
@@ -59,7 +60,7 @@ class _QuestionLine(Widget):
             ]
         room = max(1, width - sum(one.cell_length for one in keys))
         text = blank_unprintable(self._confirmation.question)
-        question = truncate(text, min(room, len(text)), middle=True)
+        question = truncate(text, min(room, cell_len(text)), middle=True)
         bold = self.get_component_rich_style("keybar--key", partial=True)
         return Strip([Segment(question, base + bold), *keys]).adjust_cell_length(width, base)
 
@@ -68,7 +69,7 @@ class _QuestionLine(Widget):
         keys = self._keys()
         text = blank_unprintable(self._confirmation.question)
         room = max(1, self.size.width - sum(len(a) + len(b) + 3 for a, b in keys))
-        at = min(room, len(text))
+        at = min(room, cell_len(text))
         for (key, words), answer in zip(keys, (True, False), strict=True):
             at += 2
             if at <= x < at + len(key) + len(words) + 1:

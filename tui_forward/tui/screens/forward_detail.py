@@ -31,6 +31,7 @@ from tui_forward.model import (
     TimelineEntry,
     TimelineKind,
 )
+from tui_forward.settings.protected_contexts import INSECURE
 from tui_forward.tui import messages
 from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.plain_text import PlainText, plain
@@ -282,9 +283,7 @@ def summary_lines(forward: Forward, now: float, defaults: ForwardDefaults) -> li
     if forward.started_at:
         counters_line.append(rows.Cell(f"active for {format_age(now - forward.started_at)}", "dim"))
     options = [
-        rows.Cell(
-            f"context {spec.target.context}{rows.INSECURE if forward.insecure else ''}", "dim"
-        ),
+        rows.Cell(f"context {spec.target.context}{INSECURE if forward.insecure else ''}", "dim"),
         rows.Cell(f"queue timeout {spec.queue_timeout_s:g} s", "dim"),
         rows.Cell("pinned to this pod" if spec.target.pin else "follows its owner", "dim"),
     ]

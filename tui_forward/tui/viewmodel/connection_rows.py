@@ -96,7 +96,7 @@ class ConnectionLabels(msgspec.Struct, frozen=True):
 
     contexts: ContextNames
     forwards: dict[str, Cell]  # targets by id
-    context_of: dict[str, str]
+    context_of: dict[str, tuple[str, bool]]  # with whether it is insecure
     longest: tuple[int, ...]  # see `cell_layout.fit`
 
 
@@ -107,11 +107,11 @@ def connection_labels(
     """Return the labels of connections, of all forwards or of one."""
     used = {one.forward_id for one in connections}
     owners = [one for one in forwards if one.id in used]
-    context_of = {one.id: one.spec.target.context for one in owners}
+    context_of = {one.id: (one.spec.target.context, one.insecure) for one in owners}
     contexts = ContextNames(context_of.values(), is_protected)
     targets = {one.id: target_cell(one) for one in owners}
     with_context = of_all and (
-        contexts.has_protected or any(one != context for one in context_of.values())
+        contexts.has_protected or any(one != context for one, _ in context_of.values())
     )
     longest = list(_UNMEASURED)
     measured: dict[str, Collection[str]] = {
@@ -141,7 +141,7 @@ def connection_row(
     context = labels.context_of.get(connection.forward_id)
     return Row((
         Cell(connection.process, "dim" if is_closed else ""), Cell(connection.client, "dim"),
-        labels.contexts.cell(context) if context is not None else EMPTY,
+        labels.contexts.cell(context[0], is_insecure=context[1]) if context else EMPTY,
         labels.forwards.get(connection.forward_id, EMPTY), Cell(connection.pod, "dim"),
         Cell(format_age(end - connection.opened_at), "dim"),
         Cell(
@@ -200,7 +200,7 @@ def _first_byte_style(first_byte_s: float | None) -> str:
 _SORT_VALUES: Final[Mapping[str, Callable[[Connection, ConnectionLabels], Any]]] = {
     "process": lambda one, _labels: one.process,
     "client": lambda one, _labels: one.client,
-    "context": lambda one, labels: labels.context_of.get(one.forward_id, ""),
+    "context": lambda one, labels: labels.context_of.get(one.forward_id, ("", False))[0],
     "forward": lambda one, labels: labels.forwards.get(one.forward_id, EMPTY).text,
     "pod": lambda one, _labels: one.pod,
     "age": lambda one, _labels: -one.opened_at,

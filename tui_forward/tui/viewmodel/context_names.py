@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from tui_forward.settings.protected_contexts import MARK
+from tui_forward.settings.protected_contexts import MARK, marked, split_marks
 from tui_forward.tui.viewmodel.rows import Cell
 
 _SEPARATOR = re.compile("[/_]")
@@ -22,33 +22,47 @@ def is_never_protected(_context: str) -> bool:
 
 
 class ContextNames:
-    """Shown names of the contexts of one table."""
+    """Shown names of the contexts of one table.
+
+    Args:
+        contexts: Each context, and whether the certificate of its server is not verified.
+        is_protected: Whether a context is protected.
+    """
 
     def __init__(
-        self, contexts: Iterable[str], is_protected: Callable[[str], bool] = is_never_protected
-    ) -> None:
-        contexts = set(contexts)
-        last_parts = {context: _last_part(context) for context in contexts}
+        self, contexts: Iterable[tuple[str, bool]],
+        is_protected: Callable[[str], bool] = is_never_protected,
+    ) -> None:  # fmt: skip
+        shown = set(contexts)
+        last_parts = {context: _last_part(context) for context, _ in shown}
         counts = Counter(last_parts.values())
-        self._cells: dict[str, Cell] = {}
+        self._cells: dict[tuple[str, bool], Cell] = {}
         self.has_protected = False
-        for context, last_part in last_parts.items():
+        for context, is_insecure in shown:
+            last_part = last_parts[context]
             name = last_part if counts[last_part] == 1 else context
             protected = is_protected(context)
             self.has_protected |= protected
-            mark = MARK if protected else ""
-            self._cells[context] = Cell(
-                name + mark, "protected" if protected else "dim", trail=len(mark)
+            self._cells[context, is_insecure] = context_cell(
+                marked(name, is_protected=protected, is_insecure=is_insecure)
             )
 
-    def cell(self, context: str) -> Cell:
+    def cell(self, context: str, *, is_insecure: bool = False) -> Cell:
         """Return the name of one of the contexts."""
-        return self._cells[context]
+        return self._cells[context, is_insecure]
 
     @property
     def texts(self) -> list[str]:
         """All names as they are shown."""
         return [cell.text for cell in self._cells.values()]
+
+
+def context_cell(shown: str) -> Cell:
+    """Return the cell of a context's shown name, whose marks are not cut."""
+    _, marks = split_marks(shown)
+    is_protected = marks.startswith(MARK)
+    style = "protected" if is_protected else "warn" if marks else "dim"
+    return Cell(shown, style, trail=len(marks))
 
 
 def _last_part(context: str) -> str:

@@ -43,10 +43,12 @@ def forward_labels(
     is_protected: Callable[[str], bool] = is_never_protected,
 ) -> ForwardLabels:  # fmt: skip
     """Return the labels of forwards beside a context on view."""
-    contexts = ContextNames((one.spec.target.context for one in forwards), is_protected)
+    contexts = ContextNames(
+        ((one.spec.target.context, one.insecure) for one in forwards), is_protected
+    )
     namespaces = {one.spec.target.namespace for one in forwards}
     with_context = contexts.has_protected or any(
-        one.spec.target.context != context for one in forwards
+        one.spec.target.context != context or one.spec.target.options.insecure for one in forwards
     )
     with_namespace = len(namespaces) > 1
     longest = list(_UNMEASURED)
@@ -74,7 +76,8 @@ def forward_row(
     target = forward.spec.target
     symbol, style = state_mark(forward)
     head = (
-        Cell(symbol, style), Cell(state_word(forward), style), labels.contexts.cell(target.context),
+        Cell(symbol, style), Cell(state_word(forward), style),
+        labels.contexts.cell(target.context, is_insecure=forward.insecure),
         Cell(target.namespace, "dim"), target_cell(forward, spans), local_cell(forward),
     )  # fmt: skip
     if forward.state is not ForwardState.READY or forward.paused:

@@ -16,9 +16,10 @@ from tui_forward.common.formatting import format_rate, milliseconds
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import ApiHealth, Forward, ForwardState, Snapshot
 from tui_forward.reasons import is_login
+from tui_forward.settings.protected_contexts import INSECURE
 from tui_forward.tui.viewmodel.cell_layout import truncate
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
-from tui_forward.tui.viewmodel.rows import INSECURE, STATE_MARKS
+from tui_forward.tui.viewmodel.rows import STATE_MARKS
 
 _WITH_LATENCY, _WITH_NAME, _WITH_WORDS = 100, 110, 160  # widths in cells
 _GAP: Final = "  "
@@ -95,8 +96,10 @@ def build_header(
         right = right[:-1]
     if excess > 0:  # the name of the context gives way
         at = next(number for number, cell in enumerate(shown) if cell.action == "context")
-        least = max(_MIN_CONTEXT, cell_len(shown[at].text) - excess)
-        text = truncate(shown[at].text, min(least, cell_len(shown[at].text)), middle=True)
+        mark = INSECURE if shown[at].text.endswith(INSECURE) else ""
+        context = shown[at].text.removesuffix(mark)
+        least = max(_MIN_CONTEXT, cell_len(context) - excess)
+        text = truncate(context, min(least, cell_len(context)), middle=True) + mark
         shown[at] = HeaderCell(text, shown[at].style, shown[at].action)
         while _width(shown) > room and len(shown) > at + 1:
             del shown[-1]

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from tui_forward.model import Forward
+from tui_forward.model import NO_OPTIONS, AccessOptions, Forward
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.entries import entry_of
 from tui_forward.tui.viewmodel.filter_query import fuzzy_score
@@ -59,6 +59,7 @@ class JumpSources(msgspec.Struct, frozen=True):
     cluster: ClusterState | None = None
     contexts: Sequence[str] = ()
     themes: Sequence[str] = ()
+    shown_name: Callable[[str, AccessOptions], str] = lambda context, _options: context
 
 
 def jump_options(text: str, sources: JumpSources) -> list[JumpOption]:
@@ -72,8 +73,8 @@ def jump_options(text: str, sources: JumpSources) -> list[JumpOption]:
         return [_command_option(one) for one in COMMANDS][:MAX_OPTIONS]
     exact = [_command_option(command)] if command is not None else []
     found = [
-        *_best(_forwards(typed, sources.forwards)),
-        *_best(_objects(typed, sources.cluster)),
+        *_best(_forwards(typed, sources)),
+        *_best(_objects(typed, sources)),
         *_best(_commands(typed, sources)),
     ]
     return [*exact, *(one for one in found if one not in exact)][:MAX_OPTIONS]
@@ -87,10 +88,10 @@ def _best(scored: Iterable[Scored]) -> list[JumpOption]:
     return [option for _, option in ranked[:_MAX_OF_KIND]]
 
 
-def _forwards(typed: str, forwards: Sequence[Forward]) -> Iterator[Scored]:
+def _forwards(typed: str, sources: JumpSources) -> Iterator[Scored]:
     score = fuzzy_score(typed)
     port = typed.lstrip(":")
-    for forward in forwards:
+    for forward in sources.forwards:
         target = forward.spec.target
         name = forward_name(forward)
         ports = [str(address.port) for address in forward.listening]
@@ -102,7 +103,8 @@ def _forwards(typed: str, forwards: Sequence[Forward]) -> Iterator[Scored]:
         if points is not None:
             mark = state_cell(forward).text.partition(" ")[0]
             yield points, JumpOption(
-                "forward", name, f"{target.context}/{target.namespace}",
+                "forward", name,
+                f"{sources.shown_name(target.context, target.options)}/{target.namespace}",
                 f"{mark} {_local(forward)}", forward.id,
             )  # fmt: skip
 
@@ -112,25 +114,26 @@ def _local(forward: Forward) -> str:
     return f":{port}" if port else ""
 
 
-def _objects(typed: str, cluster: ClusterState | None) -> Iterator[Scored]:
+def _objects(typed: str, sources: JumpSources) -> Iterator[Scored]:
+    cluster = sources.cluster
     if cluster is None:
         return
+    # With a kind, as the list shows it and Tab completes it, or without.
+    kind_typed, slash, _ = typed.partition("/")
     score = fuzzy_score(typed)
+    context = sources.shown_name(cluster.scope.context, cluster.scope.options)
     for kind, keys in (
         ("workload", cluster.workloads), ("pod", cluster.pods), ("service", cluster.services),
     ):  # fmt: skip
         for _, key in zip(range(_MAX_SCORED), keys, strict=False):
             short, namespace, name = key.split("/", 2)
-            points = score(name)
+            points = score(f"{short}/{name}" if slash and kind_typed == short else name)
             if points is None:
                 continue
             entry = entry_of(cluster, key)
             shown = name if kind == "pod" else f"{short}/{name}"
             detail = entry.status_text if entry is not None else ""
-            yield (
-                points,
-                JumpOption(kind, shown, f"{cluster.scope.context}/{namespace}", detail, key),
-            )
+            yield points, JumpOption(kind, shown, f"{context}/{namespace}", detail, key)
 
 
 def _commands(typed: str, sources: JumpSources) -> Iterator[Scored]:
@@ -144,10 +147,7 @@ def _commands(typed: str, sources: JumpSources) -> Iterator[Scored]:
             for name in _names(command, sources):
                 points = score(name.lower())
                 if points is not None:
-                    yield (
-                        points - 50,
-                        JumpOption("command", f"{command.name} {name}", detail=command.words),
-                    )
+                    yield points - 50, _named_option(command, name, sources)
 
 
 def _arguments(command: Command, rest: str, sources: JumpSources) -> Iterator[JumpOption]:
@@ -162,7 +162,7 @@ def _arguments(command: Command, rest: str, sources: JumpSources) -> Iterator[Ju
     if rest and rest not in names and command.takes == "namespace":
         names.append(rest)  # may not be listed
     for name in names:
-        yield JumpOption("command", f"{command.name} {name}", detail=command.words)
+        yield _named_option(command, name, sources)
 
 
 def _names(command: Command, sources: JumpSources) -> Sequence[str]:
@@ -171,6 +171,12 @@ def _names(command: Command, sources: JumpSources) -> Sequence[str]:
     if command.takes == "theme":
         return sources.themes
     return tuple(sources.cluster.namespaces) if sources.cluster is not None else ()
+
+
+def _named_option(command: Command, name: str, sources: JumpSources) -> JumpOption:
+    shown = sources.shown_name(name, NO_OPTIONS) if command.takes == "context" else name
+    place = "" if shown == name else shown
+    return JumpOption("command", f"{command.name} {name}", place, command.words)
 
 
 def _command_option(command: Command) -> JumpOption:

@@ -64,8 +64,7 @@ def context_options(
     return [
         PickerOption(
             one.name, shown_name(one.name),
-            one.problem
-            or f"cluster {one.cluster}" + (", TLS not verified" if one.insecure else ""),
+            one.problem or f"cluster {one.cluster}",
             current=one.name == current, starred=context_key(one.name) in favorites,
         )
         for one in sorted(contexts, key=lambda one: context_key(one.name) not in favorites)

@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from tui_forward.profiles.preview import Mark, Preview, PreviewLine
-from tui_forward.settings.protected_contexts import MARK as PROTECTED_MARK
 from tui_forward.tui.viewmodel.cell_layout import Column, fit, longest_cell, natural_widths
+from tui_forward.tui.viewmodel.context_names import context_cell
 from tui_forward.tui.viewmodel.row_layout import Part, place_cells
 from tui_forward.tui.viewmodel.rows import Cell, Row
 
@@ -88,10 +88,9 @@ def note_lines(preview: Preview) -> Iterator[TextLine]:
 
 
 def _cells(line: PreviewLine) -> tuple[Cell, ...]:
-    is_protected = line.context.endswith(PROTECTED_MARK)
     return (
         Cell(line.mark.value, _MARK_STYLES[line.mark]),
-        Cell(line.context, "protected" if is_protected else "dim"), Cell(line.namespace, "dim"),
+        context_cell(line.context), Cell(line.namespace, "dim"),
         Cell(line.target, "dim" if line.mark is Mark.SAME else ""), Cell(line.local, "strong"),
         Cell(line.effect_text, "bad" if line.conflict else "dim"),
     )  # fmt: skip

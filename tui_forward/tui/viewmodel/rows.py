@@ -109,6 +109,3 @@ def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
         if forward.last_event:
             parts.append(Cell(forward.last_event, "warn"))
     return tuple(parts)
-
-
-INSECURE = " (TLS not verified)"  # mark of a cluster whose certificate is not verified
