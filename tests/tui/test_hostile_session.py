@@ -139,7 +139,7 @@ async def test_every_screen_shows_hostile_texts_as_data(tmp_path: Path) -> None:
         for key, screen in (
             ("colon", "JumpScreen"), ("d", "DescribeScreen"), ("l", "PodLogScreen"),
             ("n", "Picker"), ("c", "Picker"), ("v", "PasteDialog"), ("question_mark", "HelpScreen"),
-            ("ctrl+p", "PaletteScreen"), ("W", "Picker"), ("f", "ForwardForm"),
+            ("ctrl+p", "PaletteScreen"), ("W", "SaveProfileScreen"), ("f", "ForwardForm"),
         ):  # fmt: skip
             app.dashboard.tables.entries.focus()
             await visitor.open(key, screen)

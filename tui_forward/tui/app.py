@@ -81,13 +81,14 @@ def bindable_classes() -> tuple[type[DOMNode], ...]:
     from tui_forward.tui.screens.picker import Picker
     from tui_forward.tui.screens.pod_log import PodLogScreen
     from tui_forward.tui.screens.profile import ProfileScreen
+    from tui_forward.tui.screens.save_profile import SaveProfileScreen
     from tui_forward.tui.widgets.log_view import LogView
 
     return (
         Dashboard, EntryTable, PortTable, ForwardTable, ConnectionTable, PaneBody, DetailScreen,
         RowTable, FilterBar, ConfirmationScreen, JumpScreen, LogScreen, LogView, Picker, HelpScreen,
         PasteDialog, ForwardForm, ProfileScreen, QuitScreen, RestoreScreen, LoginDialog,
-        PodLogScreen, DescribeScreen, ProtectedScreen, PaletteScreen,
+        PodLogScreen, DescribeScreen, ProtectedScreen, PaletteScreen, SaveProfileScreen,
     )  # fmt: skip
 
 

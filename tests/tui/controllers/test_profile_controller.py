@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 from tests.cli.fake_session import FakeSession, until
 from tests.tui.app_harness import running, screen_text, shows
@@ -14,6 +15,7 @@ from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, T
 from tui_forward.profiles.trust import TrustStore
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.screens.profile import ProfileScreen
+from tui_forward.tui.screens.save_profile import SaveProfileScreen
 from tui_forward.tui.storage.paths import DashboardPaths
 
 TEXT = """\
@@ -199,9 +201,14 @@ async def test_active_forwards_are_saved_as_a_profile(files: DashboardPaths) -> 
         session.update("f1", listening=(LocalAddress("127.0.0.1", 18080),))
         await shows(app, "18080")
         await pilot.press("W")
-        await shows(app, "Saves 1 forward")
-        await pilot.press(*"mine")
-        await shows(app, "save profile “mine”")
+        await shows(app, "Saves 1 forward of here.", "Profiles: shop")
+        await pilot.press("enter")  # no name yet
+        await pilot.press(*"../mine")
+        await shows(app, "✗ a name has no /")
+        await pilot.press("enter")
+        assert isinstance(app.screen, SaveProfileScreen)
+        app.screen.query_one(Input).value = "mine"
+        await shows(app, "New file", "mine.yaml")
         await pilot.press("enter")
         path = files.profiles / "mine.yaml"
         await until(path.exists)
@@ -211,7 +218,12 @@ async def test_active_forwards_are_saved_as_a_profile(files: DashboardPaths) -> 
         await shows(app, "All forwards are active.")
         await pilot.press("escape")
         # An existing profile keeps its comments.
-        await pilot.press("W", *"shop", "enter")
+        await pilot.press("W")
+        # All that is active belongs to a profile.
+        await until(lambda: isinstance(app.screen, SaveProfileScreen))
+        app.screen.query_one(Input).value = "shop"
+        await shows(app, "Replaces 2 forwards in", "api, db. Comments stay.")
+        await pilot.press("enter")
         await until(lambda: "web-1" in read(files.profiles / "shop.yaml"))  # type: ignore[operator]
         assert read(files.profiles / "shop.yaml").startswith("# what the shop needs\n")
 
@@ -233,10 +245,13 @@ async def test_forward_with_a_secret_is_not_saved(files: DashboardPaths) -> None
         await session.start(secret)
         await shows(app, "cret:80")
         await pilot.press("W", *"mine", "enter")
-        await shows(app, "nothing was saved")
+        await shows(app, "no forward can be saved", "Not saved: the forward to shop/svc/secret:80")
+        await pilot.press("escape")
         await session.start(plain)
         await shows(app, "lain:80")
-        await pilot.press("W", *"mine", "enter")
+        await pilot.press("W")
+        await shows(app, "Saves 1 forward of here.", "Not saved: the forward to shop/svc/secret:80")
+        await pilot.press(*"mine", "enter")
         await shows(app, "1 forward saved to")
         await shows(app, "1 forward not saved")
         await shows(app, "has --token, which is never")
@@ -254,11 +269,17 @@ async def test_failed_save_shows_the_error(files: DashboardPaths, tmp_path: Path
         await shows(app, "web-1")
         await pilot.press("1")
         await shows(app, "● ready")
-        await pilot.press("W", *"bad", "enter")
+        await pilot.press("W", *"bad")
+        await shows(app, "bad.yaml exists and is invalid")
+        await pilot.press("enter")
+        assert isinstance(app.screen, SaveProfileScreen)
+        # It becomes invalid while the dialog is open.
+        await pilot.press("2")
+        await shows(app, "New file")
+        write(files.profiles / "bad2.yaml", "a: b: c")
+        await pilot.press("enter")
         await shows(app, "mapping values are not allowed")
-        assert read(files.profiles / "bad.yaml") == "a: b: c"
-        await pilot.press("W", *"../bad", "enter")
-        await shows(app, "invalid profile name")
+        assert read(files.profiles / "bad2.yaml") == "a: b: c"
 
 
 async def test_profiles_are_unavailable_without_paths() -> None:

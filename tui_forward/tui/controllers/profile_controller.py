@@ -55,18 +55,27 @@ class ProfileController:
 
     def save(self) -> None:
         """Ask for a name and save the active forwards as a profile."""
-        from tui_forward.tui.screens.picker import Picker
-
         service, forwards = self._service(), self._sampler.snapshot.forwards
-        if service is None:
+        if service is not None:
+            self._app.run_worker(
+                self._ask_for_name(service, forwards), group="profiles", exclusive=True,
+                exit_on_error=False,
+            )  # fmt: skip
+
+    async def _ask_for_name(self, service: ProfileService, forwards: Sequence[Forward]) -> None:
+        from tui_forward.tui.screens.save_profile import SaveProfileScreen
+
+        try:
+            facts = await service.save_facts(forwards, self._shown_context)
+        except TuiForwardError as error:
+            self._notifier.error(error)
             return
 
         def save(name: str | None) -> None:
             if name is not None:
                 self._app.run_worker(self._save(service, name, forwards), group="profile")
 
-        note = f"Saves {pluralize(len(forwards), 'forward')}. Type a name."
-        self._app.push_screen(Picker("profile", (), free=True, verb="save", note=note), save)
+        self._app.push_screen(SaveProfileScreen(facts), save)
 
     def _service(self) -> ProfileService | None:
         paths = self._paths

@@ -24,12 +24,14 @@ from tui_forward.profiles.parser import ProfileError, parse_profile
 from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, spec_with_bound_port
 from tui_forward.profiles.preview import make_preview
 from tui_forward.profiles.profile import Profile
+from tui_forward.profiles.profile_names import find_name_problem
 from tui_forward.profiles.serializer import UNSAVEABLE_HINT, serialize_profile, split_saveable
 from tui_forward.profiles.store import ProfileContent, ProfileFile, ProfileStore
 from tui_forward.profiles.trust import TrustStore
 from tui_forward.session import Session
 from tui_forward.tui.screens.profile import ProfileView
 from tui_forward.tui.viewmodel.picker_options import PickerOption
+from tui_forward.tui.viewmodel.save_profile import SaveFacts
 
 _DEPENDENCY_WAIT_S = 30.0  # for a forward to be ready that another one needs
 _DEFAULT_EDITOR = "vi"
@@ -156,6 +158,31 @@ class ProfileService:
         await apply_plan(self._session, profile, plan, wait_s=wait_s)
         return plan
 
+    async def save_facts(
+        self, forwards: Sequence[Forward], shown_context: Callable[[str], str] = str
+    ) -> SaveFacts:
+        """Return what saving these forwards concerns; ConfigError if the folder is unreadable."""
+        entries = await self.load()
+        specs, others = split_saveable(map(spec_with_bound_port, forwards))
+        profiles = {spec.profile for spec in specs}
+        existing: dict[str, Sequence[str] | None] = {}
+        suggestion = ""
+        for entry in entries.values():
+            if entry.file.team:
+                continue
+            profile = entry.profile
+            name = entry.file.path.stem
+            if self._store.path_for(name) == entry.file.path:
+                existing[name] = [one.name for one in profile.forwards] if profile else None
+                if profile is not None and profiles == {profile.id}:
+                    suggestion = name
+        contexts = dict.fromkeys(spec.target.context for spec in specs)
+        return SaveFacts(
+            len(specs), tuple(map(shown_context, contexts)),
+            tuple(f"the forward to {spec.target} has {why}" for spec, why in others),
+            short_path(self._store.folder), existing, suggestion,
+        )  # fmt: skip
+
     async def save(self, name: str, forwards: Sequence[Forward]) -> SavedProfile:
         """Save forwards as a profile of the user; comments of an existing one stay.
 
@@ -165,8 +192,8 @@ class ProfileService:
         return await asyncio.to_thread(self._save, name, forwards)
 
     def _save(self, name: str, forwards: Sequence[Forward]) -> SavedProfile:
-        if Path(name).name != name or name.startswith("."):
-            raise ConfigError(f'invalid profile name "{name}"', hint="use letters and digits")
+        if problem := find_name_problem(name):
+            raise ConfigError(f'invalid profile name "{name}"', hint=problem)
         path = self._store.path_for(name)
         before = ProfileFile(path).text() if may_exist(path) else ""
         specs, others = split_saveable(map(spec_with_bound_port, forwards))

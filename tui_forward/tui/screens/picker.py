@@ -61,14 +61,13 @@ class Picker(Dialog[str | None]):
 
     def __init__(
         self, title: str, options: Sequence[PickerOption], *, free: bool = False,
-        verb: str = "show", note: str = "", toggle_favorite: Callable[[str], object] | None = None,
+        note: str = "", toggle_favorite: Callable[[str], object] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self._title = title
         self._options = tuple(options)
         self._keys = frozenset(option.key for option in options)
         self._free = free  # whether a typed name that is not in the list may be chosen
-        self._verb = verb  # what choosing a typed name does
         self._note = note  # line above the list; may be empty
         self._toggle_favorite = toggle_favorite  # called with the key of a changed option
         self._starred = {option.key for option in options if option.starred}
@@ -114,7 +113,7 @@ class Picker(Dialog[str | None]):
         found = rank_options(self._options, text)
         typed = text.strip()
         if self._free and typed and all(option.key != typed for option in found):
-            found.append(PickerOption(_TYPED + typed, f"{self._verb} {self._title} “{typed}”"))
+            found.append(PickerOption(_TYPED + typed, f"show {self._title} “{typed}”"))
         self._shown = {option.key: option for option in found}
         self._table.show(tuple(self._shown), self._row)
 
