@@ -33,6 +33,7 @@ from tui_forward.common.ascii_symbols import REPLACE_SYMBOLS
 T = TypeVar("T")
 
 MAX_NOTIFICATIONS = 3
+_MAX_FRAME_DELAY_S = 0.5  # of a screen whose widgets do not get their sizes
 
 
 def active_keymap(app: App[T]) -> Mapping[str, str]:
@@ -175,7 +176,60 @@ class FewNotificationsApp(App[T]):
         super()._refresh_notifications()
 
 
-class StaticFocusScreen(Screen[T]):
+class CompleteFrameScreen(Screen[T]):
+    """Screen that is first painted when all widgets know their sizes.
+
+    Textual paints it right after its first layout. Widgets learn their sizes later, and then it is
+    painted about three more times.
+    """
+
+    _widgets_without_size: int | None = None  # None before the first layout
+    _is_complete = False
+
+    def draw_first_frame(self) -> None:
+        """Draw what depends on sizes; the widgets know theirs now."""
+
+    def _refresh_layout(self, size: Size | None = None, scroll: bool = False) -> None:
+        super()._refresh_layout(size, scroll)
+        if self._widgets_without_size is None and self._compositor.size:
+            widgets = list(self.walk_children())
+            self._widgets_without_size = len(widgets)
+            for widget in widgets:
+                widget.call_later(self._count_size)  # after its first `Resize`
+            # A widget that is removed before will not call.
+            self.set_timer(_MAX_FRAME_DELAY_S, self._complete)
+
+    def _count_size(self) -> None:
+        self._widgets_without_size = (self._widgets_without_size or 0) - 1
+        if self._widgets_without_size <= 0:
+            self._complete()
+
+    def _complete(self) -> None:
+        """Lay out again if a widget asked for it with its size, then paint."""
+        if not self._is_complete:
+            self.draw_first_frame()
+            self._on_timer_update()
+            self._is_complete = True
+            if self.is_current and not self.app._batch_count:  # noqa: SLF001 - see above
+                self._compositor_refresh()
+            else:
+                self.refresh()
+
+    def _compositor_refresh(self) -> None:
+        if self._is_complete:
+            super()._compositor_refresh()
+        else:
+            self._dirty_widgets.clear()  # the compositor keeps their regions
+
+    def _on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Keep the styles of a new screen, whose widgets got them when they were mounted.
+
+        Textual calls its own handler after this one.
+        """
+        event.refresh_styles = event.refresh_styles and self._is_complete
+
+
+class StaticFocusScreen(CompleteFrameScreen[T]):
     """Screen that is not repainted when the focus moves; widgets that show it redraw themselves."""
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)

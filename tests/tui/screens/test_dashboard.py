@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
 import pytest
 from textual import events
+from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
 
 from tests.cli.fake_session import until
+from tests.support import fleet
 from tests.tui.app_harness import running, screen_text, shows
 from tests.tui.samples import SHOP, connection, pod, shop, view
 from tui_forward.model import (
@@ -21,6 +24,7 @@ from tui_forward.model import (
     Snapshot,
     TargetKind,
 )
+from tui_forward.tui import textual_internals
 from tui_forward.tui.screens.forward_detail import DetailScreen
 from tui_forward.tui.screens.palette import PaletteScreen
 from tui_forward.tui.screens.picker import Picker
@@ -343,3 +347,27 @@ async def test_keys_typed_right_after_slash_go_to_the_filter() -> None:
         await shows(app, "/xp", "0 of 3", "q Quit")  # Enter closes the filter
         assert list(session.forwards) == ["f1"]
         assert not [call for call in session.calls if call[0] in ("stop", "pause")]
+
+
+async def test_first_frame_is_painted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    painted: list[int] = []
+    render = Compositor.render_update
+
+    def record(*args: Any, **options: Any) -> Any:
+        update = render(*args, **options)
+        if isinstance(update, ChopsUpdate):
+            painted.append(sum(end - start for _, start, end in update.spans))
+        elif isinstance(update, LayoutUpdate):
+            painted.append(update.region.area)
+        return update
+
+    monkeypatch.setattr(Compositor, "render_update", record)
+    monkeypatch.setattr(textual_internals, "_MAX_FRAME_DELAY_S", 60.0)
+    width, height = 160, 48
+    async with running(
+        fleet.fleet(), (width, height), context=fleet.STAGING, clock=lambda: fleet.NOW
+    ) as (app, pilot):
+        await shows(app, "api-gateway", "14 forwards", "Quit")
+        await pilot.pause()
+        # The first sample may come after the first frame.
+        assert sum(painted) < 2 * width * height, painted

@@ -105,6 +105,10 @@ class Dashboard(DashboardActions):
         if self.is_mounted:
             self._draw()
 
+    def draw_first_frame(self) -> None:
+        """Draw the lines and columns for which there turned out to be room."""
+        self._draw()
+
     def _draw(self) -> None:
         self._renderer.draw()
         self.footer.refresh()

@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar
 
-from textual.geometry import Size
 from textual.reactive import reactive
 from textual.strip import Strip
 
@@ -208,7 +207,7 @@ class RowView(DraggableRuleView):
         """Lay out the columns for the new width."""
         self.clear_lines()
         self._columns.reset()
-        self.virtual_size = Size(self.size.width, self._lines.total + self._header_height)
+        self.set_content_height(self._lines.total + self._header_height)
         self.reveal()
 
     def notify_style_update(self) -> None:
