@@ -10,7 +10,6 @@ whichever widget draws it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from rich.cells import cell_len
@@ -75,7 +74,6 @@ def _content(text: str | Content) -> Content:
     return text if isinstance(text, Content) else plain(text)
 
 
-@dataclass
 class TopicNotification(Notification):
     """Notification that replaces another one of its topic, if it has one."""
 
@@ -106,8 +104,9 @@ class PlainTextApp(App[T]):
         notification = TopicNotification(
             printable_lines(message, limit=_MAX_NOTIFICATION),
             title=escape_unprintable(title[:_MAX_NOTIFICATION]),
-            severity=severity, markup=False, timeout=timeout, topic=topic,
+            severity=severity, markup=False, timeout=timeout,
         )  # fmt: skip
+        notification.topic = topic
         self.post_message(Notify(notification))
 
     def get_line_filters(self) -> Sequence[LineFilter]:

@@ -7,7 +7,8 @@ once, and its end as well. Many forwards of a context that change together have 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from tui_forward.model import Forward, ForwardState
 from tui_forward.settings.parser import Notifications
@@ -28,8 +29,7 @@ def filter_by_setting(toasts: Iterable[ToastText], notifications: Notifications)
     ]
 
 
-@dataclass(slots=True)
-class _Previous:
+class _Previous(msgspec.Struct):
     """Previous state of a forward: start of its outage, and what was reported last."""
 
     was_ready: bool = False

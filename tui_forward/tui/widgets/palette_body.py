@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -29,11 +28,12 @@ class PaletteBody(ScrollView, can_focus=False):
         "palette--heading", "palette--keys", "palette--cursor", "palette--match", "palette--none",
     }  # fmt: skip
 
-    @dataclass(eq=False)
     class Chosen(Message):
         """A command was clicked."""
 
-        command: PaletteCommand
+        def __init__(self, command: PaletteCommand) -> None:
+            super().__init__()
+            self.command = command
 
     def __init__(self) -> None:
         super().__init__()
