@@ -65,8 +65,11 @@ class DashboardRunner:
         self._can_keep_running = can_keep_running
         self._histories = TrafficHistories()
 
-    async def run(self) -> None:
-        """Run until the user quits; TuiForwardError if several dashboards crashed in a row."""
+    async def run(self) -> bool:
+        """Run until the user quits; return whether the user wants to see the demo next.
+
+        TuiForwardError if several dashboards crashed in a row.
+        """
         crashes, message, scope = 0, "", self._start.scope
         while True:
             app = self._create_app(scope, message)
@@ -75,7 +78,7 @@ class DashboardRunner:
             # Without a terminal, the app fails because it cannot draw, which is not a bug.
             if app.crash is None or self._watchdog.is_ending or not output.has_terminal():
                 await self._finish(app)
-                return
+                return app.wants_demo and not self._watchdog.is_ending
             scope, report = app.cluster_state.scope, write_crash_report(app.crash)
             self._start.view_state.state = None  # its row or filter may have caused the crash
             crashes = crashes + 1 if time.monotonic() - started_at < _EARLY_CRASH_S else 0

@@ -175,7 +175,7 @@ def cli(
         )
     for note in ignored_option_notes():
         click.echo(f"note: {note}", err=True)
-    dashboard(
+    wants_demo = dashboard(
         kubeconfig,
         context=context,
         options=requested_access_options(),
@@ -183,6 +183,10 @@ def cli(
         restore=restore,
         profile=start_profile,
     )
+    if wants_demo:
+        from tui_forward.cli.demo import demo
+
+        demo.main(args=[], standalone_mode=False)
 
 
 def _pass_on(ctx: click.Context, name: str, options: dict[str, str]) -> None:

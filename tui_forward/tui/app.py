@@ -72,6 +72,7 @@ def bindable_classes() -> tuple[type[DOMNode], ...]:
     from tui_forward.tui.screens.describe import DescribeScreen
     from tui_forward.tui.screens.dialogs import ProtectedScreen
     from tui_forward.tui.screens.engine_log import LogScreen
+    from tui_forward.tui.screens.first_start import FirstStartScreen
     from tui_forward.tui.screens.forward_form import ForwardForm
     from tui_forward.tui.screens.help import HelpScreen
     from tui_forward.tui.screens.jump import JumpScreen
@@ -89,6 +90,7 @@ def bindable_classes() -> tuple[type[DOMNode], ...]:
         RowTable, FilterBar, ConfirmationScreen, JumpScreen, LogScreen, LogView, Picker, HelpScreen,
         PasteDialog, ForwardForm, ProfileScreen, QuitScreen, RestoreScreen, LoginDialog,
         PodLogScreen, DescribeScreen, ProtectedScreen, PaletteScreen, SaveProfileScreen,
+        FirstStartScreen,
     )  # fmt: skip
 
 
@@ -144,6 +146,7 @@ class TuiForwardApp(ThemedApp[None]):
         self._startup_message = startup_message
         self._restore_offer = restore_offer
         self._context_choice = context_choice
+        self.wants_demo = False  # whether the demo follows when the app has ended
         self._favorites = favorites = Favorites(paths.favorites)
         session = LimitedSession(session, clock)
         histories = histories if histories is not None else TrafficHistories()
@@ -203,8 +206,9 @@ class TuiForwardApp(ThemedApp[None]):
             self.protection.shown_name,
         )  # fmt: skip
         self.scope = ScopeController(
-            self, session, self.dashboard, sampler, favorites, notifier, self.protection.shown_name
-        )
+            self, session, self.dashboard, sampler, favorites, notifier, self.protection.shown_name,
+            self.protection.is_protected, self._start_demo,
+        )  # fmt: skip
         self._restoring = RestoreController(
             self, queue, notifier, lambda: settings_file.settings.restore, self.protection.guard,
             session, reporter,
@@ -251,6 +255,14 @@ class TuiForwardApp(ThemedApp[None]):
             self.scope.choose_context(self._context_choice)
         if self._restore_offer is not None:
             self._restoring.present(self._restore_offer)
+
+    def _start_demo(self) -> None:
+        """Leave for the dashboard of the demo cluster, unless forwards are active."""
+        if self._sampler.snapshot.forwards:
+            self._notifier.warn("Forwards are active. Quit, then run tui-forward demo.")
+        else:
+            self.wants_demo = True
+            self.exit()
 
     def interrupt(self) -> None:
         """End what blocks the event loop: an editor, a login. May be called in another thread."""

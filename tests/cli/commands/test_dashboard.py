@@ -205,8 +205,11 @@ async def test_without_a_usable_context_the_user_chooses_one(
     monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
     monkeypatch.setattr(TuiForwardApp, "run_async", run)
     await show(None, context=None, namespace=namespace)
-    choice = ContextChoice(reported or problem, namespace)
-    assert shown == [(CatalogScope("", namespace or ""), choice)]
+    (shown_scope, choice), *_ = shown
+    assert shown_scope == CatalogScope("", namespace or "")
+    assert choice is not None
+    assert (choice.reason, choice.namespace) == (reported or problem, namespace)
+    assert choice.files, "what is wrong with each file is shown"
     # One that the command line names is shown, with its problem.
     await show(None, context="b", namespace=namespace)
     assert shown[1] == (CatalogScope("b", "default" if namespace is None else namespace), None)

@@ -11,8 +11,9 @@ from tui_forward.model import (
     CatalogScope,
     Context,
 )
+from tui_forward.tui.screens.first_start import FirstStartScreen
 from tui_forward.tui.screens.picker import Picker
-from tui_forward.tui.storage.context_choice import ContextChoice
+from tui_forward.tui.storage.context_choice import ContextChoice, KubeconfigFile
 from tui_forward.tui.storage.paths import DashboardPaths
 
 
@@ -126,6 +127,40 @@ async def test_choice_of_a_context_opens_first_and_gives_the_reason(
         )
         await pilot.press(*"there", "enter")
         await shows(app, "there ▾", f"ns: {shown}")
+
+
+FILES = (
+    KubeconfigFile("/home/ana/.kube/old", "file not found"),
+    KubeconfigFile("~/.kube/config", "2 contexts, current-context is empty"),
+)
+
+
+async def test_first_start_shows_what_is_wrong_and_numbered_choices() -> None:
+    session = shop()
+    session.context_list = (
+        Context(name="staging", cluster="c1", namespace="shop", server="staging.internal"),
+        Context(name="there", cluster="c2", namespace="ops"),
+    )
+    choice = ContextChoice("there is no current context", None, "KUBECONFIG=a:b", FILES, True)
+    async with running(session, (100, 30), context="", namespace="", choice=choice) as (app, pilot):
+        await shows(
+            app, "No usable context", "✗ there is no current context", "KUBECONFIG=a:b",
+            "/home/ana/.kube/old file not found", "2 contexts, current-context is empty",
+            "1 Use context staging staging.internal", "3 Try the demo cluster needs no Kubernetes",
+        )  # fmt: skip
+        await pilot.press("9")  # no such line
+        assert isinstance(app.screen, FirstStartScreen)
+        await pilot.press("2")
+        await shows(app, "there ▾", "ns: ops")
+        assert not app.wants_demo
+
+
+async def test_first_start_leads_to_the_demo() -> None:
+    choice = ContextChoice("there is no current context", None, "KUBECONFIG=a:b", FILES, True)
+    async with running(shop(), (100, 30), context="", namespace="", choice=choice) as (app, pilot):
+        await shows(app, "2 Try the demo cluster")
+        await pilot.press("down", "enter")
+        await until(lambda: app.wants_demo)
 
 
 async def test_choice_that_is_canceled_can_be_made_later() -> None:

@@ -12,13 +12,13 @@ from msgspec.structs import replace
 
 from tui_forward.cli import output
 from tui_forward.cli.dashboard_runner import DashboardRunner, StartView
+from tui_forward.cli.kubeconfig_files import context_choice
 from tui_forward.cli.protection import require_permission
 from tui_forward.cli.sessions import known_contexts, remote_session, resolve_context
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import NO_CONTEXT, NO_OPTIONS, AccessOptions, CatalogScope
 from tui_forward.session import Session
-from tui_forward.tui.storage.context_choice import ContextChoice
 from tui_forward.tui.storage.view_state import ViewStateStore
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 def dashboard(
     kubeconfig: str | None, *, context: str | None, namespace: str | None,
     options: AccessOptions = NO_OPTIONS, restore: bool = False, profile: Profile | None = None,
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
     """Show the dashboard until the user quits it; UsageError if there is no terminal.
+
+    Return whether the user wants to see the demo next.
 
     `restore` restores the last session without asking; `profile` is trusted and started first. A
     namespace of None is the context's own, "" all.
@@ -47,15 +49,18 @@ def dashboard(
             watchdog, kubeconfig, context=context, namespace=namespace, options=options,
             restore=restore, profile=profile,
         )  # fmt: skip
-        asyncio.run(watchdog.run(work))
+        wants_demo = asyncio.run(watchdog.run(work))
+    return bool(wants_demo)
 
 
 async def show_dashboard(
     watchdog: TerminalWatchdog, kubeconfig: str | None, *, context: str | None,
     namespace: str | None, options: AccessOptions = NO_OPTIONS, restore: bool = False,
     profile: Profile | None = None, temporary: bool = False,
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
     """Do what `dashboard` does, in a running event loop, until `watchdog` ends it.
+
+    Return whether the user wants to see the demo next.
 
     `temporary` means that the cluster stops with the dashboard: forwards cannot keep running, and
     the engine's files are placed beside the kubeconfig, which is deleted with the cluster.
@@ -65,7 +70,7 @@ async def show_dashboard(
     arguments = [f"--session={kubeconfig}.session", f"--log={kubeconfig}.log"] if temporary else []
     async with remote_session(kubeconfig, arguments=arguments) as session:
         view_state = ViewStateStore(None) if temporary else _view_state_store(kubeconfig)
-        start = await _start_view(session, context, namespace, options, view_state)
+        start = await _start_view(session, context, namespace, options, view_state, kubeconfig)
         # Starts the engine's lists while the screen is created.
         await session.catalog(start.scope)
         if profile is not None:
@@ -79,12 +84,12 @@ async def show_dashboard(
         runner = DashboardRunner(
             watchdog, session, start, files, offer, can_keep_running=not temporary
         )
-        await runner.run()
+        return await runner.run()
 
 
 async def _start_view(
     session: Session, context: str | None, namespace: str | None, options: AccessOptions,
-    view_state: ViewStateStore,
+    view_state: ViewStateStore, kubeconfig: str | None = None,
 ) -> StartView:  # fmt: skip
     """Return what to show first; ConfigError if there is no such context, or none at all.
 
@@ -117,7 +122,8 @@ async def _start_view(
             problem, hint = health.error, health.hint
         if not contexts:
             raise ConfigError(problem or "the kubeconfig has no contexts", hint=hint)
-        choice = ContextChoice(problem or "there is no current context", namespace)
+        reason = problem or "there is no current context"
+        choice = await asyncio.to_thread(context_choice, reason, namespace, kubeconfig, os.environ)
         return StartView(CatalogScope("", namespace or "", options), origin, view_state, choice)
     resolved = await resolve_context(session, context)
     namespace = resolved.namespace if namespace is None else namespace

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import msgspec
 from textual.app import App
 
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import CatalogScope
+from tui_forward.model import CatalogScope, Context
 from tui_forward.session import Session
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
@@ -42,7 +42,10 @@ class ScopeController:
     def __init__(
         self, app: App[None], session: Session, dashboard: Dashboard, sampler: Sampler,
         favorites: Favorites, notifier: Notifier, shown_name: Callable[[str], str],
+        is_protected: Callable[[str], bool], start_demo: Callable[[], None],
     ) -> None:  # fmt: skip
+        self._is_protected = is_protected
+        self._start_demo = start_demo  # leaves the dashboard
         self._shown_name = shown_name  # of a context
         self._app = app
         self._session = session
@@ -114,6 +117,9 @@ class ScopeController:
         except TuiForwardError as error:
             self._notifier.error(error)
             return
+        if choice is not None and choice.files:
+            self._show_first_start(choice, contexts)
+            return
         options = picker_options.context_options(
             contexts, self._dashboard.cluster_state.scope.context,
             self._favorites.keys(_NO_CONTEXT), self._shown_name,
@@ -130,6 +136,27 @@ class ScopeController:
 
         note = f"{choice.reason}. Choose one." if choice is not None else ""
         self._app.push_screen(Picker("context", options, note=note, toggle_favorite=toggle), show)
+
+    def _show_first_start(self, choice: ContextChoice, contexts: Sequence[Context]) -> None:
+        from tui_forward.tui.screens.first_start import FirstStartScreen
+        from tui_forward.tui.viewmodel.first_start import StartKind, StartOption, start_options
+
+        def carry_out(option: StartOption | None) -> None:
+            if option is None:
+                return
+            if option.kind is StartKind.DEMO:
+                self._start_demo()
+            elif option.kind is StartKind.ALL_CONTEXTS:
+                self.choose_context(msgspec.structs.replace(choice, files=()))
+            else:
+                context = next(one for one in contexts if one.name == option.context)
+                namespace = choice.namespace
+                self.show(context.name, context.namespace if namespace is None else namespace)
+
+        options = start_options(
+            contexts, self._is_protected, self._shown_name, offers_demo=choice.offers_demo
+        )
+        self._app.push_screen(FirstStartScreen(choice, options), carry_out)
 
     def palette_commands(self) -> Iterator[PaletteCommand]:
         """Yield a command to show each other namespace."""

@@ -32,7 +32,7 @@ _GROUPS: Final[Mapping[str, str]] = {
     "restore": "Restore", "question": "Confirmation", "jump": "Jump", "sort": "Sort order",
     "podlog": "Log of a pod", "describe": "Description", "text": "Log and description",
     "login": "Login", "protected": "Protected context", "palette": "Palette",
-    "save": "Save profile",
+    "save": "Save profile", "start": "First start",
 }  # fmt: skip
 _STATES: Final[Mapping[str, str]] = {
     "starting": "opening the local port, selecting a pod", "waiting": "no usable pod yet",

@@ -5,8 +5,18 @@ from __future__ import annotations
 import msgspec
 
 
+class KubeconfigFile(msgspec.Struct, frozen=True):
+    """A file of the kubeconfig."""
+
+    path: str
+    state: str  # what it has, or why it is of no use
+
+
 class ContextChoice(msgspec.Struct, frozen=True):
     """The choice of a context, which the user has to make first."""
 
     reason: str  # why there is none, as a sentence without a full stop
     namespace: str | None  # the one of the command line, "" for all; None: the context's own
+    source: str = ""  # where the files are named: `KUBECONFIG=a:b`
+    files: tuple[KubeconfigFile, ...] = ()
+    offers_demo: bool = False  # whether the embedded cluster is installed

@@ -1,0 +1,38 @@
+"""Choices of a user without a usable context."""
+
+from __future__ import annotations
+
+from tui_forward.model import Context
+from tui_forward.tui.viewmodel.first_start import StartKind, StartOption, start_options
+
+
+def options(count: int, *, broken: int = 0, demo: bool = True) -> list[StartOption]:
+    contexts = [Context(name=f"c{n}", cluster="cl", server=f"h{n}.example") for n in range(count)]
+    contexts += [Context(name=f"x{n}", cluster="", problem="no cluster") for n in range(broken)]
+    return start_options(
+        contexts, lambda name: name == "c1", lambda name: f"{name}!" if name == "c1" else name,
+        offers_demo=demo,
+    )  # fmt: skip
+
+
+def test_usable_contexts_then_the_demo() -> None:
+    assert [(one.text, one.detail) for one in options(2)] == [
+        ("Use context c0", "h0.example"), ("Use context c1!", "protected"),
+        ("Try the demo cluster", "needs no Kubernetes"),
+    ]  # fmt: skip
+    assert [one.kind for one in options(1, demo=False)] == [StartKind.CONTEXT]
+
+
+def test_every_choice_has_a_digit() -> None:
+    many = options(40, broken=2)
+    assert len(many) <= 9
+    assert [one.kind for one in many[-2:]] == [StartKind.ALL_CONTEXTS, StartKind.DEMO]
+    assert many[-2].detail == "42, also those that cannot be used"
+    assert options(40)[-2].detail == "40"
+
+
+def test_broken_contexts_are_in_the_list_of_all() -> None:
+    found = options(1, broken=1)
+    assert [one.kind for one in found] == [
+        StartKind.CONTEXT, StartKind.ALL_CONTEXTS, StartKind.DEMO,
+    ]  # fmt: skip

@@ -1,0 +1,54 @@
+"""What a user without a usable context can do first. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import Final
+
+import msgspec
+
+from tui_forward.model import Context
+
+_MAX_CONTEXTS: Final = 6  # the keys are 1 to 9; others are in the list of all
+
+
+class StartKind(Enum):
+    """What an option does."""
+
+    CONTEXT = auto()
+    ALL_CONTEXTS = auto()
+    DEMO = auto()
+
+
+class StartOption(msgspec.Struct, frozen=True):
+    """One line of the choices."""
+
+    kind: StartKind
+    text: str
+    detail: str
+    context: str = ""  # its name
+
+
+def start_options(
+    contexts: Sequence[Context], is_protected: Callable[[str], bool],
+    shown_name: Callable[[str], str], *, offers_demo: bool,
+) -> list[StartOption]:  # fmt: skip
+    """Return the choices in order: usable contexts, the list of all, the demo."""
+    usable = [one for one in contexts if not one.problem]
+    options = [
+        StartOption(
+            StartKind.CONTEXT, f"Use context {shown_name(one.name)}",
+            "protected" if is_protected(one.name) else one.server or f"cluster {one.cluster}",
+            one.name,
+        )
+        for one in usable[:_MAX_CONTEXTS]
+    ]  # fmt: skip
+    if len(options) < len(contexts):
+        detail = f"{len(contexts)}, also those that cannot be used"
+        if len(usable) == len(contexts):
+            detail = str(len(contexts))
+        options.append(StartOption(StartKind.ALL_CONTEXTS, "Choose of all contexts", detail))
+    if offers_demo:
+        options.append(StartOption(StartKind.DEMO, "Try the demo cluster", "needs no Kubernetes"))
+    return options
