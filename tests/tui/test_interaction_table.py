@@ -49,7 +49,7 @@ def table() -> str:
         *((pane.value, PANE_KEYS[pane]) for pane in Pane),
         ("filter", FilterBar.BINDINGS),
         ("`:`", JumpScreen.BINDINGS),
-        ("question", ConfirmationScreen.BINDINGS),
+        ("question", bindings_of(ConfirmationScreen)),
     ]
     rows = [f"| {name} | {'; '.join(lines(bindings))} |" for name, bindings in groups]
     return "\n".join(["| pane | keys |", "|---|---|", *rows])

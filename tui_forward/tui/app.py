@@ -27,7 +27,7 @@ from tui_forward.tui.controllers.address_controller import AddressController
 from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.detail_controller import DetailController
 from tui_forward.tui.controllers.form_controller import FormController
-from tui_forward.tui.controllers.guarded_forwards import GuardedForwardController
+from tui_forward.tui.controllers.forward_controller import ForwardController
 from tui_forward.tui.controllers.jump_controller import JumpController
 from tui_forward.tui.controllers.limited_session import LimitedSession
 from tui_forward.tui.controllers.log_controller import LogController
@@ -68,9 +68,8 @@ if TYPE_CHECKING:
 
 def bindable_classes() -> tuple[type[DOMNode], ...]:
     """Return the screens and widgets whose keys can be changed and appear in the help."""
-    from tui_forward.tui.screens.confirmation import ConfirmationScreen
+    from tui_forward.tui.screens.confirmation import ConfirmationScreen, ProtectedScreen
     from tui_forward.tui.screens.describe import DescribeScreen
-    from tui_forward.tui.screens.dialogs import ProtectedScreen
     from tui_forward.tui.screens.engine_log import LogScreen
     from tui_forward.tui.screens.first_start import FirstStartScreen
     from tui_forward.tui.screens.forward_form import ForwardForm
@@ -170,8 +169,7 @@ class TuiForwardApp(ThemedApp[None]):
         )  # fmt: skip
         reporter = StartReporter(self, sampler, notifier)
         sampler.is_reported_elsewhere = reporter.is_pending
-        self._forwards = GuardedForwardController(
-            self.protection.guard,
+        self._forwards = ForwardController(
             session,
             sampler,
             queue,
@@ -180,6 +178,7 @@ class TuiForwardApp(ThemedApp[None]):
             defaults,
             reporter,
             self.dashboard.navigation.follow_started,
+            self.protection.guard,
         )
         self._forms = FormController(
             self,
@@ -202,15 +201,14 @@ class TuiForwardApp(ThemedApp[None]):
             shown_name=self.protection.shown_name,
         )  # fmt: skip
         self._profiles = ProfileController(
-            self, notifier, session, sampler, self._forwards, paths, self.protection.guard,
-            self.protection.shown_name,
-        )  # fmt: skip
+            self, notifier, session, sampler, self._forwards, paths, self.protection.shown_name
+        )
         self.scope = ScopeController(
             self, session, self.dashboard, sampler, favorites, notifier, self.protection.shown_name,
             self.protection.is_protected, self._start_demo,
         )  # fmt: skip
         self._restoring = RestoreController(
-            self, queue, notifier, lambda: settings_file.settings.restore, self.protection.guard,
+            self, queue, notifier, lambda: settings_file.settings.restore, self._forwards,
             session, reporter,
         )  # fmt: skip
         self.quitting = QuitController(

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual import events
+from textual.pilot import Pilot
 
+import tui_forward.tui
 from tests.cli.fake_session import FakeSession, until
 from tests.support import fleet
 from tests.tui.app_harness import notifications, running, screen_text, shows
 from tests.tui.samples import shop
-from tui_forward.model import Context
-from tui_forward.tui.screens.dialogs import ProtectedScreen
+from tui_forward.errors import TuiForwardError
+from tui_forward.model import Context, ForwardSpec, Target, TargetKind
+from tui_forward.tui.app import TuiForwardApp
+from tui_forward.tui.controllers.forward_controller import ConfirmedTargets
+from tui_forward.tui.controllers.restore_controller import RestoreOffer
+from tui_forward.tui.screens.confirmation import ProtectedScreen
+from tui_forward.tui.screens.forward_form import ForwardForm
+from tui_forward.tui.screens.profile import ProfileScreen
 from tui_forward.tui.storage.paths import DashboardPaths
+from tui_forward.tui.viewmodel.pane_layout import Pane
+
+# Starts forwards as a user does, up to the question.
+Way = Callable[[TuiForwardApp, Pilot[None]], Awaitable[None]]
 
 
 @pytest.fixture
@@ -33,7 +48,7 @@ async def test_only_y_starts_in_a_protected_context(files: DashboardPaths) -> No
     async with running(session, (120, 36), files=files) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("1")
-        await shows(app, "web-1:http in here! (protected)?", "y  start")
+        await shows(app, "web-1:http in here! (protected)?", "y Start  esc Cancel")
         await pilot.press("enter", "1", "space")
         assert isinstance(app.screen, ProtectedScreen)
         await pilot.press("escape")
@@ -48,28 +63,163 @@ async def test_only_y_starts_in_a_protected_context(files: DashboardPaths) -> No
         await shows(app, "here!")
 
 
-async def test_every_other_way_asks_too(files: DashboardPaths) -> None:
+def keys(*pressed: str) -> Way:
+    async def start(_app: TuiForwardApp, pilot: Pilot[None]) -> None:
+        await pilot.press(*pressed)
+
+    return start
+
+
+def keys_in(pane: Pane, *pressed: str) -> Way:
+    async def start(app: TuiForwardApp, pilot: Pilot[None]) -> None:
+        app.dashboard.body.focus_pane(pane)
+        await pilot.press(*pressed)
+
+    return start
+
+
+async def paste(app: TuiForwardApp, _pilot: Pilot[None]) -> None:
+    app.post_message(events.Paste("kubectl port-forward -n shop web-2 8080"))
+
+
+async def double_click(app: TuiForwardApp, pilot: Pilot[None]) -> None:
+    await pilot.click("#ports", offset=(6, 3), times=2)
+
+
+async def command_line(app: TuiForwardApp, pilot: Pilot[None]) -> None:
+    await pilot.press("v", *"svc/web 80")
+    await shows(app, "✓ ", "svc/web:80")
+    await pilot.press("enter")
+
+
+async def form(app: TuiForwardApp, pilot: Pilot[None]) -> None:
+    await pilot.press("f")
+    await until(lambda: isinstance(app.screen, ForwardForm))
+    await pilot.press("enter")
+
+
+async def edit(app: TuiForwardApp, pilot: Pilot[None]) -> None:
+    app.dashboard.body.focus_pane(Pane.FORWARDS)
+    await pilot.press("e")
+    await until(lambda: isinstance(app.screen, ForwardForm))
+    await pilot.press("7", "enter")
+
+
+async def palette(app: TuiForwardApp, pilot: Pilot[None]) -> None:
+    await pilot.press("ctrl+p", *"all ports of the row")
+    await shows(app, "Start all ports of the row")
+    await pilot.press("enter")
+
+
+async def profile(app: TuiForwardApp, pilot: Pilot[None]) -> None:
+    await pilot.press("colon", *"profiles", "enter")
+    await shows(app, "team-shop")
+    await pilot.press("enter")
+    await until(lambda: isinstance(app.screen, ProfileScreen))
+    await pilot.press("enter")
+
+
+async def restore(app: TuiForwardApp, _pilot: Pilot[None]) -> None:
+    async def start() -> list[TuiForwardError]:
+        raise AssertionError("restored without a question")
+
+    target = Target(context="here", namespace="shop", kind=TargetKind.POD, name="a", port="80")
+    offer = RestoreOffer([ForwardSpec(target=target)], start, lambda: None, automatic=True)
+    app._restoring.present(offer)
+
+
+WAYS: dict[str, Way] = {
+    "digit": keys_in(Pane.CLUSTER, "2"),
+    "digit in ports": keys_in(Pane.PORTS, "2"),
+    "space": keys_in(Pane.CLUSTER, "down", "space"),
+    "all ports": keys_in(Pane.CLUSTER, "a"),
+    "enter in ports": keys_in(Pane.PORTS, "end", "up", "enter"),
+    "space in ports": keys_in(Pane.PORTS, "space"),
+    "selection": keys_in(Pane.CLUSTER, "m", "m", "2"),
+    "double click": double_click,
+    "paste": paste,
+    "command line": command_line,
+    "form": form,
+    "edit": edit,
+    "palette": palette,
+    "profile": profile,
+    "undo": keys("u"),
+    "restored session": restore,
+}
+
+
+async def test_every_way_to_start_asks_first(files: DashboardPaths, tmp_path: Path) -> None:
+    assert files.settings is not None
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "team-shop.yaml").write_text(
+        "context: here\nnamespace: shop\nforwards:\n  db: {target: sts/db, port: 5432}\n"
+    )
+    files = replace(
+        files, profiles=tmp_path / "profiles", trusted_profiles=tmp_path / "trusted",
+        working_dir=tmp_path,
+    )  # fmt: skip
     session = shop()
+    target = Target(
+        context="here", namespace="shop", kind=TargetKind.POD, name="web-3", port="http"
+    )
+    for port in (9001, 9002):
+        await session.start(ForwardSpec(target=target, local_port=port))
+    session.calls.clear()
     async with running(session, (120, 36), files=files) as (app, pilot):
-        await shows(app, "web-1")
-        app.post_message(events.Paste("kubectl port-forward -n shop web-2 8080"))
-        await until(lambda: isinstance(app.screen, ProtectedScreen))
-        await pilot.press("y")
-        await until(lambda: session.forwards)
-        await pilot.press("f")
-        await until(lambda: "ctrl+n" in screen_text(app))
-        await pilot.press("enter")
-        await until(lambda: isinstance(app.screen, ProtectedScreen))
-        await pilot.press("escape")
-        assert starts(session) == 1
-        await asyncio.sleep(0)
-        app._forwards.stop(list(session.forwards))
-        await until(lambda: not session.forwards)
+        await shows(app, "web-1", ":8082")
+        app._forwards.stop([next(iter(session.forwards))])
         await until(lambda: app._forwards.can_undo)
-        app.action_undo()
-        await until(lambda: isinstance(app.screen, ProtectedScreen))
-        await pilot.press("escape")
-        assert not session.forwards
+        before = dict(session.forwards)
+        for name, start in WAYS.items():
+            await start(app, pilot)
+            await until(lambda: isinstance(app.screen, ProtectedScreen), what=name)
+            await pilot.press("enter", "space", "1", "x", "escape")
+            await until(lambda: app.screen is app.dashboard, what=name)
+            assert not starts(session), name
+            assert session.forwards.keys() == before.keys(), name
+            app.dashboard.body.focus_pane(Pane.CLUSTER)
+            await pilot.press("home")
+
+
+def test_only_one_function_starts_forwards() -> None:
+    """A way to start that the guard is not asked about has to be added there."""
+    found = []
+    for path in Path(tui_forward.tui.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            receiver = ast.unparse(node.func.value)
+            if node.func.attr == "start" and receiver.endswith("session"):
+                found.append(path.name)
+    assert found == ["forward_controller.py"]
+
+
+async def test_start_that_was_not_confirmed_is_refused() -> None:
+    session = shop()
+    async with running(session, (120, 36)) as (app, _):
+        target = Target(
+            context="here", namespace="shop", kind=TargetKind.POD, name="web-1", port="http"
+        )
+        batch = await app._forwards._start_batch(
+            [ForwardSpec(target=target)], ConfirmedTargets(frozenset())
+        )
+        assert not batch.done
+        assert not starts(session)
+
+
+@pytest.mark.parametrize("size", [(120, 36), (80, 24), (70, 20)])
+async def test_question_names_the_context_where_space_is_short(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    name = "payments-ledger-reconciliation-worker-with-a-long-name"
+    settings = tmp_path / "settings.toml"
+    settings.write_text('protected_contexts = ["her*"]\n')
+    async with running(shop(name), size, files=DashboardPaths(settings=settings)) as (app, pilot):
+        await until(lambda: app.dashboard.tables.entries.keys)
+        await pilot.press("1")
+        await shows(app, "Start pod/pay", ":http in here! (protected)?  y Start  esc Cancel")
+        line = screen_text(app).splitlines()[-2]
+        assert line.startswith(" Start pod/pay")
 
 
 async def test_other_contexts_are_not_asked_about(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from textual.pilot import Pilot
 
 from tests.support.waiting import until
 from tui_forward.tui.screens import confirmation
-from tui_forward.tui.screens.confirmation import Confirmation, ConfirmationScreen
+from tui_forward.tui.screens.confirmation import ConfirmationScreen, Question
 from tui_forward.tui.themes import ThemedApp
 
-STOP = Confirmation("Stop deploy/web:http? Closes 3 connections.", "Stop", ("x",))
+STOP = Question("Stop deploy/web:http? Closes 3 connections.", "Stop", ("x",))
 
 
 class Asking(ThemedApp[None]):
@@ -42,7 +42,7 @@ def text(app: App[None]) -> str:
 
 async def test_same_key_confirms_after_a_pause_only() -> None:
     async with asking() as (app, pilot):
-        await until(lambda: f" {STOP.question}  x Stop  esc Cancel" in text(app))
+        await until(lambda: f" {STOP.text}  x Stop  esc Cancel" in text(app))
         for at in (0.1, 0.3, 0.55, 0.8):  # a key that is held repeats
             app.now = at
             await pilot.press("x")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NewType
 
 import msgspec
 
-from tui_forward.errors import TuiForwardError
-from tui_forward.model import CatalogScope, Forward, ForwardDefaults, ForwardSpec
+from tui_forward.common.target_names import target_name
+from tui_forward.errors import TuiForwardError, UsageError
+from tui_forward.model import (
+    CatalogScope,
+    DeclaredPort,
+    Forward,
+    ForwardDefaults,
+    ForwardSpec,
+    Target,
+)
 from tui_forward.profiles.plan import spec_with_bound_port
 from tui_forward.session import Session
 from tui_forward.session.batch import (
@@ -30,6 +38,7 @@ from tui_forward.tui.messages import (
     ForwardPortsRequested,
 )
 from tui_forward.tui.storage.favorites import Favorites
+from tui_forward.tui.viewmodel.entries import Entry
 from tui_forward.tui.viewmodel.entry_targets import forward_on, target_of
 from tui_forward.tui.viewmodel.forward_rows import has_problem
 from tui_forward.tui.viewmodel.rows import local_text
@@ -40,6 +49,11 @@ if TYPE_CHECKING:
 
 _MAX_UNDO = 50
 
+# Runs what starts forwards to targets, after a question where one is needed.
+Guard = Callable[[Sequence[Target], Callable[[], None]], None]
+# Targets that the guard was asked about; made by `ForwardController` only.
+ConfirmedTargets = NewType("ConfirmedTargets", frozenset[Target])
+
 
 class UndoStep(msgspec.Struct, frozen=True):
     """Forwards to start again, and the one that an edit started in their place."""
@@ -49,12 +63,15 @@ class UndoStep(msgspec.Struct, frozen=True):
 
 
 class ForwardController:
-    """Carries out requests about forwards and their connections."""
+    """Carries out requests about forwards and their connections.
+
+    Whatever starts forwards passes `confirm_start`, also in other controllers.
+    """
 
     def __init__(
         self, session: Session, sampler: Sampler, queue: CommandQueue, favorites: Favorites,
         notifier: Notifier, defaults: Callable[[], ForwardDefaults], reporter: StartReporter,
-        go_to: Callable[[str, bool], None],
+        go_to: Callable[[str, bool], None], guard: Guard,
     ) -> None:  # fmt: skip
         self._session = session
         self._sampler = sampler
@@ -65,36 +82,56 @@ class ForwardController:
         self._reporter = reporter
         # Moves the cursor of the forwards to one, also if they have the focus.
         self._go_to = go_to
+        self._guard = guard
         self._undo: list[UndoStep] = []
         self._started: tuple[str, ...] = ()  # by the last batch
 
+    def confirm_start(self, targets: Sequence[Target], start: Callable[[], None]) -> None:
+        """Call what starts forwards to targets, after a question where one is needed."""
+        self._guard(targets, start)
+
+    def _enqueue_start(
+        self, targets: Sequence[Target], command: Callable[[ConfirmedTargets], Awaitable[None]]
+    ) -> None:
+        """Run a command that starts forwards to targets, if the user wants it."""
+        confirmed = ConfirmedTargets(frozenset(targets))
+        self.confirm_start(
+            targets, lambda: self._queue.enqueue(partial(command, confirmed), is_batch=True)
+        )
+
     def forward_ports(self, request: ForwardPortsRequested, scope: CatalogScope) -> None:
         """Start the forwards of ports that have none."""
-        command = partial(self._forward_ports, request, scope, self._defaults())
-        self._queue.enqueue(command, is_batch=True)
+        forwards = self._sampler.snapshot.forwards
+        new = [one for one in request.ports if forward_on(forwards, scope, *one) is None]
+        targets = [target_of(scope, entry, port) for entry, port in new]
+        self._enqueue_start(targets, partial(self._forward_ports, new, scope, self._defaults()))
 
     async def _forward_ports(
-        self, request: ForwardPortsRequested, scope: CatalogScope, defaults: ForwardDefaults
-    ) -> None:
+        self, ports: Sequence[tuple[Entry, DeclaredPort]], scope: CatalogScope,
+        defaults: ForwardDefaults, confirmed: ConfirmedTargets,
+    ) -> None:  # fmt: skip
         forwards = self._sampler.snapshot.forwards
         to_start = [
             (entry, defaults.spec(target_of(scope, entry, port)))
-            for entry, port in request.ports
+            for entry, port in ports
             # Another key press may have started it.
             if forward_on(forwards, scope, entry, port) is None
         ]
         entries = {id(spec): entry for entry, spec in to_start}
-        batch = await self._start_batch([spec for _, spec in to_start])
+        batch = await self._start_batch([spec for _, spec in to_start], confirmed)
         for spec in batch.done:
             self._favorites.record_use(scope.context, entries[id(spec)].key)
 
     async def _start_batch(
-        self, specs: Sequence[ForwardSpec], *, always_go: bool = False, report: bool = True
-    ) -> BatchResult[ForwardSpec]:
+        self, specs: Sequence[ForwardSpec], confirmed: ConfirmedTargets, *,
+        always_go: bool = False, report: bool = True,
+    ) -> BatchResult[ForwardSpec]:  # fmt: skip
         """Start forwards in order, report them, and go to the first."""
         ids: list[str] = []
 
         async def start(spec: ForwardSpec) -> None:
+            if spec.target not in confirmed:
+                raise UsageError(f"{target_name(spec.target)} was not confirmed")
             ids.append(await self._session.start(spec))
 
         with self._reporter.starting():
@@ -141,22 +178,24 @@ class ForwardController:
 
     def start(self, specs: Sequence[ForwardSpec]) -> None:
         """Start forwards and report their outcome."""
-        self._queue.enqueue(partial(self._start, specs), is_batch=True)
+        self._enqueue_start([spec.target for spec in specs], partial(self._start, specs))
 
-    async def _start(self, specs: Sequence[ForwardSpec]) -> None:
-        await self._start_batch(specs)
+    async def _start(self, specs: Sequence[ForwardSpec], confirmed: ConfirmedTargets) -> None:
+        await self._start_batch(specs, confirmed)
 
     def replace(self, forward: Forward, spec: ForwardSpec) -> None:
         """Restart a forward with another spec, on its local port unless the spec names one."""
-        self._queue.enqueue(partial(self._replace, forward, spec), is_batch=True)
+        self._enqueue_start([spec.target], partial(self._replace, forward, spec))
 
-    async def _replace(self, forward: Forward, spec: ForwardSpec) -> None:
+    async def _replace(
+        self, forward: Forward, spec: ForwardSpec, confirmed: ConfirmedTargets
+    ) -> None:
         if (await stop_forwards(self._session, [forward])).failed:
             self._notifier.warn(not_stopped_text(forward))
             return
         if spec.local_port is None and forward.listening:
             spec = msgspec.structs.replace(spec, local_port=forward.listening[0].port)
-        await self._start_batch((spec,), always_go=True)
+        await self._start_batch((spec,), confirmed, always_go=True)
         self._push(UndoStep((spec_with_bound_port(forward),), next(iter(self._started), "")))
 
     def stop(self, forward_ids: Sequence[str]) -> None:
@@ -185,22 +224,31 @@ class ForwardController:
         return bool(self._undo)
 
     def undo(self) -> None:
-        """Restore the forwards that were stopped or edited last."""
-        if self._undo:
-            self._queue.enqueue(self._undo_last, is_batch=True)
-        else:
-            self._notifier.info("Nothing to undo")
+        """Restore the forwards that were stopped or edited last, by the commands before, too."""
+        self._queue.enqueue(self._confirm_undo, is_batch=True)
 
-    async def _undo_last(self) -> None:
+    async def _confirm_undo(self) -> None:
         if not self._undo:
+            self._notifier.info("Nothing to undo")
             return
-        step = self._undo.pop()
+        step = self._undo[-1]
+        targets = [spec.target for spec in step.specs]
+        confirmed = ConfirmedTargets(frozenset(targets))
+
+        def restore() -> None:
+            if step in self._undo:
+                self._undo.remove(step)
+                self._queue.enqueue(partial(self._restore, step, confirmed), is_batch=True)
+
+        self.confirm_start(targets, restore)
+
+    async def _restore(self, step: UndoStep, confirmed: ConfirmedTargets) -> None:
         edited = self._sampler.forwards([step.replaced_by])
         if edited and (await stop_forwards(self._session, edited)).failed:
             self._notifier.warn(not_stopped_text(edited[0]))
             self._undo.append(step)
             return
-        batch = await self._start_batch(step.specs, always_go=True, report=False)
+        batch = await self._start_batch(step.specs, confirmed, always_go=True, report=False)
         if batch.done:
             self._notifier.info(restored_text([spec.target for spec in batch.done]))
         if failed := tuple(spec for spec, _ in batch.failed):

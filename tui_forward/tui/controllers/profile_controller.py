@@ -16,7 +16,6 @@ from tui_forward.profiles.plan import ApplyMode, forwards_of
 from tui_forward.session import Session
 from tui_forward.tui.controllers.forward_controller import ForwardController
 from tui_forward.tui.controllers.notifier import Notifier
-from tui_forward.tui.controllers.protection_controller import Guard
 from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.controllers.terminal_program import TerminalProgram
@@ -32,8 +31,7 @@ class ProfileController:
 
     def __init__(
         self, app: App[None], notifier: Notifier, session: Session, sampler: Sampler,
-        forwards: ForwardController, paths: DashboardPaths, guard: Guard,
-        shown_context: Callable[[str], str],
+        forwards: ForwardController, paths: DashboardPaths, shown_context: Callable[[str], str],
     ) -> None:  # fmt: skip
         self.editor = TerminalProgram(app)
         self._app = app
@@ -42,7 +40,6 @@ class ProfileController:
         self._sampler = sampler
         self._forwards = forwards
         self._paths = paths
-        self._guard = guard
         self._shown_context = shown_context
 
     def choose(self) -> None:
@@ -112,7 +109,7 @@ class ProfileController:
         def carry_out(answer: ApplyMode | ProfileAction | None) -> None:
             if isinstance(answer, ApplyMode):
                 targets = view.starts[answer]
-                self._guard(targets, lambda: apply(answer))
+                self._forwards.confirm_start(targets, lambda: apply(answer))
             elif answer is ProfileAction.EDIT:
                 self._edit(entry.file.path)
             elif answer is ProfileAction.DOWN and entry.profile is not None:

@@ -13,6 +13,7 @@ from textual.app import App
 from tui_forward.common import atomic_file
 from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.formatting import pluralize
+from tui_forward.common.target_names import target_name
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import NO_OPTIONS, AccessOptions, Context, Target
 from tui_forward.session import Session
@@ -24,8 +25,9 @@ from tui_forward.settings.protected_contexts import (
 )
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.session_timeout import session_timeout
+from tui_forward.tui.keys.key_names import keys_of
+from tui_forward.tui.screens.confirmation import ProtectedScreen, Question
 from tui_forward.tui.screens.dashboard import Dashboard
-from tui_forward.tui.screens.dialogs import ProtectedScreen
 from tui_forward.tui.widgets.connection_table import ConnectionTable
 from tui_forward.tui.widgets.forward_table import ForwardTable
 
@@ -33,9 +35,6 @@ CHECK_INTERVAL_S: Final = 1.0
 _CONTEXTS_INTERVAL_S: Final = 30.0  # between two looks at the kubeconfig
 _MAX_NAMED: Final = 3
 _MARKER: Final = "protection-suggested"  # beside the favorites
-
-# Runs what starts forwards to targets, after a question where one is needed.
-Guard = Callable[[Sequence[Target], Callable[[], None]], None]
 
 
 class ProtectionController:
@@ -124,9 +123,27 @@ class ProtectionController:
                 start()
 
         inside = [one for one in targets if self.protected.is_protected(one.context, one.options)]
-        what = str(inside[0]) if len(inside) == 1 else pluralize(len(inside), "forward")
-        question = f"Start {what} in {', '.join(names)} (protected)?"
+        where = ", ".join(names)
+        question = protected_question(
+            inside, where, keys_of(self._app, "protected.yes", ProtectedScreen)
+        )
         self._app.push_screen(ProtectedScreen(question), answer)
+
+
+def protected_question(targets: Sequence[Target], where: str, keys: tuple[str, ...]) -> Question:
+    """Return the question before forwards start; of the target, only its name may be cut."""
+    end = f" in {where} (protected)?"
+    if len(targets) != 1:
+        start = f"Start {pluralize(len(targets), 'forward')}"
+        return Question(
+            start + end, "Start", keys, lead=len(start), trail=len(end), protected=where
+        )
+    name, target = target_name(targets[0]), targets[0]
+    kind, port = name.index(target.name), len(f":{target.port}")
+    return Question(
+        f"Start {name}{end}", "Start", keys,
+        lead=len("Start ") + kind, trail=port + len(end), protected=where,
+    )  # fmt: skip
 
 
 def _mark(marker: Path | None) -> bool:

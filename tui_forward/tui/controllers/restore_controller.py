@@ -12,8 +12,8 @@ from tui_forward.model import ForwardSpec
 from tui_forward.session import Session
 from tui_forward.settings.parser import AskPolicy
 from tui_forward.tui.controllers.command_queue import CommandQueue
+from tui_forward.tui.controllers.forward_controller import ForwardController
 from tui_forward.tui.controllers.notifier import Notifier
-from tui_forward.tui.controllers.protection_controller import Guard
 from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.controllers.start_reporter import StartReporter
 from tui_forward.tui.screens.dialogs import RestoreScreen
@@ -34,12 +34,13 @@ class RestoreController:
 
     def __init__(
         self, app: App[None], queue: CommandQueue, notifier: Notifier,
-        policy: Callable[[], AskPolicy], guard: Guard, session: Session, reporter: StartReporter,
+        policy: Callable[[], AskPolicy], forwards: ForwardController, session: Session,
+        reporter: StartReporter,
     ) -> None:  # fmt: skip
         self._app = app
         self._queue = queue
         self._notifier = notifier
-        self._guard = guard
+        self._forwards = forwards
         self._session = session
         self._reporter = reporter
         self._policy = policy  # returns whether to restore, from the settings
@@ -50,7 +51,7 @@ class RestoreController:
         def answer(restore: bool | None) -> None:
             if restore:
                 targets = [spec.target for spec in offer.specs]
-                self._guard(
+                self._forwards.confirm_start(
                     targets,
                     lambda: self._queue.enqueue(lambda: self._restore(offer), is_batch=True),
                 )

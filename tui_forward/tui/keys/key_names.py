@@ -141,10 +141,13 @@ def default_keys(owners: Iterable[type[object]]) -> dict[str, str]:
     return found
 
 
-def keys_of(app: App[T], binding: str) -> tuple[str, ...]:
-    """Return the keys of a binding id in a running app: those of its keymap, or the defaults."""
+def keys_of(app: App[T], binding: str, *also: type[object]) -> tuple[str, ...]:
+    """Return the keys of a binding id in a running app: those of its keymap, or the defaults.
+
+    The defaults are those of the focused widget, the nodes around it, and further classes.
+    """
     mapped = active_keymap(app).get(binding)
     if mapped is None:
         owners = [type(node) for node in (app.focused or app.screen).ancestors_with_self]
-        mapped = default_keys([*owners, type(app)]).get(binding, "")
+        mapped = default_keys([*owners, *also, type(app)]).get(binding, "")
     return tuple(normalize_key(key) for key in mapped.split(",") if key.strip())

@@ -107,28 +107,3 @@ class RestoreScreen(Dialog[bool | None]):
     def action_answer(self, answer: bool | None) -> None:
         """Close with an answer."""
         self.dismiss(answer)
-
-
-class ProtectedScreen(Dialog[bool]):
-    """Question before forwards start in a protected context: only `y` starts them."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "answer(True)", "Start", id="protected.yes",
-                tooltip="Start forwards in a protected context"),
-        Binding("escape,n", "answer(False)", "Cancel", id="protected.no",
-                tooltip="Start nothing"),
-    ]  # fmt: skip
-
-    def __init__(self, question: str) -> None:
-        super().__init__()
-        self._question = question
-
-    def compose(self) -> ComposeResult:
-        """Show the question and its keys."""
-        with Vertical() as box:
-            box.border_subtitle = "y  start · esc  cancel"
-            yield PlainText(self._question, classes="protected")
-
-    def action_answer(self, answer: bool) -> None:
-        """Close with an answer."""
-        self.dismiss(answer)

@@ -19,7 +19,7 @@ from tui_forward.model import (
 from tui_forward.tui import messages
 from tui_forward.tui.keys.key_names import keys_of
 from tui_forward.tui.messages import ForwardAction
-from tui_forward.tui.screens.confirmation import Confirmation, ConfirmationScreen
+from tui_forward.tui.screens.confirmation import ConfirmationScreen, Question
 from tui_forward.tui.viewmodel.entries import Entry
 from tui_forward.tui.viewmodel.entry_targets import (
     is_forwardable,
@@ -309,5 +309,5 @@ def ask(
         if is_confirmed:
             confirmed()
 
-    confirmation = Confirmation(question, verb, keys_of(screen.app, binding))
-    screen.app.push_screen(ConfirmationScreen(confirmation), answer)
+    asked = Question(question, verb, keys_of(screen.app, binding))
+    screen.app.push_screen(ConfirmationScreen(asked), answer)
