@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual import events
 from textual.pilot import Pilot
@@ -154,7 +154,7 @@ async def test_every_way_to_start_asks_first(files: DashboardPaths, tmp_path: Pa
     (tmp_path / "profiles" / "team-shop.yaml").write_text(
         "context: here\nnamespace: shop\nforwards:\n  db: {target: sts/db, port: 5432}\n"
     )
-    files = replace(
+    files = msgspec.structs.replace(
         files, profiles=tmp_path / "profiles", trusted_profiles=tmp_path / "trusted",
         working_dir=tmp_path,
     )  # fmt: skip
