@@ -1,1 +1,1 @@
-"""The pictures in the README, and how they are taken: see `__main__`."""
+"""The pictures of the dashboard, and how they are taken: see `__main__`."""

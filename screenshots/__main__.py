@@ -1,7 +1,8 @@
-"""Take the screenshots of the README: `python -m screenshots`; `--check` compares them.
+"""Take the screenshots: `python -m screenshots`; `--check` compares them.
 
-The dashboard runs on an embedded cluster with fixed names and a frozen clock, so that the same
-program produces the same files byte by byte.
+The dashboard shows the scene of its design (`tests/support/fleet.py`) with a fixed clock, so that
+the same program produces the same files byte by byte. `--all --into FOLDER` takes those, too, that
+are not kept in the repository.
 """
 
 from __future__ import annotations
@@ -14,73 +15,54 @@ import tempfile
 import time
 from pathlib import Path
 
-from textual.widgets import Input
-
-from screenshots.scenes import (
-    REPLACE_S,
-    SCREENSHOTS,
-    SEED,
-    SceneCluster,
-    Screenshot,
-    app_for,
-    forwarded_cluster,
-)
-from screenshots.svg_text import describe_difference
-from tui_forward.cli.embedded_cluster import embedded_cluster
-
 FOLDER = Path(__file__).parent
 
 
-async def take_all(names: list[str]) -> dict[str, str]:
-    """Return the screenshots as SVG by name; all if `names` is empty."""
-    arguments = ("--seed", str(SEED), "--replace-delay", str(REPLACE_S))
-    taken = {}
-    async with embedded_cluster(arguments) as cluster, forwarded_cluster(cluster) as scene:
-        for screenshot in SCREENSHOTS:
-            if not names or screenshot.name in names:
-                taken[screenshot.name] = await take(screenshot, scene)
+async def take_all(wanted: frozenset[str], folder: Path) -> dict[str, str]:
+    """Return the wanted pictures as SVG by name; `folder` is for the files of the dashboard."""
+    from screenshots.scenes import SCENES, take
+
+    taken: dict[str, str] = {}
+    for scene in SCENES:
+        if any(picture.name in wanted for picture in scene.pictures):
+            os.environ.pop("NO_COLOR", None)
+            os.environ |= scene.env
+            taken |= await take(scene, folder, wanted)
     return taken
-
-
-async def take(screenshot: Screenshot, scene: SceneCluster) -> str:
-    """Take one screenshot; return it as SVG."""
-    app = app_for(screenshot, scene.held, scene.ids)
-    async with app.run_test(size=screenshot.size) as pilot:
-        app.theme = screenshot.theme
-        app.animation_level = "none"
-        await screenshot.scene(scene, app, pilot)
-        app.dashboard.body.fit()  # to all connections: their number when the first came varies
-        await pilot.pause()
-        if isinstance(app.focused, Input):
-            app.focused.cursor_blink = False
-        # Sample twice more, so that no update is pending.
-        for _ in range(2):
-            await app.sample()
-            await pilot.pause()
-        svg = app.export_screenshot(title=screenshot.title)
-        # Some viewers collapse spaces otherwise.
-        return svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
 
 
 def main() -> int:
     """Take or check the screenshots; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m screenshots", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    parser.add_argument("--all", action="store_true", help="also those that are not kept")
     parser.add_argument("--into", type=Path, default=FOLDER, help="folder to write to")
     parser.add_argument("names", nargs="*", help="only these")
     options = parser.parse_args()
+    # Before Textual is imported.
     os.environ |= {"TZ": "UTC", "COLORTERM": "truecolor", "TERM": "xterm-256color"}
     os.environ.pop("NO_COLOR", None)
     time.tzset()
+    from screenshots.scenes import SCENES
+
+    known = [picture for scene in SCENES for picture in scene.pictures]
+    names = options.names or [one.name for one in known if one.kept or options.all]
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {"HOME": home, "XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home}
-        taken = asyncio.run(take_all(options.names))
+        taken = asyncio.run(take_all(frozenset(names), Path(home)))
+    if not options.check:
+        for name, svg in taken.items():
+            (options.into / f"{name}.svg").write_text(svg)
+        return 0
+    return _report_differences(taken, options.into)
+
+
+def _report_differences(taken: dict[str, str], folder: Path) -> int:
+    from screenshots.svg_text import describe_difference
+
     differences = {}
     for name, svg in taken.items():
-        path = options.into / f"{name}.svg"
-        if not options.check:
-            path.write_text(svg)
-            continue
+        path = folder / f"{name}.svg"
         expected = path.read_text() if path.exists() else ""
         if svg != expected:
             differences[name] = describe_difference(expected, svg)

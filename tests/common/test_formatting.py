@@ -84,13 +84,20 @@ def test_pluralize() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0.0 ms"), (0.0009, "0.9 ms"), (0.00994, "9.9 ms"), (0.00996, "10 ms"),
+        (0, "0 ms"), (0.004, "4 ms"), (0.0013, "1.3 ms"), (0.0009, "0.9 ms"),
+            (0.00994, "9.9 ms"), (0.00996, "10 ms"),
         (0.0124, "12 ms"), (0.9994, "999 ms"), (0.9996, "1.0 s"), (1.42, "1.4 s"),
         (9.96, "10 s"), (599, "599 s"), (600, "10m00s"), (1e9, "11574d"),
     ],
 )  # fmt: skip
 def test_latency(seconds: float, text: str) -> None:
     assert milliseconds(seconds) == text
+
+
+def test_latency_in_whole_milliseconds() -> None:
+    values = [0, 0.0004, 0.00094, 0.00096, 0.0042, 0.0424, 1.42]
+    texts = [milliseconds(value, whole=True) for value in values]
+    assert texts == ["0 ms", "0.4 ms", "0.9 ms", "1 ms", "4 ms", "42 ms", "1.4 s"]
 
 
 @pytest.mark.parametrize(

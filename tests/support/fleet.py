@@ -28,7 +28,9 @@ from tui_forward.model import (
     Namespace,
     OwnerRef,
     Pod,
+    PodLog,
     PodRef,
+    PortCheck,
     PortProtocol,
     Reason,
     ReasonCode,
@@ -180,7 +182,7 @@ def forwards() -> tuple[Forward, ...]:
 _HISTORIES: dict[str, tuple[float, ...]] = {
     "f5": (1.2e6, 7e5, *[1.2e6] * 3, 1.1e7, *[1.2e6] * 4),
     "f6": (48e3, 7e3, *[48e3] * 3, 7e3, 0, *[48e3] * 3),
-    "f7": (*[1.0e8] * 10,), "f8": (*[0.0] * 8, 120.0, 0.0), "f10": (*[7.34e5] * 10,),
+    "f7": (*[1.0e8] * 10,), "f8": (*[0.0] * 4, 120.0, *[0.0] * 5), "f10": (*[7.34e5] * 10,),
     "f11": (*[3.1e5] * 4, 48e3, *[3.1e5] * 5),
 }  # fmt: skip
 
@@ -376,6 +378,25 @@ def timeline() -> tuple[TimelineEntry, ...]:
     return tuple(TimelineEntry(at=NOW - ago, kind=kind, text=text) for ago, kind, text in rows)
 
 
+def pod_log() -> PodLog:
+    """Return the log of the last run of billing-worker-invoice-retries."""
+    stack = ("goroutine 1 [running]:", "main.mustConfig(0xc0000b6000, {0x9d2f4e, 0x15})",
+             "\t/src/cmd/worker/config.go:88 +0x1f4", "main.main()", "runtime: panic")  # fmt: skip
+    lines = (
+        ("47.012", "INFO  worker starting, version 4.18.2"),
+        ("47.655", "INFO  connected to postgres-primary:5432"),
+        ("48.101", "WARN  STRIPE_WEBHOOK_SECRET is not set, reading vault path billing/stripe"),
+        ("48.790", "ERROR vault: 403 permission denied on billing/stripe"),
+        ("48.791", "ERROR panic: missing STRIPE_WEBHOOK_SECRET"),
+        *(("48.791", text) for text in stack),
+    )
+    return PodLog(
+        pod="billing-worker-invoice-retries-7d9c6b5f48-x2x9k", container="worker",
+        containers=("worker",), previous=True, state="exited with code 1",
+        lines=tuple((f"2026-11-29T12:26:{second}Z", text) for second, text in lines),
+    )  # fmt: skip
+
+
 class FleetSession(FakeSession):
     """Fake session of the scene; its totals are those of its forwards."""
 
@@ -388,6 +409,19 @@ class FleetSession(FakeSession):
         self.views[SCOPE] = catalog()
         self.hop_list = hops()
         self.timeline_entries = timeline()
+        self.log = pod_log()
+        self.port_checks = {
+            2525: PortCheck(port=2525, problem="used by java (48213)", next_free=2526)
+        }
+        self.health = (
+            self.views[SCOPE].health or ApiHealth(context=STAGING),
+            ApiHealth(
+                context=PROD, server="https://prod-eu.k8s.internal:6443", ok=False,
+                code=_TOKEN_EXPIRED.code, error=reason_text(_TOKEN_EXPIRED),
+                short_error=short_reason(_TOKEN_EXPIRED), hint=reason_hint(_TOKEN_EXPIRED),
+                blocked_by=blocked_by(_TOKEN_EXPIRED),
+            ),
+        )  # fmt: skip
         self.context_list = (
             Context(name=STAGING, cluster=STAGING, namespace="shop", current=True),
             Context(name=PROD, cluster=PROD, namespace="shop"),

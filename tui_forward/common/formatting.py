@@ -67,8 +67,11 @@ def short_age(seconds: float) -> str:
     return f"{whole}s"
 
 
-def milliseconds(seconds: float) -> str:
-    """`0.4 ms`, `12 ms`, `1.5 s`, `48 s`, then an age: at most 6 characters below 100 days."""
+def milliseconds(seconds: float, *, whole: bool = False) -> str:
+    """`0.4 ms`, `4 ms`, `12 ms`, `1.5 s`, then an age: at most 6 characters below 100 days.
+
+    `whole` milliseconds move what is beside them less often.
+    """
     seconds = _amount(seconds, _MAX_AGE_S)
     if seconds >= 600:
         return format_age(seconds)
@@ -77,7 +80,9 @@ def milliseconds(seconds: float) -> str:
     if seconds >= 0.9995:
         return f"{seconds:.1f} s"
     value = seconds * 1000
-    return f"{value:.1f} ms" if value < 9.95 else f"{value:.0f} ms"
+    if value >= (0.95 if whole else 9.95):
+        return f"{value:.0f} ms"
+    return f"{value:.1f} ms".replace(".0", "")
 
 
 def format_total(count: float) -> str:

@@ -69,7 +69,8 @@ def test_counts_are_always_whole(width: int, name: str, error: str, is_lost: boo
     header = build_header(cluster(name, health), snapshot(), width, lost if is_lost else None)
     shown = text(header, width)
     assert "■" in shown
-    counted = [cell for cell in header.left if cell.action.startswith("filter_state('")]
+    cells = (*header.left, *header.right)
+    counted = [cell for cell in cells if cell.action.startswith("filter_state('")]
     assert [cell.text.strip("■◐◔●‖ ").split(" ")[0] for cell in counted[1:]] == list("21191")
     if cell_len(name) == len(name):
         assert cell_len(shown) <= max(width, 90)
@@ -118,3 +119,26 @@ def test_the_mark_of_an_insecure_context_is_never_cut(width: int) -> None:
     header = build_header(state, Snapshot(version=1, at=0.0), width)
     (name,) = (cell.text for cell in header.left if cell.action == "context")
     assert name.endswith(" insecure")
+
+
+def test_protected_contexts_are_marked() -> None:
+    def shown(name: str) -> dict[str, str]:
+        header = build_header(
+            cluster(name), snapshot(), 200, is_protected=lambda one: one.startswith("prod")
+        )
+        return {cell.text: cell.style for cell in header.left}
+
+    assert shown("staging") | {"staging ▾": "strong", "prod-eu!": "protected"} == shown("staging")
+    assert shown("staging")["✗ token expired"] == "bad"
+    assert shown("prod-us")["prod-us! ▾"] == "protected"
+
+
+def test_slow_api_server_is_amber_then_red() -> None:
+    def styles(latency_s: float) -> list[str]:
+        health = ApiHealth(context="staging", ok=True, latency_s=latency_s)
+        header = build_header(cluster(health=health), Snapshot(version=1, at=0.0), 120)
+        return [cell.style for cell in header.left if cell.action == "log"]
+
+    assert styles(0.004) == ["dim", "ok", ""]
+    assert styles(0.6) == ["dim", "warn", "warn"]
+    assert styles(2.5) == ["dim", "bad", "bad"]

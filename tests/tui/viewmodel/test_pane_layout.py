@@ -56,7 +56,11 @@ def test_boxes_cover_the_body_without_overlap(
     layout = arrange_panes(width, height, content, focus, is_zoomed=is_zoomed, heights=fixed)
     boxes = [*layout.boxes.values(), *([layout.strip] if layout.strip is not None else [])]
     body = max(1, height - 3)
-    assert sum(box.width * box.height for box in boxes) == width * body
+    line = 0 if layout.divider is None else body  # between two columns of panes
+    assert sum(box.width * box.height for box in boxes) == width * body - line
+    assert layout.divider is None or not any(
+        box.x <= layout.divider < box.x + box.width for box in boxes
+    )
     for number, box in enumerate(boxes):
         assert box.width >= 1
         assert box.height >= 1
@@ -151,8 +155,8 @@ def test_strip_is_below_the_forwards_and_stays_below_a_zoomed_pane() -> None:
 def test_two_columns_and_an_inspector_in_a_large_terminal() -> None:
     layout = arrange_panes(200, 60, FLEET, Pane.FORWARDS)
     assert layout.boxes[Pane.CLUSTER].width == 72
-    assert layout.boxes[Pane.FORWARDS] == Box(72, 0, 128, 20)
-    assert layout.strip == Box(72, 20, 128, 12)
+    assert layout.boxes[Pane.FORWARDS] == Box(73, 0, 127, 20)
+    assert layout.strip == Box(73, 20, 127, 12)
 
 
 def test_column_titles_need_six_lines_or_all_rows() -> None:
@@ -178,3 +182,13 @@ def test_user_changes_the_height_of_a_pane() -> None:
     assert sum(heights(arrange_panes(120, 36, FLEET, Pane.FORWARDS, heights=fixed)).values()) > 31
     hidden = arrange_panes(60, 20, FLEET, Pane.CLUSTER)
     assert resized(hidden, {}, Pane.FORWARDS, 2) == {}
+
+
+@pytest.mark.parametrize(
+    ("width", "needed", "expected"),
+    [(80, 1, 27), (80, 28, 28), (80, 99, 34), (120, 28, 31), (160, 28, 41), (169, 99, 43)],
+)
+def test_ports_are_as_wide_as_their_names_need(width: int, needed: int, expected: int) -> None:
+    layout = arrange_panes(width, 36, Content(ports_width=needed), Pane.CLUSTER)
+    ports, cluster = layout.boxes[Pane.PORTS], layout.boxes[Pane.CLUSTER]
+    assert (ports.width, cluster.width) == (expected, width - expected)

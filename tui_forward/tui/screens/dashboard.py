@@ -117,9 +117,11 @@ class Dashboard(DashboardActions):
         """Fit the panes to the focus and describe the row of the pane that has it now."""
         self.body.follow_focus(self.focused)
         self._renderer.draw_strip()
+        self.footer.note_focus()
 
     def _draw_ports_of_cursor(self) -> None:
         self.tables.redraw(self.tables.ports)
+        self._renderer.fit_panes()
         self._describe_cursor()
 
     def _describe_cursor(self) -> None:

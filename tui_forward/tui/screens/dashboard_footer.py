@@ -26,7 +26,18 @@ class DashboardFooter:
 
     def refresh(self) -> None:
         """Update the key bar when other keys work; Textual does so when the focus moves."""
-        state = (
+        state = self._current_state()
+        if state != self._key_state:  # it takes milliseconds
+            self._key_state = state
+            self._screen.refresh_bindings()
+
+    def note_focus(self) -> None:
+        """Remember what Textual is about to show after a move of the focus."""
+        self._key_state = self._current_state()
+
+    def _current_state(self) -> tuple[object, ...]:
+        """Return all that keys and words depend on, except for the focus."""
+        return (
             bool(self._rows.forwards()),
             self._is_paused(),
             self._tables.connections.shows_all,
@@ -34,9 +45,6 @@ class DashboardFooter:
             self._needs_login,
             self.prefix,
         )
-        if state != self._key_state:  # it takes milliseconds
-            self._key_state = state
-            self._screen.refresh_bindings()
 
     @property
     def keys(self) -> PaneFooter:
@@ -53,7 +61,7 @@ class DashboardFooter:
 
     @property
     def urgent_keys(self) -> tuple[str, ...]:
-        """Keys that are always shown: to log in, where that is needed for what is shown."""
+        """Keys that are always shown: to log in, where the row or the cluster shown needs it."""
         return ("app.log-in",) if self._needs_login else ()
 
     def words(self, binding: str) -> str:
@@ -81,7 +89,7 @@ class DashboardFooter:
     @property
     def _needs_login(self) -> bool:
         snapshot = self._renderer.sample.snapshot
-        waiting = [self._renderer.cluster_state.health, *snapshot.forwards]
+        waiting = [self._renderer.cluster_state.health, *self._rows.forwards()]
         by_credentials = (
             one is not None and one.blocked_by is BlockedBy.CREDENTIALS for one in waiting
         )

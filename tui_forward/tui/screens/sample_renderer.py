@@ -56,7 +56,10 @@ class SampleRenderer:
     def header(self, width: int) -> HeaderContent:
         """Return the header of every screen."""
         sample = self.sample
-        return build_header(self.cluster_state, sample.snapshot, width, sample.error)
+        return build_header(
+            self.cluster_state, sample.snapshot, width, sample.error,
+            self._tables.forwards.is_protected,
+        )  # fmt: skip
 
     def draw(self) -> None:
         """Draw the sample; needs mounted widgets."""
@@ -73,16 +76,21 @@ class SampleRenderer:
         tables.forwards.draw()
         self.draw_strip()
         tables.connections.draw(tables.forwards.current)
-        self._fit_panes()
+        self.fit_panes()
 
-    def _fit_panes(self) -> None:
-        """Fit the panes when forwards start or stop, or when an empty pane gets its first rows."""
+    def fit_panes(self) -> None:
+        """Fit the panes when their content needs it.
+
+        When forwards start or stop, when an empty pane gets its first rows, and for longer names
+        of ports.
+        """
         tables = self._tables
         now = (
             frozenset(forward.id for forward in self.sample.snapshot.forwards),
             tables.forwards.problem_lines,
             bool(tables.entries.keys),
             bool(tables.connections.keys),
+            tables.ports.natural_width,
         )
         if now != self._fitted_for:
             self._fitted_for = now
@@ -96,6 +104,7 @@ class SampleRenderer:
             cluster=_lines_of(tables.entries), ports=_lines_of(tables.ports),
             forwards=len(forwards.keys) or _lines_of(forwards), problems=forwards.problem_lines,
             connections=_lines_of(tables.connections), has_forwards=bool(forwards.keys),
+            ports_width=tables.ports.natural_width,
         )  # fmt: skip
 
     def _apply_layout(self, layout: PaneLayout) -> None:
@@ -103,6 +112,8 @@ class SampleRenderer:
         self._pane_layout = layout
         self._show_heads()
         self._tables.forwards.has_second_lines = layout.has_second_lines
+        for pane in layout.boxes:
+            self.body.table(pane).rule.show_zoom(self.body.is_zoomed)
 
     def _show_heads(self) -> None:
         """Show the column titles of panes that are high enough or have few rows."""

@@ -40,6 +40,7 @@ class Column(msgspec.Struct, frozen=True):
     grows: bool = False  # takes space that is left, up to the maximum
     keeps_end: bool = False  # of a series, whose latest values are at the end
     follows: bool = False  # while it is dropped, its bad cells follow the name
+    narrow_gaps: bool = False  # all gaps of its table stay 1
 
     @property
     def cuts_middle(self) -> bool:
@@ -141,7 +142,8 @@ def _spread(
         widths[flexible[0]] += spare
         return Layout(tuple(widths))
     gaps = len(shown) - 1
-    gap = 2 if gaps > 0 and spare >= gaps else 1
+    may_widen = not any(columns[position].narrow_gaps for position in shown)
+    gap = 2 if may_widen and gaps > 0 and spare >= gaps else 1
     spare -= gaps * (gap - 1)
     for wants_more in (True, False):
         for position in shown:

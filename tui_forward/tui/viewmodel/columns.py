@@ -34,7 +34,7 @@ SERVICES: Final = (
     Column("age", 4, right=True, drop=4, key="age"),
 )
 PORTS: Final = (
-    Column("#", 1), _SYMBOL, Column("name", 7, max_width=12, is_name=True),
+    Column("#", 1, narrow_gaps=True), _SYMBOL, Column("name", 7, max_width=12, is_name=True),
     Column("port", 5, right=True), Column("local", 5, max_width=8),
 )  # fmt: skip
 FORWARDS: Final = (

@@ -5,7 +5,7 @@ It has a richer form in wider terminals. Counts of forwards are always shown in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -16,9 +16,10 @@ from tui_forward.common.formatting import format_rate, milliseconds
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import ApiHealth, Forward, ForwardState, Snapshot
 from tui_forward.reasons import is_login
-from tui_forward.settings.protected_contexts import INSECURE
+from tui_forward.settings.protected_contexts import INSECURE, marked
 from tui_forward.tui.viewmodel.cell_layout import truncate
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.context_names import is_never_protected
 from tui_forward.tui.viewmodel.rows import STATE_MARKS
 
 _WITH_LATENCY, _WITH_NAME, _WITH_WORDS = 100, 110, 160  # widths in cells
@@ -64,8 +65,9 @@ def count_states(forwards: Iterable[Forward]) -> Mapping[str, int]:
 
 
 def build_header(
-    cluster: ClusterState, snapshot: Snapshot, width: int, error: TuiForwardError | None = None
-) -> HeaderContent:
+    cluster: ClusterState, snapshot: Snapshot, width: int, error: TuiForwardError | None = None,
+    is_protected: Callable[[str], bool] = is_never_protected,
+) -> HeaderContent:  # fmt: skip
     """Return the header for a terminal of `width` cells."""
     counts = _count_cells(snapshot, with_words=width >= _WITH_WORDS, is_short=width < _WITH_LATENCY)
     right = _traffic_cells(snapshot, with_upload=width >= _WITH_LATENCY)
@@ -74,7 +76,7 @@ def build_header(
     if error is not None:
         fault = HeaderCell(f"■ {error.message}", "bad", "log")
         return HeaderContent((*name, _cut(fault, room - _width(name)), *counts), right)
-    place = _place_cells(cluster)
+    place = _place_cells(cluster, is_protected)
     health = cluster.health
     shown: list[HeaderCell]
     if health is not None and health.ok is False:
@@ -85,9 +87,9 @@ def build_header(
         spare = room - _width([*name, *place])
         shown = [*name, *place, _cut(fault, max(len(_GAP) + 5, spare))]
     else:
-        shown = [*name, *place, _health_cell(health, with_latency=width >= _WITH_LATENCY)]
+        shown = [*name, *place, *_health_cells(health, with_latency=width >= _WITH_LATENCY)]
         if width >= _WITH_WORDS:
-            shown += _fitting(_trouble_cells(cluster, snapshot), room - _width(shown))
+            shown += _fitting(_trouble_cells(cluster, snapshot, is_protected), room - _width(shown))
     excess = _width(shown) - room
     if excess > 0 and name:
         shown, excess = shown[1:], excess - name[0].width
@@ -105,6 +107,9 @@ def build_header(
             del shown[-1]
         if _width(shown) > room:
             shown[at] = _cut(shown[at], room + len(_GAP))
+    if width >= _WITH_WORDS:
+        traffic = (msgspec.structs.replace(right[0], gap=" " + _GAP), *right[1:]) if right else ()
+        return HeaderContent(tuple(shown), (*counts, *traffic))
     return HeaderContent((*shown, *counts), right)
 
 
@@ -117,25 +122,29 @@ def _cut(cell: HeaderCell, room: int) -> HeaderCell:
     return HeaderCell(truncate(cell.text, width), cell.style, cell.action, cell.gap)
 
 
-def _fitting(cells: Iterable[HeaderCell], room: int) -> list[HeaderCell]:
+def _fitting(groups: Iterable[Sequence[HeaderCell]], room: int) -> list[HeaderCell]:
+    """Return the cells of the first groups that fit."""
     found: list[HeaderCell] = []
-    for cell in cells:
-        room -= cell.width
+    for group in groups:
+        room -= _width(group)
         if room < 0:
             break
-        found.append(cell)
+        found += group
     return found
 
 
-def _place_cells(cluster: ClusterState) -> list[HeaderCell]:
+def _place_cells(cluster: ClusterState, is_protected: Callable[[str], bool]) -> list[HeaderCell]:
     scope, health = cluster.scope, cluster.health
     insecure = health is not None and health.insecure
+    protected = is_protected(scope.context)
     cells = [
         HeaderCell(
-            f"{scope.context or 'no context'} ▾{INSECURE if insecure else ''}",
-            "warn" if insecure else "", "context",
+            f"{marked(scope.context, is_protected=protected) or 'no context'} ▾"
+            f"{INSECURE if insecure else ''}",
+            "warn" if insecure else "protected" if protected else "strong", "context",
         ),
-        HeaderCell(f"ns: {scope.namespace or 'all'} ▾", "", "namespace"),
+        HeaderCell("ns:", "dim", "namespace"),
+        HeaderCell(f"{scope.namespace or 'all'} ▾", "strong", "namespace", gap=" "),
     ]  # fmt: skip
     access = describe_access_options(scope.options)
     if access:
@@ -143,25 +152,32 @@ def _place_cells(cluster: ClusterState) -> list[HeaderCell]:
     return cells
 
 
-def _health_cell(health: ApiHealth | None, *, with_latency: bool) -> HeaderCell:
+def _health_cells(health: ApiHealth | None, *, with_latency: bool) -> list[HeaderCell]:
     if health is None or health.ok is None:
-        return HeaderCell("API …", "dim", "log")
+        return [HeaderCell("API …", "dim", "log")]
     latency_s = health.latency_s
-    if latency_s is None:
-        return HeaderCell("API ●", "ok", "log")
-    style = "ok" if latency_s <= _SLOW_S else "warn" if latency_s <= _VERY_SLOW_S else "bad"
-    shown = f" {milliseconds(latency_s)}" if with_latency else ""
-    return HeaderCell(f"API ●{shown}", style, "log")
+    style = "ok"
+    if latency_s is not None and latency_s > _SLOW_S:
+        style = "warn" if latency_s <= _VERY_SLOW_S else "bad"
+    cells = [HeaderCell("API", "dim", "log"), HeaderCell("●", style, "log", gap=" ")]
+    if with_latency and latency_s is not None:
+        text = milliseconds(latency_s, whole=True)
+        cells.append(HeaderCell(text, "" if style == "ok" else style, "log", gap=" "))
+    return cells
 
 
-def _trouble_cells(cluster: ClusterState, snapshot: Snapshot) -> list[HeaderCell]:
-    """Return the other contexts whose API server does not answer."""
-    shown = cluster.scope.context
-    return [
-        HeaderCell(f"{one.context} ✗ {one.error}", "bad")
-        for one in snapshot.health
-        if one.ok is False and one.context != shown
-    ]
+def _trouble_cells(
+    cluster: ClusterState, snapshot: Snapshot, is_protected: Callable[[str], bool]
+) -> list[Sequence[HeaderCell]]:
+    """Return the other contexts whose API server does not answer, each with the reason."""
+    found: list[Sequence[HeaderCell]] = []
+    for one in snapshot.health:
+        if one.ok is False and one.context != cluster.scope.context:
+            protected = is_protected(one.context)
+            name = marked(one.context, is_protected=protected)
+            reason = HeaderCell(f"✗ {one.short_error or one.error}", "bad", gap=" ")
+            found.append((HeaderCell(name, "protected" if protected else "bad"), reason))
+    return found
 
 
 def _count_cells(snapshot: Snapshot, *, with_words: bool, is_short: bool) -> tuple[HeaderCell, ...]:
@@ -171,7 +187,10 @@ def _count_cells(snapshot: Snapshot, *, with_words: bool, is_short: bool) -> tup
     noun = "fwd" if is_short and total else "forward" if total == 1 else "forwards"
     counts = count_states(snapshot.forwards)
     head = HeaderCell(
-        f"{total} {noun}{elsewhere}{':' if counts else ''}", "", "filter_state('')", gap="   "
+        f"{total} {noun}{elsewhere}{':' if counts else ''}",
+        "strong" if total else "",
+        "filter_state('')",
+        gap="   ",
     )
     cells: list[HeaderCell] = []
     for name, count in counts.items():
@@ -186,9 +205,10 @@ def _traffic_cells(snapshot: Snapshot, *, with_upload: bool) -> tuple[HeaderCell
     totals = snapshot.totals
     count = totals.connections_open
     cells = [HeaderCell(f"{count} conn" if count == 1 else f"{count} conns", "", "top_talkers")]
-    for arrow, rate in (
-        ("↓", totals.rate_from_pod), *((("↑", totals.rate_to_pod),) if with_upload else ()),
-    ):  # fmt: skip
+    for arrow, rate, style in (
+        ("↓", totals.rate_from_pod, "down"),
+        *((("↑", totals.rate_to_pod, "up"),) if with_upload else ()),
+    ):
         if text := format_rate(rate):
-            cells.append(HeaderCell(f"{arrow} {text}", "", "top_talkers"))
+            cells.append(HeaderCell(f"{arrow} {text}", style, "top_talkers"))
     return tuple(cells)

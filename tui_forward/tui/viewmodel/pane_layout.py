@@ -21,6 +21,8 @@ _INSPECTOR_HEIGHT, _INSPECTOR_LINES = 50, 12
 _LEFT_SHARE, _LEFT_MIN, _LEFT_MAX = 0.36, 64, 80
 _FORWARDS_SHARE, _CONNECTIONS_SHARE = 0.6, 0.25
 _PORTS_MAX = 12  # lines of the ports below the cluster
+_PORTS_SHARE, _PORTS_MIN_WIDTH, _PORTS_MAX_WIDTH = 0.26, 27, 44  # beside the cluster
+_PORTS_NEED_MAX = 34  # of the width that long names of ports take from the cluster
 _HEAD_FROM = 6  # lines of a pane that always has column titles
 STEP = 2  # lines by which a key changes a height
 
@@ -70,6 +72,7 @@ class Content(msgspec.Struct, frozen=True):
     problems: int = 0  # forwards that have a second line with cause and fix
     connections: int = 1
     has_forwards: bool = False  # whether `forwards` counts rows
+    ports_width: int = 1  # cells that the ports need beside the cluster
 
 
 class PaneLayout(msgspec.Struct, frozen=True):
@@ -79,6 +82,7 @@ class PaneLayout(msgspec.Struct, frozen=True):
     boxes: Mapping[Pane, Box]
     strip: Box | None
     has_second_lines: bool  # whether forwards with a problem have a line for cause and fix
+    divider: int | None = None  # place of the line between two columns of panes
 
     def has_head(self, pane: Pane, lines: int) -> bool:
         """Return whether a pane has column titles above this many lines."""
@@ -141,8 +145,9 @@ def arrange_panes(
         ports = max(1, min(ports, body - _MINIMA[LayoutKind.STACKED][Pane.CLUSTER]))
         boxes[Pane.CLUSTER] = Box(0, 0, left, body - ports)
         boxes[Pane.PORTS] = Box(0, body - ports, left, ports)
+        left += 1  # the line between the columns
     else:
-        ports_width = _ports_width(width)
+        ports_width = _ports_width(width, content.ports_width)
         top = lines[Pane.CLUSTER]
         boxes[Pane.CLUSTER] = Box(0, 0, width - ports_width, top)
         boxes[Pane.PORTS] = Box(width - ports_width, 0, ports_width, top)
@@ -150,7 +155,7 @@ def arrange_panes(
     top += lines[Pane.FORWARDS]
     strip_box = Box(left, top, width - left, strip)
     boxes[Pane.CONNECTIONS] = Box(left, top + strip, width - left, lines[Pane.CONNECTIONS])
-    return PaneLayout(kind, boxes, strip_box, has_second_lines)
+    return PaneLayout(kind, boxes, strip_box, has_second_lines, left - 1 if left else None)
 
 
 def resized(
@@ -170,8 +175,9 @@ def _row_of(kind: LayoutKind, pane: Pane) -> Pane:
     return Pane.CLUSTER if pane is Pane.PORTS and kind is not LayoutKind.COLUMNS else pane
 
 
-def _ports_width(width: int) -> int:
-    return max(32, min(44, width * 3 // 10))
+def _ports_width(width: int, needed: int) -> int:
+    share = min(int(width * _PORTS_SHARE), _PORTS_MAX_WIDTH)
+    return max(share, _PORTS_MIN_WIDTH, min(needed, _PORTS_NEED_MAX))
 
 
 def _natural(lines: int) -> int:

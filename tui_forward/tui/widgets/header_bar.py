@@ -19,6 +19,7 @@ class HeaderBar(Widget):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "line--ok", "line--warn", "line--bad", "line--dim", "line--strong",
+        "line--protected", "line--down", "line--up",
     }  # fmt: skip
 
     def __init__(self) -> None:

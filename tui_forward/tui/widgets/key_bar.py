@@ -205,6 +205,7 @@ class KeyBar(Widget):
             row.insert(
                 0, KeyHint(choose.key, format_key(choose.key), footer.choose, choose.tooltip)
             )
+        urgent = tuple(hints(source.urgent_keys))
         return FooterKeys(
             tuple(row),
             tuple(hints(footer.view)),
@@ -214,9 +215,9 @@ class KeyBar(Widget):
                 for entry in footer.row
                 if entry.split()[0] in active and source.is_idle(entry.split()[0])
             ),
-            urgent=tuple(hints(source.urgent_keys)),
+            urgent=urgent,
             extra=tuple(hints(footer.extra)),
-            more=tuple(hints(footer.more)),
+            more=tuple(one for one in hints(footer.more) if one not in urgent),
             prefix=source.prefix,
         )
 

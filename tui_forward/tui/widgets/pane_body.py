@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
+from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.geometry import NULL_OFFSET, Region, Size, Spacing
 from textual.layout import Layout, WidgetPlacement
+from textual.strip import Strip
 from textual.widget import Widget
 
 from tui_forward.tui.keys.dashboard_keys import PANE_BINDINGS
@@ -59,6 +61,7 @@ class PaneBody(Widget):
     """Container of the panes and of the strip."""
 
     BINDINGS: ClassVar[list[BindingType]] = PANE_BINDINGS
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"body--divider"}
 
     def __init__(
         self, panes: Mapping[Pane, RowTable], strip: Widget, content: Callable[[], Content],
@@ -106,10 +109,22 @@ class PaneBody(Widget):
         if layout != self._pane_layout:
             self._pane_layout = layout
             self._on_layout(layout)
+            self.refresh()
         boxes: dict[Widget, Box] = {self._panes[pane]: box for pane, box in layout.boxes.items()}
         if layout.strip is not None:
             boxes[self._strip] = layout.strip
         return boxes
+
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002 - all lines are the same
+        """Draw what no pane covers: the line between two columns of panes."""
+        width, base = self.size.width, self.rich_style
+        layout = self._pane_layout
+        divider = layout.divider if layout is not None else None
+        if divider is None:
+            return Strip.blank(width, base)
+        line = base + self.get_component_rich_style("body--divider", partial=True)
+        segments = [Segment(" " * divider, base), Segment("│", line)]
+        return Strip(segments).adjust_cell_length(width, base)
 
     def fit(self) -> None:
         """Give the panes the heights that their content needs now."""

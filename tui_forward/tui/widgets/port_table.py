@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.binding import BindingType
 
@@ -11,12 +11,14 @@ from tui_forward.model import CatalogScope, DeclaredPort, Forward
 from tui_forward.tui import messages
 from tui_forward.tui.keys.dashboard_keys import PORT_BINDINGS
 from tui_forward.tui.viewmodel import columns
-from tui_forward.tui.viewmodel.cell_layout import longest_cell
+from tui_forward.tui.viewmodel.cell_layout import longest_cell, natural_widths
 from tui_forward.tui.viewmodel.entries import Entry
 from tui_forward.tui.viewmodel.entry_rows import port_row, predicted_local_port
 from tui_forward.tui.viewmodel.entry_targets import forward_on, unforwardable_reason
 from tui_forward.tui.viewmodel.rows import Row
 from tui_forward.tui.widgets.row_table import RowTable
+
+_MARGINS: Final = 2  # cells
 
 
 class PortTable(RowTable):
@@ -29,6 +31,9 @@ class PortTable(RowTable):
         self._entry: Entry | None = None
         self._scope = CatalogScope("")
         self._forwards: tuple[Forward, ...] = ()
+        # Of the entries shown since the scope changed: the table gets wider, but never narrower
+        # while the cursor moves.
+        self._longest = [0] * len(columns.PORTS)
 
     @property
     def current(self) -> tuple[Entry, DeclaredPort] | None:
@@ -47,7 +52,15 @@ class PortTable(RowTable):
 
     def set_forwards(self, scope: CatalogScope, forwards: Iterable[Forward]) -> None:
         """Set the forwards, of any cluster, to mark; `draw` shows them."""
+        if scope != self._scope:
+            self._longest = [0] * len(columns.PORTS)
         self._scope, self._forwards = scope, tuple(forwards)
+
+    @property
+    def natural_width(self) -> int:
+        """Cells that the table needs, with the marks and the scrollbar beside it."""
+        widths = natural_widths(columns.PORTS, self._longest)
+        return sum(widths) + len(widths) - 1 + _MARGINS
 
     def draw(self, entry: Entry | None) -> None:
         """Show the ports of an entry."""
@@ -68,8 +81,11 @@ class PortTable(RowTable):
             for position, port in enumerate(entry.ports)
         ]
         keys = tuple(f"{entry.key}#{position}" for position in range(len(entry.ports)))
-        longest = [longest_cell([row.cells[at].text for row in shown]) for at in range(5)]
-        self.show(keys, lambda key: shown[_index_of(key)], longest=longest)
+        self._longest = [
+            max(longest, longest_cell([row.cells[at].text for row in shown]))
+            for at, longest in enumerate(self._longest)
+        ]
+        self.show(keys, lambda key: shown[_index_of(key)], longest=self._longest)
 
     def _local_ports(self, entry: Entry, forwards: Sequence[Forward | None]) -> list[int]:
         """Return the local port that a start of each port would take."""

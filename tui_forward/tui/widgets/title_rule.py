@@ -17,6 +17,7 @@ class TitleRule:
         # out.
         self.shows_position = False
         self.total: int | None = None
+        self.is_zoomed = False  # whether other panes are hidden
         self.problems: Collection[str] = ()  # keys of rows that are counted when scrolled out
         self._refresh = refresh  # draws the rule again
 
@@ -30,6 +31,12 @@ class TitleRule:
             self.title, self.notes = title, notes
             self._refresh()
 
+    def show_zoom(self, is_zoomed: bool) -> None:
+        """Show whether other panes are hidden."""
+        if is_zoomed != self.is_zoomed:
+            self.is_zoomed = is_zoomed
+            self._refresh()
+
     def texts(
         self, keys: Sequence[str], position: int | None, first: int, end: int
     ) -> Sequence[str]:
@@ -41,7 +48,7 @@ class TitleRule:
             first: Position of the first row on the screen.
             end: Position after the last row on the screen.
         """
-        notes = [note for note in self.notes if note and keys]
+        notes = [*(["zoomed"] if self.is_zoomed else []), *(n for n in self.notes if n and keys)]
         if not self.shows_position:
             return notes
         text = f"{position + 1}/{len(keys)}" if position is not None and keys else f"{len(keys)}"
