@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import typing
 
 import msgspec
 
@@ -18,8 +19,13 @@ from tui_forward.model import (
     TimelineKind,
     TrafficHistory,
 )
+from tui_forward.session import Session
+from tui_forward.tui.controllers.limited_session import LimitedSession
 from tui_forward.tui.screens.forward_detail import DetailScreen
+from tui_forward.tui.viewmodel.figures import _fields
 
+# Numbers that only identify something, or that the user has entered.
+UNLIMITED = {"start", "check_port", "contexts", "begin_login", "read_log", "events"}
 ABSURD = (math.nan, math.inf, -math.inf, -1e9, 1e300)
 
 
@@ -81,3 +87,22 @@ async def test_restarted_counters_show_no_negative_traffic() -> None:
             await pilot.pause()
         assert all(down >= 0 for down, _ in histories.series("f1", 600))
         await shows(app, "● ready")
+
+
+def structs_of(hint: object) -> set[type[msgspec.Struct]]:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return {hint}
+    return {one for part in typing.get_args(hint) for one in structs_of(part)}
+
+
+def test_figures_of_every_method_are_limited() -> None:
+    """A method that is added to `Session` passes its figures here, too."""
+    names = {name for name in vars(Session) if not name.startswith("_")}
+    found = {
+        name
+        for name in names - UNLIMITED
+        for struct in structs_of(typing.get_type_hints(getattr(Session, name)).get("return"))
+        if _fields(struct).any
+    }
+    assert {"snapshot", "describe", "hops"} <= found
+    assert found <= set(vars(LimitedSession))

@@ -8,8 +8,10 @@ from tui_forward.model import (
     CatalogScope,
     CatalogView,
     Connection,
+    Description,
     Hop,
     Snapshot,
+    Target,
     TimelineEntry,
     TrafficHistory,
 )
@@ -44,6 +46,10 @@ class LimitedSession(DelegatingSession):
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
         """Return the hops of a forward."""
         return limit_all(await self.below.hops(forward_id), self._clock())
+
+    async def describe(self, target: Target) -> Description:
+        """Return an object in words."""
+        return limit_figures(await self.below.describe(target), self._clock())
 
     async def catalog(self, scope: CatalogScope, since: int = 0) -> CatalogView:
         """Return the view of a scope."""
