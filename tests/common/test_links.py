@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import webbrowser
+from pathlib import Path
 
 import pytest
 
@@ -180,6 +181,19 @@ async def test_terminal_browser_is_not_used(
     opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webbrowser, "get", lambda: Browser("/usr/bin/w3m"))
+    with pytest.raises(ForwardError, match="no browser"):
+        await open_in_browser("http://127.0.0.1:8080/")
+    assert not opened
+
+
+async def test_browser_is_not_taken_from_the_current_folder(
+    opened: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "xdg-open").write_text("#!/bin/sh\n")
+    (tmp_path / "xdg-open").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", ".")
+    monkeypatch.setattr(webbrowser, "get", lambda: Browser("xdg-open"))
     with pytest.raises(ForwardError, match="no browser"):
         await open_in_browser("http://127.0.0.1:8080/")
     assert not opened

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import ssl
 import webbrowser
 from enum import StrEnum
@@ -178,5 +179,8 @@ def _open(address: str) -> bool:
     except webbrowser.Error:
         name = ""
     if PurePath(str(name)).name in _TERMINAL_BROWSERS:
+        return False
+    found = shutil.which(str(name)) if name else None
+    if found is not None and not PurePath(found).is_absolute():  # of the current folder
         return False
     return webbrowser.open(address)

@@ -20,10 +20,10 @@ import pytest
 
 from tests.kube.certificates import Authority
 from tests.support.waiting import until
+from tui_forward.common.executables import find_executable
 from tui_forward.common.logging_levels import TRACE, RedactingFormatter
 from tui_forward.daemon.log import JsonFormatter
 from tui_forward.errors import AuthError, TransportError
-from tui_forward.kube.auth.command_runner import find_executable
 from tui_forward.kube.auth.exec_plugin import ExecPlugin
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ExecEntry
 from tui_forward.model import MAX_LOGIN_OUTPUT, ReasonCode
@@ -379,7 +379,7 @@ async def test_child_that_keeps_the_pipes_open_discards_no_answer(
 
 async def test_plugin_may_write_much_to_both_streams(plugins: PluginFactory) -> None:
     body = (
-        "for n in range(20000): print(n, 'x' * 50, file=sys.stderr)\n"
+        "for n in range(4000): print(n, 'x' * 50, file=sys.stderr)\n"
         "sys.stdout.write(' ' * 900_000)\n"
         "answer(token='t')\n"
     )
@@ -387,7 +387,7 @@ async def test_plugin_may_write_much_to_both_streams(plugins: PluginFactory) -> 
 
 
 async def test_last_words_of_a_verbose_plugin_are_shown(plugins: PluginFactory) -> None:
-    body = "for n in range(20000): print(n, 'x' * 50, file=sys.stderr)\nsys.exit('no session')"
+    body = "for n in range(4000): print(n, 'x' * 50, file=sys.stderr)\nsys.exit('no session')"
     with pytest.raises(AuthError, match="no session"):
         await token(plugins.plugin(body))
 

@@ -126,6 +126,27 @@ async def test_command_of_the_settings_replaces_the_plugin(
     assert ("retry_login" in called) == (exit_code == 0)
 
 
+@pytest.mark.parametrize("path", [".", ":/usr/bin", "bin:/usr/bin"])
+async def test_command_of_the_settings_is_not_taken_from_the_current_folder(
+    suspended: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bin").mkdir()
+    for folder in (tmp_path, tmp_path / "bin"):
+        (folder / "sso").write_text("#!/bin/sh\ntouch executed\n")
+        (folder / "sso").chmod(0o755)
+    monkeypatch.setenv("PATH", path)
+    settings = tmp_path / "settings.toml"
+    settings.write_text('login_command = "sso login"\n')
+    session = session_with(blocked())
+    async with running(session, files=DashboardPaths(settings=settings)) as (app, pilot):
+        await shows(app, "no session")
+        await pilot.press("L")
+        await until(lambda: any("cannot run sso" in text for text in notifications(app)))
+    assert not (tmp_path / "executed").exists()
+    assert suspended == []
+
+
 async def test_key_is_offered_only_where_credentials_are_missing() -> None:
     session = session_with(ready())
     async with running(session, size=(160, 40)) as (app, pilot):

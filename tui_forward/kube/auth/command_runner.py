@@ -7,11 +7,9 @@ import codecs
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple, Self
 
 from tui_forward.errors import AuthError
@@ -36,22 +34,6 @@ class CompletedCommand(NamedTuple):
     code: int  # negative for a signal
     output: bytes  # cut at the limit
     stderr: str  # its end; may contain secrets
-
-
-def find_executable(command: str, path: str | None) -> str | None:
-    """Return the path of a command, looked up in a PATH; None if it is absent.
-
-    As with Go's exec.LookPath nothing is run from the current folder: a command that the PATH finds
-    first in a relative folder counts as absent, also if an absolute one has it, too.
-    """
-    if os.sep in command:
-        is_usable = Path(command).is_absolute() and shutil.which(command) is not None
-        return command if is_usable else None
-    for folder in (path or "").split(os.pathsep):
-        found = shutil.which(os.path.join(folder or os.curdir, command))  # noqa: PTH118
-        if found is not None:
-            return found if Path(folder).is_absolute() else None
-    return None
 
 
 async def run_command(

@@ -12,9 +12,10 @@ import json
 import time
 from collections.abc import Callable, Mapping
 
+from tui_forward.common.executables import find_executable
 from tui_forward.common.redaction import long_words, redact, secret_arguments
 from tui_forward.errors import AuthError
-from tui_forward.kube.auth.command_runner import find_executable, run_command
+from tui_forward.kube.auth.command_runner import run_command
 from tui_forward.kube.auth.credentials import Credentials, KeptCredentials, load_pem
 from tui_forward.kube.auth.exec_credential import (
     ExecCredential,

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from tui_forward.common.executables import find_executable
 from tui_forward.common.redaction import long_words, redact, secret_arguments
 from tui_forward.errors import AuthError, ConfigError
-from tui_forward.kube.auth.command_runner import find_executable, run_command
+from tui_forward.kube.auth.command_runner import run_command
 from tui_forward.kube.auth.credentials import Credentials, KeptCredentials
 from tui_forward.kube.auth.plugin_policy import load_policy
 from tui_forward.kube.kubeconfig.loader import AuthProviderEntry

@@ -19,8 +19,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from tui_forward.common.bounded_file import read_bounded
+from tui_forward.common.executables import find_executable
 from tui_forward.errors import ConfigError
-from tui_forward.kube.auth.command_runner import find_executable
 from tui_forward.kube.kubeconfig.go_yaml import GoYamlError, compose, to_value
 
 _log = logging.getLogger(__name__)

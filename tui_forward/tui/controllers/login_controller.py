@@ -9,6 +9,7 @@ from functools import partial
 
 from textual.app import App, SuspendNotSupported
 
+from tui_forward.common.executables import find_executable
 from tui_forward.errors import AuthError, ConfigError, TuiForwardError
 from tui_forward.model import AccessOptions, BlockedBy, ClusterKey, Login
 from tui_forward.session import Session
@@ -94,10 +95,18 @@ class LoginController:
         context, options = self._name(cluster), cluster[1]
         command = self._login_command()
         if command:
-            if self._run(shlex.split(command), describe_login(context, options.user))[0] == 0:
+            words = shlex.split(command)
+            program = find_executable(words[0], os.environ.get("PATH"))
+            if program is None:
+                raise ConfigError(
+                    f"cannot run {words[0]}: no absolute folder of PATH has it first",
+                    hint="Correct login_command in settings.toml, or PATH",
+                )
+            where = describe_login(context, options.user)
+            if self._run([program, *words[1:]], where)[0] == 0:
                 await self._retry(cluster)
             else:
-                self._notifier.warn(f"{shlex.split(command)[0]} has failed")
+                self._notifier.warn(f"{words[0]} has failed")
             return
         async with session_timeout():
             plugin = await self._session.begin_login(cluster)
