@@ -558,6 +558,7 @@ async def test_server_that_is_not_verified_is_logged_once(
     engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
+    caplog.set_level("INFO")
     access = backend.access("here")
     monkeypatch.setattr(access, "insecure", True)
     monkeypatch.setattr(backend, "access", lambda *_: access)

@@ -132,7 +132,8 @@ class Reconciler:
         self._access = access = self._clusters.access(*self._spec.target.cluster_key)
         self._stop_observing = access.observe_login(self._login_changed)
         if access.insecure and not self.insecure:
-            _log.warning(
+            # Front ends show it beside the context.
+            _log.info(
                 "%s: the certificate of the API server of %s is not verified",
                 self._name, self._spec.target.context,
             )  # fmt: skip
