@@ -189,6 +189,7 @@ class TuiForwardApp(ThemedApp[None]):
             defaults,
             lambda: self.cluster_state,
             session.check_port,
+            self.protection.shown_name,
             paths.kubeconfigs,
         )
         self._details = DetailController(self, session, sampler, defaults, clock)

@@ -108,7 +108,8 @@ async def test_forward_settings_apply_to_new_forwards(
         await pilot.press("f")
         await until(lambda: isinstance(app.screen, ForwardForm))
         await shows(app, "! reachable from other machines", "--address 0.0.0.0 --queue-timeout")
-        await pilot.press("tab", "tab", "backspace", "5", "tab", *["backspace"] * 3, "enter")
+        await pilot.press(*["tab"] * 3, *["backspace"] * 2, "5", "tab")
+        await pilot.press(*["backspace"] * 5, "enter")
         await until(lambda: "f3" in session.forwards)
         assert defaults_of("f3") == msgspec.structs.replace(edited, queue_timeout_s=5.0)
         # Started with a command, typed and pasted; its options take precedence.

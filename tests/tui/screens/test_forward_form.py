@@ -42,7 +42,8 @@ async def test_used_port_is_named_while_typing_and_the_next_free_one_is_a_key_aw
         await pilot.press("f")
         await until(lambda: isinstance(app.screen, ForwardForm))
         await pilot.press(*"9000")
-        await shows(app, "✗ used by java (48213). ctrl+n uses 9002")
+        await shows(app, "✗ used by java (48213)", "ctrl+n use 9002, the next free port",
+                    "Start not possible: local port 9000 is used")  # fmt: skip
         start = app.screen.query_one("#start", Button)
         assert start.disabled
         await pilot.press("enter")
@@ -76,6 +77,6 @@ async def test_form_fits_the_terminal(size: tuple[int, int]) -> None:
     async with running(session, size) as (app, pilot):
         await shows(app, "web-1")
         await pilot.press("f")
-        await shows(app, "local port", "start")
+        await shows(app, "local port", "Start")
         await pilot.press("ctrl+s")
         await until(lambda: session.forwards)

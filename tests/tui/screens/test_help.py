@@ -135,6 +135,7 @@ def test_groups_are_ordered_and_ids_unique() -> None:
     )
     assert [title for title, _ in found[2:]] == [
         "States",
+        "Other marks",
         "Filter terms: all must match",
         "Mouse",
         "Action ids for settings.toml",
@@ -196,9 +197,22 @@ def test_layout_keeps_all_words_within_the_width(width: int) -> None:
         assert group.title.split()[0] in together
         for entry in group.entries:
             assert all(word in together for word in entry.words.split())
-    one_column = len(layout_lines(made, 103))
+    one_column = len(layout_lines(made, 87))
     if width >= 104:
         assert len(rows) < one_column * 0.75
+
+
+def test_first_groups_are_side_by_side_above_the_others() -> None:
+    made = [
+        (title, [("k", f"{title} {n}") for n in range(lines)])
+        for title, lines in (("Row", 4), ("Pane", 3), ("States", 5), ("Other", 9), ("Last", 9))
+    ]
+    rows = ["".join(cell.text for cell in line) for line in layout_lines(made, 92, 3)]
+    assert [rows[0].split(), rows[6].split()] == [["Row", "States"], ["Pane"]]
+    after = rows.index(next(row for row in rows if "Other" in row))
+    assert after == 11, "after the higher one of the two columns, and an empty line"
+    assert "Last" in rows[after]
+    assert layout_lines(made, 80, 3) == layout_lines(made, 80), "one column has one order"
 
 
 def test_long_keys_get_their_own_line() -> None:

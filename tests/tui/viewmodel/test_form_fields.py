@@ -96,6 +96,7 @@ def test_edited_forward_may_keep_its_port() -> None:
 def test_notes() -> None:
     assert "other machines" in judged(address="0.0.0.0").notes["address"]
     assert "privileges" in judged(local="80").notes["local"]
+    assert judged(local="8081").next_free is None
     assert judged(port="5432").notes["local"].startswith("empty: 5432")
     assert "own number" in judged(port="http").notes["local"]
 

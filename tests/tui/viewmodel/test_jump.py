@@ -59,7 +59,7 @@ def test_marks_of_contexts_are_shown() -> None:
 
 
 def test_local_port_finds_its_forward() -> None:
-    assert found("5432")[0].detail == "● :5432"
+    assert (found("5432")[0].mark, found("5432")[0].detail) == ("●", ":5432")
     assert found(":2525")[0].name == "svc/notification-dispatcher-smtp:smtp"
 
 

@@ -39,8 +39,9 @@ class FormController:
         self, app: App[None], sampler: Sampler, queue: CommandQueue, forwards: ForwardController,
         favorites: Favorites, defaults: Callable[[], ForwardDefaults],
         cluster_state: Callable[[], ClusterState], check_port: CheckPort,
-        kubeconfigs: str | None = None,
+        shown_context: Callable[[str], str], kubeconfigs: str | None = None,
     ) -> None:  # fmt: skip
+        self._shown_context = shown_context
         self._app = app
         self._sampler = sampler
         self._queue = queue
@@ -69,8 +70,9 @@ class FormController:
 
         form = ForwardForm(
             defaults.spec(target_of(scope, entry, request.port or DeclaredPort(number=80))),
-            defaults=defaults, ports=entry.ports, owner=_owner_name(item), title="forward",
+            defaults=defaults, ports=entry.ports, owner=_owner_name(item), title="Forward",
             port_user=self._port_user(), check_port=self._check_port,
+            shown_context=self._shown_context,
         )  # fmt: skip
         self._app.push_screen(form, start)
 
@@ -93,8 +95,8 @@ class FormController:
 
         form = ForwardForm(
             forward.spec, defaults=self._defaults(), ports=pod.ports if pod is not None else (),
-            owner=_owner_name(pod), title="edit", port_user=self._port_user(except_id=forward.id),
-            check_port=self._check_port,
+            owner=_owner_name(pod), title="Edit", port_user=self._port_user(except_id=forward.id),
+            check_port=self._check_port, shown_context=self._shown_context,
         )  # fmt: skip
         self._app.push_screen(form, replace)
 

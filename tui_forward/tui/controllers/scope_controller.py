@@ -166,4 +166,4 @@ class ScopeController:
         for name in cluster.namespaces:
             if name != cluster.scope.namespace:
                 show = partial(self.show, cluster.scope.context, name)
-                yield PaletteCommand(f"Namespace {name}", show, Group.GO_TO, only_found=True)
+                yield PaletteCommand(f"Namespace: {name}", show, Group.GO_TO, only_found=True)

@@ -144,7 +144,7 @@ class SettingsController:
 
         yield PaletteCommand("Change theme… (saved to settings.toml)", self.choose_theme)
         for name in self._app.theme_names:
-            yield PaletteCommand(f"Theme {name}", partial(self.set_theme, name), only_found=True)
+            yield PaletteCommand(f"Theme: {name}", partial(self.set_theme, name), only_found=True)
 
     def choose_theme(self) -> None:
         """Open the picker of themes."""

@@ -10,10 +10,12 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.suggester import SuggestFromList
 from textual.widgets import Button, Checkbox, Input, Select
 
 from tui_forward.common.kubectl_command import format_command
+from tui_forward.common.target_names import object_name
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
     DeclaredPort,
@@ -22,7 +24,7 @@ from tui_forward.model import (
     PortCheck,
     TransportChoice,
 )
-from tui_forward.tui.plain_text import PlainLabel, PlainText, plain
+from tui_forward.tui.plain_text import PlainText, plain, styled
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.viewmodel.form_fields import (
@@ -34,24 +36,24 @@ from tui_forward.tui.viewmodel.form_fields import (
     port_choices,
     validate_form,
 )
+from tui_forward.tui.viewmodel.form_notes import (
+    LABELS,
+    field_notes,
+    obstacle,
+    wrap_command,
+    wrapped_notes,
+)
+from tui_forward.tui.widgets.text_lines import TextLines
 
 CheckPort = Callable[[tuple[str, ...], int], Awaitable[PortCheck]]
 
 _CHECK_DELAY_S = 0.1
 _MAX_CHECKS = 100
+_NOTES_WIDTH = 38  # until the form is laid out
 _TRANSPORTS = {
-    TransportChoice.AUTO: "auto: fastest available", TransportChoice.SPDY: "SPDY",
-    TransportChoice.WEBSOCKET: "WebSocket", TransportChoice.CHANNELS: "legacy channels",
+    TransportChoice.AUTO: "auto", TransportChoice.SPDY: "SPDY",
+    TransportChoice.WEBSOCKET: "WebSocket", TransportChoice.CHANNELS: "channels",
 }  # fmt: skip
-# Field, label, placeholder if it is not the default value.
-_TEXTS = (
-    ("port", "port", "number or name"),
-    ("local", "local port", "same as the port if free; 0 for any free port"),
-    ("address", "address", ""),
-    ("queue_timeout", "queue timeout", ""),
-    ("half_close_timeout", "half-close timeout", ""),
-    ("label", "label", "your own word, to group and filter by"),
-)
 
 
 class ForwardForm(Dialog[ForwardSpec | None]):
@@ -70,7 +72,8 @@ class ForwardForm(Dialog[ForwardSpec | None]):
     def __init__(
         self, spec: ForwardSpec, *, defaults: ForwardDefaults, ports: Sequence[DeclaredPort] = (),
         owner: str = "", port_user: PortUser = lambda _addresses, _port: "",
-        title: str = "new forward", check_port: CheckPort | None = None,
+        title: str = "Forward", check_port: CheckPort | None = None,
+        shown_context: Callable[[str], str] = str,
     ) -> None:  # fmt: skip
         super().__init__()
         self._spec = spec
@@ -83,49 +86,68 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         self._check_port = check_port
         self._checks: dict[PortKey, PortCheck] = {}
         self._submit_when_checked = False
+        self._shown_context = shown_context
         initial, empty = fields_of(spec), fields_of(defaults.spec(spec.target))
         self._inputs = {
             name: Input(
-                getattr(initial, name), placeholder=hint or getattr(empty, name), compact=True,
-                id=name,
+                getattr(initial, name), placeholder=getattr(empty, name) if name != "port" else "",
+                compact=True, id=name,
                 suggester=SuggestFromList(port_choices(ports)) if name == "port" else None,
             )
-            for name, _, hint in _TEXTS
+            for name, _ in LABELS if name != "transport"
         }  # fmt: skip
-        self._notes = {name: PlainText(classes="note") for name, _, _ in _TEXTS}
-        self._pin = Checkbox(
-            plain(f"pin: stay on this pod, do not follow {owner}"), spec.target.pin, compact=True
-        )
         self._transport = Select(
             [(text, choice.value) for choice, text in _TRANSPORTS.items()],
             value=spec.transport.value, allow_blank=False, compact=True, id="transport",
         )  # fmt: skip
-        self._start = Button("start", id="start", variant="primary", compact=True)
+        self._pin = Checkbox(
+            plain("stay on this pod; do not follow its replacement"), spec.target.pin, compact=True
+        )
+        self._lines: dict[str, list[str]] = {}  # notes of each field as they are shown
+        self._labels = TextLines(self._label_lines, id="labels")
+        self._notes = TextLines(self._note_lines, id="notes")
+        self._start = Button("Start", id="start", variant="primary", compact=True)
+        self._obstacle = PlainText(id="obstacle")
         self._preview = PlainText(id="preview")
         self._form = ValidatedForm(None, {}, {})
 
     def compose(self) -> ComposeResult:
-        """Show a line for each field, with its problem or note below."""
+        """Show labels, fields and notes side by side, over the command and the button."""
         target = self._spec.target
+        context = f"{self._shown_context(target.context)} · namespace {target.namespace}"
         with Vertical() as box:
-            name = f"{target.namespace}/{target.kind.value}/{target.name}"
-            box.border_title = plain(f"{self._title}: {name}")
-            box.border_subtitle = "enter  start · ctrl+n  next free port · esc  cancel"
+            box.border_title = plain(f"{self._title} {object_name(target)}")
+            box.border_subtitle = "enter Start · tab Next field · esc Cancel"
             with VerticalScroll(can_focus=False):
-                for name, label, _ in _TEXTS:
-                    with Horizontal(classes="field"):
-                        yield PlainLabel(label)
-                        yield self._inputs[name]
-                    yield self._notes[name]
-                with Horizontal(classes="field"):
-                    yield PlainLabel("transport")
-                    yield self._transport
+                yield PlainText(f"{'context':>12}   {context}", id="where")
+                with Horizontal(id="fields"):
+                    yield self._labels
+                    with Vertical(id="inputs"):
+                        yield from self._inputs.values()
+                        yield self._transport
+                    yield self._notes
                 if self._owner:
-                    yield self._pin
+                    with Horizontal(id="pin"):
+                        yield PlainText(f"{'pin':>12}   ")
+                        yield self._pin
                 yield self._preview
             with Horizontal(id="buttons"):
                 yield self._start
-                yield Button("cancel", id="cancel", compact=True)
+                yield self._obstacle
+
+    def _label_lines(self, _width: int) -> list[Content]:
+        lines = []
+        for name, label in LABELS:
+            lines.append(styled(f"{label:>12}", "$text-muted"))
+            lines += [plain("")] * (len(self._lines.get(name, [""])) - 1)
+        return lines
+
+    def _note_lines(self, _width: int) -> list[Content]:
+        lines = []
+        for name, _ in LABELS:
+            style = "$text-error" if name in self._form.problems else "$text-muted"
+            lines += [styled(line, style) for line in self._lines.get(name, [""])]
+        return lines
 
     def on_mount(self) -> None:
         """Start in the field that is changed most often."""
@@ -136,12 +158,13 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         """Start on Enter in any field."""
         self.action_submit()
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Start or cancel."""
-        if event.button.id == "start":
-            self.action_submit()
-        else:
-            self.action_cancel()
+    def on_button_pressed(self) -> None:
+        """Start."""
+        self.action_submit()
+
+    def on_resize(self) -> None:
+        """Wrap notes and command for the new width."""
+        self.call_after_refresh(self._show_notes)
 
     def action_submit(self) -> None:
         """Start a valid forward, or go to the first invalid field."""
@@ -153,7 +176,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
             else:
                 self.dismiss(self._form.spec)
             return
-        invalid = next(name for name, _, _ in _TEXTS if name in self._form.problems)
+        invalid = next(name for name in self._inputs if name in self._form.problems)
         self._inputs[invalid].focus()
 
     @work(group="check port", exclusive=True)
@@ -194,20 +217,30 @@ class ForwardForm(Dialog[ForwardSpec | None]):
     @on(Select.Changed)
     @on(Checkbox.Changed)
     def _validate(self) -> None:
-        values = {name: widget.value for name, widget in self._inputs.items()}
-        fields = Fields(**values, pin=self._pin.value, transport=str(self._transport.value))
+        fields = self._fields()
         form = self._form = validate_form(
             fields, self._spec, self._port_user, self._defaults, self._checks
         )
         if form.to_check is not None and form.to_check not in self._checks:
             self._check(form.to_check, delay_s=_CHECK_DELAY_S)
-        for name, note in self._notes.items():
-            problem = form.problems.get(name)
-            text = f"✗ {problem}" if problem else form.notes.get(name, "")
-            note.show(text)
-            note.set_class(bool(problem), "-invalid")
-            note.display = bool(text)
         self._start.disabled = form.spec is None
-        self._start.label = plain("start" if form.spec is not None else "not possible")
+        self._obstacle.show(obstacle(form, fields))
+        self._show_notes()
+
+    def _fields(self) -> Fields:
+        values = {name: widget.value for name, widget in self._inputs.items()}
+        return Fields(**values, pin=self._pin.value, transport=str(self._transport.value))
+
+    def _show_notes(self) -> None:
+        """Show notes and command; a field is as high as its note."""
+        form = self._form
+        width = self._notes.content_size.width or _NOTES_WIDTH
+        lines = wrapped_notes(field_notes(form, self._fields(), self._ports), width)
+        if lines != self._lines:
+            self._lines = lines
+            for name, widget in self._inputs.items():
+                widget.styles.margin = (0, 0, len(lines[name]) - 1, 0)
+            self._labels.show()
+        self._notes.show()
         command = format_command(form.spec, self._defaults) if form.spec is not None else ""
-        self._preview.show(command)
+        self._preview.show(wrap_command(command, max(20, self._preview.content_size.width or 74)))

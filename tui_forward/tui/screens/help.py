@@ -12,6 +12,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widgets import Input
 
+from tui_forward.settings.protected_contexts import MARK
 from tui_forward.tui.keys.dashboard_keys import PaneFooter
 from tui_forward.tui.keys.key_names import bindings_of, format_key
 from tui_forward.tui.plain_text import plain
@@ -36,10 +37,14 @@ _GROUPS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 _STATES: Final[Mapping[str, str]] = {
     "starting": "opening the local port, selecting a pod", "waiting": "no usable pod yet",
-    "connecting": "pod selected, no tunnel yet", "ready": "tunnel up and responding",
+    "connecting": "pod found, no tunnel yet", "ready": "tunnel up and responding",
     "reconnecting": "lost the tunnel; retrying, new connections are queued",
     "blocked": "needs action; see reason", "stopped": "stopped by you",
 }  # fmt: skip
+_MARKS: Final = (
+    (f"prod-eu{MARK}", "protected context"), ("! 0.0.0.0:80", "other machines reach it"),
+    ("▁▂▃▄▅▆▇█", "traffic: ×10 a step, to 1 GB/s"), ("╌", "no tunnel"),
+)  # fmt: skip
 _FILTER: Final = (
     ("web", "fuzzy: name, namespace, kind, status, node, owner, port"),
     ("ns:shop", "namespace starts with it; * and ? are wildcards"),
@@ -49,6 +54,8 @@ _FILTER: Final = (
     ("!word", "not"),
     ('"web-1"', "exact text"),
 )
+THIS_ROW: Final = "This row"
+_FIRST_BAND: Final = 4  # groups that stand side by side at the top: keys of the pane, symbols
 ACTION_IDS: Final = "Action ids for settings.toml"
 _MOUSE: Final = (
     ("click", "move the cursor; press a key of the bottom lines"),
@@ -86,13 +93,16 @@ def collect(
 ) -> tuple[HelpGroup, ...]:  # fmt: skip
     """Return the help of a running app with its keymap, and of further classes.
 
-    The keys of `footer`, those of the focused pane, come first.
+    The keys of `footer`, those of the focused pane, come first, then the symbols.
     """
     owners = dict.fromkeys([type(app), type(screen), *map(type, screen.walk_children()), *also])
     found = [binding for owner in owners for binding in bindings_of(owner)]
     keymap = active_keymap(app)
-    first = pane_groups(footer, found, keymap) if footer is not None else ()
-    return (*first, *groups(found, keymap))
+    if footer is None:
+        return groups(found, keymap)
+    symbols = symbol_groups()
+    others = [group for group in groups(found, keymap) if group not in symbols]
+    return (*pane_groups(footer, found, keymap), *symbols, *others)
 
 
 def pane_groups(
@@ -113,9 +123,20 @@ def pane_groups(
 
     choose = (HelpEntry("enter", footer.choose),) if footer.choose else ()
     return (
-        HelpGroup("This row", (*choose, *entries((*footer.row, *footer.extra)))),
+        HelpGroup(THIS_ROW, (*choose, *entries((*footer.row, *footer.extra)))),
         HelpGroup("This pane", tuple(entries(footer.view))),
     )
+
+
+def symbol_groups() -> tuple[HelpGroup, ...]:
+    """Return what the symbols of the tables mean."""
+    states = [
+        HelpEntry(f"{mark} {state.value}", _STATES[state.value])
+        for state, (mark, _) in STATE_MARKS.items()
+    ]
+    states.append(HelpEntry("‖ paused", "paused by you; keeps its local port"))
+    marks = tuple(HelpEntry(*pair) for pair in _MARKS)
+    return HelpGroup("States", tuple(states)), HelpGroup("Other marks", marks)
 
 
 def runnable_keys(screen: Screen[object]) -> dict[str, str]:
@@ -156,14 +177,9 @@ def groups(
         for title, lines in found.items()
         if lines
     ]
-    states = [
-        HelpEntry(f"{mark} {state.value}", _STATES[state.value])
-        for state, (mark, _) in STATE_MARKS.items()
-    ]
-    states.append(HelpEntry("‖ paused", "paused by you; keeps its local port"))
     return (
         *key_groups,
-        HelpGroup("States", tuple(states)),
+        *symbol_groups(),
         HelpGroup("Filter terms: all must match", tuple(HelpEntry(*pair) for pair in _FILTER)),
         HelpGroup("Mouse", tuple(HelpEntry(*pair) for pair in _MOUSE)),
         HelpGroup(ACTION_IDS, tuple(names)),
@@ -250,7 +266,9 @@ class HelpScreen(Dialog[str | None]):
 
     def _show(self, text: str) -> None:
         self._found = filter_groups(self._groups, text)
-        self._body.show(self._found, empty=f"No match for “{text.strip()}”")
+        is_all = len(self._found) == len(self._groups)
+        first = _FIRST_BAND if is_all and self._groups[0][0] == THIS_ROW else 0
+        self._body.show(self._found, empty=f"No match for “{text.strip()}”", first_band=first)
 
     def action_run(self) -> None:
         """Close, and press the first key that is found; without a search, only close."""

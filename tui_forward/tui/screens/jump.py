@@ -113,7 +113,7 @@ class JumpScreen(ModalScreen[JumpOption | None]):
 
 
 def _row(option: JumpOption) -> Row:
+    name = f"{option.mark} {option.name}" if option.mark else option.name
     return Row(
-        (Cell(option.kind, "dim"), Cell(option.name), Cell(option.place, "dim"),
-         Cell(option.detail))
-    )  # fmt: skip
+        (Cell(option.kind, "dim"), Cell(name), Cell(option.place, "dim"), Cell(option.detail))
+    )

@@ -7,7 +7,13 @@ from typing import Final
 
 import msgspec
 
-from tui_forward.common.arguments import is_loopback, parse_addresses, parse_duration_s, parse_port
+from tui_forward.common.arguments import (
+    format_duration_arg,
+    is_loopback,
+    parse_addresses,
+    parse_duration_s,
+    parse_port,
+)
 from tui_forward.errors import UsageError
 from tui_forward.model import (
     DeclaredPort,
@@ -52,6 +58,7 @@ class ValidatedForm(msgspec.Struct, frozen=True):
     notes: dict[str, str]  # by field: information for the user
     # The local port to check, where the form is valid as far as it goes.
     to_check: PortKey | None = None
+    next_free: int | None = None  # the next free local port, if that one is used
 
 
 def fields_of(spec: ForwardSpec) -> Fields:
@@ -59,8 +66,9 @@ def fields_of(spec: ForwardSpec) -> Fields:
     return Fields(
         port=spec.target.port, local="" if spec.local_port is None else str(spec.local_port),
         address=",".join(spec.addresses), pin=spec.target.pin,
-        queue_timeout=f"{spec.queue_timeout_s:g}",
-        half_close_timeout=f"{spec.half_close_timeout_s:g}", transport=spec.transport.value,
+        queue_timeout=format_duration_arg(spec.queue_timeout_s),
+        half_close_timeout=format_duration_arg(spec.half_close_timeout_s),
+        transport=spec.transport.value,
         label=spec.label,
     )  # fmt: skip
 
@@ -101,6 +109,7 @@ def validate_form(
         text = fields.half_close_timeout
         half_close_timeout = parse_field("half_close_timeout", text, parse_duration_s)
     label = parse_field("label", fields.label, _label)
+    next_free = None
     if isinstance(local, int) and local:
         # With an invalid address, the port is checked once that is correct.
         used = ""
@@ -108,8 +117,8 @@ def validate_form(
             owner = port_user(addresses, local)
             check = checks.get((addresses, local))
             used = f"used by {owner}" if owner else check.problem if check is not None else ""
-            if used and check is not None and check.next_free is not None:
-                used += f". ctrl+n uses {check.next_free}"
+            if used and check is not None:
+                next_free = check.next_free
         if used:
             problems["local"] = used
         elif local < _FIRST_UNPRIVILEGED:
@@ -122,7 +131,7 @@ def validate_form(
     if isinstance(local, int) and local and isinstance(addresses, tuple):
         to_check = (addresses, local)
     if problems:
-        return ValidatedForm(None, problems, notes, to_check)
+        return ValidatedForm(None, problems, notes, to_check, next_free)
     validated = msgspec.structs.replace(
         spec, target=msgspec.structs.replace(spec.target, port=port, pin=fields.pin),
         local_port=local, addresses=addresses, queue_timeout_s=queue_timeout,
@@ -135,7 +144,7 @@ def validate_form(
 def _automatic_port_note(port: object) -> str:
     if isinstance(port, str) and port.isdecimal() and int(port) >= _FIRST_UNPRIVILEGED:
         return f"empty: {port}, or the next free one"
-    return "empty: the port's own number if it is free and 1024 or above, else the next free one"
+    return "empty: its own number from 1024 on, or the next free one"
 
 
 def _remote(text: str) -> str:

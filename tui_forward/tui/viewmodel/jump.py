@@ -45,6 +45,7 @@ class JumpOption(msgspec.Struct, frozen=True):
     place: str = ""
     detail: str = ""
     value: str = ""  # id of a forward, key of an object; commands have none
+    mark: str = ""  # symbol of a forward's state
 
     @property
     def completion(self) -> str:
@@ -105,7 +106,7 @@ def _forwards(typed: str, sources: JumpSources) -> Iterator[Scored]:
             yield points, JumpOption(
                 "forward", name,
                 f"{sources.shown_name(target.context, target.options)}/{target.namespace}",
-                f"{mark} {_local(forward)}", forward.id,
+                _local(forward), forward.id, mark,
             )  # fmt: skip
 
 

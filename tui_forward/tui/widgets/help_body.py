@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from tui_forward.tui.viewmodel.rows import Cell
 
-_TWO_COLUMNS = 104
+_TWO_COLUMNS = 88
 _GAP = 4
 _MAX_KEYS_WIDTH = 22
 
@@ -23,13 +23,19 @@ _Groups = Sequence[tuple[str, Sequence[tuple[str, str]]]]
 _Line = tuple[Cell, ...]
 
 
-def layout_lines(groups: _Groups, width: int) -> list[_Line]:
+def layout_lines(groups: _Groups, width: int, first_band: int = 0) -> list[_Line]:
     """Return lines of cells with the styles "title", "keys" and "".
 
-    From 104 cells there are two columns of about the same height.
+    From 88 cells there are two columns of about the same height. The first groups, if
+    `first_band` says how many, are side by side above all others.
     """
     if width < _TWO_COLUMNS:
         return _joined([_lines(title, pairs, width) for title, pairs in groups])
+    bands = (groups[:first_band], groups[first_band:])
+    return _joined([_columns(band, width) for band in bands if band])
+
+
+def _columns(groups: _Groups, width: int) -> list[_Line]:
     left_width = (width - _GAP) // 2
     blocks = [_lines(title, pairs, left_width) for title, pairs in groups]
     split = min(
@@ -81,16 +87,18 @@ class HelpBody(ScrollView, can_focus=False):
         super().__init__()
         self._groups: _Groups = ()
         self._empty = ""
+        self._first_band = 0
         self._lines: list[_Line] = []
 
-    def show(self, groups: _Groups, *, empty: str) -> None:
-        """Show groups, or a text if there are none."""
-        self._groups, self._empty = groups, empty
+    def show(self, groups: _Groups, *, empty: str, first_band: int = 0) -> None:
+        """Show groups, or a text if there are none; see `layout_lines`."""
+        self._groups, self._empty, self._first_band = groups, empty, first_band
         self.scroll_to(y=0, animate=False)
         self._lay_out()
 
     def _lay_out(self) -> None:
-        self._lines = layout_lines(self._groups, max(1, self.scrollable_content_region.width))
+        width = max(1, self.scrollable_content_region.width)
+        self._lines = layout_lines(self._groups, width, self._first_band)
         self.virtual_size = Size(0, len(self._lines))
         self.refresh()
 
