@@ -437,7 +437,7 @@ class TuiForwardApp(ThemedApp[None]):
         if self._paths.log is None:
             self._notifier.warn("The engine log is not available")
         else:
-            self.push_screen(LogScreen(self._paths.log, header=self.dashboard.header))
+            self.push_screen(LogScreen(self._paths.log))
 
     async def action_quit(self) -> None:
         """Quit, after a question if forwards are active."""

@@ -65,8 +65,10 @@ async def running(
 ) -> AsyncIterator[tuple[App[None], Pilot[None], LogView]]:
     app = LogApp()
     async with app.run_test(size=size) as pilot:
-        app.push_screen(LogScreen(path, header=lambda _width: HEADER))
-        await until(lambda: isinstance(app.screen, LogScreen) and app.screen.is_mounted)
+        screen = LogScreen(path)
+        app.push_screen(screen)
+        await until(lambda: app.screen is screen and screen.is_mounted)
+        screen.draw_header(lambda _width: HEADER)
         yield app, pilot, app.screen.query_one(LogView)
 
 

@@ -128,6 +128,13 @@ async def test_heights_of_forwards_do_not_depend_on_the_focus_and_counts_are_tru
         await shows(app, "14 forwards: ■2 ◐1 ◔1 ●9 ‖1")
         session.update(next(iter(session.forwards)), paused=True)
         await shows(app, "■1", "‖2")
+        for key, pane in (("l", Pane.FORWARDS), ("d", Pane.CLUSTER)):  # a log, a description
+            await pilot.press("escape")
+            await until(lambda: app.screen is app.dashboard)
+            app.dashboard.body.focus_pane(pane)
+            await pilot.press(key)
+            await until(lambda: app.screen is not app.dashboard)
+            await shows(app, "14 forwards: ■1", "‖2", "Search")
 
 
 async def test_problems_scrolled_out_are_counted_in_the_title() -> None:

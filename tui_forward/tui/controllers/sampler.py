@@ -25,6 +25,7 @@ from tui_forward.tui.screens.forward_detail import DetailSample, DetailScreen
 from tui_forward.tui.screens.sample_renderer import DashboardSample
 from tui_forward.tui.viewmodel.notifications import StateChangeTracker
 from tui_forward.tui.viewmodel.toasts import ToastText, engine_notice_toast
+from tui_forward.tui.widgets.header_bar import HasHeader
 
 # While the first rows of a new scope load.
 FAST_INTERVAL_S = 0.02
@@ -167,8 +168,9 @@ class Sampler:
             dashboard.draw(DashboardSample(self.snapshot, connections, self._error))
         # The stack is empty while the app ends.
         top = next(reversed(self._screens()), None)
-        if isinstance(top, DetailScreen) and top.is_mounted:
+        if top is not None and top.is_mounted and isinstance(top, HasHeader):
             top.draw_header(dashboard.header)
+        if isinstance(top, DetailScreen) and top.is_mounted:
             await self._draw_detail(top)
         self._sampled.set()
         self._sampled = asyncio.Event()

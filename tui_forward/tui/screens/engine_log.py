@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
 from textual import work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from tui_forward.tui.screens.text_screen import TextScreen
-from tui_forward.tui.viewmodel.header import HeaderContent
 from tui_forward.tui.viewmodel.log_tail import LogLevel, LogTail, sanitize_terminal_text
 from tui_forward.tui.viewmodel.rows import Cell
-from tui_forward.tui.widgets.header_bar import HeaderBar
 
 POLL_S = 0.5
 _LEVELS: Final = (LogLevel.DEBUG, LogLevel.INFO, LogLevel.WARNING, LogLevel.ERROR)
@@ -30,18 +27,10 @@ class LogScreen(TextScreen):
                 tooltip="Go to the end and follow new lines"),
     ]  # fmt: skip
 
-    def __init__(self, path: Path, *, header: Callable[[int], HeaderContent] | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__()
         self._tail = LogTail(path)
-        self._header = header
         self._level = LogLevel.DEBUG
-        self._header_line = HeaderBar()
-
-    def compose(self) -> ComposeResult:
-        """Show the header above the log."""
-        if self._header is not None:
-            yield self._header_line
-        yield from super().compose()
 
     def on_mount(self) -> None:
         """Start to follow the file."""
@@ -53,8 +42,6 @@ class LogScreen(TextScreen):
         while True:
             if await asyncio.to_thread(self._tail.read):
                 self._show()
-            if self._header is not None:
-                self._header_line.show(self._header)
             self.draw_headline()
             await asyncio.sleep(POLL_S)
 

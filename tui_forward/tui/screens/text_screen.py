@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,9 +12,12 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Input
 
+from tui_forward.tui import messages
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.viewmodel.header import HeaderContent
 from tui_forward.tui.viewmodel.log_tail import sanitize_terminal_text
 from tui_forward.tui.viewmodel.rows import Cell
+from tui_forward.tui.widgets.header_bar import HeaderBar
 from tui_forward.tui.widgets.key_bar import KeyBar
 from tui_forward.tui.widgets.log_view import LogView
 from tui_forward.tui.widgets.status_line import StatusLine
@@ -38,6 +41,7 @@ class TextScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        self._session_header = HeaderBar()
         self.headline = StatusLine(classes="text-headline")
         self.text_view = LogView()
         self._input = Input(
@@ -45,15 +49,21 @@ class TextScreen(Screen[None]):
         )
 
     def compose(self) -> ComposeResult:
-        """Show the headline, the text, the search line and the keys."""
+        """Show the header, the headline, the text, the search line and the keys."""
+        yield self._session_header
         yield self.headline
         yield self.text_view
         yield self._input
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Hide the search line."""
+        """Hide the search line, and request the header."""
         self._input.display = False
+        self.app.post_message(messages.SampleRequested())
+
+    def draw_header(self, build: Callable[[int], HeaderContent]) -> None:
+        """Show the header of every screen."""
+        self._session_header.show(build)
 
     @abstractmethod
     def headline_cells(self) -> Sequence[Cell]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 from rich.segment import Segment
 from textual import events
@@ -12,6 +12,14 @@ from textual.widget import Widget
 
 from tui_forward.common.printable import blank_unprintable
 from tui_forward.tui.viewmodel.header import HeaderCell, HeaderContent
+
+
+@runtime_checkable
+class HasHeader(Protocol):
+    """A screen that shows the header, besides the dashboard."""
+
+    def draw_header(self, build: Callable[[int], HeaderContent]) -> None:
+        """Show the header of every screen, given as a function of the width in cells."""
 
 
 class HeaderBar(Widget):
