@@ -47,7 +47,7 @@ def watch_objects(api: Any) -> Any:
         api.create_namespaced_config_map("ops", body)
     for name in ("one", "two"):
         api.delete_namespaced_config_map(name, "ops")
-    stream = watch.Watch().stream(  # type: ignore[no-untyped-call]
+    stream = watch.Watch().stream(
         api.list_namespaced_config_map, "ops", resource_version=since, timeout_seconds=1
     )
     return [(event["type"], event["object"].metadata.name) for event in stream]
@@ -55,7 +55,7 @@ def watch_objects(api: Any) -> Any:
 
 def watch_compacted(api: Any) -> Any:
     """Watch from a compacted version."""
-    stream = watch.Watch().stream(  # type: ignore[no-untyped-call]
+    stream = watch.Watch().stream(
         api.list_namespaced_pod, "ops", resource_version="1", timeout_seconds=2
     )
     try:
@@ -107,7 +107,7 @@ CASES = {
 
 if __name__ == "__main__":
     _, kubeconfig, context = sys.argv
-    api_client = config.new_client_from_config(kubeconfig, context=context)  # type: ignore[no-untyped-call]
+    api_client = config.new_client_from_config(kubeconfig, context=context)
     for line in sys.stdin:
         result = CASES[line.strip()](client.CoreV1Api(api_client))
         sys.stdout.write(json.dumps(result) + "\n")
