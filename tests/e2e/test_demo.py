@@ -22,6 +22,7 @@ from tests.e2e.processes import (
     program,
     wait_until,
 )
+from tests.support.cluster_process import ClusterProcess
 
 
 @pytest.mark.timeout(180)
@@ -39,11 +40,19 @@ def test_demo_without_a_terminal_runs_all_checks() -> None:
 
 
 @pytest.mark.timeout(180)
-def test_failed_check_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_check_fails_the_demo(
+    cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = (str(cluster.kubeconfig), cluster.server, str(cluster.control.path))
     code = (
-        "import sys\n"
-        "from tui_forward.cli.demo import isolation_checks, recovery_checks, transport_checks\n"
+        "import contextlib, sys\n"
+        "from tui_forward.cli.demo import isolation_checks, recovery_checks, runner\n"
+        "from tui_forward.cli.demo import transport_checks\n"
         "from tui_forward.cli.demo.check_result import CheckFailedError\n"
+        "from tui_forward.cli.embedded_cluster import EmbeddedCluster\n"
+        "@contextlib.asynccontextmanager\n"
+        f"async def running(): yield EmbeddedCluster(*{ready!r}, None)\n"
+        "runner.embedded_cluster = running\n"
         "async def broken(*_): raise CheckFailedError('as the test requires')\n"
         "for module in (isolation_checks, recovery_checks, transport_checks):\n"
         "    for name in dir(module):\n"
@@ -66,8 +75,9 @@ def test_failed_check_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks[-1]["passed"] == 2, done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_cluster_ends_with_its_command_and_removes_its_files(number: signal.Signals) -> None:
+    """So it does by SIGTERM: see the next test."""
     process = Process(*PROGRAM, "cluster")
     try:
         process.wait_for_output("export KUBECONFIG=", "API server at https://127.0.0.1:")
@@ -84,7 +94,7 @@ def test_cluster_ends_with_its_command_and_removes_its_files(number: signal.Sign
     wait_until(lambda: not kubeconfig.parent.exists(), f"{kubeconfig.parent} to be removed")
 
 
-def test_cluster_prints_json_and_accepts_faults(
+def test_cluster_prints_json_accepts_faults_and_ends_by_a_signal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     process = Process(*PROGRAM, "cluster", "--json")
@@ -107,8 +117,14 @@ def test_cluster_prints_json_and_accepts_faults(
             forward.wait_for_output("Forwarding from 127.0.0.1:")
             assert fault("restart-component", "component=kubelet").returncode == 0
             assert http_get(forward.local_ports()[0])[0] == 200
+        below = descendants(process.popen.pid)
+        assert below
+        assert process.stop(signal.SIGTERM) == 0
     finally:
-        assert process.stop() == 0
+        process.stop()
+    wait_until(lambda: all_ended(below), "every process of the cluster to end")
+    folder = Path(ready["kubeconfig"]).parent
+    wait_until(lambda: not folder.exists(), f"{folder} to be removed")
 
 
 def test_cluster_that_cannot_start_reports_why() -> None:

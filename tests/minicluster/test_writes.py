@@ -214,7 +214,10 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text(max_size=3), JSON), st.dictionaries(st.text(max_size=3), JSON))
+OBJECTS = st.dictionaries(st.text(max_size=3), JSON, max_size=4)
+
+
+@given(OBJECTS, OBJECTS)
 def test_merge_patch_properties(target: dict[str, Any], change: dict[str, Any]) -> None:
     merged = patches.apply_merge_patch(target, change)
     for key in target.keys() | change.keys():

@@ -22,7 +22,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.kube.kubeconfigs import kubeconfig, write
-from tests.kube.kubectl_peer import find_kubectl
+from tests.kube.kubectl_peer import NO_GARBAGE_COLLECTION, find_kubectl
 from tests.kube.port_forward_api import PortForwardApi
 from tui_forward.catalog.target_watch import CatalogTargetResolver
 from tui_forward.cli.commands import forward
@@ -355,7 +355,10 @@ async def run_kubectl(words: list[str], kubectl: Path, home: Path) -> tuple[str,
         kubectl, "port-forward", "--address", UNUSABLE_ADDRESS, *words,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={"HOME": str(home), "KUBECONFIG": str(home / "kubeconfig"), "PATH": "/usr/bin:/bin"},
+        env={
+            "HOME": str(home), "KUBECONFIG": str(home / "kubeconfig"), "PATH": "/usr/bin:/bin",
+            **NO_GARBAGE_COLLECTION,
+        },
     )  # fmt: skip
     output, errors = await process.communicate()
     return output.decode(), errors.decode()
