@@ -1,7 +1,7 @@
 """Program that uses the official Python client, which leaves sockets and threads behind.
 
-`python official_client.py KUBECONFIG CONTEXT` reads names of cases from stdin, one per line, and
-prints their results as JSON, one per line.
+`python official_client.py KUBECONFIG` reads lines from stdin, each with the name of a case and that
+of a context, and prints the results as JSON, one per line.
 """
 
 from __future__ import annotations
@@ -106,9 +106,12 @@ CASES = {
 }
 
 if __name__ == "__main__":
-    _, kubeconfig, context = sys.argv
-    api_client = config.new_client_from_config(kubeconfig, context=context)
+    _, kubeconfig = sys.argv
+    clients: dict[str, client.ApiClient] = {}  # by context
     for line in sys.stdin:
-        result = CASES[line.strip()](client.CoreV1Api(api_client))
+        name, context = line.split()
+        if context not in clients:
+            clients[context] = config.new_client_from_config(kubeconfig, context=context)
+        result = CASES[name](client.CoreV1Api(clients[context]))
         sys.stdout.write(json.dumps(result) + "\n")
         sys.stdout.flush()

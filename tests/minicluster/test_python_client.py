@@ -16,33 +16,36 @@ from tests.support.cluster_process import ClusterProcess
 RunCase = Callable[[str], Any]
 
 
-@pytest.fixture(scope="module", params=["minicluster", "admin-token"])
-def run_case(request: pytest.FixtureRequest, cluster: ClusterProcess) -> Iterator[RunCase]:
-    """Return a function that runs a case of `official_client`, by certificate and by token.
-
-    One process runs all cases, since importing the client takes seconds.
-    """
-    process = subprocess.Popen(
-        [sys.executable, official_client.__file__, str(cluster.kubeconfig), request.param],
+@pytest.fixture(scope="module")
+def official(cluster: ClusterProcess) -> Iterator[subprocess.Popen[str]]:
+    """Run a process for all cases, since importing the client takes seconds."""
+    with subprocess.Popen(
+        [sys.executable, official_client.__file__, str(cluster.kubeconfig)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    stdin, stdout = process.stdin, process.stdout
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@pytest.fixture(params=["minicluster", "admin-token"])
+def run_case(request: pytest.FixtureRequest, official: subprocess.Popen[str]) -> RunCase:
+    """Return a function that runs a case of `official_client`, by certificate and by token."""
+    assert official.stdin is not None
+    assert official.stdout is not None
+    stdin, stdout = official.stdin, official.stdout
 
     def run(case: str) -> Any:
-        stdin.write(case + "\n")
+        stdin.write(f"{case} {request.param}\n")
         stdin.flush()
         line = stdout.readline()
-        assert line, process.communicate()[1]
+        assert line, official.communicate()[1]
         return json.loads(line)
 
-    with process:
-        yield run
-        stdin.close()
+    return run
 
 
 def test_list_pages_and_decode_models(run_case: RunCase) -> None:
