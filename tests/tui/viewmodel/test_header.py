@@ -111,6 +111,12 @@ def test_api_server_that_is_unknown_down_or_not_verified() -> None:
     assert shown(insecure)["staging ▾ insecure"] == "warn"
 
 
+def test_other_contexts_in_trouble_are_marked() -> None:
+    lab = ApiHealth(context="lab", ok=False, error="gone", insecure=True)
+    found = build_header(cluster(), Snapshot(version=1, at=0.0, health=(HEALTH, lab)), 200)
+    assert "lab insecure" in [cell.text for cell in found.left]
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
 def test_the_mark_of_an_insecure_context_is_never_cut(width: int) -> None:
     scope = CatalogScope("arn:aws:eks:eu-west-1:123456789012:cluster/production", "payments")

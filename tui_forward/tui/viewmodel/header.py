@@ -174,7 +174,7 @@ def _trouble_cells(
     for one in snapshot.health:
         if one.ok is False and one.context != cluster.scope.context:
             protected = is_protected(one.context)
-            name = marked(one.context, is_protected=protected)
+            name = marked(one.context, is_protected=protected, is_insecure=one.insecure)
             reason = HeaderCell(f"✗ {one.short_error or one.error}", "bad", gap=" ")
             found.append((HeaderCell(name, "protected" if protected else "bad"), reason))
     return found
