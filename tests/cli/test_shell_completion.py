@@ -68,7 +68,8 @@ DROPPED = {
     "d4": "d4\u200b", "d5": f"d5\r{ATTACK}\r", "d6": "d6\x00", "d7": "d7\udcff",
     "-": "--kubeconfig=/evil",
 }  # fmt: skip
-# The program: it completes by the real code, with these names, and else records its arguments.
+# The program: it completes by the real code, with these names, and else records its arguments. The
+# real code is imported once, by a server that forks for each request.
 PROGRAM = f"""\
 #!/bin/sh
 if [ -z "$_TUI_FORWARD_COMPLETE" ]; then
@@ -80,14 +81,44 @@ elif [ -e "$HOME/broken" ]; then
     echo "NOISE $line" >&2
     exit 1
 else
-    exec {sys.executable} "$HOME/program.py"
+    exec {sys.executable} -I -S "$HOME/client.py"
 fi
 """
-CODE = f"""\
-from tui_forward.cli import completers, main
+CLIENT = """\
+import os, socket, sys
+os.chdir(os.environ["HOME"])
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect("socket")
+    server.sendall(b"\\0".join(b"=".join(pair) for pair in os.environb.items()))
+    server.shutdown(socket.SHUT_WR)
+    while data := server.recv(65536):
+        os.write(1, data)
+"""
+SERVER = f"""\
+import os, pathlib, socket, sys
+from tui_forward.cli import completers, main, shell_completion
+import tui_forward.cli.commands.forward
 names = {[*COMPLETED.values(), *DROPPED.values()]!r}
 completers._query_session = lambda *_: names
-raise SystemExit(main.main())
+with socket.socket(socket.AF_UNIX) as server:
+    server.bind("socket")
+    server.listen()
+    pathlib.Path("listening").write_text("\\n")
+    while True:
+        client, _ = server.accept()
+        if os.fork() == 0:
+            with client.makefile("rb") as request:
+                pairs = request.read().split(b"\\0")
+            os.environb.clear()
+            os.environb.update(pair.split(b"=", 1) for pair in pairs)
+            os.dup2(client.fileno(), 1)
+            try:
+                main.main()
+            finally:
+                sys.stdout.flush()
+                os._exit(0)
+        client.close()
+        os.wait()
 """
 SHELLS = {
     "bash": ["bash", "--norc", "--noprofile", "-i"],
@@ -148,11 +179,17 @@ def running_shell(name: str, home: Path) -> Iterator[Shell]:
     (home / "bin").mkdir()
     (home / "bin" / "tui-forward").write_text(PROGRAM)
     (home / "bin" / "tui-forward").chmod(0o755)
-    (home / "program.py").write_text(CODE)
+    (home / "client.py").write_text(CLIENT)
+    (home / "server.py").write_text(SERVER)
     done = CliRunner().invoke(cli, ["completion", name])
     (home / "completion").write_text(done.stdout)
+    server = subprocess.Popen(
+        [sys.executable, "server.py"], cwd=home, stdin=subprocess.DEVNULL,
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONPATH": os.getcwd()},  # noqa: PTH109
+    )  # fmt: skip
     shell = Shell(home, [program, *SHELLS[name][1:]])
     try:
+        shell.wait_for_file(home / "listening", 1)
         load = ". ./completion"
         if name == "zsh":
             load = f"autoload -U compinit; compinit -D; {load}"
@@ -160,8 +197,9 @@ def running_shell(name: str, home: Path) -> Iterator[Shell]:
         shell.wait_for_file(home / "ready", 1)
         yield shell
     finally:
-        shell.process.kill()
-        shell.process.wait()
+        for process in (shell.process, server):
+            process.kill()
+            process.wait()
         os.close(shell.master)
         os.close(shell.follower)
 
