@@ -84,7 +84,7 @@ def problems(module: str) -> Iterator[str]:
             case ast.ImportFrom(module="textual.widgets", names=names):
                 for one in names:
                     if one.name in FORBIDDEN_WIDGETS:
-                        yield f"{node.lineno}: {one.name}: use PlainText or PlainLabel"
+                        yield f"{node.lineno}: {one.name}: use PlainText"
             case ast.Assign(targets=[ast.Attribute(attr=attribute)], value=value):
                 if attribute in MARKUP_ATTRIBUTES and not is_data(value):
                     is_content = isinstance(value, ast.Name) and value.id == "content"

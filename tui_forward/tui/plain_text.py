@@ -19,7 +19,7 @@ from textual.color import Color
 from textual.content import Content
 from textual.filter import LineFilter
 from textual.notifications import Notification, Notify, SeverityLevel
-from textual.widgets import Label, Static
+from textual.widgets import Static
 
 from tui_forward.common.printable import escape_unprintable
 
@@ -61,13 +61,6 @@ class PlainText(Static):
     def show(self, text: str | Content) -> None:
         """Replace the text."""
         self.update(_content(text))
-
-
-class PlainLabel(Label):
-    """Label of a field."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(plain(text), markup=False)
 
 
 def _content(text: str | Content) -> Content:
