@@ -50,19 +50,12 @@ def test_index_matches_a_full_scan(
                 if p.namespace == namespace and parsed.matches(p.labels)
             }
             assert {p.name for p in index.matching(namespace, selector)} == expected
-        for owned in ("d1", "d2"):
-            ref = owner("Deployment", owned)
-            expected = {
-                p.name for p in pods.values() if p.namespace == namespace and p.owner == ref
-            }
-            assert {p.name for p in index.owned_by(namespace, ref)} == expected
     for one in list(pods.values()):
         assert index.get(one.namespace, one.name) is one
         index.update(one, None)
     # No state is left that could grow without bound.
     assert not index._pods
     assert not index._by_label
-    assert not index._by_owner
 
 
 def test_ten_thousand_pods_and_many_changes_a_second() -> None:

@@ -13,7 +13,6 @@ from tui_forward.common.formatting import (
     format_duration,
     format_rate,
     format_short_reason,
-    format_total,
     milliseconds,
     pluralize,
     short_age,
@@ -47,13 +46,12 @@ any_number = st.floats() | st.integers() | st.sampled_from((2**70, -(2**70), 10*
 def test_amounts_fit_their_column(count: float) -> None:
     assert len(format_bytes(count)) <= 7
     assert len(format_rate(count)) <= 9
-    assert len(format_total(count)) <= 7
 
 
 @given(any_number)
 def test_every_number_is_formatted(value: float) -> None:
     for function in (
-        format_bytes, format_rate, format_total, format_age, short_age, milliseconds,
+        format_bytes, format_rate, format_age, short_age, milliseconds,
         format_duration, format_clock, format_countdown,
     ):  # fmt: skip
         text = function(value)
@@ -110,8 +108,7 @@ def test_countdown(seconds: float, text: str) -> None:
 
 
 def test_nothing_is_blank() -> None:
-    assert format_rate(0.49) == format_total(0) == format_total(-3) == ""
-    assert format_total(1) == "1 B"
+    assert format_rate(0.49) == ""
 
 
 @pytest.mark.parametrize(

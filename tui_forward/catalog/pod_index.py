@@ -1,4 +1,4 @@
-"""Index of pods by name, owner and label. Pure."""
+"""Index of pods by name and label. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from tui_forward.catalog.label_selector import parse_selector
-from tui_forward.model import OwnerRef, Pod
+from tui_forward.model import Pod
 
 Key = tuple[str, str]
 Term = TypeVar("Term")
@@ -15,14 +15,13 @@ Term = TypeVar("Term")
 class PodIndex:
     """Pods of a scope. An update costs a few dictionary operations, whatever the size.
 
-    A pod's status changes far more often than its labels or owner, so labels and owner are
-    reindexed only when they differ.
+    A pod's status changes far more often than its labels, so these are reindexed only when they
+    differ.
     """
 
     def __init__(self) -> None:
         self._pods: dict[Key, Pod] = {}
         # Dictionaries as ordered sets.
-        self._by_owner: dict[tuple[str, OwnerRef], dict[Key, None]] = {}
         self._by_label: dict[tuple[str, str, str], dict[Key, None]] = {}
 
     def __len__(self) -> int:
@@ -42,21 +41,12 @@ class PodIndex:
             if old.labels is not new.labels and old.labels != new.labels:
                 self._unlabel(old)
                 self._label(new)
-            if old.owner != new.owner:
-                self._disown(old)
-                self._own(new)
         elif new is not None:
             self._pods[new.namespace, new.name] = new
             self._label(new)
-            self._own(new)
         elif old is not None:
             self._pods.pop((old.namespace, old.name), None)
             self._unlabel(old)
-            self._disown(old)
-
-    def owned_by(self, namespace: str, owner: OwnerRef) -> list[Pod]:
-        """Return the pods of a controller; a Deployment has those of its ReplicaSets."""
-        return [self._pods[key] for key in self._by_owner.get((namespace, owner), ())]
 
     def matching(self, namespace: str, selector: str) -> list[Pod]:
         """Return the pods of a namespace that match a label selector, or raise UsageError."""
@@ -83,15 +73,6 @@ class PodIndex:
     def _unlabel(self, pod: Pod) -> None:
         for label, value in pod.labels.items():
             self._remove(self._by_label, (pod.namespace, label, value), pod)
-
-    def _own(self, pod: Pod) -> None:
-        if pod.owner is not None:
-            entry = self._by_owner.setdefault((pod.namespace, pod.owner), {})
-            entry[pod.namespace, pod.name] = None
-
-    def _disown(self, pod: Pod) -> None:
-        if pod.owner is not None:
-            self._remove(self._by_owner, (pod.namespace, pod.owner), pod)
 
     @staticmethod
     def _remove(index: dict[Term, dict[Key, None]], term: Term, pod: Pod) -> None:

@@ -85,11 +85,6 @@ def milliseconds(seconds: float, *, whole: bool = False) -> str:
     return f"{value:.1f} ms".replace(".0", "")
 
 
-def format_total(count: float) -> str:
-    """`84.1 MB`; nothing at all for nothing."""
-    return format_bytes(count) if count >= 0.5 else ""
-
-
 def format_countdown(seconds: float) -> str:
     """`3 s`, `4m10s`: rounded up, so that it ends with 1 s; at most 6 characters."""
     whole = math.ceil(_amount(seconds, _MAX_AGE_S))

@@ -123,7 +123,7 @@ async def test_forward_that_cannot_be_restored_can_be_later() -> None:
         await session.start(spec())
         await shows(app, "1 forward")
         app._forwards.stop(["f1"])
-        await until(lambda: app._forwards.can_undo)
+        await until(lambda: app._forwards._undo)
 
         def refuse(*_: object) -> None:
             session.forwards.clear()

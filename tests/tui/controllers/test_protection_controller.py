@@ -168,7 +168,7 @@ async def test_every_way_to_start_asks_first(files: DashboardPaths, tmp_path: Pa
     async with running(session, (120, 36), files=files) as (app, pilot):
         await shows(app, "web-1", ":8082")
         app._forwards.stop([next(iter(session.forwards))])
-        await until(lambda: app._forwards.can_undo)
+        await until(lambda: app._forwards._undo)
         before = dict(session.forwards)
         for name, start in WAYS.items():
             await start(app, pilot)

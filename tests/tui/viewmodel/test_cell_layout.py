@@ -11,12 +11,10 @@ from tui_forward.tui.viewmodel.cell_layout import (
     NaturalWidths,
     fit,
     fit_text,
-    fitted_spans,
     natural_widths,
     truncate,
 )
 from tui_forward.tui.viewmodel.columns import CONNECTIONS, FORWARDS, OBJECTS, PORTS, SERVICES
-from tui_forward.tui.viewmodel.rows import Cell
 
 COLUMNS = (
     Column("name", 6, flexible=True),
@@ -181,7 +179,8 @@ def test_spans_of_a_truncated_name(name: str, width: int, data: st.DataObject, l
     start = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(start + 1, len(text)))
     shown = truncate(text, width, middle=True)
-    marked = "".join(shown[a:b] for a, b in fitted_spans(Cell(text, "", ((start, end),)), width))
+    spans = fit_text(text, width, middle=True).spans(len(text), ((start, end),))
+    marked = "".join(shown[a:b] for a, b in spans)
     letters = text[start:end]
     assert len(text) > width or marked == letters
     assert "…" not in marked
@@ -197,9 +196,9 @@ def _joins(letters: str, marked: str) -> bool:
 
 
 def test_spans_on_both_sides_of_the_ellipsis() -> None:
-    cell = Cell("abcdefghij", "", ((0, 1), (2, 9)))
-    shown = truncate(cell.text, 7, middle=True)
-    assert shown == "abc…hij"
-    assert fitted_spans(cell, 7) == ((0, 1), (2, 3), (4, 6))
-    assert fitted_spans(cell, 10) == cell.spans
-    assert fitted_spans(cell, 3) == ((0, 1),)
+    text, spans = "abcdefghij", ((0, 1), (2, 9))
+    fitted = fit_text(text, 7, middle=True)
+    assert fitted.text == "abc…hij"
+    assert fitted.spans(len(text), spans) == ((0, 1), (2, 3), (4, 6))
+    assert fit_text(text, 10, middle=True).spans(len(text), spans) == spans
+    assert fit_text(text, 3, middle=True).spans(len(text), spans) == ((0, 1),)

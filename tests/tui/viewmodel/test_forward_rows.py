@@ -59,9 +59,9 @@ def test_any_other_state_shows_countdown_queue_and_reason(state: ForwardState) -
     )  # fmt: skip
     row = forward_row(shown, 10.0, forward_labels([shown], "here"))
     assert row.cells[1].text == state.value
-    assert row.cells[-1].text == "2 s · 3 queued · pod deleted"
+    assert row.cells[-1].text == "3 s · 3 queued · pod deleted"
     assert row.word is not None
-    assert row.word.text == "retry 2 s"
+    assert row.word.text == "retry 3 s"
     assert row.second is not None
     assert row.second.text == "└ pod web-1 was deleted → wait"
     assert row.second.text[-row.second.trail :] == " → wait"

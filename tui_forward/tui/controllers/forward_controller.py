@@ -218,11 +218,6 @@ class ForwardController:
         if error is not None:
             self._notifier.error(error)
 
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is something to undo."""
-        return bool(self._undo)
-
     def undo(self) -> None:
         """Restore the forwards that were stopped or edited last, by the commands before, too."""
         self._queue.enqueue(self._confirm_undo, is_batch=True)

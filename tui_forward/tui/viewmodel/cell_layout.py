@@ -13,7 +13,6 @@ import msgspec
 from rich.cells import cell_len, set_cell_size
 
 from tui_forward.common.printable import blank_unprintable
-from tui_forward.tui.viewmodel.rows import Cell
 
 HIDDEN = -1  # length of the longest cell of a column that is not shown
 # Characters of a text; more fit into no line, and measuring them takes time.
@@ -326,9 +325,3 @@ def longest_cell(texts: Collection[str]) -> int:
         if length > found:
             found = length
     return found
-
-
-def fitted_spans(cell: Cell, width: int) -> tuple[tuple[int, int], ...]:
-    """Return the spans of a cell of one-cell characters after `truncate` in the middle."""
-    fitted = fit_text(cell.text, width, middle=True, lead=cell.lead, trail=cell.trail)
-    return fitted.spans(len(cell.text), cell.spans)

@@ -9,6 +9,7 @@ import msgspec
 from tui_forward.common.formatting import (
     format_age,
     format_bytes,
+    format_countdown,
     format_rate,
     format_short_reason,
     format_warning,
@@ -171,7 +172,7 @@ def problem_word(forward: Forward, now: float) -> str:
 def _countdown(forward: Forward, now: float) -> str:
     if forward.paused or forward.retry_at is None or forward.retry_at <= now:
         return ""
-    return f"{forward.retry_at - now:.0f} s"
+    return format_countdown(forward.retry_at - now)
 
 
 def second_line(forward: Forward) -> Cell | None:

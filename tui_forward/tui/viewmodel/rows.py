@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from tui_forward.common.formatting import (
+    format_countdown,
     format_warning,
     milliseconds,
     pluralize,
@@ -82,7 +83,7 @@ def waiting_text(forward: Forward, now: float) -> str:
     """Return queued connections, countdown and reason."""
     parts = [f"{forward.queued} queued"] if forward.queued else []
     if forward.retry_at is not None and forward.retry_at > now:
-        parts.append(f"next try in {forward.retry_at - now:.0f} s")
+        parts.append(f"next try in {format_countdown(forward.retry_at - now)}")
     parts.append(forward.reason)
     return " · ".join(part for part in parts if part)
 
