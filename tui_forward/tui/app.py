@@ -1,15 +1,11 @@
-"""Textual application of the dashboard: connects screens, controllers and keys."""
+"""Textual application of the dashboard: creates the controllers and runs them."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, ClassVar
-
-from textual import events
-from textual.binding import Binding, BindingType
-from textual.dom import DOMNode
+from collections.abc import Callable
+from typing import ClassVar
 
 from tui_forward.common.access_options import with_environment
 from tui_forward.common.traffic_history import TrafficHistories
@@ -22,7 +18,7 @@ from tui_forward.model import (
     ForwardDefaults,
 )
 from tui_forward.session import Session
-from tui_forward.tui import messages
+from tui_forward.tui.app_actions import AppActions, bindable_classes
 from tui_forward.tui.controllers.address_controller import AddressController
 from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.detail_controller import DetailController
@@ -42,58 +38,16 @@ from tui_forward.tui.controllers.scope_controller import ScopeController, entrie
 from tui_forward.tui.controllers.settings_controller import SettingsController, SettingsFile
 from tui_forward.tui.controllers.start_reporter import StartReporter
 from tui_forward.tui.controllers.view_state_controller import ViewStateController
-from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.screens.dashboard import Dashboard
-from tui_forward.tui.screens.dialogs import QuitScreen, RestoreScreen
 from tui_forward.tui.screens.forward_detail import DetailScreen
 from tui_forward.tui.storage.context_choice import ContextChoice
 from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.storage.paths import DashboardPaths
 from tui_forward.tui.storage.view_state import ViewStateStore
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.themes import ThemedApp
-from tui_forward.tui.viewmodel.cluster_state import ClusterState
-from tui_forward.tui.widgets.connection_table import ConnectionTable
-from tui_forward.tui.widgets.entry_table import EntryTable
-from tui_forward.tui.widgets.filter_bar import FilterBar
-from tui_forward.tui.widgets.forward_table import ForwardTable
-from tui_forward.tui.widgets.pane_body import PaneBody
-from tui_forward.tui.widgets.port_table import PortTable
-from tui_forward.tui.widgets.row_table import RowTable
-
-# Screens that open on a key are imported then, so that the first screen appears sooner.
-if TYPE_CHECKING:
-    from tui_forward.tui.keys.palette import PaletteCommand
 
 
-def bindable_classes() -> tuple[type[DOMNode], ...]:
-    """Return the screens and widgets whose keys can be changed and appear in the help."""
-    from tui_forward.tui.screens.confirmation import ConfirmationScreen, ProtectedScreen
-    from tui_forward.tui.screens.describe import DescribeScreen
-    from tui_forward.tui.screens.engine_log import LogScreen
-    from tui_forward.tui.screens.first_start import FirstStartScreen
-    from tui_forward.tui.screens.forward_form import ForwardForm
-    from tui_forward.tui.screens.help import HelpScreen
-    from tui_forward.tui.screens.jump import JumpScreen
-    from tui_forward.tui.screens.login_dialog import LoginDialog
-    from tui_forward.tui.screens.palette import PaletteScreen
-    from tui_forward.tui.screens.paste_dialog import PasteDialog
-    from tui_forward.tui.screens.picker import Picker
-    from tui_forward.tui.screens.pod_log import PodLogScreen
-    from tui_forward.tui.screens.profile import ProfileScreen
-    from tui_forward.tui.screens.save_profile import SaveProfileScreen
-    from tui_forward.tui.widgets.log_view import LogView
-
-    return (
-        Dashboard, EntryTable, PortTable, ForwardTable, ConnectionTable, PaneBody, DetailScreen,
-        RowTable, FilterBar, ConfirmationScreen, JumpScreen, LogScreen, LogView, Picker, HelpScreen,
-        PasteDialog, ForwardForm, ProfileScreen, QuitScreen, RestoreScreen, LoginDialog,
-        PodLogScreen, DescribeScreen, ProtectedScreen, PaletteScreen, SaveProfileScreen,
-        FirstStartScreen,
-    )  # fmt: skip
-
-
-class TuiForwardApp(ThemedApp[None]):
+class TuiForwardApp(AppActions):
     """The dashboard. The caller closes the session."""
 
     TITLE = "tui-forward"
@@ -101,32 +55,6 @@ class TuiForwardApp(ThemedApp[None]):
     # again when the screen opens.
     CSS_PATH: ClassVar = [stylesheet("app.tcss"), Dashboard.CSS_PATH]
     ENABLE_COMMAND_PALETTE: ClassVar = False  # of Textual, which has no groups and no keys
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, priority=True, id="app.quit-now",
-                tooltip="Quit (asks if forwards are active)"),
-        Binding("n", "namespace", "Namespace", id="app.namespace",
-                tooltip="Switch the namespace, or show all of them"),
-        Binding("c", "context", "Context", show=False, id="app.context",
-                tooltip="Switch context; forwards keep running"),
-        Binding("v", "paste", "Paste", show=False, id="app.paste",
-                tooltip="Enter a target (svc/web 8080:80) or paste a kubectl port-forward command"),
-        Binding("P", "profiles", "Profiles", show=False, id="app.profiles",
-                tooltip="Start, stop or edit a profile"),
-        Binding("W", "save_profile", "Save profile", show=False, id="app.save-profile",
-                tooltip="Save the active forwards as a profile"),
-        Binding("u", "undo", "Undo", show=False, id="app.undo",
-                tooltip="Restore what was stopped or edited last, on the same ports"),
-        Binding("L", "log_in", "Log in", id="app.log-in",
-                tooltip="Log in again: run the credential plugin here, or show what it asks for"),
-        Binding("ctrl+l", "log", "Log", show=False, id="app.log", tooltip="Show the engine log"),
-        Binding("colon", "jump", "Jump", key_display=":", id="app.jump",
-                tooltip="Go to a forward, a local port or an object, or run a command"),
-        Binding("ctrl+p", "command_palette", "Palette", show=False, id="app.palette",
-                tooltip="Search all commands"),
-        Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help",
-                tooltip="Show all keys and symbols"),
-        Binding("q", "quit", "Quit", id="app.quit", tooltip="Quit (asks if forwards are active)"),
-    ]  # fmt: skip
 
     def __init__(
         self, session: Session, *, context: str, namespace: str,
@@ -228,11 +156,6 @@ class TuiForwardApp(ThemedApp[None]):
         self.view_state = ViewStateController(self.dashboard, store, origin)
         self.view_state.restore()
 
-    @property
-    def cluster_state(self) -> ClusterState:
-        """The cluster shown."""
-        return self.dashboard.cluster_state
-
     def get_default_screen(self) -> Dashboard:
         """Return the dashboard as the lowest screen."""
         return self.dashboard
@@ -272,113 +195,6 @@ class TuiForwardApp(ThemedApp[None]):
         """Take and draw one sample now; before the app runs, it makes the first frame complete."""
         await self._sampler.sample()
 
-    def on_forward_ports_requested(self, event: messages.ForwardPortsRequested) -> None:
-        """Start the forwards of ports."""
-        self._forwards.forward_ports(event, self.cluster_state.scope)
-
-    def on_forward_action_requested(self, event: messages.ForwardActionRequested) -> None:
-        """Run an action on forwards."""
-        if event.action is ForwardAction.COPY:
-            self._addresses.copy(event.forward_ids)
-        elif event.action is ForwardAction.OPEN:
-            self._addresses.open(event.forward_ids)
-        elif event.action is ForwardAction.COPY_COMMAND:
-            self._addresses.copy_commands(event.forward_ids)
-        elif event.action is ForwardAction.EDIT:
-            self._forms.edit(event.forward_ids)
-        else:
-            self._forwards.run_action(event)
-
-    def on_close_connections_requested(self, event: messages.CloseConnectionsRequested) -> None:
-        """Close connections."""
-        self._forwards.close_connections(event)
-
-    def on_favorite_toggled(self, event: messages.FavoriteToggled) -> None:
-        """Add or remove a favorite."""
-        self.scope.toggle_favorite(event)
-
-    def on_forward_form_requested(self, event: messages.ForwardFormRequested) -> None:
-        """Open the form of a new forward."""
-        self._forms.open_new(event)
-
-    def on_detail_requested(self, event: messages.DetailRequested) -> None:
-        """Show the details of a forward."""
-        self._details.open(event)
-
-    def on_pod_log_requested(self, event: messages.PodLogRequested) -> None:
-        """Show or hide the log of a pod."""
-        self._details.show_log(event)
-
-    def on_log_requested(self, event: messages.LogRequested) -> None:
-        """Show the log of a pod."""
-        self._logs.open_log(event)
-
-    def on_description_requested(self, event: messages.DescriptionRequested) -> None:
-        """Show facts, conditions and events of an object."""
-        self._logs.describe(event)
-
-    def on_copy_requested(self, event: messages.CopyRequested) -> None:
-        """Copy a text to the clipboard."""
-        self._addresses.copy_text(event.text)
-
-    def on_namespace_requested(self, event: messages.NamespaceRequested) -> None:
-        """Show a namespace of the context."""
-        self.scope.show(self.cluster_state.scope.context, event.name)
-
-    def on_sample_requested(self) -> None:
-        """Sample what is shown now."""
-        self._sampler.request_sample()
-
-    def on_row_table_context_menu_requested(self) -> None:
-        """Open the palette, which lists the actions of the clicked row."""
-        self.action_command_palette()
-
-    def on_paste(self, event: events.Paste) -> None:
-        """Start the forwards of a kubectl command pasted on the dashboard."""
-        if self.screen is self.dashboard:
-            self._forms.paste(event.text)
-
-    def action_command_palette(self) -> None:
-        """Show all commands that are available now."""
-        from tui_forward.tui.keys.palette import collect
-        from tui_forward.tui.screens.palette import PaletteScreen
-
-        def run(command: PaletteCommand | None) -> None:
-            if command is not None:
-                self.call_later(command.run)
-
-        screen = self.screen
-        if not isinstance(screen, PaletteScreen):
-            this = self.dashboard.rows.title() if screen is self.dashboard else ""
-            self.push_screen(PaletteScreen(collect(self, screen), this), run)
-
-    def action_namespace(self) -> None:
-        """Choose a namespace."""
-        self.scope.choose_namespace()
-
-    def action_context(self) -> None:
-        """Choose a context."""
-        self.scope.choose_context()
-
-    def action_paste(self) -> None:
-        """Enter a target or a command."""
-        self._forms.open_command_line()
-
-    def action_profiles(self) -> None:
-        """Choose a profile."""
-        self._profiles.choose()
-
-    def action_save_profile(self) -> None:
-        """Save the active forwards as a profile."""
-        if self._sampler.snapshot.forwards:
-            self._profiles.save()
-        else:
-            self._notifier.info("No active forwards to save. Select a row and press 1.")
-
-    def action_log_in(self) -> None:
-        """Log in where credentials are needed."""
-        self._logins.show_or_log_in()
-
     def _selected_blocked_cluster(self) -> ClusterKey | None:
         """Return the cluster and user of the forward under the cursor, if that needs a login."""
         top = next(reversed(self.screen_stack), None)
@@ -388,81 +204,3 @@ class TuiForwardApp(ThemedApp[None]):
         if forward is None or forward.blocked_by is not BlockedBy.CREDENTIALS:
             return None
         return forward.spec.target.cluster_key
-
-    def action_filter_state(self, state: str) -> None:
-        """Show the forwards in a state on the dashboard."""
-        if self.screen is self.dashboard:
-            self.dashboard.action_filter_state(state)
-
-    def action_top_talkers(self) -> None:
-        """Show the busiest connections on the dashboard."""
-        if self.screen is self.dashboard:
-            self.dashboard.action_top_talkers()
-
-    def action_undo(self) -> None:
-        """Restore what was stopped or edited last."""
-        self._forwards.undo()
-
-    def action_jump(self) -> None:
-        """Type where to go."""
-        self._jumps.open()
-
-    def action_help(self) -> None:
-        """Show all keys and symbols."""
-        from tui_forward.tui.screens.help import HelpScreen, collect, runnable_keys
-
-        screen = self.screen
-        is_dashboard = screen is self.dashboard
-        where = f"{self.dashboard.body.focused_pane.value} pane" if is_dashboard else "all keys"
-
-        def press(key: str | None) -> None:
-            if key is not None:
-                self.simulate_key(key)
-
-        self.push_screen(
-            HelpScreen(
-                collect(
-                    self, screen, also=bindable_classes(),
-                    footer=self.dashboard.footer.keys if is_dashboard else None,
-                ),
-                title=f"Help: {where}", keys=runnable_keys(screen),
-            ),
-            press,
-        )  # fmt: skip
-
-    def action_log(self) -> None:
-        """Show the engine log."""
-        from tui_forward.tui.screens.engine_log import LogScreen
-
-        if self._paths.log is None:
-            self._notifier.warn("The engine log is not available")
-        else:
-            self.push_screen(LogScreen(self._paths.log))
-
-    async def action_quit(self) -> None:
-        """Quit, after a question if forwards are active."""
-        self.quitting.request()
-
-    def palette_commands(self) -> Iterator[PaletteCommand]:
-        """See `palette.CommandSource`."""
-        yield from self._forwards.palette_commands()
-        yield from self.scope.palette_commands()
-        yield from self._settings.palette_commands()
-        yield from self._logs.palette_commands(
-            self.cluster_state.scope, self.dashboard.tables.entries.current
-        )
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
-        """Return whether a key does something now; others are hidden."""
-        if action == "undo":
-            return True
-        if action == "log_in":
-            return (
-                isinstance(self.screen, Dashboard | DetailScreen)
-                and self._logins.cluster is not None
-            )
-        if action == "save_profile":
-            return self.screen is self.dashboard
-        if action in ("namespace", "context", "paste", "profiles"):
-            return self.screen is self.dashboard
-        return True

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from tests.support.waiting import until
-from tui_forward.tui.app import bindable_classes
+from tui_forward.tui.app_actions import bindable_classes
 from tui_forward.tui.keys.key_names import bindings_of
 from tui_forward.tui.keys.palette import (
     Group,
