@@ -1,0 +1,87 @@
+"""A sample paints only the lines that it changes: nothing flickers."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.screen import Screen
+
+from tests.support import fleet
+from tests.support.waiting import until
+from tests.tui.app_harness import running
+from tui_forward.common.traffic_history import TrafficHistories
+from tui_forward.model import Counters, Forward, ForwardState
+from tui_forward.tui.app import TuiForwardApp
+
+WIDTH = 120
+
+
+class PaintedCells:
+    """Counts the cells that an app writes to its terminal."""
+
+    def __init__(self, app: TuiForwardApp, patch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.lines: set[int] = set()
+        display = app._display
+
+        def count(screen: Screen[object], renderable: object) -> None:
+            if isinstance(renderable, LayoutUpdate):
+                self.count += renderable.region.area
+                self.lines |= set(renderable.region.line_range)
+            elif isinstance(renderable, ChopsUpdate):
+                self.count += sum(end - start for _, start, end in renderable.spans)
+                self.lines |= {y for y, _, _ in renderable.spans}
+            display(screen, renderable)  # type: ignore[arg-type]
+
+        patch.setattr(app, "_display", count)
+
+    def take(self) -> int:
+        """Return the cells since the last call."""
+        count, self.count = self.count, 0
+        self.lines.clear()
+        return count
+
+
+def faster(forward: Forward, rate: float) -> Counters:
+    return msgspec.structs.replace(forward.counters, rate_from_pod=rate)
+
+
+async def test_sample_paints_only_the_lines_that_it_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The charts of traffic move by a cell every second.
+    monkeypatch.setattr(TrafficHistories, "sample", lambda *_: None)
+    session = fleet.fleet()
+    async with running(session, (WIDTH, 36), context=fleet.STAGING, clock=lambda: fleet.NOW) as (
+        app, pilot,
+    ):  # fmt: skip
+        await until(lambda: len(app.dashboard.tables.forwards.keys) == 14)
+        app._sampler.set_interval(3600.0)  # samples are those of the test
+
+        painted = PaintedCells(app, monkeypatch)
+
+        async def sample() -> int:
+            painted.take()
+            await app.sample()
+            for _ in range(3):
+                await pilot.pause()
+            return painted.count
+
+        while await sample():  # what the start still paints
+            pass
+        assert await sample() == 0
+        ready = [one for one in session.forwards.values() if one.state is ForwardState.READY]
+        forward = ready[0]
+        session.update(forward.id, counters=faster(forward, 5e3))
+        # The row, and the totals in the header.
+        assert 0 < await sample() <= 2 * WIDTH, painted.lines
+        assert 0 in painted.lines
+        assert len(painted.lines) <= 2
+        for one in ready:
+            session.update(one.id, counters=faster(one, 7e3))
+        assert 0 < await sample() <= (len(ready) + 1) * WIDTH
+        # A reason that changes paints its row, its second line, the strip and the title.
+        waiting = next(one for one in session.forwards.values() if one.reason)
+        session.update(waiting.id, reason="another reason")
+        assert await sample() <= 6 * WIDTH
