@@ -27,6 +27,7 @@ from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.screens import login_dialog
 from tui_forward.tui.screens.login_dialog import LoginDialog
 from tui_forward.tui.storage.paths import DashboardPaths
+from tui_forward.tui.viewmodel.pane_layout import Pane
 
 URL = "https://login.example/device"
 TEXT = f"To sign in, open {URL}\nand enter the code ABCD-1234"
@@ -154,6 +155,7 @@ async def test_key_is_offered_only_where_credentials_are_missing() -> None:
         assert "Log in" not in screen_text(app)
         await pilot.press("L")
         session.forwards = {one.id: one for one in (blocked(),)}
+        app.dashboard.body.focus_pane(Pane.FORWARDS)  # to the row that needs it
         await shows(app, "Log in")
     assert not [one for one in session.calls if "login" in str(one[0])]
 
