@@ -9,7 +9,7 @@ from collections.abc import Callable
 _POLL_S = 0.002
 # A condition that is slow to compute, as the text of a screen, is not computed all the time:
 # that would delay what it waits for.
-_PAUSES_PER_CHECK = 4
+_PAUSES_PER_CHECK = 8
 _MAX_POLL_S = 0.05
 
 

@@ -202,8 +202,7 @@ async def test_keys_without_a_target_answer(pane: Pane) -> None:
 
 async def test_cursors_stay_on_their_rows_through_samples_zoom_and_resize() -> None:
     chance = random.Random(7)
-    states = [ForwardState.READY, ForwardState.RECONNECTING, ForwardState.BLOCKED,
-              ForwardState.WAITING]  # fmt: skip
+    states = [state for state in ForwardState if state is not ForwardState.STOPPED]
     async with fleet_app((120, 36)) as (app, pilot, session):
         table = app.dashboard.tables.forwards
         app.dashboard.body.focus_pane(Pane.FORWARDS)
@@ -211,10 +210,15 @@ async def test_cursors_stay_on_their_rows_through_samples_zoom_and_resize() -> N
         cursor = table.cursor
         assert cursor is not None
         for number in range(100):
+            if chance.random() < 0.1 and len(session.forwards) > 8:
+                await session.stop(
+                    chance.choice([one for one in session.forwards if one != cursor])
+                )
             for forward_id in chance.sample(list(session.forwards), 3):
                 session.update(
                     forward_id, state=chance.choice(states), reason="random",
-                    counters=Counters(rate_from_pod=chance.random() * 1e8),
+                    short_reason="x" * chance.randint(1, 29), paused=chance.random() < 0.1,
+                    counters=Counters(rate_from_pod=chance.random() * 10 ** chance.randint(0, 9)),
                 )  # fmt: skip
             await app.sample()
             if number % 20 == 7:
@@ -227,6 +231,9 @@ async def test_cursors_stay_on_their_rows_through_samples_zoom_and_resize() -> N
             first = table._lines.first(position)
             top = table.scroll_offset.y
             assert top <= first < top + max(1, table.size.height - int(table.has_head))
+            if number % 5 == 0:
+                await pilot.pause()
+                assert is_visible(table, cursor)
 
 
 async def test_stop_with_open_connections_asks_and_can_be_undone() -> None:

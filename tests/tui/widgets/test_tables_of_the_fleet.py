@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,7 +11,7 @@ from textual.pilot import Pilot
 from tests.cli.fake_session import until
 from tests.support import fleet
 from tests.tui.app_harness import running, screen_text, shows
-from tui_forward.model import ConnectionState, Counters, EventKind, ForwardState, ReasonCode
+from tui_forward.model import ConnectionState, EventKind, ReasonCode
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.widgets.row_table import RowTable
 from tui_forward.tui.widgets.sorted_table import SortedTable
@@ -37,42 +36,10 @@ def table(app: TuiForwardApp, name: str) -> SortedTable:
     return shown
 
 
-def cursor_is_visible(shown: RowTable) -> bool:
-    assert shown.cursor is not None
-    return any(drawn.key == shown.cursor for _, drawn in shown.drawn_lines())
-
-
 def title_x(shown: SortedTable, key: str) -> int:
     """Return a cell of the title of a column, in the table."""
     position = next(at for at, one in enumerate(shown.columns) if one.key == key)
     return 1 + shown._renderer.layout.place(position) + shown.column_width(position) - 1
-
-
-async def test_the_cursor_stays_on_its_row_over_random_samples() -> None:
-    session, dice = fleet.fleet(), random.Random(7)
-    async with dashboard(session) as (app, pilot):
-        shown = table(app, "forwards")
-        shown.focus()
-        await pilot.press(*["down"] * 6)
-        key = shown.cursor
-        states = [state for state in ForwardState if state is not ForwardState.STOPPED]
-        for number in range(100):
-            one = dice.choice([each for each in session.forwards if each != key])
-            if dice.random() < 0.1 and len(session.forwards) > 8:
-                await session.stop(one)
-            else:
-                session.update(
-                    one, state=dice.choice(states), paused=dice.random() < 0.1,
-                    short_reason="x" * dice.randint(1, 29),
-                    counters=Counters(rate_from_pod=dice.random() * 10 ** dice.randint(0, 9)),
-                )  # fmt: skip
-            await app.sample()
-            if number % 20 == 0:
-                await pilot.press("z")
-            assert shown.cursor == key
-            if number % 5 == 0:
-                await pilot.pause()
-                assert cursor_is_visible(shown)
 
 
 async def test_a_click_on_a_title_sorts_reverses_and_returns() -> None:
