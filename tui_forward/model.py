@@ -1062,6 +1062,8 @@ class OtherEngine(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None  # process id; None if unknown
     kubeconfig: str  # files as in KUBECONFIG; empty for kubectl's default
     forwards: int  # number of active forwards, at least one
+    # The first of them in words: context, target and local port, `prod shop/svc/web:80 8080`.
+    listed: tuple[str, ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from tui_forward.daemon.other_engines import OtherEngines, find_other_engines, r
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.daemon.session_store import SavedForward, SavedSession
 from tui_forward.daemon.unix_socket import SocketLock
-from tui_forward.model import ForwardState, OtherEngine
+from tui_forward.model import ForwardState
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -52,8 +52,10 @@ def test_only_running_engines_with_forwards_are_found(tmp_path: Path) -> None:
     (folder / "engine-3.json").write_bytes(b"[[[")
     assert find_other_engines(own) == ()
     assert lock.acquire()
-    found = (OtherEngine(pid=os.getpid(), kubeconfig="/b", forwards=14),)
-    assert find_other_engines(own) == found
+    (found,) = find_other_engines(own)
+    assert (found.pid, found.kubeconfig, found.forwards) == (os.getpid(), "/b", 14)
+    assert len(found.listed) == 14
+    assert found.listed[0].endswith(str(spec().target))
     assert find_other_engines(other) == ()
     write_session(folder, "engine-1.json", saved(other, 0))
     assert find_other_engines(own) == ()
@@ -119,11 +121,12 @@ async def test_engines_for_two_kubeconfigs_know_of_each_other(
         unix_socket.default_socket_path(None, {**os.environ, "KUBECONFIG": files[0]})
     )
     await until(lambda: len(session_store.load_session(file).forwards) == 2)
-    expected = (OtherEngine(pid=a.engine_pid, kubeconfig=files[0], forwards=2),)
-
     async with asyncio.timeout(60):
         while True:
-            if (await b.snapshot()).other_engines == expected:
+            found = (await b.snapshot()).other_engines
+            if [(one.pid, one.kubeconfig, one.forwards) for one in found] == [
+                (a.engine_pid, files[0], 2)
+            ]:
                 break
             await asyncio.sleep(0.02)
     assert (await a.snapshot()).other_engines == ()

@@ -20,12 +20,13 @@ from tui_forward.common.tasks import spawn
 from tui_forward.daemon.engine_record import find_running_engine
 from tui_forward.daemon.session_store import SavedSession, is_previous, session_file
 from tui_forward.daemon.unix_socket import SocketLock
-from tui_forward.model import OtherEngine
+from tui_forward.model import ForwardSpec, OtherEngine
 
 # Files of kubeconfigs that were used at any time.
 _MAX_FILES = 500
 _MAX_SIZE = 4 * 1024 * 1024
 _MAX_AGE_S = 3.0
+_MAX_LISTED = 100  # forwards of an engine
 
 
 def find_other_engines(socket: Path) -> tuple[OtherEngine, ...]:
@@ -37,12 +38,19 @@ def find_other_engines(socket: Path) -> tuple[OtherEngine, ...]:
             continue
         lock = SocketLock(other)
         if lock.is_held():
+            listed = tuple(_in_words(one.spec) for one in saved.forwards[:_MAX_LISTED])
             found.append(
                 OtherEngine(
-                    pid=lock.holder, kubeconfig=saved.kubeconfig, forwards=len(saved.forwards)
+                    pid=lock.holder, kubeconfig=saved.kubeconfig, forwards=len(saved.forwards),
+                    listed=listed,
                 )
-            )
+            )  # fmt: skip
     return tuple(sorted(found, key=lambda one: one.kubeconfig))
+
+
+def _in_words(spec: ForwardSpec) -> str:
+    port = str(spec.local_port) if spec.local_port else ""
+    return " ".join(filter(None, (spec.target.context, str(spec.target), port)))
 
 
 def _saved_sessions() -> Iterator[SavedSession]:

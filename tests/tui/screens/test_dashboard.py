@@ -311,7 +311,8 @@ async def test_forwards_of_another_engine_are_mentioned(
 ) -> None:
     session = shop()
     snapshot = session.snapshot
-    others = (OtherEngine(pid=7, kubeconfig="/work/b\x1b.yaml", forwards=14),)
+    listed = ("prod shop/svc/web:80 9080", "prod shop/svc/\x1b[1mapi:80")
+    others = (OtherEngine(pid=7, kubeconfig="/work/b\x1b.yaml", forwards=14, listed=listed),)
 
     async def with_others() -> Snapshot:
         return msgspec.structs.replace(await snapshot(), other_engines=others)
@@ -324,6 +325,12 @@ async def test_forwards_of_another_engine_are_mentioned(
         )  # fmt: skip
         await pilot.press("1")
         await shows(app, "● ready", "1 forward (14 elsewhere)")
+        await pilot.press("colon", *"fwd all")
+        await shows(app, "go to the forwards; all: of other kubeconfigs")
+        await pilot.press("enter")
+        await shows(app, "14 forwards elsewhere", "prod shop/svc/web:80 9080", "… and 12 more")
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.dashboard)
 
 
 async def test_zoom_shows_one_pane_and_back_restores_all() -> None:

@@ -137,6 +137,17 @@ async def test_heights_of_forwards_do_not_depend_on_the_focus_and_counts_are_tru
             await shows(app, "14 forwards: ■1", "‖2", "Search")
 
 
+async def test_click_on_a_state_in_the_header_filters() -> None:
+    async with fleet_app((120, 36)) as (app, pilot, _):
+        await shows(app, "14 forwards: ■2 ◐1 ◔1 ●9 ‖1")
+        for text, title in (("■2", "/status:blocked"), ("‖1", "/status:paused")):
+            await pilot.click("HeaderBar", offset=(screen_text(app).index(text), 0))
+            await shows(app, f"forwards · {title}")
+            assert app.dashboard.body.focused_pane is Pane.FORWARDS
+        await pilot.click("HeaderBar", offset=(screen_text(app).index("14 forwards"), 0))
+        await until(lambda: "/status:" not in screen_text(app))
+
+
 async def test_problems_scrolled_out_are_counted_in_the_title() -> None:
     async with fleet_app((80, 24)) as (app, pilot, _):
         app.dashboard.body.focus_pane(Pane.FORWARDS)

@@ -99,7 +99,9 @@ class JumpController:
             self._set_theme(name)
             return
         self._show_dashboard()
-        if command == "ctx":
+        if command == "fwd" and name:
+            self._show_other_forwards()
+        elif command == "ctx":
             chosen = next((one for one in self._contexts if one.name == name), None)
             if chosen is not None:
                 self._scope.show(chosen.name, chosen.namespace)
@@ -119,6 +121,12 @@ class JumpController:
             dashboard.body.focus_pane(pane)
         elif command == "theme":
             self._notifier.info("Type the name of a theme: tab completes it")
+
+    def _show_other_forwards(self) -> None:
+        from tui_forward.tui.screens.other_forwards import OtherForwardsScreen
+
+        engines = self._sampler.snapshot.other_engines
+        self._app.push_screen(OtherForwardsScreen(engines))
 
     def _show_dashboard(self) -> None:
         """Leave the other screens."""

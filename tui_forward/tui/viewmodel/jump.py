@@ -24,13 +24,15 @@ class Command(msgspec.Struct, frozen=True):
 
     name: str
     words: str  # what it does
-    takes: str = ""  # "context", "namespace" or "theme"
+    takes: str = ""  # "context", "namespace", "theme" or "scope"
 
 
+ALL: Final = "all"  # `:fwd all`: forwards of other engines, too
 COMMANDS: Final = (
     Command("ctx", "switch context", "context"), Command("ns", "switch namespace", "namespace"),
     Command("wl", "show workloads"), Command("po", "show pods"), Command("svc", "show services"),
-    Command("fwd", "go to the forwards"), Command("conns", "go to the connections"),
+    Command("fwd", "go to the forwards; all: of other kubeconfigs", "scope"),
+    Command("conns", "go to the connections"),
     Command("top", "show top talkers"), Command("log", "show the engine log"),
     Command("profiles", "show the profiles"), Command("theme", "change the theme", "theme"),
     Command("q", "quit"),
@@ -171,6 +173,8 @@ def _names(command: Command, sources: JumpSources) -> Sequence[str]:
         return sources.contexts
     if command.takes == "theme":
         return sources.themes
+    if command.takes == "scope":
+        return (ALL,)
     return tuple(sources.cluster.namespaces) if sources.cluster is not None else ()
 
 
