@@ -6,6 +6,7 @@ dashboard, and no other module overrides or reads a private part of Textual.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import select
@@ -33,6 +34,7 @@ from tui_forward.common.ascii_symbols import REPLACE_SYMBOLS
 T = TypeVar("T")
 
 MAX_NOTIFICATIONS = 3
+_LAYOUT_TURNS = 4  # of the event loop
 _MAX_FRAME_DELAY_S = 0.5  # of a screen whose widgets do not get their sizes
 
 
@@ -202,7 +204,14 @@ class CompleteFrameScreen(Screen[T]):
     def _count_size(self) -> None:
         self._widgets_without_size = (self._widgets_without_size or 0) - 1
         if self._widgets_without_size <= 0:
-            self._complete()
+            self._wait_for_layout(_LAYOUT_TURNS)
+
+    def _wait_for_layout(self, turns: int) -> None:
+        """Wait while widgets become idle, which is when they ask for another layout."""
+        if turns:
+            asyncio.get_running_loop().call_soon(self._wait_for_layout, turns - 1)
+        else:
+            self.call_later(self._complete)
 
     def _complete(self) -> None:
         """Lay out again if a widget asked for it with its size, then paint."""
@@ -221,18 +230,19 @@ class CompleteFrameScreen(Screen[T]):
         else:
             self._dirty_widgets.clear()  # the compositor keeps their regions
 
-    def _on_screen_resume(self, event: events.ScreenResume) -> None:
-        """Keep the styles of a new screen, whose widgets got them when they were mounted.
-
-        Textual calls its own handler after this one.
-        """
-        event.refresh_styles = event.refresh_styles and self._is_complete
-
 
 class StaticFocusScreen(CompleteFrameScreen[T]):
     """Screen that is not repainted when the focus moves; widgets that show it redraw themselves."""
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+
+    def _on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Keep the styles of a new screen, whose widgets got them when they were mounted.
+
+        That is so if the app has the screen's style sheet from its start. Textual calls its own
+        handler after this one.
+        """
+        event.refresh_styles = event.refresh_styles and self._is_complete
 
     def apply_breakpoints(self, size: Size) -> None:
         """Set the breakpoint classes before Textual does, so that styles are computed only once."""

@@ -356,20 +356,26 @@ async def test_keys_typed_right_after_slash_go_to_the_filter() -> None:
         assert not [call for call in session.calls if call[0] in ("stop", "pause")]
 
 
-async def test_first_frame_is_painted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    painted: list[int] = []
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The cells of each update of the terminal."""
+    cells: list[int] = []
     render = Compositor.render_update
 
     def record(*args: Any, **options: Any) -> Any:
         update = render(*args, **options)
         if isinstance(update, ChopsUpdate):
-            painted.append(sum(end - start for _, start, end in update.spans))
+            cells.append(sum(end - start for _, start, end in update.spans))
         elif isinstance(update, LayoutUpdate):
-            painted.append(update.region.area)
+            cells.append(update.region.area)
         return update
 
     monkeypatch.setattr(Compositor, "render_update", record)
     monkeypatch.setattr(textual_internals, "_MAX_FRAME_DELAY_S", 60.0)
+    return cells
+
+
+async def test_screens_are_painted_once_when_they_open(painted: list[int]) -> None:
     width, height = 160, 48
     async with running(
         fleet.fleet(), (width, height), context=fleet.STAGING, clock=lambda: fleet.NOW
@@ -378,3 +384,14 @@ async def test_first_frame_is_painted_once(monkeypatch: pytest.MonkeyPatch) -> N
         await pilot.pause()
         # The first sample may come after the first frame.
         assert sum(painted) < 2 * width * height, painted
+        for key, text in (
+            ("question_mark", "type to search"), ("f", "local port"), ("colon", "go to"),
+        ):  # fmt: skip
+            painted.clear()
+            await pilot.press(key)
+            await shows(app, text)
+            await pilot.pause()
+            # The rest is the list of the dashboard, and a cursor or a result in the dialog.
+            assert sum(painted) < 2.5 * width * height, (key, painted)
+            await pilot.press("escape")
+            await until(lambda: app.screen is app.dashboard)

@@ -19,6 +19,7 @@ from textual.widget import Widget
 from tui_forward.common.printable import blank_unprintable
 from tui_forward.tui.keys.key_names import format_key
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.textual_internals import CompleteFrameScreen
 from tui_forward.tui.viewmodel.cell_layout import fit_text
 
 TIMEOUT_S: Final = 10.0
@@ -84,7 +85,7 @@ class _QuestionLine(Widget):
         return None
 
 
-class QuestionScreen(ModalScreen[bool]):
+class QuestionScreen(CompleteFrameScreen[bool], ModalScreen[bool]):
     """The question; its result is whether it was confirmed. No answer cancels."""
 
     CSS_PATH = stylesheet("confirmation.tcss")

@@ -13,13 +13,14 @@ from textual.screen import ModalScreen
 
 from tui_forward.common.formatting import pluralize
 from tui_forward.tui.plain_text import PlainText
+from tui_forward.tui.textual_internals import CompleteFrameScreen
 
 _MAX_LINES = 10  # forwards listed in a question
 
 T = TypeVar("T")
 
 
-class Dialog(ModalScreen[T], Generic[T]):
+class Dialog(CompleteFrameScreen[T], ModalScreen[T], Generic[T]):
     """Box in the middle of the screen."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-normal")]  # noqa: RUF012 - as Textual declares it

@@ -9,7 +9,6 @@ from typing import ClassVar
 import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.formatting import (
@@ -37,6 +36,7 @@ from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.plain_text import PlainText, plain
 from tui_forward.tui.screens.row_actions import confirm_stop
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.textual_internals import CompleteFrameScreen
 from tui_forward.tui.viewmodel import columns, hop_rows, rows
 from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.connection_rows import connection_labels, connection_row
@@ -68,7 +68,7 @@ class DetailSample(msgspec.Struct, frozen=True):
     connections: Sequence[Connection] = ()  # oldest first
 
 
-class DetailScreen(Screen[None]):
+class DetailScreen(CompleteFrameScreen[None]):
     """Details of one forward."""
 
     CSS_PATH = stylesheet("detail.tcss")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -13,13 +13,14 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from tui_forward.model import ForwardSpec
-from tui_forward.profiles.importers.command_reader import ReadOptions
-from tui_forward.profiles.importers.findings import describe_reason, describe_remark
-from tui_forward.profiles.importers.import_result import ImportResult
-from tui_forward.profiles.importers.pasted_text import normalize_paste, read_paste
 from tui_forward.tui.plain_text import PlainText
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
+
+# Imported on use, because the help, which lists the keys of this dialog, opens sooner then.
+if TYPE_CHECKING:
+    from tui_forward.profiles.importers.command_reader import ReadOptions
+    from tui_forward.profiles.importers.import_result import ImportResult
 
 _MAX_LINES = 50  # of each kind in the preview
 
@@ -54,6 +55,8 @@ class CommandArea(TextArea):
         """Insert a paste without sequences of terminals, and with line ends of one kind."""
         event.stop()
         event.prevent_default()
+        from tui_forward.profiles.importers.pasted_text import normalize_paste
+
         text = normalize_paste(event.text)
         result = self.replace(text, *self.selection, maintain_selection_offset=False)
         self.move_cursor(result.end_location)
@@ -69,6 +72,8 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
     ]  # fmt: skip
 
     def __init__(self, options: ReadOptions, text: str = "") -> None:
+        from tui_forward.profiles.importers.pasted_text import normalize_paste
+
         super().__init__()
         self._options = options
         self._text = normalize_paste(text).strip("\n")
@@ -109,6 +114,8 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
         if not text.strip():
             self._preview.show("Type a target and ports, or paste commands.")
             return
+        from tui_forward.profiles.importers.pasted_text import read_paste
+
         result = read_paste(text, self._options, bare=True)
         self._specs = tuple(result.specs)
         self._preview.show("\n".join(_describe(result, has_lines="\n" in text.strip())))
@@ -116,6 +123,8 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
 
 def _describe(result: ImportResult, *, has_lines: bool) -> list[str]:
     """Return what is started, what differs, and what is left out."""
+    from tui_forward.profiles.importers.findings import describe_reason, describe_remark
+
     describe = partial(describe_remark if has_lines else describe_reason, is_paste=True)
     lines = [f"✓ {describe_spec(spec)}" for spec in result.specs[:_MAX_LINES]]
     lines += [f"! {describe(one)}" for one in result.notes[:_MAX_LINES]]

@@ -15,6 +15,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.textual_internals import CompleteFrameScreen
 from tui_forward.tui.viewmodel.sorting import SortColumn
 
 _PROMPT: Final = "sort by"
@@ -59,7 +60,7 @@ class _SortLine(Widget):
         return next((column for start, end, column in self._places() if start <= x < end), None)
 
 
-class SortPrompt(ModalScreen[str]):
+class SortPrompt(CompleteFrameScreen[str], ModalScreen[str]):
     """Asks for a column; its result is the column's key, empty if none was chosen.
 
     Args:

@@ -9,11 +9,11 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
-from textual.screen import Screen
 from textual.widgets import Input
 
 from tui_forward.tui import messages
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.textual_internals import CompleteFrameScreen
 from tui_forward.tui.viewmodel.header import HeaderContent
 from tui_forward.tui.viewmodel.log_tail import sanitize_terminal_text
 from tui_forward.tui.viewmodel.rows import Cell
@@ -23,7 +23,7 @@ from tui_forward.tui.widgets.log_view import LogView
 from tui_forward.tui.widgets.status_line import StatusLine
 
 
-class TextScreen(Screen[None]):
+class TextScreen(CompleteFrameScreen[None]):
     """Text below a line that describes it, and a search."""
 
     CSS_PATH = stylesheet("log_screen.tcss")
