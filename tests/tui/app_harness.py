@@ -54,12 +54,13 @@ async def running(
 async def shows(app: TuiForwardApp, *texts: str) -> None:
     """Wait until texts are on the terminal, with any number of spaces between words."""
 
-    def is_shown(text: str) -> bool:
-        shown = screen_text(app)
-        return text in shown or text in re.sub(" +", " ", shown)
+    def are_shown() -> bool:
+        shown = screen_text(app)  # once for all: it takes longer than the search
+        squeezed = re.sub(" +", " ", shown)
+        return all(text in shown or text in squeezed for text in texts)
 
     try:
-        await until(lambda: all(map(is_shown, texts)))
+        await until(are_shown)
     except AssertionError:
         raise AssertionError(f"{texts} are not all on\n{screen_text(app)}") from None
 

@@ -49,8 +49,12 @@ def screen_text(app: App[None]) -> str:
 
 
 async def shows(app: App[None], *texts: str) -> None:
+    def are_shown() -> bool:
+        shown = screen_text(app)
+        return all(text in shown for text in texts)
+
     try:
-        await until(lambda: all(text in screen_text(app) for text in texts))
+        await until(are_shown)
     except AssertionError:
         raise AssertionError(f"{texts} are not all on\n{screen_text(app)}") from None
 
