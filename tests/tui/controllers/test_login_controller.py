@@ -176,7 +176,7 @@ async def test_login_in_progress_is_shown_copied_and_opened(
     async with running(session, size=(100, 30)) as (app, pilot):
         await shows(app, "no session")
         await pilot.press("L")
-        await shows(app, "login to here", "device asks:", URL, "ABCD-1234")
+        await shows(app, "Login to here", "device asks:", URL, "ABCD-1234")
         await pilot.press("o", "y")
         await until(lambda: opened == [URL])
         await until(lambda: app.clipboard == URL)
@@ -229,4 +229,4 @@ async def test_login_is_that_of_the_user_of_the_selected_forward(suspended: list
         )  # fmt: skip
         await until(lambda: bool(app._sampler.snapshot.logins))
         await pilot.press("L")
-        await shows(app, "login to here as other", "ABCD-1234")
+        await shows(app, "Login to here as other", "ABCD-1234")

@@ -60,7 +60,7 @@ async def test_unanswered_offer_is_kept(policy: str, tmp_path: Path) -> None:
     app = TuiForwardApp(session, context="here", namespace="shop", restore_offer=offer, paths=files)
     async with app.run_test(size=(100, 34)) as pilot:
         if policy == "ask":
-            await shows(app, "Restore 1 forward of the last session", "esc  later")
+            await shows(app, "Restore 1 forward of the last session", "esc Later")
             await pilot.press("escape")
         await shows(app, "web-1", "1-9 Start")
         assert isinstance(app.screen, Dashboard)

@@ -95,7 +95,9 @@ def test_context_and_namespace_are_shown_where_they_differ() -> None:
     assert forward_labels([one], "elsewhere").longest[2:4] == (4, HIDDEN)
     protected = forward_labels([one], "here", lambda context: context == "here")
     assert protected.longest[2:4] == (5, HIDDEN)
-    assert forward_row(one, 0.0, protected).cells[2] == Cell("here!", "protected", trail=1)
+    assert forward_row(one, 0.0, protected).cells[2] == Cell(
+        "here!", "protected", trail=1, trail_style="protected"
+    )
 
 
 def context_names(contexts: list[str]) -> ContextNames:
@@ -111,13 +113,18 @@ def test_a_context_whose_server_is_not_verified_is_marked() -> None:
     labels = forward_labels([safe, other], "a/here")
     assert labels.longest[2] == len("here insecure")
     assert forward_row(safe, 0.0, labels).cells[2] == Cell("here", "dim")
-    assert forward_row(other, 0.0, labels).cells[2] == Cell("here insecure", "warn", trail=9)
+    assert forward_row(other, 0.0, labels).cells[2] == Cell(
+        "here insecure", "warn", trail=9, trail_style="warn"
+    )
     protected = forward_labels([other], "", lambda _: True)
     shown = forward_row(other, 0.0, protected).cells[2]
-    assert shown == Cell("here! insecure", "protected", trail=10)
+    assert shown == Cell("here! insecure", "protected", trail=10, trail_style="protected")
     connection = Connection(id=1, forward_id="f2", client="c")
     names = connection_labels([connection], [safe, other], "", 0.0, of_all=True)
-    assert Cell("here insecure", "warn", trail=9) in connection_row(connection, 0.0, names).cells
+    assert (
+        Cell("here insecure", "warn", trail=9, trail_style="warn")
+        in connection_row(connection, 0.0, names).cells
+    )
 
 
 def test_contexts_are_short_while_they_are_unique() -> None:

@@ -11,6 +11,7 @@ from tests.tui.viewmodel.test_cell_layout import HOSTILE
 from tui_forward.model import Forward
 from tui_forward.tui.viewmodel.cell_layout import Column, fit
 from tui_forward.tui.viewmodel.columns import FORWARDS, OBJECTS
+from tui_forward.tui.viewmodel.context_names import context_cell
 from tui_forward.tui.viewmodel.forward_rows import forward_labels, forward_row
 from tui_forward.tui.viewmodel.row_layout import (
     Part,
@@ -106,6 +107,13 @@ def test_kind_and_port_are_dim_and_matches_are_marked() -> None:
         Part("deploy/", "dim"), Part("w", "strong"), Part("eb", "strong", is_match=True),
         Part(":http", "dim"),
     ]  # fmt: skip
+
+
+def test_marks_of_a_context_and_a_fix_have_styles_of_their_own() -> None:
+    parts = PlacedCell(context_cell("prod-eu!"), 0, 8).parts()
+    assert list(parts) == [Part("prod-eu", "protected"), Part("!", "protected")]
+    cell = Cell("cause → fix", "dim", trail=6, trail_style="strong")
+    assert list(PlacedCell(cell, 0, 11).parts()) == [Part("cause", "dim"), Part(" → fix", "strong")]
 
 
 def test_a_cell_may_take_several_columns() -> None:

@@ -97,7 +97,7 @@ class RestoreScreen(Dialog[bool | None]):
         """Show the question, the forwards and the keys."""
         more = len(self._lines) - _MAX_LINES
         with Vertical() as box:
-            box.border_subtitle = "enter  restore · n  discard · esc  later"
+            box.border_subtitle = "enter Restore · n Discard · esc Later"
             yield PlainText(
                 f"Restore {pluralize(len(self._lines), 'forward')} of the last session?\n"
             )

@@ -50,8 +50,8 @@ class LoginDialog(Dialog[bool]):
             where = describe_login(self._context_name, user)
             # The end of a name tells most.
             shown = truncate(where, _TITLE_CELLS, middle=True).rstrip()
-            box.border_title = plain(f"login to {shown}")
-            box.border_subtitle = "o  open · y  copy · enter  run here · esc  close"
+            box.border_title = plain(f"Login to {shown}")
+            box.border_subtitle = "o Open · y Copy · enter Run here · esc Close"
             yield self._text
 
     def on_mount(self) -> None:

@@ -83,8 +83,8 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
     def compose(self) -> ComposeResult:
         """Show the input above the preview."""
         with Vertical() as box:
-            box.border_title = "forward by command"
-            box.border_subtitle = "enter  start · ctrl+j  new line · esc  cancel"
+            box.border_title = "Forward by command"
+            box.border_subtitle = "enter Start · ctrl+j New line · esc Cancel"
             hint = "svc/web 8080:80, or kubectl port-forward commands"
             yield CommandArea(self._text, placeholder=hint, highlight_cursor_line=False, id="text")
             with VerticalScroll(can_focus=False):

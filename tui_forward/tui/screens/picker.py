@@ -91,8 +91,8 @@ class Picker(Dialog[str | None]):
         """Show the input line over the list."""
         with Vertical() as box:
             box.border_title = plain(self._title)
-            favorite = " · ctrl+s  favorite" if self._toggle_favorite is not None else ""
-            box.border_subtitle = plain(f"enter  choose{favorite} · esc  cancel")
+            favorite = " · ctrl+s Favorite" if self._toggle_favorite is not None else ""
+            box.border_subtitle = plain(f"enter Choose{favorite} · esc Cancel")
             yield Input(placeholder="type to search", max_length=253, id="search")
             if self._note:
                 yield PlainText(self._note, id="note")

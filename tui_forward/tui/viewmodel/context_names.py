@@ -62,7 +62,7 @@ def context_cell(shown: str) -> Cell:
     _, marks = split_marks(shown)
     is_protected = marks.startswith(MARK)
     style = "protected" if is_protected else "warn" if marks else "dim"
-    return Cell(shown, style, trail=len(marks))
+    return Cell(shown, style, trail=len(marks), trail_style=style)
 
 
 def _last_part(context: str) -> str:

@@ -180,7 +180,7 @@ def second_line(forward: Forward) -> Cell | None:
     if not has_problem(forward):
         return None
     fix = f" → {forward.hint}" if forward.hint else ""
-    return Cell(f"└ {forward.reason}{fix}", "dim", trail=len(fix))
+    return Cell(f"└ {forward.reason}{fix}", "dim", trail=len(fix), trail_style="strong")
 
 
 def heading_row(heading: Heading) -> Row:

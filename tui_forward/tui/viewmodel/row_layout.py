@@ -133,4 +133,5 @@ def _parts(cell: Cell, width: int, *, right: bool, middle: bool) -> Iterator[Par
     for start, stop in itertools.pairwise(places):
         is_name = lead <= start < trail
         is_match = any(first <= start < last for first, last in spans)
-        yield Part(text[start:stop], cell.style if is_name else "dim", is_match)
+        style = cell.style if is_name else "dim" if start < lead else cell.trail_style
+        yield Part(text[start:stop], style, is_match)

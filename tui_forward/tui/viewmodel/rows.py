@@ -33,6 +33,7 @@ class Cell(msgspec.Struct, frozen=True):
     lead: int = 0
     trail: int = 0
     columns: int = 1  # number of columns that it takes
+    trail_style: str = "dim"  # of the characters at the end
 
 
 class Row(msgspec.Struct, frozen=True):
