@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
+from textual.pilot import Pilot, WaitForScreenTimeout
+
+_ATTEMPTS, _ATTEMPT_S = 6, 5.0
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,4 +29,24 @@ def parsed_styles() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stylesheet, "_parse_rules", cached)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_pilot() -> Iterator[None]:
+    """Let a pilot wait again for the widgets that are there now.
+
+    It waits for an answer of each widget. One that is removed meanwhile, as the screen closes or a
+    notification goes, never answers.
+    """
+    wait = Pilot._wait_for_screen
+
+    async def wait_again(pilot: Pilot[object]) -> bool:
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(WaitForScreenTimeout):
+                return await wait(pilot, _ATTEMPT_S)
+        return await wait(pilot, _ATTEMPT_S)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pilot, "_wait_for_screen", wait_again)
         yield
