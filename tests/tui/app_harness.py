@@ -13,7 +13,6 @@ from textual.pilot import Pilot
 from tests.cli.fake_session import FakeSession, until
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.controllers import protection_controller, sampler, settings_controller
-from tui_forward.tui.screens import confirmation
 from tui_forward.tui.storage.context_choice import ContextChoice
 from tui_forward.tui.storage.paths import DashboardPaths
 
@@ -43,9 +42,6 @@ async def running(
         patch.setattr(sampler, "_IDLE_FACTOR", 1)  # what a test changes is to be seen soon
         for module in (settings_controller, protection_controller):
             patch.setattr(module, "CHECK_INTERVAL_S", 0.1)
-        # On a busy machine they may be gone before the test looks, or answers.
-        patch.setattr(TuiForwardApp, "NOTIFICATION_TIMEOUT", 15.0)
-        patch.setattr(confirmation, "TIMEOUT_S", 120.0)
         async with app.run_test(size=size, notifications=True) as pilot:
             yield app, pilot
     assert app.crash is None

@@ -11,6 +11,9 @@ from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot, WaitForScreenTimeout
 
+from tui_forward.tui.plain_text import PlainTextApp
+from tui_forward.tui.screens import confirmation
+
 _ATTEMPTS, _ATTEMPT_S = 6, 5.0
 
 
@@ -50,3 +53,10 @@ def patient_pilot() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Pilot, "_wait_for_screen", wait_again)
         yield
+
+
+@pytest.fixture(autouse=True)
+def lasting_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep notifications and questions until a test on a busy machine has seen them."""
+    monkeypatch.setattr(PlainTextApp, "NOTIFICATION_TIMEOUT", 15.0)
+    monkeypatch.setattr(confirmation, "TIMEOUT_S", 120.0)

@@ -30,13 +30,9 @@ class Asking(ThemedApp[None]):
 @asynccontextmanager
 async def asking() -> AsyncIterator[tuple[Asking, Pilot[None]]]:
     app = Asking()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(confirmation, "TIMEOUT_S", 120.0)  # a busy machine needs more than 10 s
-        async with app.run_test(size=(80, 24)) as pilot:
-            await until(
-                lambda: isinstance(app.screen, ConfirmationScreen) and app.screen.is_mounted
-            )
-            yield app, pilot
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: isinstance(app.screen, ConfirmationScreen) and app.screen.is_mounted)
+        yield app, pilot
 
 
 def text(app: App[None]) -> str:
