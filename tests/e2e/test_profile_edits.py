@@ -106,7 +106,7 @@ def test_dashboard_reports_an_edit(
         )  # fmt: skip
         terminal.wait_for_text("2 forwards", "ready")
         (shell.profiles / "shop.yaml").write_text(SHOP.replace("local: any}", "local: any, x: 1}"))
-        terminal.wait_for_text("profile shop", "shop.yaml:4:", "unchanged")
+        terminal.wait_for_text("Profile shop", "shop.yaml:4:", "unchanged")
         terminal.press("q")
         terminal.wait_for_text("Keep 2 forwards running?", "enter Keep running")
         terminal.press("Enter")

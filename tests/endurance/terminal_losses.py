@@ -95,7 +95,7 @@ MOMENTS = {
     "quitting": Moment((*_QUESTION, (" running?", b"q")), 0.4),
     "stopping": Moment((*_QUESTION, (" running?", b"s")), 0.4, stops_forwards=True),
     "editor": Moment(
-        ((_FORWARD, b"P"), (" profile ", b"\r"), ("profile shop", b"e"), ("EDITING", b"")),
+        ((_FORWARD, b"P"), (" profile ", b"\r"), ("Profile shop", b"e"), ("EDITING", b"")),
         ways=(*_CLOSING, "SIGTERM", "SIGTERM and SIGHUP"),
     ),
     "stopped": Moment(((_FORWARD, b"\x1a"),), ways=_CLOSING[:2]),
