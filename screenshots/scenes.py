@@ -56,7 +56,7 @@ SCENES: Final = (
         Picture("connections", "top talkers", ("T", "z"), ("zoomed", "queued 8 s"), kept=True,
                 after=("z", "a", "shift+tab")),
         Picture("detail", "one forward, hop by hop", ("g", *["down"] * 3, "d"),
-                ("timeline", "kubelet"), (100, 40), kept=True, after=("escape",)),
+                ("timeline", "tested 0 s ago"), (100, 40), kept=True, after=("escape",)),
         Picture("logs", "the run before the crash", ("l",), ("STRIPE",), (100, 24),
                 after=("escape",)),
         Picture("help", "help", ("question_mark",), ("Help: forwards",), after=("escape",)),

@@ -213,6 +213,8 @@ async def test_bytes_flow_by_every_transport(
     assert not connection.failed
     assert connection.first_byte_s is not None
     forward = await scenario.reached(forward_id, lambda f: not f.counters.connections_open)
+    assert forward.first_byte is not None
+    assert forward.first_byte.count == 1
     assert (forward.counters.bytes_to_pod, forward.counters.bytes_from_pod) == (
         len(data),
         len(data),

@@ -519,6 +519,14 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     connections_failed: int = 0
 
 
+class FirstByteTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """Times from accept to the first byte from the pod, of connections of the last minutes."""
+
+    count: int  # connections that got a byte
+    p50_s: float  # which half of them did not exceed; within 5 %
+    p99_s: float
+
+
 class TimelineKind(StrEnum):
     """Subject of an entry of a forward's timeline."""
 
@@ -536,6 +544,7 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
     kind: TimelineKind
     text: str
     code: ReasonCode | None = None  # set where the event has a reason
+    state: ForwardState | None = None  # that was entered, or stayed with another reason
 
 
 class ForwardWarning(msgspec.Struct, frozen=True, kw_only=True):
@@ -574,6 +583,8 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     round_trip_s: float | None = None  # latest PING through the whole path
     queued: int = 0  # connections that wait for a tunnel
     counters: Counters = Counters()
+    first_byte: FirstByteTimes | None = None  # None without a connection that got a byte
+    failed_at: float | None = None  # when a connection failed last
     insecure: bool = False  # the certificate of the API server is not verified
     last_event: str = ""  # latest timeline text about a failure
     # The terminal whose environment its credential plugin runs in, and the names of variables that
@@ -824,6 +835,9 @@ class ApiHealth(msgspec.Struct, frozen=True, kw_only=True):
     blocked_by: BlockedBy | None = None
     insecure: bool = False  # the server's certificate is not verified
     options: AccessOptions = NO_OPTIONS  # without secrets
+    # When the credentials in use end to be valid, as they say themselves; None if they do not.
+    credentials_end_at: float | None = None
+    renews_credentials: bool = False  # without the user: a plugin or an identity provider
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from tui_forward.cli.openmetrics import format_openmetrics
 from tui_forward.model import (
     ApiHealth,
     Counters,
+    FirstByteTimes,
     Forward,
     ForwardSpec,
     ForwardState,
@@ -31,6 +32,7 @@ def forward() -> Forward:
         code=ReasonCode.FORWARD_READY,
         reason="because",
         counters=Counters(bytes_from_pod=123456789012, bytes_to_pod=3, connections_open=1),
+        first_byte=FirstByteTimes(count=3, p50_s=0.003, p99_s=0.25),
     )
 
 
@@ -49,6 +51,8 @@ def test_document_has_valid_lines_and_an_end_mark() -> None:
     bytes_ = [line for line in lines if line.startswith("tui_forward_bytes_total{")]
     assert [line.rpartition(" ")[2] for line in bytes_] == ["123456789012", "3"]
     assert 'tui_forward_api_latency_seconds{context="here"} 0.012' in lines
+    first_byte = [line for line in lines if line.startswith("tui_forward_first_byte_seconds{")]
+    assert [line.rpartition(" ")[2] for line in first_byte] == ["0.003", "0.25"]
 
 
 @pytest.mark.parametrize(("snapshot", "up"), [(Snapshot(version=0, at=0.0), 1), (None, 0)])

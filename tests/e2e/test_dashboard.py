@@ -102,7 +102,7 @@ def test_filtered_workload_is_forwarded_and_its_next_pod_followed(
 
         wait_until(moved, "the next pod", 40)
         terminal.press("d")
-        terminal.wait_for_text(f"{pod[1]} → echo-", "timeline", "127.0.0.1:")
+        terminal.wait_for_text(f"…{pod[1].rpartition('-')[2]} → …", "timeline", "127.0.0.1:")
         terminal.press("Escape")
         terminal.wait_for_text("[workloads] pods services · shop")
         terminal.press("q")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -17,6 +20,7 @@ from tests.session.factories import (
 from tests.support.reasons import because
 from tui_forward.kube.api.details import NodeDetails, PodDetails
 from tui_forward.model import (
+    ContainerFault,
     DeclaredPort,
     Forward,
     ForwardState,
@@ -55,16 +59,16 @@ def test_hops_of_a_ready_forward() -> None:
     found = way(forward())
     assert states(found) == [OK] * 6
     assert [(hop.name, hop.facts, hop.latency_s) for hop in found.values()] == [
-        ("127.0.0.1:8080", ("listening", "[::1]:8080"), None),
-        ("api:6443", ("v1.36.2", "context here"), 0.012),
-        ("node-a", ("192.168.0.7", "kubelet v1.36.2", "Ready"), None),
-        ("containerd 1.6.20", ("2 tunnels by SPDY",), 0.0042),
+        ("127.0.0.1:8080", ("listening", "also [::1]:8080"), None),
+        ("api:6443", ("v1.36.2",), 0.012),
+        ("node-a", ("192.168.0.7", "Ready", "v1.36.2"), None),
+        ("containerd 1.6.20", ("2 tunnels by SPDY, no stream",), 0.0042),
         (
             "web-1",
-            ("Running", "ready 2/2", "10.0.0.1", "3 restarts", "owned by Deployment web"),
+            ("Running", "ready 2/2", "3 restarts", "10.0.0.1", "owned by Deployment web"),
             None,
         ),
-        ("8080", ("http", "container main", "4.2 ms through the whole chain"), None),
+        ("http 8080", ("container main", "4.2 ms through the whole chain"), None),
     ]
     assert not any(hop.error or hop.hint for hop in found.values())
 
@@ -199,3 +203,36 @@ def test_control_characters_are_stripped() -> None:
                 assert text.isprintable()
                 assert "[2J" not in text
                 assert len(text) <= 300
+
+
+@pytest.mark.parametrize(
+    ("left_s", "renews", "fact"),
+    [
+        (7 * 3600 + 51 * 60 + 5, False, "credentials valid 7h51m"),
+        (600.5, True, "credentials valid 10m00s, renewed automatically"),
+        (-5, False, "credentials expired"), (None, False, None),
+    ],
+)  # fmt: skip
+def test_api_server_tells_how_long_the_credentials_are_valid(
+    left_s: float | None, renews: bool, fact: str | None
+) -> None:
+    assert KNOWN.health is not None
+    end = None if left_s is None else time.time() + left_s
+    health = msgspec.structs.replace(
+        KNOWN.health, credentials_end_at=end, renews_credentials=renews
+    )
+    facts = way(forward(), None, replace(KNOWN, health=health))[API].facts
+    assert facts[1:] == (() if fact is None else (fact,))
+
+
+def test_port_behind_a_container_that_is_down_is_not_tested() -> None:
+    fault = ContainerFault(name="main", waiting="CrashLoopBackOff", exit_code=1, restarts=17)
+    assert KNOWN.pod is not None
+    pod = msgspec.structs.replace(
+        KNOWN.pod.pod, faults=(fault,), status="CrashLoopBackOff", restarts=17, ready=False
+    )
+    known = replace(KNOWN, pod=replace(KNOWN.pod, pod=pod))
+    found = way(forward(ForwardState.WAITING), PENDING, known)
+    assert found[POD_HOP].facts[:3] == ("CrashLoopBackOff", "17 restarts", "exit code 1")
+    assert found[PORT].facts == ("not tested: no running container",)
+    assert way(forward(ForwardState.WAITING), PENDING)[PORT].facts == ("not tested",)

@@ -356,9 +356,10 @@ def hops() -> tuple[Hop, ...]:
         Hop(kind=HopKind.API, name="staging.k8s.internal:6443", latency_s=0.004,
             facts=("v1.36.2", "token valid 7h51m"), state=HopState.OK),
         Hop(kind=HopKind.KUBELET, name="node-b", facts=("10.20.4.17", "Ready"), state=HopState.OK),
-        Hop(kind=HopKind.RUNTIME, name="containerd 1.6.20", latency_s=0.002, state=HopState.OK),
+        Hop(kind=HopKind.RUNTIME, name="containerd 1.6.20", latency_s=0.002, state=HopState.OK,
+            facts=("1 tunnel by SPDY, no stream",)),
         Hop(kind=HopKind.POD, name="billing-worker-invoice-retries-7d9c6b5f48-x2x9k",
-            facts=("CrashLoopBackOff", "17 restarts"), state=HopState.BROKEN,
+            facts=("CrashLoopBackOff", "17 restarts", "exit code 1"), state=HopState.BROKEN,
             code=ReasonCode.POD_CRASH_LOOPING, error=reason_text(_CRASH_LOOP),
             hint=reason_hint(_CRASH_LOOP)),
         Hop(kind=HopKind.PORT, name="metrics 9101", facts=("not tested: no running container",)),
@@ -367,15 +368,25 @@ def hops() -> tuple[Hop, ...]:
 
 def timeline() -> tuple[TimelineEntry, ...]:
     """Return the latest events of that forward, oldest first."""
+    pod = "billing-worker-invoice-retries-7d9c6b5f48-x2x9k"
+    ready, waiting = ForwardState.READY, ForwardState.WAITING
     rows = (
-        (2360, TimelineKind.STATE, "ready after 0.3 s: forwarding to …x2x9k:9101 by SPDY"),
-        (316, TimelineKind.POD, "pod …x2x9k: restart 16"),
-        (315, TimelineKind.STATE, "ready: forwarding to …x2x9k:9101 by SPDY"),
-        (313, TimelineKind.STATE, "waiting: container worker exited with code 1"),
-        (3, TimelineKind.CONNECTION, "127.0.0.1:52390 closed: nothing answered within 30 s"),
-        (2, TimelineKind.STATE, "waiting: pod …x2x9k crash-loops, 17 restarts"),
-    )
-    return tuple(TimelineEntry(at=NOW - ago, kind=kind, text=text) for ago, kind, text in rows)
+        (8039, ready, f"ready after 0.3 s: forwarding to {pod}:9101 by SPDY"),
+        (316, TimelineKind.POD, f"pod {pod}: restart 16"),
+        (315, ready, f"ready: forwarding to {pod}:9101 by SPDY"),
+        (313, waiting, "waiting: container worker exited with code 1"),
+        (3, TimelineKind.CONNECTION, "node (40112) 127.0.0.1:52390 closed: queued 30 s, "
+         "no ready pod"),
+        (2, waiting, f"waiting: pod {pod} crash-loops, 17 restarts"),
+    )  # fmt: skip
+    return tuple(
+        TimelineEntry(
+            at=NOW - ago, text=text,
+            kind=what if isinstance(what, TimelineKind) else TimelineKind.STATE,
+            state=what if isinstance(what, ForwardState) else None,
+        )
+        for ago, what, text in rows
+    )  # fmt: skip
 
 
 def pod_log() -> PodLog:

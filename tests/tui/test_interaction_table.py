@@ -20,6 +20,7 @@ from tui_forward.tui.keys.dashboard_keys import (
     SELECTION_FOOTERS,
     ids_of,
 )
+from tui_forward.tui.keys.detail_keys import DETAIL_BINDINGS, DETAIL_FOOTER
 from tui_forward.tui.keys.key_names import bindings_of, format_key
 from tui_forward.tui.screens.confirmation import ConfirmationScreen
 from tui_forward.tui.screens.jump import JumpScreen
@@ -47,6 +48,7 @@ def table() -> str:
         ("dashboard", DASHBOARD_BINDINGS),
         ("every pane", [*PANE_BINDINGS, *RowTable.BINDINGS]),
         *((pane.value, PANE_KEYS[pane]) for pane in Pane),
+        ("details", DETAIL_BINDINGS),
         ("filter", FilterBar.BINDINGS),
         ("`:`", JumpScreen.BINDINGS),
         ("question", bindings_of(ConfirmationScreen)),
@@ -73,6 +75,22 @@ def test_every_key_of_a_footer_is_bound_in_its_pane() -> None:
         for pane, footer in footers.items():
             known = {one.id for one in [*shared, *PANE_KEYS[pane]] if isinstance(one, Binding)}
             assert set(ids_of(footer)) <= known
+
+
+def test_every_key_of_the_details_is_bound_once() -> None:
+    keys: dict[str, str] = {}
+    for one in [*DETAIL_BINDINGS, *RowTable.BINDINGS]:
+        assert isinstance(one, Binding)
+        for key in one.key.split(","):
+            assert key not in keys, f"{key}: {keys.get(key)} and {one.id}"
+            keys[key] = one.id or ""
+    known = {one.id for one in bindings_of(TuiForwardApp)}
+    assert set(ids_of(DETAIL_FOOTER)) <= {*keys.values(), *known}
+    # Keys with the meaning of the dashboard are changed together with those.
+    shared = {one.id: one.key for one in DASHBOARD_BINDINGS if isinstance(one, Binding)}
+    for one in DETAIL_BINDINGS:
+        assert isinstance(one, Binding)
+        assert shared.get(one.id, one.key) == one.key
 
 
 def test_no_key_has_two_meanings_in_a_pane() -> None:

@@ -68,6 +68,18 @@ def _families(snapshot: Snapshot) -> Iterator[tuple[str, str, str, Iterable[Samp
         (("_total", labels, float(one.counters.connections_failed)) for one, labels in forwards),
     )  # fmt: skip
     yield (
+        "tui_forward_first_byte_seconds", "gauge",
+        "Time to first byte of the connections of the last minutes.",
+        (
+            ("", {**labels, "quantile": quantile}, seconds)
+            for one, labels in forwards
+            if one.first_byte is not None
+            for quantile, seconds in (
+                ("0.5", one.first_byte.p50_s), ("0.99", one.first_byte.p99_s),
+            )
+        ),
+    )  # fmt: skip
+    yield (
         "tui_forward_api_up", "gauge", "Whether an API server responds.",
         (
             ("", {"context": one.context}, float(one.ok))

@@ -6,11 +6,14 @@ come from a cluster, so control characters are stripped.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tui_forward.common.formatting import format_age
 from tui_forward.kube.api.log_text import strip_control_characters
 from tui_forward.model import (
+    ApiHealth,
     Connection,
     ConnectionState,
     Forward,
@@ -78,7 +81,7 @@ def _with_state(hop: Hop, path: _Path, diagnosis: Diagnosis) -> Hop:
     return Hop(
         kind=hop.kind,
         name=_text(hop.name),
-        facts=tuple(_text(fact) for fact in hop.facts if fact),
+        facts=tuple(_text(fact) for fact in _facts(hop, path, state) if fact),
         state=state,
         # That of a broken hop was measured before the failure.
         latency_s=None if state is HopState.BROKEN else hop.latency_s,
@@ -86,6 +89,16 @@ def _with_state(hop: Hop, path: _Path, diagnosis: Diagnosis) -> Hop:
         error=_text(diagnosis.error if broken else hop.error),
         hint=_text(diagnosis.hint if broken else hop.hint),
     )
+
+
+def _facts(hop: Hop, path: _Path, state: HopState) -> tuple[str, ...]:
+    """Return the facts of a hop; of a port that is not tested, why."""
+    if hop.kind is not HopKind.PORT or state is not HopState.UNKNOWN:
+        return hop.facts
+    details = path.facts.pod
+    if details is not None and details.pod.faults:
+        return ("not tested: no running container",)
+    return ("not tested",)
 
 
 def _state(kind: HopKind, path: _Path, diagnosis: Diagnosis) -> HopState:
@@ -116,8 +129,10 @@ def _local(path: _Path) -> Hop:
     forward = path.forward
     spec = forward.spec
     if forward.listening:
-        first, *others = (str(address) for address in forward.listening)
-        facts = ["paused: connections are refused" if forward.paused else "listening", *others]
+        addresses = sorted(forward.listening, key=lambda one: ":" in one.host)  # IPv4 first
+        first, *others = map(str, addresses)
+        state = "paused: connections are refused" if forward.paused else "listening"
+        facts = [state, *(f"also {one}" for one in others)]
     else:
         port = f":{spec.local_port}" if spec.local_port else ""
         first, facts = f"{spec.addresses[0]}{port}", ["not listening"]
@@ -128,14 +143,13 @@ def _local(path: _Path) -> Hop:
 
 def _api(path: _Path) -> Hop:
     health = path.facts.health
-    context = f"context {path.forward.spec.target.context}"
     if health is None:
-        return Hop(kind=HopKind.API, name=path.facts.server, facts=(context,))
+        return Hop(kind=HopKind.API, name=path.facts.server)
     failed = health.ok is False
     return Hop(
         kind=HopKind.API,
-        name=health.server or path.facts.server,
-        facts=(health.version, context),
+        name=(health.server or path.facts.server).removeprefix("https://"),
+        facts=(health.version, _validity(health, time.time())),
         latency_s=health.latency_s,
         code=health.code if failed else None,
         error=health.error if failed else "",
@@ -148,8 +162,7 @@ def _kubelet(path: _Path) -> Hop:
     if node is None:
         return Hop(kind=HopKind.KUBELET, name=path.node)
     ready = {True: "Ready", False: "NotReady", None: ""}[node.ready]
-    version = f"kubelet {node.kubelet}" if node.kubelet else ""
-    return Hop(kind=HopKind.KUBELET, name=path.node, facts=(node.address, version, ready))
+    return Hop(kind=HopKind.KUBELET, name=path.node, facts=(node.address, ready, node.kubelet))
 
 
 def _runtime(path: _Path) -> Hop:
@@ -161,6 +174,8 @@ def _runtime(path: _Path) -> Hop:
     if forward.tunnels:
         by = _TRANSPORTS.get(forward.transport, "") if forward.transport is not None else ""
         tunnels = _count(forward.tunnels, "tunnel") + by
+        streams = forward.counters.connections_open - forward.queued
+        tunnels += f", {_count(streams, 'stream')}" if streams > 0 else ", no stream"
     # The runtime's streaming server terminates the tunnel and answers its PINGs.
     return Hop(kind=HopKind.RUNTIME, name=name, facts=(tunnels,), latency_s=forward.round_trip_s)
 
@@ -173,11 +188,13 @@ def _pod(path: _Path) -> Hop:
         return Hop(kind=HopKind.POD, name=forward.pod.name if forward.pod is not None else named)
     pod = path.facts.pod.pod
     ready = "ready" if pod.ready else "not ready"
+    exit_code = next((one.exit_code for one in pod.faults if one.exit_code is not None), None)
     facts = (
         pod.status or pod.phase,
-        f"{ready} {pod.containers_ready}/{pod.containers_total}",
+        f"{ready} {pod.containers_ready}/{pod.containers_total}" if not pod.faults else "",
+        _count(pod.restarts, "restart") if pod.restarts else "",
+        f"exit code {exit_code}" if exit_code is not None else "",
         pod.ip,
-        _count(pod.restarts, "restart"),
         f"owned by {pod.owner.kind} {pod.owner.name}" if pod.owner is not None else "",
     )
     return Hop(kind=HopKind.POD, name=pod.name, facts=facts)
@@ -187,10 +204,12 @@ def _port(path: _Path) -> Hop:
     forward = path.forward
     if forward.remote_port is None:
         return Hop(kind=HopKind.PORT, name=forward.spec.target.port)
-    facts = [*_declaration(path, forward.remote_port), _refused(path)]
+    name, *facts = _declaration(path, forward.remote_port)
+    facts.append(_refused(path))
     if forward.round_trip_s is not None:
         facts.append(f"{_milliseconds(forward.round_trip_s)} through the whole chain")
-    return Hop(kind=HopKind.PORT, name=str(forward.remote_port), facts=tuple(facts))
+    shown = f"{name} {forward.remote_port}".strip()
+    return Hop(kind=HopKind.PORT, name=shown, facts=tuple(facts))
 
 
 _BUILDERS: dict[HopKind, Callable[[_Path], Hop]] = {
@@ -207,13 +226,24 @@ _BUILDERS: dict[HopKind, Callable[[_Path], Hop]] = {
 
 
 def _declaration(path: _Path, port: int) -> tuple[str, ...]:
-    """Return the name of a port and its container, if a container declares it."""
+    """Return the name of a port, which may be empty, and what is known of its container."""
     if path.facts.pod is None:
-        return ()
+        return ("",)
     for declared in path.facts.pod.pod.ports:
         if declared.number == port and declared.protocol is PortProtocol.TCP:
             return declared.name, f"container {declared.container}"
-    return ("declared by no container",)
+    return "", "declared by no container"
+
+
+def _validity(health: ApiHealth, now: float) -> str:
+    """Return how long the credentials are valid; empty if they do not say."""
+    end = health.credentials_end_at
+    if end is None:
+        return ""
+    if end <= now:
+        return "credentials expired"
+    renewed = ", renewed automatically" if health.renews_credentials else ""
+    return f"credentials valid {format_age(end - now)}{renewed}"
 
 
 def _refused(path: _Path) -> str:

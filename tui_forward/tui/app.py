@@ -24,6 +24,7 @@ from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.detail_controller import DetailController
 from tui_forward.tui.controllers.form_controller import FormController
 from tui_forward.tui.controllers.forward_controller import ForwardController
+from tui_forward.tui.controllers.inspector_controller import InspectorController
 from tui_forward.tui.controllers.jump_controller import JumpController
 from tui_forward.tui.controllers.limited_session import LimitedSession
 from tui_forward.tui.controllers.log_controller import LogController
@@ -120,7 +121,8 @@ class TuiForwardApp(AppActions):
             self.protection.shown_name,
             paths.kubeconfigs,
         )
-        self._details = DetailController(self, session, sampler, defaults, clock)
+        self._details = DetailController(self, session, sampler, defaults, clock, self.dashboard)
+        self._inspector = InspectorController(self, session, self.dashboard)
         self._logs = LogController(self, session, clock, paths.working_dir)
         self._addresses = AddressController(self, sampler, queue, notifier, defaults)
         self._logins = LoginController(

@@ -14,6 +14,7 @@ from tui_forward.tui.controllers.address_controller import AddressController
 from tui_forward.tui.controllers.detail_controller import DetailController
 from tui_forward.tui.controllers.form_controller import FormController
 from tui_forward.tui.controllers.forward_controller import ForwardController
+from tui_forward.tui.controllers.inspector_controller import InspectorController
 from tui_forward.tui.controllers.jump_controller import JumpController
 from tui_forward.tui.controllers.log_controller import LogController
 from tui_forward.tui.controllers.login_controller import LoginController
@@ -90,6 +91,8 @@ class AppActions(ThemedApp[None]):
                 tooltip="Restore what was stopped or edited last, on the same ports"),
         Binding("L", "log_in", "Log in", id="app.log-in",
                 tooltip="Log in again: run the credential plugin here, or show what it asks for"),
+        Binding("exclamation_mark", "next_problem", "Next problem", show=False, key_display="!",
+                id="panes.problem", tooltip="Go to the next forward with a problem"),
         Binding("ctrl+l", "log", "Log", show=False, id="app.log", tooltip="Show the engine log"),
         Binding("colon", "jump", "Jump", key_display=":", id="app.jump",
                 tooltip="Go to a forward, a local port or an object, or run a command"),
@@ -107,6 +110,7 @@ class AppActions(ThemedApp[None]):
     _details: DetailController
     _forms: FormController
     _forwards: ForwardController
+    _inspector: InspectorController
     _jumps: JumpController
     _logins: LoginController
     _logs: LogController
@@ -155,6 +159,18 @@ class AppActions(ThemedApp[None]):
     def on_detail_requested(self, event: messages.DetailRequested) -> None:
         """Show the details of a forward."""
         self._details.open(event)
+
+    def on_inspection_requested(self, event: messages.InspectionRequested) -> None:
+        """Read what the inspector shows."""
+        self._inspector.follow(event)
+
+    def on_detail_moved(self, event: messages.DetailMoved) -> None:
+        """Show the details of another forward."""
+        self._details.move(event.by)
+
+    def on_chain_test_requested(self) -> None:
+        """Test the chain of the forward whose details are shown."""
+        self._details.test()
 
     def on_pod_log_requested(self, event: messages.PodLogRequested) -> None:
         """Show or hide the log of a pod."""
@@ -232,13 +248,21 @@ class AppActions(ThemedApp[None]):
 
     def action_filter_state(self, state: str) -> None:
         """Show the forwards in a state on the dashboard."""
-        if self.screen is self.dashboard:
-            self.dashboard.action_filter_state(state)
+        self._jumps.show_dashboard()
+        self.dashboard.action_filter_state(state)
 
     def action_top_talkers(self) -> None:
         """Show the busiest connections on the dashboard."""
-        if self.screen is self.dashboard:
-            self.dashboard.action_top_talkers()
+        self._jumps.show_dashboard()
+        self.dashboard.action_top_talkers()
+
+    def action_next_problem(self) -> None:
+        """Go to the next forward with a problem: in the details, or on the dashboard."""
+        if isinstance(self.screen, DetailScreen):
+            self._details.show_next_problem()
+            return
+        self._jumps.show_dashboard()
+        self.dashboard.action_next_problem()
 
     def action_undo(self) -> None:
         """Restore what was stopped or edited last."""

@@ -13,6 +13,8 @@ from textual.message import Message
 
 from tui_forward.model import (
     DeclaredPort,
+    Forward,
+    ReasonCode,
     Target,
 )
 from tui_forward.tui.viewmodel.entries import Entry
@@ -139,3 +141,36 @@ class NamespaceRequested(Message):
 
 class SampleRequested(Message):
     """Request for a sample now: other connections are shown."""
+
+
+class InspectionRequested(Message):
+    """Request to read what the inspector shows of a forward; None for no forward."""
+
+    def __init__(self, forward_id: str | None) -> None:
+        super().__init__()
+        self.forward_id = forward_id
+
+
+class DetailMoved(Message):
+    """Request to show the details of the next forward (1), or of the previous one (-1)."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__()
+        self.by = by
+
+
+class ChainTestRequested(Message):
+    """Request to test the chain of a forward now."""
+
+    def __init__(self, forward_id: str) -> None:
+        super().__init__()
+        self.forward_id = forward_id
+
+
+def log_request(forward: Forward) -> LogRequested:
+    """Return the request for the log of a forward's pod: of the last run if it crash-loops."""
+    pod = forward.pod.name if forward.pod is not None else ""
+    return LogRequested(
+        forward.spec.target, pod=pod, port=forward.remote_port,
+        previous=forward.code is ReasonCode.POD_CRASH_LOOPING,
+    )  # fmt: skip

@@ -36,8 +36,9 @@ def test_snapshot_has_the_exact_totals() -> None:
     counters.bytes_to_pod += 7
     counters.connections_open += 1
     counters.connections_total += 2
-    counters.connections_failed += 1
+    counters.record_failure()
     snapshot = counters.snapshot()
+    assert counters.failed_at is not None
     assert (snapshot.bytes_from_pod, snapshot.bytes_to_pod) == (5, 7)
     assert (snapshot.connections_open, snapshot.connections_total, snapshot.connections_failed) == (
         1,

@@ -37,7 +37,7 @@ async def test_no_figure_of_the_engine_ends_the_screen() -> None:
         await shows(app, "● ready")
         await pilot.press("1", "d")  # of the forward
         await until(lambda: isinstance(app.screen, DetailScreen))
-        await pilot.press("l")
+        await pilot.press("left_square_bracket")
         for version, value in enumerate(ABSURD, 2):
             session.update(
                 "f1", since=value, started_at=value, retry_at=value, round_trip_s=value,

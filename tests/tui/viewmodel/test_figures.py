@@ -15,7 +15,9 @@ from tui_forward.model import (
     Connection,
     Counters,
     EngineNotice,
+    FirstByteTimes,
     Forward,
+    ForwardDefaults,
     Hop,
     HopKind,
     Snapshot,
@@ -23,8 +25,8 @@ from tui_forward.model import (
     TimelineKind,
     TrafficHistory,
 )
-from tui_forward.tui.screens.forward_detail import timeline_row
-from tui_forward.tui.viewmodel import rows
+from tui_forward.tui.viewmodel import detail_lines, strip
+from tui_forward.tui.viewmodel.chain import chain_lines, timeline_line
 from tui_forward.tui.viewmodel.chart import axis_maximum, render_area, traffic_cells
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.connection_rows import connection_labels, connection_row
@@ -38,9 +40,10 @@ from tui_forward.tui.viewmodel.figures import (
 from tui_forward.tui.viewmodel.forward_list import Heading
 from tui_forward.tui.viewmodel.forward_rows import forward_labels, forward_row, heading_row
 from tui_forward.tui.viewmodel.header import build_header
-from tui_forward.tui.viewmodel.hop_rows import hop_row
+from tui_forward.tui.viewmodel.lines import Line
 
 NOW = 1_800_000_000.0
+TARGET = forward(1).spec.target
 ABSURD = (math.nan, math.inf, -math.inf, -1.0, -1e308, 1e308, NOW * 2)
 numbers = st.floats() | st.sampled_from(ABSURD)
 counts = st.integers() | st.sampled_from((-1, -(2**63), 2**63, 2**64))
@@ -53,6 +56,8 @@ forwards = st.builds(
     lambda **fields: msgspec.structs.replace(forward(1), **fields),
     since=numbers, started_at=numbers, retry_at=st.none() | numbers, queued=counts,
     tunnels=counts, round_trip_s=st.none() | numbers, counters=counters,
+    failed_at=st.none() | numbers,
+    first_byte=st.none() | st.builds(FirstByteTimes, count=counts, p50_s=numbers, p99_s=numbers),
 )  # fmt: skip
 connections = st.builds(
     lambda **fields: msgspec.structs.replace(connection(1), **fields),
@@ -113,14 +118,20 @@ def test_all_limited_figures_can_be_shown(
     header = build_header(cluster, found, 200)
     cells = [
         *forward_row(found.forwards[0], NOW, forward_labels(found.forwards, "here")).cells,
-        *rows.detail_text(found.forwards[0], NOW),
         *heading_row(Heading("key", "title", found.forwards, folded=False)).cells,
     ]
     limited = limit_all(tuple(some), NOW)
     labels = connection_labels(limited, found.forwards, "here", NOW)
     for shown in limited:
         cells += connection_row(shown, NOW, labels).cells
+    forward = found.forwards[0]
+    shown_lines: list[Line] = [
+        *detail_lines.chain_block(forward, (), found.health, 3.0, "R", 100),
+        *detail_lines.specification_lines(forward, NOW, ForwardDefaults(), 100),
+        *strip.forward_lines(forward, found.health, NOW, 100),
+    ]
     texts = [cell.text for cell in cells]
+    texts += [cell.text for line in shown_lines for cell in line]
     texts += [cell.text for cell in (*header.left, *header.right)]
     assert not [text for text in texts if "nan" in text.split() or "-1" in text]
 
@@ -128,8 +139,9 @@ def test_all_limited_figures_can_be_shown(
 @given(numbers)
 def test_times_and_latencies_can_be_shown(value: float) -> None:
     entry = TimelineEntry(at=value, kind=TimelineKind.STATE, text="x")
-    timeline_row(limit_figures(entry, NOW))
-    hop_row(limit_figures(Hop(kind=HopKind.API, latency_s=value), NOW))
+    timeline_line(limit_figures(entry, NOW), TARGET, 80)
+    hop = limit_figures(Hop(kind=HopKind.API, latency_s=value), NOW)
+    chain_lines((hop,), TARGET, 80)
 
 
 @given(st.lists(st.tuples(counts, counts), max_size=20))

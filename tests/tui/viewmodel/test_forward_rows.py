@@ -16,7 +16,7 @@ from tui_forward.model import (
 )
 from tui_forward.tui.viewmodel.cell_layout import HIDDEN
 from tui_forward.tui.viewmodel.connection_rows import connection_labels, connection_row
-from tui_forward.tui.viewmodel.context_names import ContextNames
+from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.forward_list import Heading
 from tui_forward.tui.viewmodel.forward_rows import (
     forward_labels,
@@ -93,15 +93,11 @@ def test_context_and_namespace_are_shown_where_they_differ() -> None:
     assert forward_labels([one], "here").longest[2:4] == (HIDDEN, HIDDEN)
     assert forward_labels([one, other], "here").longest[2:4] == (HIDDEN, 4)
     assert forward_labels([one], "elsewhere").longest[2:4] == (4, HIDDEN)
-    protected = forward_labels([one], "here", lambda context: context == "here")
+    protected = forward_labels([one], "here", ContextNaming(is_protected="here".__eq__))
     assert protected.longest[2:4] == (5, HIDDEN)
     assert forward_row(one, 0.0, protected).cells[2] == Cell(
         "here!", "protected", trail=1, trail_style="protected"
     )
-
-
-def context_names(contexts: list[str]) -> ContextNames:
-    return ContextNames((context, False) for context in contexts)
 
 
 def test_a_context_whose_server_is_not_verified_is_marked() -> None:
@@ -116,7 +112,7 @@ def test_a_context_whose_server_is_not_verified_is_marked() -> None:
     assert forward_row(other, 0.0, labels).cells[2] == Cell(
         "here insecure", "warn", trail=9, trail_style="warn"
     )
-    protected = forward_labels([other], "", lambda _: True)
+    protected = forward_labels([other], "", ContextNaming(is_protected=lambda _: True))
     shown = forward_row(other, 0.0, protected).cells[2]
     assert shown == Cell("here! insecure", "protected", trail=10, trail_style="protected")
     connection = Connection(id=1, forward_id="f2", client="c")
@@ -125,16 +121,6 @@ def test_a_context_whose_server_is_not_verified_is_marked() -> None:
         Cell("here insecure", "warn", trail=9, trail_style="warn")
         in connection_row(connection, 0.0, names).cells
     )
-
-
-def test_contexts_are_short_while_they_are_unique() -> None:
-    arn = "arn:aws:eks:eu-west-1:1111:cluster/{}"
-    gke = "gke_acme_europe-west1_{}"
-    names = context_names([arn.format("prod"), gke.format("dev"), "kind"])
-    assert sorted(names.texts) == ["dev", "kind", "prod"]
-    same = [arn.format("prod"), gke.format("prod")]
-    assert sorted(context_names(same).texts) == sorted(same)
-    assert context_names(["a/"]).texts == ["a/"]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +144,9 @@ def test_kind_and_port_surround_the_name() -> None:
 
 
 def test_rows_of_the_scene() -> None:
-    labels = forward_labels(fleet.forwards(), fleet.STAGING, lambda context: context == fleet.PROD)
+    labels = forward_labels(
+        fleet.forwards(), fleet.STAGING, ContextNaming(is_protected=fleet.PROD.__eq__)
+    )
     rows = [texts(forward_row(one, fleet.NOW, labels)) for one in fleet.forwards()]
     assert rows[2][:6] == [
         "◐", "reconnecting", "prod-eu!", "shop", "deploy/inventory-sync-scheduler-jobs:http",

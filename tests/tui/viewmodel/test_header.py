@@ -16,6 +16,7 @@ from tui_forward.model import (
     Snapshot,
 )
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.header import HeaderContent, build_header, count_states
 
 HEALTH = ApiHealth(context="staging", ok=True, latency_s=0.004)
@@ -51,6 +52,7 @@ COUNTS = "■2 ◐1 ◔1 ●9 ‖1"
         (120, ["tui-forward  staging ▾  ns: shop ▾", COUNTS], ["blocked"]),
         (160, ["■ 2 blocked  ◐ 1 reconnecting  ◔ 1 waiting  ● 9 ready  ‖ 1 paused"], []),
         (200, ["prod-eu ✗ token expired", "■ 2 blocked"], []),
+        (150, [COUNTS], ["✗", "blocked"]),
     ],
 )
 def test_forms_by_width(width: int, shown: list[str], hidden: list[str]) -> None:
@@ -74,6 +76,48 @@ def test_counts_are_always_whole(width: int, name: str, error: str, is_lost: boo
     assert [cell.text.strip("■◐◔●‖ ").split(" ")[0] for cell in counted[1:]] == list("21191")
     if cell_len(name) == len(name):
         assert cell_len(shown) <= max(width, 90)
+
+
+def test_wide_header_names_the_other_contexts_in_trouble() -> None:
+    def is_production(context: str) -> bool:
+        return "prod" in context
+
+    naming = ContextNaming(is_protected=is_production)
+    shown = text(build_header(cluster(), snapshot(), 200, naming=naming), 200)
+    assert "API ● 4 ms  prod-eu! ✗ token expired  " in shown
+    # A forward that its API server blocks tells it, too; the context on view tells it itself.
+    forwards = Snapshot(version=1, at=0.0, forwards=fleet.forwards())
+    header = build_header(cluster(), forwards, 200, naming=naming)
+    assert "prod-eu! ✗ token expired" in text(header, 200)
+    assert ("prod-eu!", "protected") in {(cell.text, cell.style) for cell in header.left}
+    assert "✗" not in text(build_header(cluster("prod-eu"), forwards, 200), 200)
+    assert "prod-eu! ▾" in text(build_header(cluster("prod-eu"), forwards, 120, naming=naming), 120)
+
+
+def test_context_has_its_last_part() -> None:
+    naming = ContextNaming(frozenset({"gke_acme_west1_shop", "aws:eks:cluster/prod", "b/prod"}))
+    for context, shown in (("gke_acme_west1_shop", "shop ▾"), ("b/prod", "b/prod ▾")):
+        header = build_header(cluster(context), Snapshot(version=1, at=0.0), 120, naming=naming)
+        assert shown in [cell.text for cell in header.left]
+
+
+@pytest.mark.parametrize(
+    ("left_s", "renews", "shown"),
+    [
+        (899, False, ("credentials end in 14m59s", "warn")), (900, False, None),
+        (600, True, None), (-1, False, ("credentials expired", "bad")), (None, False, None),
+    ],
+)  # fmt: skip
+def test_credentials_that_end_soon_are_amber(
+    left_s: float | None, renews: bool, shown: tuple[str, str] | None
+) -> None:
+    health = ApiHealth(
+        context="staging", ok=True, renews_credentials=renews,
+        credentials_end_at=None if left_s is None else 1000 + left_s,
+    )  # fmt: skip
+    header = build_header(cluster(health=health), Snapshot(version=1, at=1000.0), 140)
+    found = [(cell.text, cell.style) for cell in header.left if "credentials" in cell.text]
+    assert found == ([] if shown is None else [shown])
 
 
 def test_error_gives_way_to_counts() -> None:
@@ -130,7 +174,10 @@ def test_the_mark_of_an_insecure_context_is_never_cut(width: int) -> None:
 def test_protected_contexts_are_marked() -> None:
     def shown(name: str) -> dict[str, str]:
         header = build_header(
-            cluster(name), snapshot(), 200, is_protected=lambda one: one.startswith("prod")
+            cluster(name),
+            snapshot(),
+            200,
+            naming=ContextNaming(is_protected=lambda one: one.startswith("prod")),
         )
         return {cell.text: cell.style for cell in header.left}
 

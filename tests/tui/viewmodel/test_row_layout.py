@@ -11,7 +11,7 @@ from tests.tui.viewmodel.test_cell_layout import HOSTILE
 from tui_forward.model import Forward
 from tui_forward.tui.viewmodel.cell_layout import Column, fit
 from tui_forward.tui.viewmodel.columns import FORWARDS, OBJECTS
-from tui_forward.tui.viewmodel.context_names import context_cell
+from tui_forward.tui.viewmodel.context_names import ContextNaming, context_cell
 from tui_forward.tui.viewmodel.forward_rows import forward_labels, forward_row
 from tui_forward.tui.viewmodel.row_layout import (
     Part,
@@ -20,6 +20,8 @@ from tui_forward.tui.viewmodel.row_layout import (
     place_second_line,
 )
 from tui_forward.tui.viewmodel.rows import RULE, Cell, Row
+
+PROTECTED = ContextNaming(is_protected=fleet.PROD.__eq__)
 
 
 def line(placed: list[PlacedCell], width: int) -> str:
@@ -55,7 +57,7 @@ def test_hostile_names_never_overlap(names: list[str], columns: int) -> None:
 
 @pytest.mark.parametrize("width", [80, 120, 127])
 def test_no_name_of_the_scene_is_cut(width: int) -> None:
-    labels = forward_labels(fleet.forwards(), fleet.STAGING, lambda one: one == fleet.PROD)
+    labels = forward_labels(fleet.forwards(), fleet.STAGING, PROTECTED)
     layout = fit(FORWARDS, width - 2, labels.longest)
     for one in fleet.forwards():
         row = forward_row(one, fleet.NOW, labels)
@@ -66,7 +68,7 @@ def test_no_name_of_the_scene_is_cut(width: int) -> None:
 
 
 def test_only_a_word_is_left_where_there_is_one_column() -> None:
-    labels = forward_labels(fleet.forwards(), fleet.STAGING, lambda one: one == fleet.PROD)
+    labels = forward_labels(fleet.forwards(), fleet.STAGING, PROTECTED)
     layout = fit(FORWARDS, 78, labels.longest)
     ends = [
         line(place_cells(forward_row(one, fleet.NOW, labels), FORWARDS, layout, 78), 78).split()

@@ -3,8 +3,6 @@ from __future__ import annotations
 import msgspec
 
 from tui_forward.model import (
-    BlockedBy,
-    Counters,
     Forward,
     ForwardSpec,
     ForwardState,
@@ -14,7 +12,6 @@ from tui_forward.model import (
     ReasonCode,
     Target,
     TargetKind,
-    TransportChoice,
 )
 from tui_forward.tui.viewmodel import rows
 from tui_forward.tui.viewmodel.forward_rows import forward_labels, forward_row
@@ -46,22 +43,6 @@ def test_every_state_has_a_mark() -> None:
     assert rows.state_cell(forward(paused=True)).text == "‖ paused"
 
 
-def test_detail_names_the_hint() -> None:
-    blocked = forward(
-        ForwardState.BLOCKED, reason="the token has expired", hint="log in again",
-        blocked_by=BlockedBy.CREDENTIALS,
-    )  # fmt: skip
-    cells = rows.detail_text(blocked, 0.0)
-    assert [c.text for c in cells] == ["■ blocked", "the token has expired", "→ log in again"]
-    ready = forward(
-        transport=TransportChoice.SPDY, tunnels=2, round_trip_s=0.0021,
-        counters=Counters(connections_total=5, connections_failed=1), last_event="refused once",
-    )  # fmt: skip
-    assert [c.text for c in rows.detail_text(ready, 0.0)] == [
-        "● ready", "pod web-1", "spdy ×2", "2.1 ms", "5 connections", "1 failed", "refused once",
-    ]  # fmt: skip
-
-
 def test_warnings_make_a_ready_forward_amber() -> None:
     refused = ForwardWarning(
         code=ReasonCode.PORT_REFUSED, reason="nothing listens on port 80", count=3, last_at=92.0
@@ -73,5 +54,3 @@ def test_warnings_make_a_ready_forward_amber() -> None:
     row = forward_row(ready, 100.0, forward_labels([ready], "here"))
     assert row.cells[:2] == (rows.Cell("●", "warn"), rows.Cell("ready", "warn"))
     assert row.cells[-1].text == "nothing listens on port 80 · 3 times, last 8s ago"
-    detail = [cell.text for cell in rows.detail_text(ready, 100.0)]
-    assert detail[:4] == ["● ready", row.cells[-1].text, "[::1]:80 is taken", "→ look"]

@@ -9,7 +9,8 @@ from tests.tui.samples import pod, view
 from tui_forward.model import ApiHealth, Forward
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.entries import entry_of
-from tui_forward.tui.viewmodel.strip import Line, entry_line, fit_line, forward_lines
+from tui_forward.tui.viewmodel.lines import Line
+from tui_forward.tui.viewmodel.strip import entry_line, fit_line, forward_lines
 
 HEALTH = (ApiHealth(context="staging", ok=True, latency_s=0.004),)
 

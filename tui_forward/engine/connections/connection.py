@@ -327,7 +327,7 @@ class LocalConnection:
         if self._is_closed:
             return
         self.record.failed = True
-        self._owner.counters.connections_failed += 1
+        self._owner.counters.record_failure()
         if not isinstance(error, ForwardError):
             error = ForwardError(error.reason)
         self._end(error.reason, reset=True)

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from tui_forward.common.clock import steady_time
+from tui_forward.engine.connections.first_byte_times import FirstByteRecorder
 from tui_forward.model import Counters, Forward
 
 _MIN_INTERVAL_S = 0.1
@@ -61,8 +63,15 @@ class ForwardCounters:
         self.connections_open = 0  # accepted and not ended, the queued ones included
         self.connections_total = 0  # ever accepted
         self.connections_failed = 0  # ended by a failure
+        self.failed_at: float | None = None  # the latest failure, `steady_time`
+        self.first_byte = FirstByteRecorder(now)
         self._rate_from_pod = Rate(now)
         self._rate_to_pod = Rate(now)
+
+    def record_failure(self) -> None:
+        """Count a connection that failed."""
+        self.connections_failed += 1
+        self.failed_at = steady_time()
 
     def snapshot(self) -> Counters:
         """Return the counters now. Rates are meaningful when called about once a second."""

@@ -86,7 +86,9 @@ class Download:
         self.bytes_from_pod += count
         self._counters.bytes_from_pod += count
         if self.first_byte_s is None:
-            self.first_byte_s = time.monotonic() - self._started_at
+            now = time.monotonic()
+            self.first_byte_s = now - self._started_at
+            self._counters.first_byte.record(self.first_byte_s, now)
 
     def _buffer(self, pieces: list[memoryview], skip: int) -> None:
         """Buffer all but the first `skip` bytes, which the client's socket took."""

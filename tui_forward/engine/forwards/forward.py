@@ -246,6 +246,7 @@ class ActiveForward:
         recorder, status = self._recorder, self._recorder.status
         pool = self._reconciler.pool if status.state is ForwardState.READY else None
         correction = correction_s()
+        counters = self._queue.counters
         return Forward(
             id=self.id,
             spec=self.spec,
@@ -267,7 +268,9 @@ class ActiveForward:
             tunnels=pool.tunnels if pool is not None else 0,
             round_trip_s=pool.round_trip_s if pool is not None else None,
             queued=self._queue.queued,
-            counters=self._queue.counters.snapshot(),
+            counters=counters.snapshot(),
+            first_byte=counters.first_byte.snapshot(),
+            failed_at=None if counters.failed_at is None else counters.failed_at + correction,
             last_event=recorder.last_event,
             insecure=self._reconciler.insecure,
             warnings=recorder.warnings(self._queue.refusals),

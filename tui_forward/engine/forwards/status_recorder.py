@@ -52,17 +52,20 @@ class Timeline:
         self._entries: deque[TimelineEntry] = deque(maxlen=limit)
         self._repeats: deque[tuple[str, int]] = deque(maxlen=limit)
 
-    def add(self, at: float, kind: TimelineKind, text: str, code: ReasonCode | None = None) -> None:
+    def add(
+        self, at: float, kind: TimelineKind, text: str, code: ReasonCode | None = None,
+        state: ForwardState | None = None,
+    ) -> None:  # fmt: skip
         """Append an entry, or count up the latest one if it is the same."""
         if self._entries:
             last, (words, count) = self._entries[-1], self._repeats[-1]
             if last.kind is kind and words == text:
                 self._repeats[-1] = (words, count + 1)
                 self._entries[-1] = TimelineEntry(
-                    at=at, kind=kind, text=f"{text} (×{count + 1})", code=code
+                    at=at, kind=kind, text=f"{text} (×{count + 1})", code=code, state=state
                 )
                 return
-        self._entries.append(TimelineEntry(at=at, kind=kind, text=text, code=code))
+        self._entries.append(TimelineEntry(at=at, kind=kind, text=text, code=code, state=state))
         self._repeats.append((text, 1))
 
     @property
@@ -181,7 +184,7 @@ class StatusRecorder:
             # They would push everything else out of the timeline.
             if moved or not isinstance(event, _FREQUENT_INPUTS):
                 text = f"{after.state}: {reason_text(after.reason)}"
-                self.record(TimelineKind.STATE, text, after.reason.code)
+                self.record(TimelineKind.STATE, text, after.reason.code, after.state)
             if after.state is not ForwardState.STOPPED or after.paused:
                 self.emit(EventKind.STATE)
         if moved:
@@ -229,9 +232,12 @@ class StatusRecorder:
         if not outage.first:
             self.last_event = text
 
-    def record(self, kind: TimelineKind, text: str, code: ReasonCode | None = None) -> None:
+    def record(
+        self, kind: TimelineKind, text: str, code: ReasonCode | None = None,
+        state: ForwardState | None = None,
+    ) -> None:  # fmt: skip
         """Add an entry to the timeline."""
-        self._timeline.add(steady_time(), kind, text, code)
+        self._timeline.add(steady_time(), kind, text, code, state)
         self._engine.changed()
 
     def record_problem(self, kind: TimelineKind, text: str, code: ReasonCode | None = None) -> None:

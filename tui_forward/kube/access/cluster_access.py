@@ -23,7 +23,7 @@ from tui_forward.kube.auth.credentials import (
 from tui_forward.kube.auth.login_key import LoginKey, login_key
 from tui_forward.kube.auth.shared_login import SharedLogin
 from tui_forward.kube.auth.shared_logins import JoinedLogin, LoginObserver, SharedLogins
-from tui_forward.kube.auth.validity import explain_refusal
+from tui_forward.kube.auth.validity import ends_at, explain_refusal
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext
 from tui_forward.kube.kubeconfig.overrides import resolve_context
 from tui_forward.kube.kubeconfig.server_url import parse_server_url
@@ -100,6 +100,7 @@ class ClusterAccess:
         self._login_observers: set[Callable[[], None]] = set()
         self._renewal_waiters: set[asyncio.Future[None]] = set()
         self._last_credentials: Credentials | None = None
+        self._validity: tuple[Credentials, float | None] | None = None  # for which credentials
         self._endpoint: Endpoint | None = None
         # What the endpoint was built from: the context as resolved, and the certificate.
         self._endpoint_key: tuple[CredentialSource, ClientCertificate | None] | None = None
@@ -153,6 +154,21 @@ class ClusterAccess:
             return self._resolve().cluster.insecure
         except ConfigError:
             return False
+
+    @property
+    def credentials_end_at(self) -> float | None:
+        """When the credentials in use end to be valid (epoch seconds), as far as they tell."""
+        credentials = self._last_credentials
+        if credentials is None:
+            return None
+        if self._validity is None or self._validity[0] is not credentials:
+            self._validity = (credentials, ends_at(credentials))
+        return self._validity[1]
+
+    @property
+    def renews_credentials(self) -> bool:
+        """Whether other credentials are got without the user before these end to be valid."""
+        return self._credential_source is not None and self._credential_source.uses_provider
 
     @property
     def compression_disabled(self) -> bool:

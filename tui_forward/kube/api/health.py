@@ -58,6 +58,8 @@ async def check_health(client: RestClient) -> ApiHealth:
         ok=True,
         latency_s=client.latency_s,
         version=version,
+        credentials_end_at=access.credentials_end_at,
+        renews_credentials=access.renews_credentials,
     )
 
 

@@ -81,6 +81,15 @@ def _refused(code: ReasonCode, validity: Validity | None, user: str, server: str
     )
 
 
+def ends_at(credentials: Credentials) -> float | None:
+    """Return when credentials end to be valid, by their token and certificate."""
+    found = [token_validity(credentials.authorization)]
+    if credentials.certificate is not None:
+        found.append(certificate_validity(credentials.certificate.certificate))
+    ends = [one.not_after for one in found if one is not None and one.not_after is not None]
+    return min(ends, default=None)
+
+
 def token_validity(authorization: str) -> Validity | None:
     """Return the dates of a bearer token; None if it is not a JWT."""
     parts = authorization.removeprefix(_BEARER).split(".")

@@ -81,12 +81,12 @@ class JumpController:
         if option.kind == "command":
             self._run(*option.name.split(" ", 1))
         elif option.kind == "forward":
-            self._show_dashboard()
+            self.show_dashboard()
             forward = self._dashboard.tables.forwards.forward(option.value)
             if forward is not None:
                 self._dashboard.navigation.go_to_forward(forward)
         else:
-            self._show_dashboard()
+            self.show_dashboard()
             self._dashboard.navigation.go_to_entry(_KINDS[option.kind], option.value)
 
     def _run(self, command: str, name: str = "") -> None:
@@ -98,7 +98,7 @@ class JumpController:
         if command == "theme" and name:
             self._set_theme(name)
             return
-        self._show_dashboard()
+        self.show_dashboard()
         if command == "fwd" and name:
             self._show_other_forwards()
         elif command == "ctx":
@@ -128,7 +128,7 @@ class JumpController:
         engines = self._sampler.snapshot.other_engines
         self._app.push_screen(OtherForwardsScreen(engines))
 
-    def _show_dashboard(self) -> None:
+    def show_dashboard(self) -> None:
         """Leave the other screens."""
         while len(self._app.screen_stack) > 1 and self._app.screen is not self._dashboard:
             self._app.pop_screen()

@@ -1,4 +1,4 @@
-"""Session whose figures are within limits: the one place where they enter the dashboard."""
+"""Session with figures within limits and hints that name keys: all that the dashboard shows."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from tui_forward.model import (
 from tui_forward.session import Session
 from tui_forward.session.delegating import DelegatingSession
 from tui_forward.tui.viewmodel.figures import limit_all, limit_figures, limit_histories
+from tui_forward.tui.viewmodel.hints import hops_with_keys, snapshot_with_keys, view_with_keys
 
 
 class LimitedSession(DelegatingSession):
-    """Implements `Session` on another one; what is shown of it passes `viewmodel.figures`."""
+    """Implements `Session` on another one; what is shown of it passes `viewmodel`."""
 
     def __init__(self, session: Session, clock: Callable[[], float]) -> None:
         super().__init__(session)
@@ -29,7 +30,7 @@ class LimitedSession(DelegatingSession):
 
     async def snapshot(self) -> Snapshot:
         """Return the session's snapshot."""
-        return limit_figures(await self.below.snapshot(), self._clock())
+        return snapshot_with_keys(limit_figures(await self.below.snapshot(), self._clock()))
 
     async def connections(self, forward_id: str | None = None) -> tuple[Connection, ...]:
         """Return connections."""
@@ -45,7 +46,7 @@ class LimitedSession(DelegatingSession):
 
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
         """Return the hops of a forward."""
-        return limit_all(await self.below.hops(forward_id), self._clock())
+        return hops_with_keys(limit_all(await self.below.hops(forward_id), self._clock()))
 
     async def describe(self, target: Target) -> Description:
         """Return an object in words."""
@@ -53,4 +54,4 @@ class LimitedSession(DelegatingSession):
 
     async def catalog(self, scope: CatalogScope, since: int = 0) -> CatalogView:
         """Return the view of a scope."""
-        return limit_figures(await self.below.catalog(scope, since), self._clock())
+        return view_with_keys(limit_figures(await self.below.catalog(scope, since), self._clock()))

@@ -8,6 +8,7 @@ from tui_forward.common.formatting import pluralize
 from tui_forward.errors import TuiForwardError
 from tui_forward.settings.parser import Notifications
 from tui_forward.tui.plain_text import PlainTextApp
+from tui_forward.tui.viewmodel.hints import error_hint
 from tui_forward.tui.viewmodel.notifications import filter_by_setting
 from tui_forward.tui.viewmodel.toasts import ToastText
 
@@ -34,7 +35,7 @@ class Notifier:
 
     def error(self, error: TuiForwardError) -> None:
         """Show why a command failed, with its hint."""
-        hint = f"\n{error.hint}" if error.hint else ""
+        hint = f"\n{error_hint(error)}" if error.hint else ""
         self.show(ToastText(f"{error.message}{hint}", "error"))
 
     def errors(self, errors: Sequence[TuiForwardError]) -> None:

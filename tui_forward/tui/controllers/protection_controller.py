@@ -28,8 +28,7 @@ from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.keys.key_names import keys_of
 from tui_forward.tui.screens.confirmation import ProtectedScreen, Question
 from tui_forward.tui.screens.dashboard import Dashboard
-from tui_forward.tui.widgets.connection_table import ConnectionTable
-from tui_forward.tui.widgets.forward_table import ForwardTable
+from tui_forward.tui.viewmodel.context_names import ContextNaming
 
 CHECK_INTERVAL_S: Final = 1.0
 _CONTEXTS_INTERVAL_S: Final = 30.0  # between two looks at the kubeconfig
@@ -86,13 +85,8 @@ class ProtectionController:
         async with session_timeout():
             self._contexts = await self._session.contexts()
         self._known = None
-        is_protected = self.protected.is_protected
-        for table in (
-            *self._dashboard.query(ForwardTable),
-            *self._dashboard.query(ConnectionTable),
-        ):
-            table.is_protected = is_protected
-            table.redraw()
+        names = frozenset(one.name for one in self._contexts)
+        self._dashboard.name_contexts(ContextNaming(names, self.protected.is_protected))
         await self._suggest()
 
     async def _suggest(self) -> None:

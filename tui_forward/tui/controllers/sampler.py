@@ -23,6 +23,7 @@ from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.screens.forward_detail import DetailSample, DetailScreen
 from tui_forward.tui.screens.sample_renderer import DashboardSample
+from tui_forward.tui.viewmodel.detail_lines import Position
 from tui_forward.tui.viewmodel.notifications import StateChangeTracker
 from tui_forward.tui.viewmodel.toasts import ToastText, engine_notice_toast
 from tui_forward.tui.widgets.header_bar import HasHeader
@@ -207,4 +208,12 @@ class Sampler:
             return  # the forward or the engine is gone: the next sample shows it
         series = self._histories.series(forward_id, _CHART_S)
         ready = self._histories.ready(forward_id, _CHART_S)
-        screen.draw(DetailSample(forward, series, ready, timeline, connections))
+        ids = self._dashboard.tables.forwards.forward_ids
+        number = ids.index(forward_id) + 1 if forward_id in ids else 0
+        if screen.forward_id == forward_id:  # else another one is shown meanwhile
+            screen.draw(
+                DetailSample(
+                    forward, series, ready, timeline, connections, self.snapshot.health,
+                    Position(number, len(ids)), self._dashboard.naming,
+                )
+            )  # fmt: skip

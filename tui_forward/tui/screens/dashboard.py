@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.model import Snapshot
+from tui_forward.tui import messages
 from tui_forward.tui.screens.dashboard_actions import DashboardActions
 from tui_forward.tui.screens.dashboard_footer import DashboardFooter
 from tui_forward.tui.screens.filter_actions import FilterActions
@@ -21,8 +22,10 @@ from tui_forward.tui.screens.row_actions import RowActions
 from tui_forward.tui.screens.sample_renderer import DashboardSample, SampleRenderer
 from tui_forward.tui.screens.view_actions import ViewActions
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.entry_list import EntryList
 from tui_forward.tui.viewmodel.header import HeaderContent
+from tui_forward.tui.viewmodel.inspector import Inspection
 from tui_forward.tui.widgets.connection_table import ConnectionTable
 from tui_forward.tui.widgets.entry_table import EntryTable
 from tui_forward.tui.widgets.filter_bar import FilterBar
@@ -50,6 +53,7 @@ class Dashboard(DashboardActions):
         )  # fmt: skip
         for table in tables.by_pane().values():
             table.rule.shows_position = table is not tables.ports
+        self._inspected: str | None = None  # id of the forward that is read for the inspector
         self._renderer = renderer = SampleRenderer(tables, clock)
         self.body = body = renderer.body
         on_change = self._describe_cursor
@@ -99,6 +103,23 @@ class Dashboard(DashboardActions):
         """Return the header of every screen."""
         return self._renderer.header(width)
 
+    @property
+    def naming(self) -> ContextNaming:
+        """How contexts are named."""
+        return self._renderer.naming
+
+    def name_contexts(self, naming: ContextNaming) -> None:
+        """Set how contexts are named, here and on other screens."""
+        self._renderer.naming = naming
+        self.tables.forwards.naming = self.tables.connections.naming = naming
+        if self.is_mounted:
+            self._draw()
+
+    def draw_inspection(self, inspection: Inspection) -> None:
+        """Show what has been read about a forward in the inspector."""
+        self._renderer.inspection = inspection
+        self._renderer.draw_strip()
+
     def draw(self, sample: DashboardSample) -> None:
         """Show a sample, now or when the screen is mounted."""
         self._renderer.sample = sample
@@ -111,13 +132,25 @@ class Dashboard(DashboardActions):
 
     def _draw(self) -> None:
         self._renderer.draw()
+        self._inspect()
         self.footer.refresh()
 
     def _follow_focus(self) -> None:
         """Fit the panes to the focus and describe the row of the pane that has it now."""
         self.body.follow_focus(self.focused)
-        self._renderer.draw_strip()
+        self._draw_strip()
         self.footer.note_focus()
+
+    def _draw_strip(self) -> None:
+        self._renderer.draw_strip()
+        self._inspect()
+
+    def _inspect(self) -> None:
+        """Request what the inspector shows when it shows another forward."""
+        inspected = self._renderer.inspected
+        if inspected != self._inspected:
+            self._inspected = inspected
+            self.post_message(messages.InspectionRequested(inspected))
 
     def _draw_ports_of_cursor(self) -> None:
         self.tables.redraw(self.tables.ports)
@@ -126,5 +159,5 @@ class Dashboard(DashboardActions):
 
     def _describe_cursor(self) -> None:
         """Describe the row under the cursor, and show the keys that work on it."""
-        self._renderer.draw_strip()
+        self._draw_strip()
         self.footer.refresh()

@@ -15,6 +15,7 @@ from tui_forward.model import Description, Target, TargetKind
 from tui_forward.tui.messages import LogRequested
 from tui_forward.tui.screens.text_screen import TextScreen
 from tui_forward.tui.viewmodel.description_lines import description_lines
+from tui_forward.tui.viewmodel.hints import error_hint
 from tui_forward.tui.viewmodel.log_tail import sanitize_terminal_text
 from tui_forward.tui.viewmodel.rows import Cell
 
@@ -54,7 +55,7 @@ class DescribeScreen(TextScreen):
                 description = await self._describe(self._target)
             except TuiForwardError as error:
                 self._error = error
-                hint = f" → {error.hint}" if error.hint else ""
+                hint = f" → {error_hint(error)}" if error.hint else ""
                 self.text_view.empty = sanitize_terminal_text(f"{error.message}{hint}")
             else:
                 self._error = None

@@ -1,4 +1,4 @@
-"""Details of one forward: state, hops, throughput, timeline, connections and pod log."""
+"""Details of one forward: chain, cause and fix, throughput, timeline, connections, log."""
 
 from __future__ import annotations
 
@@ -8,53 +8,45 @@ from typing import ClassVar
 
 import msgspec
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
-from tui_forward.common.access_options import describe_access_options
-from tui_forward.common.formatting import (
-    format_age,
-    format_bytes,
-    format_clock,
-    format_rate,
-    pluralize,
-)
-from tui_forward.common.kubectl_command import format_command
+from tui_forward.common.formatting import format_clock
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
+    ApiHealth,
     Connection,
     Forward,
     ForwardDefaults,
-    ForwardState,
     Hop,
     PodLog,
     TimelineEntry,
-    TimelineKind,
 )
-from tui_forward.settings.protected_contexts import INSECURE
 from tui_forward.tui import messages
+from tui_forward.tui.keys.detail_keys import DETAIL_BINDINGS, DETAIL_FOOTER
+from tui_forward.tui.keys.key_names import format_key, keys_of
 from tui_forward.tui.messages import ForwardAction
-from tui_forward.tui.plain_text import PlainText, plain
 from tui_forward.tui.screens.row_actions import confirm_stop
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.textual_internals import CompleteFrameScreen
-from tui_forward.tui.viewmodel import columns, hop_rows, rows
+from tui_forward.tui.viewmodel import columns, detail_lines, rows
 from tui_forward.tui.viewmodel.cell_layout import Column
+from tui_forward.tui.viewmodel.chain import timeline_mark
 from tui_forward.tui.viewmodel.connection_rows import connection_labels, connection_row
+from tui_forward.tui.viewmodel.context_names import PLAIN_NAMING, ContextNaming
+from tui_forward.tui.viewmodel.detail_lines import TABS, Position
 from tui_forward.tui.viewmodel.header import HeaderContent
+from tui_forward.tui.viewmodel.hints import error_hint
+from tui_forward.tui.viewmodel.lines import Line, part
+from tui_forward.tui.viewmodel.pod_names import shorten_pods
+from tui_forward.tui.widgets import row_messages
 from tui_forward.tui.widgets.header_bar import HeaderBar
 from tui_forward.tui.widgets.key_bar import KeyBar
-from tui_forward.tui.widgets.rate_chart import RateChart
+from tui_forward.tui.widgets.lines_view import LinesView
 from tui_forward.tui.widgets.row_table import RowTable
-from tui_forward.tui.widgets.status_line import StatusLine
 
-_TIMELINE = (Column("time", 8), Column("", 1), Column("event", 20, flexible=True, prose=True))
+_TIMELINE = (Column("", 9), Column("", 1), Column("", 20, flexible=True, prose=True))
 _LOG = (Column("", 20, flexible=True, prose=True),)
-_CHART_TITLE = " throughput, 5 min "
-_MARKS = {
-    TimelineKind.STATE: ("●", ""), TimelineKind.POD: ("↻", "strong"),
-    TimelineKind.TUNNEL: ("═", "dim"), TimelineKind.CONNECTION: ("✗", "warn"),
-    TimelineKind.NOTE: ("·", "dim"),
-}  # fmt: skip
+_TIMELINE_TAB, _CONNECTIONS_TAB, _LOG_TAB = TABS
 
 
 class DetailSample(msgspec.Struct, frozen=True):
@@ -66,6 +58,32 @@ class DetailSample(msgspec.Struct, frozen=True):
     ready: Sequence[bool] = ()  # whether a tunnel was up in each of them
     timeline: Sequence[TimelineEntry] = ()  # oldest first
     connections: Sequence[Connection] = ()  # oldest first
+    health: Sequence[ApiHealth] = ()
+    position: Position = Position()
+    naming: ContextNaming = PLAIN_NAMING
+
+
+class DetailFooter:
+    """Implements `FooterSource` for the details."""
+
+    keys = DETAIL_FOOTER
+    prefix = ""
+    urgent_keys: tuple[str, ...] = ()
+
+    def __init__(self, screen: DetailScreen) -> None:
+        self._screen = screen
+
+    def words(self, binding: str) -> str:
+        """Return what a key does now, if that differs from its usual words."""
+        if binding == "forwards.pause" and self._screen.is_paused:
+            return "Continue"
+        if binding == "forwards.stop" and self._screen.tab == _CONNECTIONS_TAB:
+            return "Close"
+        return ""
+
+    def is_idle(self, binding: str) -> bool:  # noqa: ARG002 - of the protocol
+        """Return whether a key has nothing to act on."""
+        return False
 
 
 class DetailScreen(CompleteFrameScreen[None]):
@@ -73,26 +91,7 @@ class DetailScreen(CompleteFrameScreen[None]):
 
     CSS_PATH = stylesheet("detail.tcss")
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (24, "-low"), (32, "-tall")]  # noqa: RUF012 - as Textual declares it
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,backspace", "back", "Back", id="detail.back", tooltip="To the dashboard"),
-        Binding("space,p", "forward('pause')", "Pause", id="detail.pause",
-                tooltip="Pause the forward but keep its local port, or resume it"),
-        Binding("r", "forward('reconnect')", "Reconnect", id="detail.reconnect",
-                tooltip="Reconnect now"),
-        Binding("e", "forward('edit')", "Edit", id="detail.edit",
-                tooltip="Change local port, address, label and more; restarts the forward"),
-        Binding("o", "forward('open')", "Open", id="detail.open", tooltip="Open in the browser"),
-        Binding("y", "forward('copy')", "Copy", id="detail.copy",
-                tooltip="Copy the local address to the clipboard"),
-        Binding("l", "log", "Log", id="detail.log",
-                tooltip="Show or hide the log of the container"),
-        Binding("c", "container", "Container", show=False, id="detail.container",
-                tooltip="Show the log of the pod's next container"),
-        Binding("x", "stop", "Stop", id="detail.stop",
-                tooltip="Stop the forward, or close the connection under the cursor"),
-        Binding("question_mark,f1", "app.help", "Help", key_display="?", show=False,
-                id="detail.help", tooltip="Show all keys and symbols"),
-    ]  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = DETAIL_BINDINGS
     AUTO_FOCUS = "#timeline"
 
     def __init__(
@@ -102,45 +101,62 @@ class DetailScreen(CompleteFrameScreen[None]):
         self.forward_id = forward_id
         self._defaults = defaults  # options its command leaves out
         self._clock = clock
-        self._forward: Forward | None = None
-        self._stopped = False
-        self._entries: dict[str, TimelineEntry] = {}
-        self._connections: dict[str, Connection] = {}
         self._session_header = HeaderBar()
-        self._header = StatusLine(id="detail-head")
-        self._hop_table = RowTable(hop_rows.COLUMNS, empty="Loading…", header=False, id="hops")
-        self._hop_table.can_focus = False
-        self._hops: dict[str, Hop] = {}
-        self._error = PlainText(id="hop-error")
-        self._error_text = ""
-        self._error.display = False
-        self._summary = [StatusLine(classes="summary") for _ in range(3)]
-        self._chart = RateChart(id="chart")
-        self._timeline = RowTable(_TIMELINE, empty="No events yet", id="timeline")
+        self._title = LinesView(id="detail-head")
+        self._chain = LinesView(id="chain")
+        self._cause = LinesView(id="cause")
+        self._chart = LinesView(id="chart")
+        self._timeline = RowTable(_TIMELINE, empty="No events yet", header=False, id="timeline")
         self._connection_table = RowTable(
             columns.CONNECTIONS, empty="No connections yet", id="detail-conns"
         )
         self._log = RowTable(_LOG, empty="Loading…", header=False, id="pod-log")
-        self._log.display = False
+        self._specification = LinesView(id="specification")
+        self._tabs: dict[str, RowTable] = {
+            _TIMELINE_TAB: self._timeline, _CONNECTIONS_TAB: self._connection_table,
+            _LOG_TAB: self._log,
+        }  # fmt: skip
+        self._test_key = ""
+        self.tab = _TIMELINE_TAB
+        for name, table in self._tabs.items():
+            table.display = name == self.tab
+            table.rule.show(detail_lines.tabs_title(name))
+            table.rule.shows_position = True
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what is known about the forward."""
+        self._sample = DetailSample(None)
+        self._is_stopped = False
+        self._tested_at: float | None = None
+        self._hops: Sequence[Hop] = ()
         self._log_lines: dict[str, str] = {}
         self._containers: tuple[str, ...] = ()
         self._container = ""
-        self._chart_title = ""
-        self._timeline.rule.show("timeline")
-        self._connection_table.rule.show("connections")
 
     def compose(self) -> ComposeResult:
-        """Show hops, summary, chart, timeline, connections or log, and keys."""
+        """Show title, chain, throughput, the tabs, the specification, and keys."""
         yield self._session_header
-        yield self._header
-        yield self._hop_table
-        yield self._error
-        yield from self._summary
+        yield self._title
+        yield self._chain
+        yield self._cause
         yield self._chart
-        yield self._timeline
-        yield self._connection_table
-        yield self._log
-        yield KeyBar()
+        yield from self._tabs.values()
+        yield self._specification
+        yield KeyBar(DetailFooter(self))
+
+    def on_mount(self) -> None:
+        """Name the key that tests the chain."""
+        self._test_key = "".join(map(format_key, keys_of(self.app, "detail.test")[:1]))
+
+    def show_forward(self, forward_id: str) -> None:
+        """Show another forward; the next sample has it."""
+        self.forward_id = forward_id
+        self._forget()
+        for table in self._tabs.values():
+            table.show((), lambda _key: rows.Row(()))
+        self._log.rule.show(detail_lines.tabs_title(_LOG_TAB))
+        self._request_log()
 
     def draw_header(self, build: Callable[[int], HeaderContent]) -> None:
         """Show the header of every screen."""
@@ -148,84 +164,144 @@ class DetailScreen(CompleteFrameScreen[None]):
 
     def draw(self, sample: DetailSample) -> None:
         """Show a sample; a stopped forward stays visible with a note."""
-        now = self._clock()
         if sample.forward is None:
-            if not self._stopped and self._forward is not None:
-                self._stopped = True
-                note = rows.Cell("This forward was stopped. Press esc to go back.", "warn")
-                self._header.show((rows.Cell("○ stopped", "warn"), note))
+            if not self._is_stopped and self._sample.forward is not None:
+                self._is_stopped = True
+                self._title.show(_stopped_line)
                 self.refresh_bindings()
             return
-        forward = self._forward = sample.forward
-        target = rows.Cell(rows.target_text(forward), "strong")
-        self._header.show((target, *rows.detail_text(forward, now)))
-        summary = summary_lines(forward, now, self._defaults)
-        for line, cells in zip(self._summary, summary, strict=True):
-            line.show(cells)
-        self._chart.show(sample.series, sample.ready)
-        title = chart_title(forward, sample.series)
-        if title != self._chart_title:
-            self._chart_title = title
-            self._chart.border_title = plain(title)
-        self._draw_timeline(sample.timeline)
-        self._connections = {str(one.id): one for one in reversed(sample.connections)}
-        shown = tuple(self._connections.values())
-        labels = connection_labels(shown, [forward], "", now)
+        was_paused = self._sample.forward is not None and self._sample.forward.paused
+        self._sample = sample
+        self._is_stopped = False
+        self._draw_lines()
+        self._draw_timeline(sample.timeline, sample.forward)
+        connections = {str(one.id): one for one in reversed(sample.connections)}
+        shown = tuple(connections.values())
+        now = self._clock()
+        labels = connection_labels(shown, [sample.forward], "", now)
         self._connection_table.show(
-            tuple(self._connections),
-            lambda key: connection_row(self._connections[key], now, labels),
+            tuple(connections),
+            lambda key: connection_row(connections[key], now, labels),
             longest=labels.longest,
         )
+        if was_paused != sample.forward.paused:
+            self.refresh_bindings()
 
-    def _draw_timeline(self, timeline: Sequence[TimelineEntry]) -> None:
+    def _draw_lines(self) -> None:
+        """Show the parts that are text."""
+        sample, now, hops = self._sample, self._clock(), self._hops
+        forward = sample.forward
+        if forward is None:
+            return
+        tested_s = None if self._tested_at is None else now - self._tested_at
+        key = self._test_key
+        self._title.show(
+            lambda width, _height: [
+                detail_lines.title_line(forward, sample.naming, sample.position.text, width)
+            ]
+        )
+        self._chain.show(
+            lambda width, _height: detail_lines.chain_block(
+                forward, hops, sample.health, tested_s, key, width
+            )
+        )
+        self._chart.show(
+            lambda width, height: detail_lines.throughput_lines(
+                forward, sample.series, sample.ready, width, height
+            )
+        )
+        width = self.size.width
+        self._show_whole(self._cause, detail_lines.cause_lines(forward, hops, now, width))
+        self._show_whole(
+            self._specification,
+            detail_lines.specification_lines(forward, now, self._defaults, width),
+        )
+
+    def _show_whole(self, view: LinesView, lines: Sequence[Line]) -> None:
+        """Show lines in a view that is as high as they are."""
+        view.display = bool(lines)
+        if view.styles.height is None or view.styles.height.value != len(lines):
+            view.styles.height = len(lines)
+        view.show(lambda _width, _height: lines)
+
+    def on_resize(self) -> None:
+        """Build the lines for the new width."""
+        if not self._is_stopped:
+            self._draw_lines()
+
+    def _draw_timeline(self, timeline: Sequence[TimelineEntry], forward: Forward) -> None:
         # Newest first; the key is unique although several entries may have the same time.
-        self._entries = {
+        entries = {
             f"{entry.at:.6f} {position}": entry
             for position, entry in reversed(list(enumerate(timeline)))
         }
-        self._timeline.show(tuple(self._entries), lambda key: timeline_row(self._entries[key]))
+        target = forward.spec.target
 
-    def draw_hops(self, hops: Sequence[Hop]) -> None:
-        """Show the hops, which are polled less often than the rest."""
-        if self._stopped:
+        def row(key: str) -> rows.Row:
+            entry = entries[key]
+            mark, style = timeline_mark(entry)
+            at = rows.Cell(format_clock(entry.at), "dim")
+            return rows.Row(
+                (at, rows.Cell(mark, style), rows.Cell(shorten_pods(entry.text, target)))
+            )
+
+        self._timeline.show(tuple(entries), row)
+
+    def draw_hops(self, forward_id: str, hops: Sequence[Hop]) -> None:
+        """Show the hops, which are tested less often than the rest is sampled."""
+        if self._is_stopped or forward_id != self.forward_id:
             return
-        self._hops = {hop.kind.value: hop for hop in hops}
-        self._hop_table.show(tuple(self._hops), lambda key: hop_rows.hop_row(self._hops[key]))
-        text = hop_rows.hop_error_text(hops)
-        if text != self._error_text:
-            self._error_text = text
-            self._error.display = bool(text)
-            self._error.show(text)
+        self._hops, self._tested_at = hops, self._clock()
+        self._draw_lines()
 
     def draw_log(self, log: PodLog | None, error: TuiForwardError | None) -> None:
         """Show the log of a container, or why it cannot be loaded."""
+        at_end = False
         if error is not None:
-            hint = f" → {error.hint}" if error.hint else ""
+            hint = f" → {error_hint(error)}" if error.hint else ""
             self._log.empty = f"{error.message}{hint}"
             self._log_lines = {}
         elif log is not None:
             self._containers, self._container = log.containers, log.container
-            self._log.rule.show(f"log of {log.pod} / {log.container}")
+            note = f"{log.pod} / {log.container}"
+            self._log.rule.show(detail_lines.tabs_title(_LOG_TAB), (note,))
             self._log.empty = "Log is empty"
             at_end = self._log.cursor in (None, next(reversed(self._log_lines), None))
             self._log_lines = {str(position): text for position, (_, text) in enumerate(log.lines)}
         lines = self._log_lines
         self._log.show(tuple(lines), lambda key: rows.Row((rows.Cell(lines[key]),)))
-        if log is not None and self._log_lines and at_end:
-            self._log.cursor = next(reversed(self._log_lines))
+        if at_end and lines:
+            self._log.cursor = next(reversed(lines))
             self._log.call_after_refresh(self._log.reveal)  # when its height is known
+        self.refresh_bindings()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the forward is paused."""
+        return self._sample.forward is not None and self._sample.forward.paused
 
     @property
     def log_is_on(self) -> bool:
         """Whether the log is visible."""
-        return bool(self._log.display)
+        return self.tab == _LOG_TAB
 
-    def action_log(self) -> None:
-        """Show the log in place of the connections, or hide it."""
-        self._log.display = not self._log.display
-        self._connection_table.display = not self._log.display
-        (self._log if self._log.display else self._timeline).focus()
+    def action_tab(self, by: int) -> None:
+        """Show the next tab (1) or the previous one (-1)."""
+        self._show_tab(TABS[(TABS.index(self.tab) + by) % len(TABS)])
+
+    def _show_tab(self, tab: str) -> None:
+        self.tab = tab
+        for name, table in self._tabs.items():
+            table.display = name == tab
+        self._tabs[tab].focus()
         self._request_log()
+        self.refresh_bindings()
+
+    def on_row_table_title_clicked(self, event: row_messages.TitleClicked) -> None:
+        """Show the tab whose name is clicked."""
+        tab = detail_lines.tab_at(self.tab, event.x)
+        if tab is not None:
+            self._show_tab(tab)
 
     def action_container(self) -> None:
         """Show the log of the next container."""
@@ -244,11 +320,26 @@ class DetailScreen(CompleteFrameScreen[None]):
         """Go back to the dashboard."""
         self.dismiss()
 
+    def action_move(self, by: int) -> None:
+        """Show the next forward (1) or the previous one (-1)."""
+        self.post_message(messages.DetailMoved(by))
+
+    def action_test(self) -> None:
+        """Test the chain again."""
+        self._tested_at = None
+        self._draw_lines()
+        self.post_message(messages.ChainTestRequested(self.forward_id))
+
+    def action_log(self) -> None:
+        """Show the log of the pod."""
+        if self._sample.forward is not None:
+            self.post_message(messages.log_request(self._sample.forward))
+
     def action_forward(self, action: str) -> None:
         """Request an action, the value of a `ForwardAction`, on the forward; it may ask first."""
-        forward = self._forward
+        forward = self._sample.forward
         if action == ForwardAction.STOP.value and forward is not None:
-            confirm_stop(self, [forward], lambda: self._request(action), binding="detail.stop")
+            confirm_stop(self, [forward], lambda: self._request(action))
         else:
             self._request(action)
 
@@ -257,7 +348,7 @@ class DetailScreen(CompleteFrameScreen[None]):
 
     def action_stop(self) -> None:
         """Close the connection under the cursor, or stop the forward."""
-        if self.focused is not self._connection_table:
+        if self.tab != _CONNECTIONS_TAB:
             self.action_forward(ForwardAction.STOP.value)
         elif self._connection_table.cursor is not None:
             connection_id = int(self._connection_table.cursor)
@@ -267,51 +358,9 @@ class DetailScreen(CompleteFrameScreen[None]):
         """Return whether a key does something now; most do not for a stopped forward."""
         if action == "container":
             return self.log_is_on and len(self._containers) > 1
-        return not (self._stopped and action in ("forward", "stop", "log"))
+        return not (self._is_stopped and action in ("forward", "stop", "log", "test"))
 
 
-def summary_lines(forward: Forward, now: float, defaults: ForwardDefaults) -> list[list[rows.Cell]]:
-    """Return three lines: the counters, the options, and the command of a forward."""
-    spec, counters = forward.spec, forward.counters
-    total, failed = counters.connections_total, counters.connections_failed
-    counters_line = [
-        rows.Cell(f"↓ {format_bytes(counters.bytes_from_pod)}"),
-        rows.Cell(f"↑ {format_bytes(counters.bytes_to_pod)}"),
-        rows.Cell(f"{pluralize(total, 'connection')}, {counters.connections_open} open"),
-        rows.Cell(f"{failed} failed", "warn" if failed else "dim"),
-    ]
-    if forward.started_at:
-        counters_line.append(rows.Cell(f"active for {format_age(now - forward.started_at)}", "dim"))
-    options = [
-        rows.Cell(f"context {spec.target.context}{INSECURE if forward.insecure else ''}", "dim"),
-        rows.Cell(f"queue timeout {spec.queue_timeout_s:g} s", "dim"),
-        rows.Cell("pinned to this pod" if spec.target.pin else "follows its owner", "dim"),
-    ]
-    if forward.environment:
-        options.append(rows.Cell(f"environment of {forward.environment}", "warn"))
-    if access := describe_access_options(spec.target.options):
-        options.insert(1, rows.Cell(access, "warn"))
-    if spec.label:
-        options.insert(0, rows.Cell(f"label {spec.label}", "strong"))
-    return [counters_line, options, [rows.Cell(format_command(spec, defaults), "dim")]]
-
-
-def chart_title(forward: Forward, series: Sequence[tuple[int, int]]) -> str:
-    """Return the title of the chart: peaks, and since when there is no tunnel."""
-    parts = [_CHART_TITLE.strip()]
-    for arrow, peak in (
-        ("↓", max((down for down, _ in series), default=0)),
-        ("↑", max((up for _, up in series), default=0)),
-    ):
-        if rate := format_rate(peak):
-            parts.append(f"{arrow} peak {rate}")
-    if forward.state is not ForwardState.READY and forward.since:
-        parts.append(f"no tunnel since {format_clock(forward.since)}")
-    return f" {' · '.join(parts)} "
-
-
-def timeline_row(entry: TimelineEntry) -> rows.Row:
-    """Return one row of the timeline."""
-    mark, style = _MARKS[entry.kind]
-    at = rows.Cell(format_clock(entry.at), "dim")
-    return rows.Row((at, rows.Cell(mark, style), rows.Cell(entry.text, style)))
+def _stopped_line(_width: int, _height: int) -> Sequence[Line]:
+    note = "  This forward was stopped. u restores it, esc goes back."
+    return [(part(" ○ stopped", "warn"), part(note))]

@@ -15,6 +15,7 @@ from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import LogSource, PodLog
 from tui_forward.tui.screens.text_screen import TextScreen
+from tui_forward.tui.viewmodel.hints import error_hint
 from tui_forward.tui.viewmodel.log_tail import sanitize_terminal_text
 from tui_forward.tui.viewmodel.pod_log import LogOptions, PodLogLines
 from tui_forward.tui.viewmodel.rows import Cell
@@ -123,7 +124,7 @@ class PodLogScreen(TextScreen):
     def _empty_text(self) -> str:
         error = self._error
         if error is not None:
-            hint = f" → {error.hint}" if error.hint else ""
+            hint = f" → {error_hint(error)}" if error.hint else ""
             return sanitize_terminal_text(f"{error.message}{hint}")
         if self._log is None:
             return "Loading…"

@@ -13,7 +13,6 @@ from tui_forward.model import (
     Connection,
     DeclaredPort,
     Forward,
-    ReasonCode,
     Service,
 )
 from tui_forward.tui import messages
@@ -142,14 +141,7 @@ class RowActions:
         forwards = [] if self._pane is Pane.CLUSTER else self.forwards()
         entry = self._entries.current
         if forwards:
-            forward = forwards[0]
-            pod = forward.pod.name if forward.pod is not None else ""
-            self._post(
-                messages.LogRequested(
-                    forward.spec.target, pod=pod, port=forward.remote_port,
-                    previous=forward.code is ReasonCode.POD_CRASH_LOOPING,
-                )
-            )  # fmt: skip
+            self._post(messages.log_request(forwards[0]))
         elif entry is not None and self._pane in (Pane.CLUSTER, Pane.PORTS):
             self._post(messages.LogRequested(object_of(self._scope(), entry)))
         else:

@@ -7,17 +7,18 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Connection, Forward, Snapshot
-from tui_forward.tui.viewmodel import strip
+from tui_forward.model import Connection, Snapshot
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.entry_targets import ForwardsByEntry
 from tui_forward.tui.viewmodel.header import HeaderContent, build_header
-from tui_forward.tui.viewmodel.pane_layout import Content, Pane, PaneLayout
+from tui_forward.tui.viewmodel.inspector import Inspection, StripSubject
+from tui_forward.tui.viewmodel.pane_layout import INSPECTOR_LINES, Content, Pane, PaneLayout
 from tui_forward.tui.widgets.header_bar import HeaderBar
+from tui_forward.tui.widgets.lines_view import StripBar
 from tui_forward.tui.widgets.pane_body import PaneBody
 from tui_forward.tui.widgets.pane_tables import PaneTables
 from tui_forward.tui.widgets.row_table import RowTable
-from tui_forward.tui.widgets.strip_bar import StripBar
 
 _MAX_EMPTY_LINES = 3  # of a text in an empty pane
 
@@ -43,7 +44,9 @@ class SampleRenderer:
         self.header_bar = HeaderBar()
         self._tables = tables
         self._clock = clock
-        self._strip = StripBar()
+        self._strip = StripBar(id="strip")
+        self.naming = ContextNaming()
+        self.inspection = Inspection()
         self._fitted_for: tuple[object, ...] = ()
         self._pane_layout: PaneLayout | None = None
         self.body = PaneBody(tables.by_pane(), self._strip, self._content, self._apply_layout)
@@ -57,9 +60,8 @@ class SampleRenderer:
         """Return the header of every screen."""
         sample = self.sample
         return build_header(
-            self.cluster_state, sample.snapshot, width, sample.error,
-            self._tables.forwards.is_protected,
-        )  # fmt: skip
+            self.cluster_state, sample.snapshot, width, sample.error, naming=self.naming
+        )
 
     def draw(self) -> None:
         """Draw the sample; needs mounted widgets."""
@@ -125,28 +127,28 @@ class SampleRenderer:
 
     def draw_strip(self) -> None:
         """Describe the row under the cursor of the focused pane."""
-        forward = self._described_forward()
-        now, snapshot = self._clock(), self.sample.snapshot
-        entry = self._tables.entries.current
-
-        def build(width: int) -> Sequence[strip.Line]:
-            if forward is not None:
-                return strip.forward_lines(forward, snapshot.health, now, width)
-            if entry is not None and self.body.focused_pane in (Pane.CLUSTER, Pane.PORTS):
-                count = len(self._tables.entries.forwards_of(entry.key))
-                return (strip.entry_line(entry, snapshot.forwards, count),)
-            return ()
-
-        self._strip.show(build)
-
-    def _described_forward(self) -> Forward | None:
-        """Return the forward that the strip describes: that of the row under the cursor."""
-        pane = self.body.focused_pane
-        if pane is Pane.CLUSTER:
-            return None
+        pane, tables = self.body.focused_pane, self._tables
+        forward = tables.forwards.current
+        has_entry = pane is Pane.CLUSTER
         if pane is Pane.PORTS:
-            return self._tables.ports.current_forward
-        return self._tables.forwards.current
+            has_entry = tables.ports.current_forward is None
+            forward = tables.ports.current_forward or forward
+        entry = tables.entries.current if has_entry else None
+        count = len(tables.entries.forwards_of(entry.key)) if entry is not None else 0
+        subject = StripSubject(
+            entry, forward, self.sample.snapshot, self.inspection, self._clock(), count
+        )
+        self._strip.show(subject.lines)
+
+    @property
+    def inspected(self) -> str | None:
+        """Id of the forward whose chain the inspector shows; None without an inspector."""
+        if self._strip.size.height < INSPECTOR_LINES:
+            return None
+        tables = self._tables
+        on_ports = self.body.focused_pane is Pane.PORTS
+        forward = (tables.ports.current_forward if on_ports else None) or tables.forwards.current
+        return forward.id if forward is not None else None
 
 
 def _lines_of(table: RowTable) -> int:

@@ -11,12 +11,12 @@ from tui_forward.common.formatting import format_age, format_rate, milliseconds,
 from tui_forward.model import Connection, ConnectionState, Forward, ReasonCode
 from tui_forward.tui.viewmodel import columns
 from tui_forward.tui.viewmodel.cell_layout import HIDDEN, longest_cell
-from tui_forward.tui.viewmodel.context_names import ContextNames, is_never_protected
+from tui_forward.tui.viewmodel.context_names import PLAIN_NAMING, ContextNames, ContextNaming
 from tui_forward.tui.viewmodel.forward_rows import rate_cell, target_cell, total_cell
 from tui_forward.tui.viewmodel.rows import EMPTY, Cell, Row
 from tui_forward.tui.viewmodel.sorting import Descending, SortColumn, SortOrder
+from tui_forward.tui.viewmodel.thresholds import Figure, figure_style
 
-_SLOW_S, _VERY_SLOW_S = 1.0, 5.0  # times to the first byte
 _LONG_S = 99.5  # of waiting, from which minutes are shown
 _QUEUED, _DRAINING, _FLOWING, _CLOSED = range(4)
 MAX_CLOSED = 20  # latest closed connections that are shown of one forward
@@ -102,13 +102,13 @@ class ConnectionLabels(msgspec.Struct, frozen=True):
 
 def connection_labels(
     connections: Sequence[Connection], forwards: Iterable[Forward], context: str, now: float, *,
-    of_all: bool = False, is_protected: Callable[[str], bool] = is_never_protected,
+    of_all: bool = False, naming: ContextNaming = PLAIN_NAMING,
 ) -> ConnectionLabels:  # fmt: skip
     """Return the labels of connections, of all forwards or of one."""
     used = {one.forward_id for one in connections}
     owners = [one for one in forwards if one.id in used]
     context_of = {one.id: (one.spec.target.context, one.insecure) for one in owners}
-    contexts = ContextNames(context_of.values(), is_protected)
+    contexts = naming.names(context_of.values())
     targets = {one.id: target_cell(one) for one in owners}
     with_context = of_all and (
         contexts.has_protected or any(one != context for one, _ in context_of.values())
@@ -146,7 +146,7 @@ def connection_row(
         Cell(format_age(end - connection.opened_at), "dim"),
         Cell(
             "" if first_byte_s is None else milliseconds(first_byte_s),
-            _first_byte_style(first_byte_s),
+            figure_style(Figure.FIRST_BYTE, first_byte_s),
         ),
         *_rates(connection),
         total_cell(connection.bytes_from_pod), total_cell(connection.bytes_to_pod),
@@ -188,13 +188,6 @@ def _close_style(connection: Connection) -> str:
     if connection.failed:
         return "bad"
     return "warn" if connection.close_code in _ENDED_BY_CLUSTER else "dim"
-
-
-def _first_byte_style(first_byte_s: float | None) -> str:
-    """Return amber above 1 s and red above 5 s."""
-    if first_byte_s is None or first_byte_s <= _SLOW_S:
-        return "dim"
-    return "bad" if first_byte_s > _VERY_SLOW_S else "warn"
 
 
 _SORT_VALUES: Final[Mapping[str, Callable[[Connection, ConnectionLabels], Any]]] = {

@@ -19,10 +19,11 @@ MAX_COUNT = 10**18  # an exabyte, or 30 billion years
 MAX_DELAY_S = 86400.0
 
 _TIMES = frozenset({
-    "at", "closed_at", "created_at", "expired_at", "opened_at", "ready_since", "since",
+    "at", "closed_at", "created_at", "expired_at", "failed_at", "opened_at", "ready_since", "since",
     "started_at", "time",
 })  # fmt: skip
 _FUTURE_TIMES = frozenset({"retry_at"})
+_ANY_TIMES = frozenset({"credentials_end_at"})  # of a certificate, years from now
 # Numbers that identify something and are only shown as they are.
 _IDENTITIES = frozenset({
     "id", "local_port", "number", "port", "remote_port", "sequence", "version",
@@ -112,6 +113,8 @@ def _fields(kind: type[msgspec.Struct]) -> _Fields:
         types = set(_member_types(field.type))
         if types & {int, float}:
             future = future_times if field.name in _FUTURE_TIMES else counts
+            if field.name in _ANY_TIMES:
+                continue
             (times if field.name in _TIMES else future).append(field.name)
         elif any(_is_struct(one) and _fields(one).any for one in types if one is not kind):
             nested.append(field.name)

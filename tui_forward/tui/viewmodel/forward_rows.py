@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -19,15 +19,16 @@ from tui_forward.common.formatting import (
 from tui_forward.model import Forward, ForwardState, LocalAddress, TargetKind
 from tui_forward.tui.viewmodel import columns
 from tui_forward.tui.viewmodel.cell_layout import HIDDEN, longest_cell
-from tui_forward.tui.viewmodel.context_names import ContextNames, is_never_protected
+from tui_forward.tui.viewmodel.context_names import PLAIN_NAMING, ContextNames, ContextNaming
 from tui_forward.tui.viewmodel.forward_list import Heading
+from tui_forward.tui.viewmodel.pod_names import shorten_pods
 from tui_forward.tui.viewmodel.rows import STATE_MARKS, Cell, Row
+from tui_forward.tui.viewmodel.thresholds import HIGH_RATE
 
 _LOCALHOST = frozenset({"127.0.0.1", "::1"})
 _WORDS = {ForwardState.CONNECTING: "connects", ForwardState.RECONNECTING: "retries"}
 _POSITIONS = {column.key: at for at, column in enumerate(columns.FORWARDS) if column.key}
 _UNMEASURED = (0,) * len(columns.FORWARDS)
-_LOUD_RATE = 100e6  # bytes per second from which a rate is bold
 
 
 class ForwardLabels(msgspec.Struct, frozen=True):
@@ -40,13 +41,10 @@ class ForwardLabels(msgspec.Struct, frozen=True):
 
 
 def forward_labels(
-    forwards: Collection[Forward], context: str,
-    is_protected: Callable[[str], bool] = is_never_protected,
-) -> ForwardLabels:  # fmt: skip
+    forwards: Collection[Forward], context: str, naming: ContextNaming = PLAIN_NAMING
+) -> ForwardLabels:
     """Return the labels of forwards beside a context on view."""
-    contexts = ContextNames(
-        ((one.spec.target.context, one.insecure) for one in forwards), is_protected
-    )
+    contexts = naming.names((one.spec.target.context, one.insecure) for one in forwards)
     namespaces = {one.spec.target.namespace for one in forwards}
     with_context = contexts.has_protected or any(
         one.spec.target.context != context or one.spec.target.options.insecure for one in forwards
@@ -180,14 +178,15 @@ def second_line(forward: Forward) -> Cell | None:
     if not has_problem(forward):
         return None
     fix = f" → {forward.hint}" if forward.hint else ""
-    return Cell(f"└ {forward.reason}{fix}", "dim", trail=len(fix), trail_style="strong")
+    cause = shorten_pods(forward.reason, forward.spec.target)
+    return Cell(f"└ {cause}{fix}", "dim", trail=len(fix), trail_style="strong")
 
 
-def heading_row(heading: Heading) -> Row:
+def heading_row(heading: Heading, name: str = "") -> Row:
     """Return the heading of a group: count, ready forwards, traffic."""
     members = heading.members
     ready = sum(forward.state is ForwardState.READY for forward in members)
-    title = f"{'▸' if heading.folded else '▾'} {heading.title}"
+    title = f"{'▸' if heading.folded else '▾'} {name or heading.title}"
     parts = [pluralize(len(members), "forward")]
     if ready < len(members):
         parts.append(f"{ready} ready")
@@ -204,7 +203,7 @@ def heading_row(heading: Heading) -> Row:
 
 def rate_cell(rate: float, style: str) -> Cell:
     """Return a rate, blank if nothing moves."""
-    return Cell(format_rate(rate), f"{style}-strong" if rate >= _LOUD_RATE else style)
+    return Cell(format_rate(rate), f"{style}-strong" if rate >= HIGH_RATE else style)
 
 
 def total_cell(count: int) -> Cell:

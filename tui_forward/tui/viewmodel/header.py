@@ -5,27 +5,27 @@ It has a richer form in wider terminals. Counts of forwards are always shown in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 from rich.cells import cell_len
 
 from tui_forward.common.access_options import describe_access_options
-from tui_forward.common.formatting import format_rate, milliseconds
+from tui_forward.common.formatting import format_age, format_rate, milliseconds
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import ApiHealth, Forward, ForwardState, Snapshot
-from tui_forward.reasons import is_login
-from tui_forward.settings.protected_contexts import INSECURE, marked
+from tui_forward.model import ApiHealth, Forward, ForwardState, HopKind, Reason, Snapshot
+from tui_forward.reasons import failed_hop, is_login
+from tui_forward.settings.protected_contexts import INSECURE
 from tui_forward.tui.viewmodel.cell_layout import truncate
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
-from tui_forward.tui.viewmodel.context_names import is_never_protected
+from tui_forward.tui.viewmodel.context_names import PLAIN_NAMING, ContextNames, ContextNaming
 from tui_forward.tui.viewmodel.rows import STATE_MARKS
+from tui_forward.tui.viewmodel.thresholds import Figure, figure_style
 
 _WITH_LATENCY, _WITH_NAME, _WITH_WORDS = 100, 110, 160  # widths in cells
 _GAP: Final = "  "
 _MIN_CONTEXT = 8
-_SLOW_S, _VERY_SLOW_S = 0.5, 2.0
 # Worst first.
 _STATES: Final = (
     ForwardState.BLOCKED, ForwardState.RECONNECTING, ForwardState.WAITING,
@@ -66,7 +66,7 @@ def count_states(forwards: Iterable[Forward]) -> Mapping[str, int]:
 
 def build_header(
     cluster: ClusterState, snapshot: Snapshot, width: int, error: TuiForwardError | None = None,
-    is_protected: Callable[[str], bool] = is_never_protected,
+    *, naming: ContextNaming = PLAIN_NAMING,
 ) -> HeaderContent:  # fmt: skip
     """Return the header for a terminal of `width` cells."""
     counts = _count_cells(snapshot, with_words=width >= _WITH_WORDS, is_short=width < _WITH_LATENCY)
@@ -76,7 +76,8 @@ def build_header(
     if error is not None:
         fault = HeaderCell(f"■ {error.message}", "bad", "log")
         return HeaderContent((*name, _cut(fault, room - _width(name)), *counts), right)
-    place = _place_cells(cluster, is_protected)
+    names = naming.names(((cluster.scope.context, False), *_contexts(snapshot)))
+    place = _place_cells(cluster, names)
     health = cluster.health
     shown: list[HeaderCell]
     if health is not None and health.ok is False:
@@ -88,8 +89,9 @@ def build_header(
         shown = [*name, *place, _cut(fault, max(len(_GAP) + 5, spare))]
     else:
         shown = [*name, *place, *_health_cells(health, with_latency=width >= _WITH_LATENCY)]
+        shown += _credential_cells(health, snapshot.at)
         if width >= _WITH_WORDS:
-            shown += _fitting(_trouble_cells(cluster, snapshot, is_protected), room - _width(shown))
+            shown += _trouble_cells(cluster, snapshot, names, room - _width(shown))
     excess = _width(shown) - room
     if excess > 0 and name:
         shown, excess = shown[1:], excess - name[0].width
@@ -122,26 +124,22 @@ def _cut(cell: HeaderCell, room: int) -> HeaderCell:
     return HeaderCell(truncate(cell.text, width), cell.style, cell.action, cell.gap)
 
 
-def _fitting(groups: Iterable[Sequence[HeaderCell]], room: int) -> list[HeaderCell]:
-    """Return the cells of the first groups that fit."""
-    found: list[HeaderCell] = []
-    for group in groups:
-        room -= _width(group)
-        if room < 0:
-            break
-        found += group
-    return found
+def _contexts(snapshot: Snapshot) -> Iterable[tuple[str, bool]]:
+    for one in snapshot.health:
+        yield from ((one.context, False), (one.context, True))
+    for forward in snapshot.forwards:
+        yield from ((forward.spec.target.context, is_insecure) for is_insecure in (False, True))
 
 
-def _place_cells(cluster: ClusterState, is_protected: Callable[[str], bool]) -> list[HeaderCell]:
+def _place_cells(cluster: ClusterState, names: ContextNames) -> list[HeaderCell]:
     scope, health = cluster.scope, cluster.health
     insecure = health is not None and health.insecure
-    protected = is_protected(scope.context)
+    name = names.cell(scope.context)
+    protected = name.style if name.style == "protected" else ""
     cells = [
         HeaderCell(
-            f"{marked(scope.context, is_protected=protected) or 'no context'} ▾"
-            f"{INSECURE if insecure else ''}",
-            "warn" if insecure else "protected" if protected else "strong", "context",
+            f"{name.text or 'no context'} ▾{INSECURE if insecure else ''}",
+            "warn" if insecure else protected or "strong", "context",
         ),
         HeaderCell("ns:", "dim", "namespace"),
         HeaderCell(f"{scope.namespace or 'all'} ▾", "strong", "namespace", gap=" "),
@@ -156,9 +154,7 @@ def _health_cells(health: ApiHealth | None, *, with_latency: bool) -> list[Heade
     if health is None or health.ok is None:
         return [HeaderCell("API …", "dim", "log")]
     latency_s = health.latency_s
-    style = "ok"
-    if latency_s is not None and latency_s > _SLOW_S:
-        style = "warn" if latency_s <= _VERY_SLOW_S else "bad"
+    style = figure_style(Figure.API, latency_s, good="ok")
     cells = [HeaderCell("API", "dim", "log"), HeaderCell("●", style, "log", gap=" ")]
     if with_latency and latency_s is not None:
         text = milliseconds(latency_s, whole=True)
@@ -166,18 +162,50 @@ def _health_cells(health: ApiHealth | None, *, with_latency: bool) -> list[Heade
     return cells
 
 
+def _credential_cells(health: ApiHealth | None, now: float) -> list[HeaderCell]:
+    """Return until when credentials are valid that only the user can renew, if that is soon."""
+    end = health.credentials_end_at if health is not None else None
+    if health is None or end is None or health.renews_credentials:
+        return []
+    style = figure_style(Figure.CREDENTIALS, end - now, good="")
+    if not style:
+        return []
+    left = f"end in {format_age(end - now)}" if end > now else "expired"
+    return [HeaderCell(f"credentials {left}", style, "log_in")]
+
+
 def _trouble_cells(
-    cluster: ClusterState, snapshot: Snapshot, is_protected: Callable[[str], bool]
-) -> list[Sequence[HeaderCell]]:
-    """Return the other contexts whose API server does not answer, each with the reason."""
-    found: list[Sequence[HeaderCell]] = []
-    for one in snapshot.health:
-        if one.ok is False and one.context != cluster.scope.context:
-            protected = is_protected(one.context)
-            name = marked(one.context, is_protected=protected, is_insecure=one.insecure)
-            reason = HeaderCell(f"✗ {one.short_error or one.error}", "bad", gap=" ")
-            found.append((HeaderCell(name, "protected" if protected else "bad"), reason))
-    return found
+    cluster: ClusterState, snapshot: Snapshot, names: ContextNames, room: int
+) -> list[HeaderCell]:
+    """Return the other contexts in trouble, and why, as far as there is room for them."""
+    cells: list[HeaderCell] = []
+    insecure = {one.context for one in snapshot.health if one.insecure}
+    for context, reason in _troubles(snapshot).items():
+        if context == cluster.scope.context:
+            continue
+        name = names.cell(context, is_insecure=context in insecure)
+        found = [
+            HeaderCell(name.text, name.style if name.style == "protected" else "bad"),
+            HeaderCell(f"✗ {reason}", "bad", gap=" "),
+        ]
+        room -= _width(found)
+        if room < 0:
+            break
+        cells += found
+    return cells
+
+
+def _troubles(snapshot: Snapshot) -> dict[str, str]:
+    """Return the contexts whose API server cannot be used, with the short reason."""
+    troubles = {
+        one.context: one.short_error or one.error for one in snapshot.health if one.ok is False
+    }
+    for forward in snapshot.forwards:
+        is_api = failed_hop(Reason(code=forward.code)) is HopKind.API
+        if forward.state is ForwardState.BLOCKED and is_api:
+            reason = forward.short_reason or forward.reason
+            troubles.setdefault(forward.spec.target.context, reason)
+    return troubles
 
 
 def _count_cells(snapshot: Snapshot, *, with_words: bool, is_short: bool) -> tuple[HeaderCell, ...]:

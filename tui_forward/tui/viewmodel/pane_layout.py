@@ -17,7 +17,8 @@ FOOTER_LINES: Final = 2
 MIN_WIDTH, MIN_HEIGHT = 80, 24  # smaller terminals show the focused pane only
 TALL = 30  # height from which forwards are kept whole, whatever has the focus
 _COLUMNS_WIDTH, _COLUMNS_HEIGHT = 170, 40
-_INSPECTOR_HEIGHT, _INSPECTOR_LINES = 50, 12
+INSPECTOR_HEIGHT: Final = 50  # of a terminal, from which the strip is an inspector
+INSPECTOR_LINES: Final = 12
 _LEFT_SHARE, _LEFT_MIN, _LEFT_MAX = 0.36, 64, 80
 _FORWARDS_SHARE, _CONNECTIONS_SHARE = 0.6, 0.25
 _PORTS_MAX = 12  # lines of the ports below the cluster
@@ -104,8 +105,8 @@ def strip_lines(width: int, height: int) -> int:
     kind = layout_kind(width, height)
     if kind is LayoutKind.SINGLE:
         return 0
-    if kind is LayoutKind.COLUMNS and height >= _INSPECTOR_HEIGHT:
-        return _INSPECTOR_LINES
+    if height >= INSPECTOR_HEIGHT:
+        return INSPECTOR_LINES
     return 2 if height >= TALL else 1
 
 

@@ -8,12 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tui_forward.common.formatting import (
-    format_countdown,
-    format_warning,
-    milliseconds,
-    pluralize,
-)
+from tui_forward.common.formatting import format_countdown
 from tui_forward.model import (
     Forward,
     ForwardState,
@@ -87,27 +82,3 @@ def waiting_text(forward: Forward, now: float) -> str:
         parts.append(f"next try in {format_countdown(forward.retry_at - now)}")
     parts.append(forward.reason)
     return " · ".join(part for part in parts if part)
-
-
-def detail_text(forward: Forward | None, now: float) -> tuple[Cell, ...]:
-    """Return the status line of the selected forward."""
-    if forward is None:
-        return (Cell("Select a row, then press the number of a port to forward it", "dim"),)
-    parts = [state_cell(forward)]
-    if forward.state is not ForwardState.READY or not forward.warnings:
-        parts.append(Cell(waiting_text(forward, now)))
-    parts += (Cell(format_warning(warning, now), "warn") for warning in forward.warnings)
-    if forward.hint:
-        parts.append(Cell(f"→ {forward.hint}", "strong"))
-    if forward.state is ForwardState.READY:
-        if forward.transport is not None:
-            parts.append(Cell(f"{forward.transport.value} ×{forward.tunnels}", "dim"))
-        if forward.round_trip_s is not None:
-            parts.append(Cell(milliseconds(forward.round_trip_s), "dim"))
-        counters = forward.counters
-        parts.append(Cell(pluralize(counters.connections_total, "connection"), "dim"))
-        if counters.connections_failed:
-            parts.append(Cell(f"{counters.connections_failed} failed", "warn"))
-        if forward.last_event:
-            parts.append(Cell(forward.last_event, "warn"))
-    return tuple(parts)

@@ -10,16 +10,21 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from tui_forward.common.formatting import format_warning, milliseconds, pluralize
+from tui_forward.common.formatting import (
+    format_warning,
+    milliseconds,
+    pluralize,
+)
 from tui_forward.model import ApiHealth, Forward, ForwardState, HopKind, Reason
 from tui_forward.reasons import failed_hop
 from tui_forward.tui.viewmodel.cell_layout import truncate
 from tui_forward.tui.viewmodel.entries import Entry
 from tui_forward.tui.viewmodel.entry_targets import is_forwardable
 from tui_forward.tui.viewmodel.header import HeaderCell
+from tui_forward.tui.viewmodel.lines import Line
+from tui_forward.tui.viewmodel.pod_names import shorten_pods
 from tui_forward.tui.viewmodel.rows import state_cell, waiting_text
-
-Line = tuple[HeaderCell, ...]
+from tui_forward.tui.viewmodel.thresholds import Figure, figure_style
 
 _ARROW: Final = " → "
 _LINK: Final = " ─── "
@@ -67,6 +72,7 @@ def _state_line(forward: Forward, now: float, width: int) -> Line:
         fix = forward.warnings[0].hint
     elif forward.state is not ForwardState.READY:
         cause, fix = waiting_text(forward, now), forward.hint
+        cause = shorten_pods(cause, forward.spec.target)
     else:
         return (first, *_ready_cells(forward))
     cells = [first]
@@ -90,7 +96,8 @@ def _ready_cells(forward: Forward) -> list[HeaderCell]:
     if forward.transport is not None:
         cells.append(HeaderCell(f"{forward.transport.value} ×{forward.tunnels}", "dim"))
     if forward.round_trip_s is not None:
-        cells.append(HeaderCell(f"{milliseconds(forward.round_trip_s)} round trip", "dim"))
+        style = figure_style(Figure.ROUND_TRIP, forward.round_trip_s)
+        cells.append(HeaderCell(f"{milliseconds(forward.round_trip_s)} round trip", style))
     counters = forward.counters
     connections = pluralize(counters.connections_total, "connection")
     style = "warn" if counters.connections_failed else "dim"
@@ -103,7 +110,7 @@ def _ready_cells(forward: Forward) -> list[HeaderCell]:
 def _chain_line(forward: Forward, health: Iterable[ApiHealth]) -> Line:
     """Return the hops with what is known of them without a request."""
     names = _hop_names(forward, health)
-    states = _hop_states(forward)
+    states = hop_states(forward)
     cells: list[HeaderCell] = []
     for kind in _HOPS:
         mark, style = _MARKS[states[kind]]
@@ -118,7 +125,9 @@ def _chain_line(forward: Forward, health: Iterable[ApiHealth]) -> Line:
 def _hop_names(forward: Forward, health: Iterable[ApiHealth]) -> dict[HopKind, str]:
     target, pod = forward.spec.target, forward.pod
     api = next((one for one in health if one.context == target.context), None)
-    latency = f" {milliseconds(api.latency_s)}" if api is not None and api.latency_s else ""
+    latency = (
+        f" {milliseconds(api.latency_s, whole=True)}" if api is not None and api.latency_s else ""
+    )
     local = next((f":{address.port}" for address in forward.listening), "this machine")
     port = (
         ""
@@ -135,7 +144,7 @@ def _hop_names(forward: Forward, health: Iterable[ApiHealth]) -> dict[HopKind, s
     }
 
 
-def _hop_states(forward: Forward) -> dict[HopKind, bool | None]:
+def hop_states(forward: Forward) -> dict[HopKind, bool | None]:
     """Return for each hop whether it is good; None for one that is not tested."""
     code = forward.warnings[0].code if forward.warnings else forward.code
     broken = None if forward.paused else failed_hop(Reason(code=code))

@@ -17,7 +17,7 @@ from tui_forward.tui.viewmodel.connection_rows import (
     shown_connections,
     sort_connections,
 )
-from tui_forward.tui.viewmodel.context_names import is_never_protected
+from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.forward_rows import target_cell
 from tui_forward.tui.viewmodel.sorting import DEFAULT_ORDER
 from tui_forward.tui.widgets.sorted_table import SortedTable
@@ -38,7 +38,7 @@ class ConnectionTable(SortedTable):
         # By `shows_all`: of many forwards, closed ones would bury the busy ones.
         self._shows_closed = {False: True, True: False}
         self.context = ""  # on view
-        self.is_protected: Callable[[str], bool] = is_never_protected  # a context by its name
+        self.naming = ContextNaming()  # of contexts
         self._forward: Forward | None = None
         self._forward_by_id = forward_by_id
         self._clock = clock
@@ -78,7 +78,7 @@ class ConnectionTable(SortedTable):
         owners = map(self._forward_by_id, {one.forward_id for one in shown})
         labels = connection_labels(
             shown, [one for one in owners if one is not None], self.context, now,
-            of_all=self.shows_all, is_protected=self.is_protected,
+            of_all=self.shows_all, naming=self.naming,
         )  # fmt: skip
         keys = [str(one.id) for one in sort_connections(shown, self.order, labels)]
 

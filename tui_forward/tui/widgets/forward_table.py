@@ -15,13 +15,14 @@ from tui_forward.tui.keys.dashboard_keys import FORWARD_BINDINGS
 from tui_forward.tui.storage.view_state import ViewState, enum_or_default
 from tui_forward.tui.viewmodel import columns, rows
 from tui_forward.tui.viewmodel.chart import traffic_cells
-from tui_forward.tui.viewmodel.context_names import is_never_protected
+from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.filter_query import FilterQuery, parse_query
 from tui_forward.tui.viewmodel.forward_list import (
     FORWARD_SORTS,
     HEADING,
     ForwardGroup,
     GroupedForwards,
+    Heading,
     ShownRanks,
     group_forwards,
 )
@@ -103,7 +104,7 @@ class ForwardTable(SortedTable):
         # Whether a forward that is neither ready nor paused has a second line: cause and fix.
         self.has_second_lines = False
         self.context = ""  # on view
-        self.is_protected: Callable[[str], bool] = is_never_protected  # a context by its name
+        self.naming = ContextNaming()  # of contexts
         self.group = ForwardGroup.NONE
         self.filter_query: FilterQuery = parse_query("")
         self._histories = histories
@@ -127,6 +128,16 @@ class ForwardTable(SortedTable):
     def current(self) -> Forward | None:
         """The forward under the cursor; None on a group's heading."""
         return self._forwards.get(self.cursor) if self.cursor else None
+
+    @property
+    def forward_ids(self) -> list[str]:
+        """Ids of the forwards that are shown, in their order."""
+        return [key for key in self.keys if key in self._forwards]
+
+    @property
+    def problem_ids(self) -> list[str]:
+        """Ids of those of them that have a problem."""
+        return [key for key in self.forward_ids if key in self.rule.problems]
 
     @property
     def selected(self) -> list[Forward]:
@@ -161,6 +172,10 @@ class ForwardTable(SortedTable):
         """See `SortedTable`."""
         self.draw()
 
+    def _group_title(self, heading: Heading) -> str:
+        is_context = self.group is ForwardGroup.CONTEXT
+        return self.naming.name(heading.title) if is_context else heading.title
+
     def draw(self) -> None:
         """Show the forwards as they are now."""
         self.show_sort(self.order.column, descending=self.order.descending)
@@ -177,12 +192,12 @@ class ForwardTable(SortedTable):
         )  # fmt: skip
         self.empty = _NO_MATCH if query and self._forwards else self._empty_text()
 
-        labels = forward_labels(self._forwards.values(), self.context, self.is_protected)
+        labels = forward_labels(self._forwards.values(), self.context, self.naming)
 
         def row(key: str) -> rows.Row:
             heading = self._grouped.headings.get(key)
             if heading is not None:
-                return heading_row(heading)
+                return heading_row(heading, self._group_title(heading))
             width = columns.SPARKLINE
             traffic = traffic_cells(
                 self._histories.series(key, width), self._histories.ready(key, width), width
