@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.tui.samples import shop
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import Context, ForwardSpec, Target, TargetKind
 from tui_forward.tui.app import TuiForwardApp
+from tui_forward.tui.controllers import protection_controller
 from tui_forward.tui.controllers.forward_controller import ConfirmedTargets
 from tui_forward.tui.controllers.restore_controller import RestoreOffer
 from tui_forward.tui.screens.confirmation import ProtectedScreen
@@ -29,6 +31,12 @@ from tui_forward.tui.viewmodel.pane_layout import Pane
 
 # Starts forwards as a user does, up to the question.
 Way = Callable[[TuiForwardApp, Pilot[None]], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def no_later_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let marks appear at the start or when the settings change, or never."""
+    monkeypatch.setattr(protection_controller, "_CONTEXTS_INTERVAL_S", math.inf)
 
 
 @pytest.fixture
