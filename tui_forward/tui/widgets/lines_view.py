@@ -14,6 +14,7 @@ from tui_forward.common.printable import blank_unprintable
 from tui_forward.tui.viewmodel.lines import Line
 from tui_forward.tui.viewmodel.pane_layout import INSPECTOR_LINES
 from tui_forward.tui.viewmodel.strip import fit_line
+from tui_forward.tui.widgets.component_style import component_style
 
 # Returns lines for a width and a height in cells.
 BuildLines = Callable[[int, int], Sequence[Line]]
@@ -58,7 +59,7 @@ class LinesView(Widget):
         for cell in self._lines[y] if y < len(self._lines) else ():
             style = base
             if cell.style:
-                style += self.get_component_rich_style(f"line--{cell.style}", partial=True)
+                style += component_style(self, f"line--{cell.style}", base)
             if segments and cell.gap:
                 segments.append(Segment(cell.gap, base))
             segments.append(Segment(blank_unprintable(cell.text), style))

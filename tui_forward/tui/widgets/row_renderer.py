@@ -21,6 +21,7 @@ from tui_forward.tui.themes import MIN_CONTRAST, contrast
 from tui_forward.tui.viewmodel.cell_layout import Column, Layout, fit, truncate
 from tui_forward.tui.viewmodel.row_layout import PlacedCell, place_cells, place_second_line
 from tui_forward.tui.viewmodel.rows import Cell, Row
+from tui_forward.tui.widgets.component_style import component_style
 
 NO_ROW = Row(())
 _MAX_CACHED_LINES = 500
@@ -175,7 +176,7 @@ class RowRenderer:
         if style is None:
             style = self._style(line_style) if line_style else self._table.rich_style
             if name:
-                style += self._table.get_component_rich_style(f"rowtable--{name}", partial=True)
+                style += component_style(self._table, f"rowtable--{name}", style)
             self._styles[cache_key] = style
         return style
 
