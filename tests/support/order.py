@@ -1,8 +1,8 @@
 """The order of tests on several workers: those that wait for processes run first.
 
 `--dist worksteal` gives each worker an equal part of the list, and what a worker does not get to is
-taken from the end of its part. So long tests are at the beginning of parts. Only half of the parts
-begin with them: they wait often, and meanwhile the other workers keep the processors busy.
+taken from the end of its part. So long tests are at the beginning of parts. Not all parts begin
+with them: they wait often, and meanwhile the other workers keep the processors busy.
 """
 
 from __future__ import annotations
@@ -11,16 +11,24 @@ import itertools
 from collections.abc import Sequence
 from typing import TypeVar
 
-# Folders and modules, each with fixtures (a cluster) that one worker sets up once.
+# Groups of folders and modules, each with fixtures (a cluster) that one worker sets up once; a test
+# belongs to the first that fits. The first three groups take about equally long.
 LONG = (
-    "tests/e2e/",
-    "tests/endurance/",
-    "tests/test_session_on_cluster.py",
-    "tests/minicluster/",
-    "tests/test_connections_on_cluster.py",
-    "tests/containerd/",
-    "tests/test_screenshots.py",
-    "tests/catalog/test_embedded_cluster.py",
+    (
+        "tests/e2e/test_bad_input.py",
+        "tests/e2e/test_completion.py",
+        "tests/e2e/test_dashboard.py",
+        "tests/e2e/test_demo.py",
+        "tests/e2e/test_forward.py",
+    ),
+    ("tests/endurance/",),
+    ("tests/e2e/",),
+    ("tests/test_session_on_cluster.py",),
+    ("tests/minicluster/",),
+    ("tests/test_connections_on_cluster.py",),
+    ("tests/containerd/",),
+    ("tests/test_screenshots.py",),
+    ("tests/catalog/test_embedded_cluster.py",),
 )
 
 T = TypeVar("T")
@@ -37,16 +45,18 @@ def part_sizes(count: int, workers: int) -> list[int]:
 def ordered(tests: Sequence[T], ids: Sequence[str], workers: int) -> list[T]:
     """Return tests in the order for a number of workers; `ids` are their node ids.
 
-    Tests of the same folder or module stay together, in their order.
+    Tests of the same group stay together, in their order.
     """
     parts: list[list[T]] = [[] for _ in range(workers)]
-    starts = max(1, workers // 2)
+    starts = max(1, workers * 3 // 4)
     short: list[T] = []
-    long: dict[str, list[T]] = {prefix: [] for prefix in LONG}
+    long: list[list[T]] = [[] for _ in LONG]
     for test, node_id in zip(tests, ids, strict=True):
-        prefix = next((prefix for prefix in LONG if node_id.startswith(prefix)), None)
-        (short if prefix is None else long[prefix]).append(test)
-    for number, group in enumerate(long.values()):
+        groups = (
+            group for group, paths in zip(long, LONG, strict=True) if node_id.startswith(paths)
+        )
+        next(groups, short).append(test)
+    for number, group in enumerate(long):
         parts[number % starts] += group
     rest = iter(short)
     for part, size in zip(parts, part_sizes(len(tests), workers), strict=True):
