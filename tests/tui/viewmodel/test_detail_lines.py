@@ -96,6 +96,8 @@ def test_chart_has_an_axis_and_says_since_when_there_is_no_tunnel() -> None:
     assert len(both) == 5
     assert both[3].startswith("   20 B/s ") or both[3].startswith("   10 B/s ")
     assert len(throughput_lines(POSTGRES, [(0, 7)], [True], 60, 3)) == 3
+    quiet = texts(throughput_lines(POSTGRES, [(0, 0)] * 9, [True] * 9, 60, 5))
+    assert sum(line.split()[:1] == ["0"] for line in quiet) == 1  # one axis where there is no data
 
 
 def test_specification_has_options_figures_and_the_command() -> None:

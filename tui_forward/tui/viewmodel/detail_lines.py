@@ -114,7 +114,7 @@ def throughput_lines(
     forward: Forward, series: Sequence[tuple[int, int]], ready: Sequence[bool],
     width: int, height: int,
 ) -> list[Line]:  # fmt: skip
-    """Return the rule with the peaks, and a chart: of both directions where it is high enough."""
+    """Return the rule with the peaks, and a chart: of both directions if there is room and data."""
     down, up = [one for one, _ in series], [one for _, one in series]
     notes = [
         f"{arrow} peak {rate}"
@@ -126,7 +126,7 @@ def throughput_lines(
     since = ""
     if forward.state is not ForwardState.READY and forward.since:
         since = f"no tunnel since {format_clock(forward.since)}"
-    if rows < 4:
+    if rows < 4 or not (any(down) and any(up)):
         curves = [(down, "down")] if any(down) or not any(up) else [(up, "up")]
     else:
         curves = [(down, "down"), (up, "up")]
