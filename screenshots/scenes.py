@@ -12,7 +12,7 @@ from typing import Final
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.support.fleet_app import fleet_app
+from tests.support.fleet_app import fleet_app, settled
 from tui_forward.tui.app import TuiForwardApp
 
 _WAIT_S = 60.0
@@ -94,14 +94,7 @@ async def _svg(app: TuiForwardApp, pilot: Pilot[None], title: str) -> str:
     """Return the screen as SVG when no update is pending."""
     if isinstance(app.focused, Input):
         app.focused.cursor_blink = False
-    await app.sample()
-    # To the connections of this row: which were there when the panes were last fitted varies.
-    app.dashboard.body.fit()
-    seen: list[str] = []
-    while len(seen) < 4 or len(set(seen[-4:])) > 1:  # keys are updated a moment later
-        await app.sample()
-        await pilot.pause(0.02)
-        seen.append(screen_text(app))
+    await settled(app, pilot, screen_text)
     svg = app.export_screenshot(title=title)
     # Some viewers collapse spaces otherwise.
     return svg.replace("<svg ", '<svg xml:space="preserve" ', 1)

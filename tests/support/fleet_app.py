@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+
+from textual.pilot import Pilot
 
 from tests.support import fleet
 from tui_forward.common.traffic_history import TrafficHistories
@@ -42,3 +45,18 @@ def fleet_app(
     )  # fmt: skip
     app.animation_level = "none"
     return app
+
+
+async def settled(
+    app: TuiForwardApp, pilot: Pilot[None], look: Callable[[TuiForwardApp], str]
+) -> str:
+    """Return what `look` sees of the screen when no update is pending."""
+    await app.sample()
+    # To the connections of this row: which were there when the panes were last fitted varies.
+    app.dashboard.body.fit()
+    seen: list[str] = []
+    while len(seen) < 4 or len(set(seen[-4:])) > 1:  # keys are updated a moment later
+        await app.sample()
+        await pilot.pause(0.02)
+        seen.append(look(app))
+    return seen[-1]

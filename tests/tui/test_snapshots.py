@@ -14,9 +14,8 @@ from typing import Final
 
 from rich.segment import Segment
 from textual.color import Color
-from textual.pilot import Pilot
 
-from tests.support.fleet_app import fleet_app
+from tests.support.fleet_app import fleet_app, settled
 from tests.tui.app_harness import shows
 from tui_forward.tui.app import TuiForwardApp
 
@@ -69,19 +68,6 @@ def _role(segment: Segment, letters: dict[str, str]) -> str:
     return letter
 
 
-async def settled(app: TuiForwardApp, pilot: Pilot[None]) -> str:
-    """Return the screen when no update is pending."""
-    await app.sample()
-    # To the connections of this row: which were there when the panes were last fitted varies.
-    app.dashboard.body.fit()
-    seen: list[str] = []
-    while len(seen) < 4 or len(set(seen[-4:])) > 1:  # keys are updated a moment later
-        await app.sample()
-        await pilot.pause(0.02)
-        seen.append(screen(app))
-    return seen[-1]
-
-
 def check(name: str, shown: str) -> None:
     path = FOLDER / f"{name}.txt"
     if os.environ.get("UPDATE_SNAPSHOTS"):
@@ -100,11 +86,11 @@ async def test_screens_of_the_fleet_match_their_snapshots(tmp_path: Path) -> Non
         for size, row in SIZES:
             await pilot.resize_terminal(*size)
             await pilot.press("g", *["down"] * row)
-            found[f"main_{size[0]}x{size[1]}"] = await settled(app, pilot)
+            found[f"main_{size[0]}x{size[1]}"] = await settled(app, pilot, screen)
         await pilot.resize_terminal(120, 36)
         await pilot.press("g", "down", "z")
-        found["zoom"] = await settled(app, pilot)
+        found["zoom"] = await settled(app, pilot, screen)
         await pilot.press("z", *["down"] * 5, "T", "z")
-        found["connections"] = await settled(app, pilot)
+        found["connections"] = await settled(app, pilot, screen)
     for name, shown in found.items():
         check(name, shown)

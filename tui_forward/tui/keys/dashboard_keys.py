@@ -16,9 +16,8 @@ from tui_forward.tui.viewmodel.pane_layout import STEP, Pane
 
 _PORT: Final = "Start the port with this number, or go to its forward"
 
-DASHBOARD_BINDINGS: Final[list[BindingType]] = [
-    Binding("d", "detail", "Details", id="forwards.detail",
-            tooltip="Show the chain, the timeline and the connections of the forward"),
+# Of the dashboard and of the screen of details.
+SHARED_BINDINGS: Final[list[BindingType]] = [
     Binding("y", "forward('copy')", "Copy", id="forwards.copy", tooltip="Copy the local address"),
     Binding("Y", "forward('copy_command')", "Copy command", id="forwards.copy-command",
             tooltip="Copy the command line that starts the same forward"),
@@ -30,6 +29,12 @@ DASHBOARD_BINDINGS: Final[list[BindingType]] = [
             tooltip="Reconnect now"),
     Binding("e", "forward('edit')", "Edit", id="forwards.edit",
             tooltip="Edit local port, address, label and more, and restart; u restores it"),
+]  # fmt: skip
+
+DASHBOARD_BINDINGS: Final[list[BindingType]] = [
+    Binding("d", "detail", "Details", id="forwards.detail",
+            tooltip="Show the chain, the timeline and the connections of the forward"),
+    *SHARED_BINDINGS,
     Binding("x", "stop", "Stop", id="forwards.stop", tooltip="Stop the forward; u restores it"),
     # Priority, so that characters typed right after it reach the filter.
     Binding("slash", "filter", "Filter", priority=True, id="panes.filter",

@@ -6,24 +6,14 @@ from typing import Final
 
 from textual.binding import Binding, BindingType
 
-from tui_forward.tui.keys.dashboard_keys import PaneFooter
+from tui_forward.tui.keys.dashboard_keys import SHARED_BINDINGS, PaneFooter
 
 DETAIL_BINDINGS: Final[list[BindingType]] = [
     Binding("escape,backspace", "back", "Back", key_display="esc", id="detail.back",
             tooltip="To the dashboard"),
-    Binding("y", "forward('copy')", "Copy", id="forwards.copy", tooltip="Copy the local address"),
-    Binding("Y", "forward('copy_command')", "Copy command", id="forwards.copy-command",
-            tooltip="Copy the command line that starts the same forward"),
-    Binding("o", "forward('open')", "Open", id="forwards.open", tooltip="Open in the browser"),
-    Binding("l", "log", "Logs", id="forwards.log", tooltip="Show the log of its pod"),
-    Binding("p", "forward('pause')", "Pause", id="forwards.pause",
-            tooltip="Pause the forward but keep its local port, or continue it"),
+    *SHARED_BINDINGS,
     Binding("space", "forward('pause')", "Pause", show=False, id="forwards.pause-here",
             tooltip="Pause the forward but keep its local port, or continue it"),
-    Binding("r", "forward('reconnect')", "Reconnect", id="forwards.reconnect",
-            tooltip="Reconnect now"),
-    Binding("e", "forward('edit')", "Edit", id="forwards.edit",
-            tooltip="Edit local port, address, label and more, and restart; u restores it"),
     Binding("x", "stop", "Stop", id="forwards.stop",
             tooltip="Stop the forward, or close the connection under the cursor"),
     Binding("right_square_bracket", "tab(1)", "Tab", key_display="]", id="detail.next-tab",
