@@ -721,6 +721,7 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     containers_total: int = 0
     restarts: int = 0  # kubectl's RESTARTS column
     max_restarts: int = 0  # of any one container, by which kubectl chooses
+    restarted_at: float = 0.0  # when a container that has been restarted ended last
     created_at: float = 0.0
     deleting: bool = False
     delete_by: float = 0.0  # end of the grace period, if it is being deleted

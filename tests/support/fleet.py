@@ -294,6 +294,7 @@ def _pods(
             phase="Succeeded" if completed else "Running", ready=ready,
             ready_since=created_at if ready else 0.0, containers_ready=int(ready),
             containers_total=1, restarts=restarts if n == 0 else 0,
+            restarted_at=(NOW - 60 if crashes else NOW - 2 * _DAY_S) if restarts and not n else 0.0,
             created_at=created_at, node="node-b", ip=f"10.20.4.{17 + n}",
             owner=OwnerRef(_KIND_NAMES[kind], name), ports=ports,
         )

@@ -386,6 +386,21 @@ def test_recorded_ends_of_pods_are_decoded() -> None:
     assert [pod.sandbox_ready for pod in lost if pod][:3] == [True, False, True]
 
 
+def test_restart_has_the_time_of_the_end_before_it() -> None:
+    def before(at: str) -> dict[str, Any]:
+        return {"lastState": {"terminated": {"exitCode": 1, "finishedAt": at}}}
+
+    statuses = [
+        running("a", restarts=1, **before("2026-11-29T12:00:00Z")),
+        running("b", restarts=2, **before("2026-11-29T12:30:00Z")),
+        running("c"),
+    ]
+    found = decode(raw_pod({"containerStatuses": statuses}))
+    assert found.restarted_at == parse_rfc3339("2026-11-29T12:30:00Z")
+    assert decode(raw_pod({"containerStatuses": [running("c")]})).restarted_at == 0
+    assert decode(raw_pod({"containerStatuses": [running("c", restarts=1)]})).restarted_at == 0
+
+
 def test_null_fields_get_defaults() -> None:
     nothing = {
         "metadata": {

@@ -30,7 +30,8 @@ forwards:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> DashboardPaths:
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DashboardPaths:
+    monkeypatch.setenv("HOME", str(tmp_path))  # paths are shown with ~, whatever their length
     (tmp_path / "profiles").mkdir()
     (tmp_path / "tree" / ".git").mkdir(parents=True)
     (tmp_path / "profiles" / "shop.yaml").write_text(TEXT)
@@ -252,7 +253,7 @@ async def test_forward_with_a_secret_is_not_saved(files: DashboardPaths) -> None
         await pilot.press("W")
         await shows(app, "Saves 1 forward of here.", "Not saved: the forward to shop/svc/secret:80")
         await pilot.press(*"mine", "enter")
-        await shows(app, "1 forward saved to")
+        await shows(app, "1 forward saved to ~/profiles/mine.yaml")
         await shows(app, "1 forward not saved")
         await shows(app, "has --token, which is never")
         text = read(files.profiles / "mine.yaml")

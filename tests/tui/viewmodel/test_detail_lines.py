@@ -122,6 +122,12 @@ def test_failures_are_amber_for_a_while(ago: float | None, style: str) -> None:
     )
 
 
+def test_queued_connections_are_amber() -> None:
+    forward = msgspec.structs.replace(POSTGRES, queued=4)
+    lines = specification_lines(forward, fleet.NOW, ForwardDefaults(), 160)
+    assert {cell.text: cell.style for line in lines for cell in line}["4 queued"] == "warn"
+
+
 def test_times_to_first_byte_are_judged() -> None:
     times = FirstByteTimes(count=9, p50_s=0.0031, p99_s=1.5)
     forward = msgspec.structs.replace(POSTGRES, first_byte=times)

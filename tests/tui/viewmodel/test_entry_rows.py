@@ -59,6 +59,29 @@ def test_workload_and_service_rows() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("restarts", "ago", "style"),
+    [
+        (0, None, "dim"),
+        (3, 60.0, "warn"),
+        (3, 3599.0, "warn"),
+        (3, 3601.0, "dim"),
+        (3, None, "dim"),
+    ],
+)
+def test_restarts_are_amber_for_an_hour(restarts: int, ago: float | None, style: str) -> None:
+    now = 100_000.0
+    one = msgspec.structs.replace(
+        owned("web-1", "web", restarts=restarts),
+        restarted_at=0.0 if ago is None else now - ago,
+    )
+    assert entry_row(pod_entry(one), [], now).cells[4] == Cell(str(restarts), style)
+    picture = ClusterState(ALL)
+    picture.apply(seen(workload("web"), owned("web-2", "web"), one, complete=True))
+    entry = workload_entry(picture.workloads["deploy/shop/web"], picture)
+    assert entry_row(entry, [], now).cells[4] == Cell(str(restarts), style)
+
+
 def test_service_row() -> None:
     ports = (DeclaredPort(number=80), PORTS[2])
     entry = service_entry(

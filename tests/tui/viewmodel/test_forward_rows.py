@@ -42,6 +42,14 @@ def test_ready_forward_shows_traffic() -> None:
     ]  # fmt: skip
 
 
+def test_connections_of_a_ready_forward_are_amber_while_some_wait() -> None:
+    labels = forward_labels(fleet.forwards(), "staging")
+    ready = next(one for one in fleet.forwards() if one.counters.connections_open == 3)
+    for queued, style in ((0, "strong"), (2, "warn")):
+        row = forward_row(msgspec.structs.replace(ready, queued=queued), fleet.NOW, labels)
+        assert row.cells[6] == Cell("3", style)
+
+
 def test_heading_summarizes_its_group() -> None:
     flowing = forward(counters=Counters(rate_from_pod=1e6, rate_to_pod=10))
     waiting = forward(ForwardState.WAITING)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -29,6 +30,24 @@ def test_ready_forward_has_addresses_and_figures() -> None:
     assert "failed" in text(state)
     assert text(chain).startswith("● :5432 ─── ● API 4")
     assert "○" not in text(chain)
+
+
+def test_failures_are_amber_for_a_while_and_queued_connections_always() -> None:
+    forward = named("postgres-primary")
+    counters = msgspec.structs.replace(forward.counters, connections_failed=2)
+    for ago, queued, expected in (
+        (10.0, 0, {"7 connections, 2 failed": "warn"}),
+        (400.0, 0, {"7 connections, 2 failed": "dim"}),
+        (None, 3, {"7 connections, 2 failed": "dim", "3 queued": "warn"}),
+    ):
+        failed_at = None if ago is None else fleet.NOW - ago
+        changed = msgspec.structs.replace(
+            forward, counters=counters, queued=queued, failed_at=failed_at
+        )
+        state, _ = forward_lines(changed, HEALTH, fleet.NOW, 118)
+        cells = {cell.text: cell.style for cell in state}
+        found = {text: cells[text] for text in cells if text.endswith(("failed", "queued"))}
+        assert found == expected
 
 
 def test_crash_loop_breaks_the_chain_at_the_pod() -> None:

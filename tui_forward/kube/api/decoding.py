@@ -178,6 +178,7 @@ def decode_pod(raw: api_types.Pod) -> Pod:
         containers_total=summary.total,
         restarts=summary.restarts,
         max_restarts=max_restarts,
+        restarted_at=0.0 if none_ended else max(map(_restarted_at, statuses), default=0.0),
         created_at=parse_rfc3339(metadata.creation_timestamp),
         deleting=metadata.deletion_timestamp is not None,
         delete_by=parse_rfc3339(metadata.deletion_timestamp),
@@ -213,6 +214,12 @@ def _latest_exit(status: api_types.ContainerStatus) -> ContainerExit | None:
         reason=intern_text(terminated.reason),
         restarted=running,
     )
+
+
+def _restarted_at(status: api_types.ContainerStatus) -> float:
+    """Return when the run before this one ended, as kubectl counts the age of a restart."""
+    before = status.last_state.terminated if status.last_state is not None else None
+    return parse_rfc3339(before.finished_at) if before is not None else 0.0
 
 
 def _unready_gates(raw: api_types.Pod) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from textual.app import App, SuspendNotSupported
 
 from tui_forward.common.formatting import pluralize
+from tui_forward.common.user_folders import short_path
 from tui_forward.errors import ConfigError, TuiForwardError, UsageError
 from tui_forward.model import Forward
 from tui_forward.profiles.plan import ApplyMode, forwards_of
@@ -151,7 +152,7 @@ class ProfileController:
         try:
             self.editor.run(editor_command(os.environ, path))
         except SuspendNotSupported:
-            self._notifier.warn(f"No editor can be opened here. Edit {path}.")
+            self._notifier.warn(f"No editor can be opened here. Edit {short_path(path)}.")
         except TuiForwardError as error:
             self._notifier.error(error)
         except OSError as error:
@@ -163,7 +164,9 @@ class ProfileController:
         except TuiForwardError as error:
             self._notifier.error(error)
             return
-        self._notifier.info(f"{pluralize(saved.count, 'forward')} saved to {saved.file}")
+        self._notifier.info(
+            f"{pluralize(saved.count, 'forward')} saved to {short_path(saved.file)}"
+        )
         if saved.left_out:
             from tui_forward.profiles.serializer import UNSAVEABLE_HINT
 

@@ -12,6 +12,7 @@ from textual import work
 from textual.binding import Binding, BindingType
 
 from tui_forward.common.blocking_call import run_in_thread
+from tui_forward.common.user_folders import short_path
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import LogSource, PodLog
 from tui_forward.tui.screens.text_screen import TextScreen
@@ -227,7 +228,7 @@ class PodLogScreen(TextScreen):
             cause = error.strerror or type(error).__name__
             self.notify(f"The log was not saved: {cause}", severity="error", markup=False)
         else:
-            self.notify(f"Saved {path}", markup=False)
+            self.notify(f"Saved {short_path(path)}", markup=False)
 
 
 def _next(names: Sequence[str], name: str, by: int) -> str:

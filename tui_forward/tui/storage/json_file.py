@@ -14,6 +14,7 @@ import msgspec
 from tui_forward.common import atomic_file
 from tui_forward.common.bounded_file import read_bounded
 from tui_forward.common.printable import escape_json
+from tui_forward.common.user_folders import short_path
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class JsonFile(Generic[T]):
         except FileNotFoundError:
             return  # `save` creates it
         except OSError as error:
-            self.problem = f"cannot read {self._path}: {error.strerror}"
+            self.problem = f"cannot read {short_path(self._path)}: {error.strerror}"
             self._path = None  # never overwrite it
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._quarantine(self._path)
@@ -56,13 +57,13 @@ class JsonFile(Generic[T]):
             status = atomic_file.write_atomically(self._path, data)
             self._identity = atomic_file.file_identity(status)
         except OSError as error:
-            self.problem = f"cannot write {self._path}: {error.strerror}"
+            self.problem = f"cannot write {short_path(self._path)}: {error.strerror}"
 
     def _quarantine(self, path: Path) -> None:
         try:
             moved_to = atomic_file.quarantine(path)
         except OSError as error:
-            self.problem = f"{path} is invalid, and cannot be moved: {error.strerror}"
+            self.problem = f"{short_path(path)} is invalid, and cannot be moved: {error.strerror}"
             self._path = None
         else:
-            self.problem = f"{path} is invalid; moved to {moved_to}"
+            self.problem = f"{short_path(path)} is invalid; moved to {short_path(moved_to)}"

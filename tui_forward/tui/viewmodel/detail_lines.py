@@ -29,7 +29,7 @@ from tui_forward.tui.viewmodel.header import HeaderCell
 from tui_forward.tui.viewmodel.lines import Line, natural, part, rule_line, sentence_lines
 from tui_forward.tui.viewmodel.pod_names import shorten_pods
 from tui_forward.tui.viewmodel.rows import local_text, state_cell, waiting_text
-from tui_forward.tui.viewmodel.thresholds import Figure, figure_style
+from tui_forward.tui.viewmodel.thresholds import Figure, failure_style, figure_style
 
 TABS: Final = ("timeline", "connections", "log")
 _LABEL: Final = 9  # cells of the axis of the chart
@@ -189,10 +189,12 @@ def _facts(forward: Forward, now: float) -> list[HeaderCell]:
         facts.append((f"up {format_age(now - forward.started_at)}", "dim"))
     failed, total = counters.connections_failed, counters.connections_total
     if failed:
-        ago = None if forward.failed_at is None else now - forward.failed_at
-        facts.append((f"{failed} of {total} failed", figure_style(Figure.FAILED_AGO, ago)))
+        facts.append((f"{failed} of {total} failed", failure_style(forward, now)))
     else:
         facts.append((pluralize(total, "connection"), "dim"))
+    if forward.queued:
+        style = figure_style(Figure.QUEUED, forward.queued)
+        facts.append((f"{forward.queued} queued", style))
     facts += _first_byte(forward)
     for arrow, count in (("↓", counters.bytes_from_pod), ("↑", counters.bytes_to_pod)):
         if count > 0:

@@ -151,6 +151,13 @@ class Entry(msgspec.Struct, eq=False):
         return sum(pod.restarts for pod in self.members)
 
     @property
+    def restarted_at(self) -> float:
+        """Return when a container was restarted last, in seconds since the epoch; 0 if unknown."""
+        if isinstance(self.item, Pod):
+            return self.item.restarted_at
+        return max((pod.restarted_at for pod in self.members), default=0.0)
+
+    @property
     def in_trouble(self) -> bool:
         """Return whether the object has a problem."""
         item = self.item

@@ -14,6 +14,7 @@ from tui_forward.tui.viewmodel.entry_targets import is_forwardable
 from tui_forward.tui.viewmodel.filter_query import Span
 from tui_forward.tui.viewmodel.forward_rows import is_loopback, state_mark
 from tui_forward.tui.viewmodel.rows import EMPTY, RULE, Cell, Row
+from tui_forward.tui.viewmodel.thresholds import Figure, figure_style
 
 DIGITS: Final = 9
 NAME_COLUMN: Final = 1  # position
@@ -63,7 +64,7 @@ def entry_row(
         ), second=second, marked=marked)  # fmt: skip
     return Row((
         symbol, name, Cell(f"{entry.ready}/{entry.total}", style), Cell(entry.status_text, style),
-        Cell(str(entry.restarts), "warn" if entry.restarts else "dim"), age,
+        Cell(str(entry.restarts), _restarts_style(entry, now)), age,
         Cell(entry.node, "dim"),
     ), second=second, marked=marked)  # fmt: skip
 
@@ -147,6 +148,12 @@ def status_style(entry: Entry) -> str:
     if not entry.in_trouble:
         return "dim" if entry.kind is TargetKind.JOB and not entry.ready else "ok"
     return "warn"
+
+
+def _restarts_style(entry: Entry, now: float) -> str:
+    """Return the style of a number of restarts: amber while the latest is not long ago."""
+    ago = now - entry.restarted_at if entry.restarts and entry.restarted_at else None
+    return figure_style(Figure.RESTARTED_AGO, ago)
 
 
 def _endpoints_cell(service: Service, endpoints: int | None) -> Cell:

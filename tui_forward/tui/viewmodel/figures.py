@@ -19,8 +19,8 @@ MAX_COUNT = 10**18  # an exabyte, or 30 billion years
 MAX_DELAY_S = 86400.0
 
 _TIMES = frozenset({
-    "at", "closed_at", "created_at", "expired_at", "failed_at", "opened_at", "ready_since", "since",
-    "started_at", "time",
+    "at", "closed_at", "created_at", "expired_at", "failed_at", "opened_at", "ready_since",
+    "restarted_at", "since", "started_at", "time",
 })  # fmt: skip
 _FUTURE_TIMES = frozenset({"retry_at"})
 _ANY_TIMES = frozenset({"credentials_end_at"})  # of a certificate, years from now

@@ -23,7 +23,7 @@ from tui_forward.tui.viewmodel.context_names import PLAIN_NAMING, ContextNames, 
 from tui_forward.tui.viewmodel.forward_list import Heading
 from tui_forward.tui.viewmodel.pod_names import shorten_pods
 from tui_forward.tui.viewmodel.rows import STATE_MARKS, Cell, Row
-from tui_forward.tui.viewmodel.thresholds import HIGH_RATE
+from tui_forward.tui.viewmodel.thresholds import HIGH_RATE, Figure, figure_style
 
 _LOCALHOST = frozenset({"127.0.0.1", "::1"})
 _WORDS = {ForwardState.CONNECTING: "connects", ForwardState.RECONNECTING: "retries"}
@@ -87,7 +87,7 @@ def forward_row(
         )  # fmt: skip
     counters = forward.counters
     return Row((
-        *head, Cell(str(counters.connections_open) if counters.connections_open else "", "strong"),
+        *head, _connections_cell(forward),
         rate_cell(counters.rate_from_pod, "down"), rate_cell(counters.rate_to_pod, "up"),
         Cell(traffic, "traffic"),
         Cell(format_age(now - forward.since) if forward.since else "", "dim"),
@@ -199,6 +199,13 @@ def heading_row(heading: Heading, name: str = "") -> Row:
         if format_rate(total)
     ]
     return Row((Cell(" · ".join([title, *parts, *traffic]), "strong"),))
+
+
+def _connections_cell(forward: Forward) -> Cell:
+    """Return the number of open connections, amber while others wait."""
+    count = forward.counters.connections_open
+    style = figure_style(Figure.QUEUED, forward.queued, good="strong")
+    return Cell(str(count) if count else "", style)
 
 
 def rate_cell(rate: float, style: str) -> Cell:

@@ -24,7 +24,7 @@ from tui_forward.tui.viewmodel.header import HeaderCell
 from tui_forward.tui.viewmodel.lines import Line
 from tui_forward.tui.viewmodel.pod_names import shorten_pods
 from tui_forward.tui.viewmodel.rows import state_cell, waiting_text
-from tui_forward.tui.viewmodel.thresholds import Figure, figure_style
+from tui_forward.tui.viewmodel.thresholds import Figure, failure_style, figure_style
 
 _ARROW: Final = " → "
 _LINK: Final = " ─── "
@@ -74,7 +74,7 @@ def _state_line(forward: Forward, now: float, width: int) -> Line:
         cause, fix = waiting_text(forward, now), forward.hint
         cause = shorten_pods(cause, forward.spec.target)
     else:
-        return (first, *_ready_cells(forward))
+        return (first, *_ready_cells(forward, now))
     cells = [first]
     fix = f"{_ARROW}{fix}" if fix else ""
     spare = room - 2 - cell_len(fix)
@@ -91,7 +91,7 @@ def _addresses(forward: Forward) -> str:
     return ", ".join(map(str, addresses))
 
 
-def _ready_cells(forward: Forward) -> list[HeaderCell]:
+def _ready_cells(forward: Forward, now: float) -> list[HeaderCell]:
     cells = [HeaderCell(_addresses(forward), "strong")]
     if forward.transport is not None:
         cells.append(HeaderCell(f"{forward.transport.value} ×{forward.tunnels}", "dim"))
@@ -100,8 +100,11 @@ def _ready_cells(forward: Forward) -> list[HeaderCell]:
         cells.append(HeaderCell(f"{milliseconds(forward.round_trip_s)} round trip", style))
     counters = forward.counters
     connections = pluralize(counters.connections_total, "connection")
-    style = "warn" if counters.connections_failed else "dim"
-    cells.append(HeaderCell(f"{connections}, {counters.connections_failed} failed", style))
+    failed = f"{connections}, {counters.connections_failed} failed"
+    cells.append(HeaderCell(failed, failure_style(forward, now)))
+    if forward.queued:
+        style = figure_style(Figure.QUEUED, forward.queued)
+        cells.append(HeaderCell(f"{forward.queued} queued", style))
     if forward.spec.profile:
         cells.append(HeaderCell(f"profile {forward.spec.profile}", "dim"))
     return cells

@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from tui_forward.model import Forward
+
 HIGH_RATE: Final = 100e6  # bytes per second, shown bold
 
 
@@ -41,6 +43,12 @@ LIMITS: Final[Mapping[Figure, Limits]] = {
     Figure.RESTARTED_AGO: Limits(3600.0, -inf, is_low=True),
     Figure.CREDENTIALS: Limits(15 * 60.0, 0.0, is_low=True),
 }
+
+
+def failure_style(forward: Forward, now: float) -> str:
+    """Return the style of the number of a forward's failed connections."""
+    at = forward.failed_at
+    return figure_style(Figure.FAILED_AGO, now - at if at is not None else None)
 
 
 def figure_style(figure: Figure, value: float | None, *, good: str = "dim") -> str:
