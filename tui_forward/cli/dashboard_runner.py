@@ -13,6 +13,7 @@ import msgspec
 
 from tui_forward.cli import output
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
+from tui_forward.common.garbage import freeze_objects, release_garbage
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import CatalogScope
 from tui_forward.session import Session
@@ -103,6 +104,7 @@ class DashboardRunner:
             origin=self._start.origin,
             context_choice=self._start.choice if not scope.context else None,
             few_colors=has_few_colors(os.environ),
+            release_garbage=release_garbage, freeze_objects=freeze_objects,
         )  # fmt: skip
 
     async def _run_app(self, app: TuiForwardApp) -> None:

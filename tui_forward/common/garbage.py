@@ -1,8 +1,11 @@
-"""Garbage collection while a process starts."""
+"""Garbage collection while a process starts, and of processes that run long."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
+from collections.abc import Callable
 
 # By default, every 700 new objects are searched for garbage, and now and then all there are.
 _NEW_OBJECTS = 50_000
@@ -16,3 +19,31 @@ def collect_garbage_rarely() -> None:
     of its time. Objects without cycles are freed at once in any case.
     """
     gc.set_threshold(_NEW_OBJECTS, _ROUNDS, _ROUNDS)
+
+
+def freeze_objects() -> None:
+    """Exempt all objects of now from garbage collection, which takes as long as there are many.
+
+    Those that are no longer used are still freed, unless they are in a cycle.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def release_garbage() -> None:
+    """Free objects in cycles, and return free memory to the system."""
+    gc.collect()
+    trim = find_malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+def find_malloc_trim() -> Callable[[int], int] | None:
+    """Return `malloc_trim(3)`, if the C library has it: glibc keeps free memory otherwise."""
+    if sys.platform != "linux":
+        return None
+    try:
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):
+        return None
+    return trim

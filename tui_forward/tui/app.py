@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import ClassVar
 
+from textual.await_complete import AwaitComplete
+
 from tui_forward.common.access_options import with_environment
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.model import (
@@ -29,6 +31,7 @@ from tui_forward.tui.controllers.jump_controller import JumpController
 from tui_forward.tui.controllers.limited_session import LimitedSession
 from tui_forward.tui.controllers.log_controller import LogController
 from tui_forward.tui.controllers.login_controller import LoginController
+from tui_forward.tui.controllers.memory_controller import MemoryController
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.profile_controller import ProfileController
 from tui_forward.tui.controllers.protection_controller import ProtectionController
@@ -65,6 +68,8 @@ class TuiForwardApp(AppActions):
         restore_offer: RestoreOffer | None = None, can_keep_running: bool = True,
         view_state_store: ViewStateStore | None = None, origin: tuple[str, str] = ("", ""),
         context_choice: ContextChoice | None = None, few_colors: bool = False,
+        release_garbage: Callable[[], None] = lambda: None,
+        freeze_objects: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         paths = paths if paths is not None else DashboardPaths()
         settings_file = SettingsFile(paths.settings)
@@ -87,6 +92,7 @@ class TuiForwardApp(AppActions):
             on_changes=notifier.changes, clock=clock, histories=histories,
             shown_context=lambda name: self.protection.shown_name(name),
         )  # fmt: skip
+        self._memory = MemoryController(sampler, release=release_garbage, settle=freeze_objects)
         self._queue = queue = CommandQueue(session, sampler, notifier)
 
         def defaults() -> ForwardDefaults:
@@ -167,7 +173,7 @@ class TuiForwardApp(AppActions):
         problems = self._settings.apply_at_start()
         for loop in (
             self._sampler.run, self._sampler.follow_events, self._queue.run, self._settings.run,
-            self.view_state.run, self.protection.run,
+            self.view_state.run, self.protection.run, self._memory.run,
         ):  # fmt: skip
             self.run_worker(loop(), group=loop.__qualname__)
         for text in (
@@ -187,6 +193,11 @@ class TuiForwardApp(AppActions):
         else:
             self.wants_demo = True
             self.exit()
+
+    def pop_screen(self) -> AwaitComplete:
+        """Close the top screen."""
+        self._memory.note_closed()
+        return super().pop_screen()
 
     def interrupt(self) -> None:
         """End what blocks the event loop: an editor, a login. May be called in another thread."""

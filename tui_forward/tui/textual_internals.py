@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 
 from rich.console import Console
 from textual import constants, events
+from textual._styles_cache import StylesCache
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Size
@@ -46,6 +47,15 @@ def active_keymap(app: App[T]) -> Mapping[str, str]:
 def preset_theme(app: App[T], theme: str) -> None:
     """Set the theme before `App.__init__`: a later one parses and computes every style again."""
     app.set_reactive(App.theme, theme)
+
+
+def forget_closed_screens() -> None:
+    """Drop what Textual keeps of removed widgets.
+
+    `get_inner_outer` caches 1,024 results by its `self`, the cache of a widget with all its lines:
+    many megabytes.
+    """
+    cast("Any", StylesCache.get_inner_outer).cache_clear()
 
 
 def has_few_colors(environ: Mapping[str, str]) -> bool:

@@ -8,11 +8,11 @@ musl) return memory by themselves, or cannot be made to.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import logging
-import sys
 from collections.abc import Awaitable, Callable
+
+from tui_forward.common.garbage import find_malloc_trim
 
 _log = logging.getLogger(__name__)
 
@@ -23,17 +23,6 @@ _MIN_ACTIVITY = 4 * 1024 * 1024
 _QUIET = 64 * 1024  # per second
 # Trim at the first quiet check, and again when idle tunnels have been closed.
 _IDLE_CHECKS = 14
-
-
-def _find_malloc_trim() -> Callable[[int], int] | None:
-    """Return `malloc_trim(3)`, if the C library has it."""
-    if sys.platform != "linux":
-        return None
-    try:
-        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError):
-        return None
-    return trim
 
 
 class HeapTrimmer:
@@ -53,7 +42,7 @@ class HeapTrimmer:
     ) -> None:
         self._activity = activity
         self._wait_for_activity = wait_for_activity
-        self._trim = trim if trim is not None else _find_malloc_trim()
+        self._trim = trim if trim is not None else find_malloc_trim()
         self._every_s = every_s
 
     async def run(self) -> None:

@@ -90,6 +90,10 @@ class Sampler:
         """Wait for the next sample."""
         await self._sampled.wait()
 
+    async def wait_for_first_rows(self) -> None:
+        """Wait until the first rows are loaded, or take longer."""
+        await self._first_rows_loaded.wait()
+
     def poll_fast(self) -> None:
         """Sample often until the first rows of a new scope are loaded."""
         self._fast_until = time.monotonic() + _FAST_FOR_S
