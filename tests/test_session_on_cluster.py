@@ -324,6 +324,12 @@ async def test_pending_pod_is_waited_for_with_its_reason(scenario: Scenario) -> 
     assert forward.listening, "the port is there already"
 
 
+def is_crash_looping(forward: Forward) -> bool:
+    """Whether it waits for a container that is down."""
+    waits = forward.state is ForwardState.WAITING
+    return waits and forward.code is ReasonCode.POD_CRASH_LOOPING
+
+
 async def test_crashing_container_is_awaited_also_after_it_was_ready(scenario: Scenario) -> None:
     forward_id, port = await scenario.ready("echo", "echo")
     pod = (await scenario.forward(forward_id)).pod
@@ -331,14 +337,13 @@ async def test_crashing_container_is_awaited_also_after_it_was_ready(scenario: S
 
     async def crash_loops() -> Forward:
         # The first restart is immediate, the ones after it are delayed.
-        while (forward := await scenario.forward(forward_id)).state is not ForwardState.WAITING:
+        while not is_crash_looping(forward := await scenario.forward(forward_id)):
             with contextlib.suppress(ApiError):  # it does not run at the moment
                 await scenario.cluster.fault("crash-pod", namespace="shop", pod=pod.name)
         return forward
 
     async with asyncio.timeout(60):
         forward = await crash_loops()
-    assert forward.code is ReasonCode.POD_CRASH_LOOPING
     assert forward.reason.startswith(f"container echo of pod {pod.name} is down (exit 137")
     assert "next start about" in forward.reason or "restarted" not in forward.reason
     assert forward.hint.startswith(f"Check its log: kubectl logs -n shop {pod.name} -c echo")
@@ -348,12 +353,23 @@ async def test_crashing_container_is_awaited_also_after_it_was_ready(scenario: S
     await scenario.reached(forward_id, ForwardState.READY)
 
 
+async def test_forward_to_a_crash_loop_is_never_ready(scenario: Scenario) -> None:
+    forward_id = await scenario.start("payments", "http")
+    await scenario.reached(forward_id, lambda f: f.code is ReasonCode.POD_UNSTABLE)
+    seen = len(await scenario.session.timeline(forward_id))
+    for _ in range(2):
+        down = await scenario.reached(forward_id, is_crash_looping)
+        runs = await scenario.reached(forward_id, lambda f: f.code is ReasonCode.POD_UNSTABLE)
+        for forward in (down, runs):
+            assert forward.short_reason.startswith("pod crash-loops")
+        await _wait_for_hops(scenario, forward_id, lambda hops: _broken(hops) is HopKind.POD)
+    states = {entry.state for entry in (await scenario.session.timeline(forward_id))[seen:]}
+    assert states - {None} == {ForwardState.WAITING}
+
+
 async def test_container_that_only_crashes_breaks_the_pod_hop(scenario: Scenario) -> None:
     forward_id = await scenario.start("payments", "http")
-    forward = await scenario.reached(
-        forward_id, lambda f: f.state is ForwardState.WAITING and "restarted" in f.reason
-    )
-    assert forward.code is ReasonCode.POD_CRASH_LOOPING
+    await scenario.reached(forward_id, lambda f: is_crash_looping(f) and "restarted" in f.reason)
     hops = await _wait_for_hops(
         scenario, forward_id, lambda hops: _broken(hops) is HopKind.POD and hops[HopKind.POD].facts
     )
@@ -424,18 +440,14 @@ async def test_deployment_that_crashes_is_awaited_until_it_is_fixed(
     await apply("local/crash-loop")
     forward_id = await scenario.start(name, "7000")
     crashed = await scenario.reached(
-        forward_id, lambda f: f.state is ForwardState.WAITING and "restarted" in f.reason
+        forward_id, lambda f: is_crash_looping(f) and "restarted" in f.reason
     )
-    assert crashed.code is ReasonCode.POD_CRASH_LOOPING
     port = crashed.listening[0].port
     await apply("local/echo")
     await scenario.reached(forward_id, ForwardState.READY)
     assert await echo(port) == b"hello"
     await apply("local/crash-loop")
-    await scenario.reached(
-        forward_id,
-        lambda f: f.state is ForwardState.WAITING and f.code is ReasonCode.POD_CRASH_LOOPING,
-    )
+    await scenario.reached(forward_id, is_crash_looping)
     await apply("local/echo")
     assert await echo(port) == b"hello", "it waits for the pod that works"
     await asyncio.to_thread(kubectl, "-n", "shop", "delete", "deploy", name, "--wait=false")

@@ -325,6 +325,7 @@ class ReasonCode(StrEnum):
     POD_INIT_FAILING = "pod.init_failing"
     POD_IMAGE_PULL = "pod.image_pull"
     POD_CRASH_LOOPING = "pod.crash_looping"
+    POD_UNSTABLE = "pod.unstable"
     POD_OUT_OF_MEMORY = "pod.out_of_memory"
     POD_CONTAINER_ERROR = "pod.container_error"
     POD_START_ERROR = "pod.start_error"
@@ -676,6 +677,8 @@ class ContainerExit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     code: int  # exit code
     reason: str = ""  # "Error", "OOMKilled", "Completed"
     restarted: bool = False  # whether it has been started again
+    ran_s: float = 0.0  # duration of the run that ended
+    running_since: float = 0.0  # epoch seconds of the present start; 0 while it does not run
 
 
 class ContainerFault(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -347,7 +347,7 @@ async def facts(cluster: ClusterProcess, env: dict[str, str]) -> list[Figure]:
                     deed = time.perf_counter()
                     await step.perform(stage)
                     started.append(stage.forward_id)
-                    seen = await asyncio.to_thread(terminal.shows, step.mark)
+                    seen = await asyncio.to_thread(terminal.shows, step.pattern)
                     async with asyncio.timeout(5):
                         while (event := await began.get()).state is not step.state:
                             pass

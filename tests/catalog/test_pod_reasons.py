@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,12 +12,14 @@ import pytest
 from tui_forward.catalog.pod_reasons import shorten_end, shorten_start, why_doubtful, why_unusable
 from tui_forward.kube.api.resources import PODS
 from tui_forward.model import Pod, ReasonCode
-from tui_forward.reasons import reason_hint, reason_text
+from tui_forward.reasons import reason_hint, reason_text, short_reason
 
 Object = dict[str, Any]
 Code = ReasonCode
 
 RUNNING: Object = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+NOW = STARTED_AT + 3600.0
 
 
 def waiting(reason: str, message: str = "") -> Object:
@@ -213,7 +216,7 @@ CRASHED = status("side", ended(9), 2, ended(9))
 def test_other_container_that_crashes_is_a_doubt_only(port: int | None, usable: bool) -> None:
     pod = made(main(RUNNING), CRASHED)
     assert (why_unusable(pod, port) is None) is usable
-    doubt = why_doubtful(pod)
+    doubt = why_doubtful(pod, now=NOW)
     assert doubt is not None
     assert doubt.code is Code.POD_NOT_READY
     assert reason_text(doubt).startswith(
@@ -324,15 +327,75 @@ def test_lost_node_makes_the_state_unknown() -> None:
 
 
 def test_ready_pod_has_no_doubt() -> None:
-    assert why_doubtful(made(main(RUNNING), ready=True)) is None
+    assert why_doubtful(made(main(RUNNING), ready=True), now=NOW) is None
+
+
+def ran(seconds: int, code: int = 1, reason: str = "Error") -> Object:
+    finished = datetime.fromtimestamp(STARTED_AT - 60.0, UTC)
+    started = datetime.fromtimestamp(STARTED_AT - 60.0 - seconds, UTC)
+    return ended(code, reason, startedAt=started.isoformat(), finishedAt=finished.isoformat())
+
+
+@pytest.mark.parametrize(
+    ("restarts", "last", "stable_after_s"),
+    [
+        (0, None, 0),
+        (1, ran(3), 0),  # restarted at once, as after every first crash
+        (2, ran(3), 10),
+        (17, ran(3), 10),
+        (17, ran(3, 0, "Completed"), 10),
+        (17, ran(3, 137, "OOMKilled"), 10),
+        (3, ran(100), 20),
+        (6, ran(100), 160),
+        (7, ran(100), 200),
+        (40, ran(500), 300),
+        (40, ran(600), 0),  # the kubelet starts over
+        (40, ended(128, "StartError", startedAt="1970-01-01T00:00:00Z"), 10),
+        (40, ended(255, "ContainerStatusUnknown", startedAt=None, finishedAt=None), 0),
+    ],
+)
+@pytest.mark.parametrize("ready", [True, False])
+def test_container_that_crash_loops_is_unstable_until_it_outlasts_its_runs(
+    restarts: int, last: Object | None, stable_after_s: int, ready: bool
+) -> None:
+    pod = made(main(RUNNING, restarts, last), ready=ready)
+    assert why_unusable(pod, 80) is None, "its connections are served as long as it runs"
+    for run_s in (-4, 0, 1, 9, 10, 19, 20, 159, 160, 199, 200, 299, 300, 5000):
+        doubt = why_doubtful(pod, 80, now=STARTED_AT + run_s)
+        if run_s >= stable_after_s or not stable_after_s:
+            assert (doubt.code if doubt else None) is (None if ready else Code.POD_NOT_READY)
+            continue
+        assert doubt is not None
+        assert doubt.code is Code.POD_UNSTABLE
+        assert (doubt.restarts, doubt.at) == (restarts, STARTED_AT + stable_after_s)
+        assert why_doubtful(pod, now=STARTED_AT + run_s) == doubt, "the only container"
+
+
+def test_clock_far_behind_the_node_tells_nothing_about_a_run() -> None:
+    pod = made(main(RUNNING, 17, ran(3)), ready=True)
+    assert why_doubtful(pod, 80, now=STARTED_AT - 60.0) is None
+
+
+def test_unstable_container_is_the_one_of_the_port() -> None:
+    pod = made(main(RUNNING), status("side", RUNNING, 17, ran(3)), ready=True)
+    assert why_doubtful(pod, 80, now=STARTED_AT) is None
+    assert why_doubtful(pod, 9999, now=STARTED_AT) is None, "the other one may listen there"
+    pod = made(main(RUNNING, 17, ran(3)), status("side", RUNNING), ready=True)
+    doubt = why_doubtful(pod, 80, now=STARTED_AT)
+    assert doubt is not None
+    assert (doubt.code, doubt.container) == (Code.POD_UNSTABLE, "main")
+    assert reason_text(doubt).startswith(
+        "container main of pod web-1 crash-loops (exit 1, restarted 17×); it runs now, and counts"
+    )
+    assert short_reason(doubt) == "pod crash-loops · 17 restarts"
 
 
 def test_gate_is_the_doubt_only_if_every_container_runs() -> None:
     gates = [{"conditionType": "example.com/lb"}]
-    doubt = why_doubtful(made(main(RUNNING), readinessGates=gates))
+    doubt = why_doubtful(made(main(RUNNING), readinessGates=gates), now=NOW)
     assert doubt is not None
     assert (doubt.code, doubt.name) == (Code.POD_READINESS_GATE, "example.com/lb")
-    doubt = why_doubtful(made(main(RUNNING), CRASHED, readinessGates=gates))
+    doubt = why_doubtful(made(main(RUNNING), CRASHED, readinessGates=gates), now=NOW)
     assert doubt is not None
     assert doubt.code is Code.POD_NOT_READY
 

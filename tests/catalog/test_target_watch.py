@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,6 +99,25 @@ async def test_service_is_followed_through_a_rollout(setup: Setup) -> None:
     server.put("pods", pod("web-2"))
     await resolution(watch, lambda r: isinstance(r, Resolved) and r.ready)
     server.delete("pods", "shop", "web-1")
+
+
+async def test_crash_loop_ends_when_its_container_keeps_running(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    clock = SimpleNamespace(time=lambda: started + 9.9, monotonic=time.monotonic)
+    monkeypatch.setattr(target_watch, "time", clock)
+    crashed = pod("web-1", restarts=17)
+    crashed["status"]["containerStatuses"][0]["lastState"] = {
+        "terminated": {"exitCode": 1, "reason": "Error"}
+    }
+    setup.server.put("pods", crashed)
+    watch = setup.watch(TargetKind.POD, "web-1")
+    found = await pod_named(watch, "web-1")
+    assert found.caution is not None
+    assert found.caution.code is ReasonCode.POD_UNSTABLE
+    clock.time = lambda: started + 10.0
+    await resolution(watch, lambda r: isinstance(r, Resolved) and r.caution is None)
 
 
 async def test_named_port_may_change_with_the_pod(setup: Setup) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -52,6 +53,12 @@ class Step:
     mark: str
     perform: Do
     because: str
+
+    @property
+    def pattern(self) -> str:
+        """Regular expression of the mark: symbol and word are cells with a gap between them."""
+        symbol, _, word = self.mark.partition(" ")
+        return rf"{re.escape(symbol)}\s+{re.escape(word)}"
 
 
 async def _start_without_api_server(scenario: StateScenario) -> None:

@@ -59,11 +59,11 @@ class EndpointPods:
         self._follow(())
 
     def resolve(
-        self, target: Target, service: Service, *, current: str, trusted: Trusted
+        self, target: Target, service: Service, *, current: str, trusted: Trusted, now: float
     ) -> Resolution | None:
         """Resolve the service to the best of its pods; None while that is not known yet.
 
-        For `current` and `trusted` see `resolve_selected`.
+        For `current`, `trusted` and `now` see `resolve_selected`.
         """
         if not self._slices.synced:
             return _failed(self._slices.error)
@@ -93,6 +93,7 @@ class EndpointPods:
             list(pods.values()),
             current=current,
             trusted=trusted,
+            now=now,
         )
 
     def _follow(self, queries: Iterable[_PodQuery]) -> None:

@@ -12,7 +12,15 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from tui_forward.model import ENDED_PHASES, ContainerFault, Pod, PortProtocol, Reason, ReasonCode
+from tui_forward.model import (
+    ENDED_PHASES,
+    ContainerExit,
+    ContainerFault,
+    Pod,
+    PortProtocol,
+    Reason,
+    ReasonCode,
+)
 from tui_forward.reasons import one_line
 
 _IMAGE: Final = frozenset(
@@ -42,6 +50,10 @@ _ENDED: Final = {
 _FIRST_BACKOFF_S: Final = 10.0
 _MAX_BACKOFF_S: Final = 300.0
 _BACKOFF_RESET_S: Final = 600.0
+# The status of a run whose begin is not known, for example before its node was restarted.
+_LOST_STATUS: Final = "ContainerStatusUnknown"
+_FIRST_DELAYED_RESTART: Final = 2
+_MAX_CLOCK_DIFFERENCE_S: Final = 5.0
 _MAX_DETAIL: Final = 160
 _MIN_DETAIL: Final = 100  # what is left of one that was cut at a better place
 
@@ -118,10 +130,16 @@ def why_unusable(pod: Pod, port: int | None = None) -> Reason | None:
     return unusable
 
 
-def why_doubtful(pod: Pod) -> Reason | None:
-    """Return why a pod that is usable may not serve; None for a pod that is Ready."""
+def why_doubtful(pod: Pod, port: int | None = None, *, now: float) -> Reason | None:
+    """Return why a pod that is usable may not serve; None for a pod that is Ready.
+
+    `now` is in epoch seconds: `POD_UNSTABLE` does not hold any more from its `at` on.
+    """
     if pod.deleting:
         return _reason(pod, ReasonCode.POD_TERMINATING, at=pod.delete_by or None)
+    unstable = _unstable_reason(pod, port, now) if pod.exits else None
+    if unstable is not None:
+        return unstable
     if pod.ready:
         return None
     if pod.unready_gates and not pod.faults:
@@ -157,11 +175,7 @@ def _decisive_fault(pod: Pod, port: int | None) -> ContainerFault | None:
     down = {fault.name: fault for fault in pod.faults}
     if not down:
         return None
-    owners = {
-        declared.container
-        for declared in pod.ports
-        if declared.number == port and declared.protocol is PortProtocol.TCP
-    }
+    owners = _port_owners(pod, port)
     if not owners.issubset(down):
         return None
     if not owners and len(down) < pod.containers_total:
@@ -169,6 +183,55 @@ def _decisive_fault(pod: Pod, port: int | None) -> ContainerFault | None:
         return None
     blocking = [down[name] for name in owners] or list(down.values())
     return min(blocking, key=lambda fault: _rank(pod, fault))
+
+
+def _port_owners(pod: Pod, port: int | None) -> set[str]:
+    """Return the containers that declare a port."""
+    return {
+        declared.container
+        for declared in pod.ports
+        if declared.number == port and declared.protocol is PortProtocol.TCP
+    }
+
+
+def _unstable_reason(pod: Pod, port: int | None, now: float) -> Reason | None:
+    """Return that the container of a port runs only until its next crash, as far as is known.
+
+    A container that crash-loops runs, and is Ready without a probe, for a moment after each start.
+    """
+    unstable = {one.container: one for one in pod.exits if _is_between_crashes(one, now)}
+    owners = _port_owners(pod, port)
+    if not owners.issubset(unstable) or (not owners and len(unstable) < pod.containers_total):
+        return None  # one that is stable serves the port, or may listen on it
+    last = max(unstable.values(), key=_stable_at)
+    return _reason(
+        pod,
+        ReasonCode.POD_UNSTABLE,
+        container=last.container,
+        status=last.reason,
+        exit_code=last.code,
+        restarts=last.number,
+        at=_stable_at(last),
+        has_previous_log=True,
+    )
+
+
+def _is_between_crashes(one: ContainerExit, now: float) -> bool:
+    """Whether a container runs that the kubelet had to restart with a delay, and not yet for long.
+
+    If this clock is far behind that of the node, nothing is known.
+    """
+    if not one.restarted or one.number < _FIRST_DELAYED_RESTART or one.reason == _LOST_STATUS:
+        return False
+    if one.ran_s >= _BACKOFF_RESET_S:
+        return False
+    return one.running_since - _MAX_CLOCK_DIFFERENCE_S <= now < _stable_at(one)
+
+
+def _stable_at(one: ContainerExit) -> float:
+    """Return when a run is longer than those before: twice the last one, at most the back-off."""
+    backoff_s = _backoff_s(one.number - 1)
+    return one.running_since + min(backoff_s, max(_FIRST_BACKOFF_S, 2 * one.ran_s))
 
 
 def _unscheduled_reason(pod: Pod) -> Reason:
@@ -248,8 +311,12 @@ def _next_start(fault: ContainerFault) -> float | None:
         return fault.ended_at + fault.backoff_s
     if not fault.restarts or fault.ran_s >= _BACKOFF_RESET_S:
         return None  # at once
-    doubled = _FIRST_BACKOFF_S * 2.0 ** min(fault.restarts - 1, 10)
-    return fault.ended_at + min(doubled, _MAX_BACKOFF_S)
+    return fault.ended_at + _backoff_s(fault.restarts)
+
+
+def _backoff_s(restarts: int) -> float:
+    """Return how long the kubelet waits before it starts a container once more."""
+    return min(_FIRST_BACKOFF_S * 2.0 ** min(restarts - 1, 10), _MAX_BACKOFF_S)
 
 
 def _reason(pod: Pod, code: ReasonCode, **parameters: Any) -> Reason:

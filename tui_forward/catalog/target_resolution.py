@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 
 from msgspec.structs import replace
@@ -83,11 +84,13 @@ def resolve_selected(
     *,
     current: str = "",
     trusted: Trusted = _trust_all,
+    now: float = math.inf,
 ) -> Resolution:
     """Resolve a service or workload (`anchor`), or a bare selector, to the best of its pods.
 
     For `current` see `select_pod`; `trusted` returns False for a pod whose tunnel reported that it
-    is gone.
+    is gone. `now` (epoch seconds) tells how long containers have been running; a long time by
+    default.
     """
     if isinstance(anchor, Service):
         try:
@@ -97,7 +100,7 @@ def resolve_selected(
     pod = select_pod(pods, current=current, usable=_usable(target, anchor, trusted))
     if pod is None:
         return _none_usable(target, anchor, pods)
-    return _with_port(target, anchor, pod)
+    return _with_port(target, anchor, pod, now)
 
 
 def resolve_pod(
@@ -108,15 +111,16 @@ def resolve_pod(
     siblings: Collection[Pod] = (),
     current: str = "",
     trusted: Trusted = _trust_all,
+    now: float = math.inf,
 ) -> Resolution:
     """Resolve a pod name to the pod, or to its replacement.
 
     `origin` is the last pod seen under that name: its owner, whose pods are `siblings`, determines
-    replacements. For `current` and `trusted` see `resolve_selected`.
+    replacements. For `current`, `trusted` and `now` see `resolve_selected`.
     """
     usable = _usable(target, None, trusted)
     if pod is not None and not pod.deleting and usable(pod):
-        return _with_port(target, None, pod)
+        return _with_port(target, None, pod, now)
     origin = pod or origin
     if target.pin or origin is None:
         siblings = ()
@@ -126,13 +130,13 @@ def resolve_pod(
     if pod is not None and pod.deleting and usable(pod):
         # It serves until the end of its grace period: leave it only for something better.
         better = replacement is not None and pod_sort_key(replacement) < pod_sort_key(pod)
-        return _with_port(target, None, replacement if better and replacement else pod)
+        return _with_port(target, None, replacement if better and replacement else pod, now)
     # Wait for a pod that will run (again); replace one that is terminating or has ended.
     awaited = pod is not None and not (pod.deleting or is_ended(pod))
     if pod is not None and _why_unusable(target, None, pod) is None:
         awaited = False  # it seems to run, but its tunnel reported that it is gone
     if replacement is not None and not awaited:
-        return _with_port(target, None, replacement)
+        return _with_port(target, None, replacement, now)
     if pod is not None:
         return _pod_waits(target, pod, siblings)
     if origin is None:
@@ -376,12 +380,14 @@ def _most_telling(
     )
 
 
-def _with_port(target: Target, anchor: Service | Workload | None, pod: Pod) -> Resolution:
+def _with_port(
+    target: Target, anchor: Service | Workload | None, pod: Pod, now: float
+) -> Resolution:
     try:
         port = _resolve_port(target, anchor, pod)
     except PortResolutionError as problem:
         return Unresolved(reason=problem.reason, pod=_ref(pod))
-    caution = why_doubtful(pod)
+    caution = why_doubtful(pod, port, now=now)
     if caution is None and isinstance(anchor, Service):
         caution = why_port_doubtful(anchor, pod, target.port)
     return Resolved(

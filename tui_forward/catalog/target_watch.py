@@ -55,6 +55,8 @@ from tui_forward.model import (
 # it. The API may be right, though (a restarted kubelet does not know its pods for a moment),
 # so the pod is used again after this time.
 _INVALIDATION_S = 2.0
+# A timer may fire a moment before the time of day that it was set for.
+_CLOCK_PRECISION_S = 0.1
 
 
 class CatalogTargetResolver:
@@ -125,6 +127,7 @@ class CatalogTargetWatch:
         self._owner_lookup: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._scheduled: asyncio.Handle | None = None
+        self._stabilizes: asyncio.TimerHandle | None = None
         self._closed = False
         self._on_change: Callable[[], None] | None = None
         self._evidence = EvidenceReader(self._schedule)
@@ -181,7 +184,7 @@ class CatalogTargetWatch:
         self._closed = True
         self._on_change = None
         self._evidence.close()
-        for handle in (self._retry, self._scheduled):
+        for handle in (self._retry, self._scheduled, self._stabilizes):
             if handle is not None:
                 handle.cancel()
         if self._owner_lookup is not None:
@@ -281,12 +284,24 @@ class CatalogTargetWatch:
             if is_loading and self._evidence.is_decisive:
                 return  # it is resolved again with the answer
         resolution = keep_pull_error(self._current, resolution)
+        self._resolve_once_stable(resolution)
         if resolution == self._current:
             return
         self._current = resolution
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _resolve_once_stable(self, resolution: Resolution) -> None:
+        """Resolve again when a container that crash-loops has been running long enough."""
+        if self._stabilizes is not None:
+            self._stabilizes.cancel()
+            self._stabilizes = None
+        caution = resolution.caution if isinstance(resolution, Resolved) else None
+        if caution is None or caution.code is not ReasonCode.POD_UNSTABLE or caution.at is None:
+            return
+        delay_s = max(0.0, caution.at - time.time()) + _CLOCK_PRECISION_S
+        self._stabilizes = asyncio.get_running_loop().call_later(delay_s, self._schedule)
 
     def _resolve_anchored(self) -> Resolution | None:
         handle = self._anchor
@@ -323,7 +338,7 @@ class CatalogTargetWatch:
                 self._shared, anchor.namespace, anchor.name, self._schedule
             )
         return self._endpoints.resolve(
-            self._target, anchor, current=self._uid, trusted=self._trusted
+            self._target, anchor, current=self._uid, trusted=self._trusted, now=time.time()
         )
 
     def _resolve_selected(self, anchor: Service | Workload | None) -> Resolution | None:
@@ -333,7 +348,12 @@ class CatalogTargetWatch:
         if not handle.synced:
             return Unresolved(reason=handle.error.reason) if handle.error is not None else None
         resolution = resolve_selected(
-            self._target, anchor, list(handle), current=self._uid, trusted=self._trusted
+            self._target,
+            anchor,
+            list(handle),
+            current=self._uid,
+            trusted=self._trusted,
+            now=time.time(),
         )
         return self._current_or_unresolved_error(resolution, handle)
 
@@ -357,6 +377,7 @@ class CatalogTargetWatch:
             siblings=siblings,
             current=self._uid,
             trusted=self._trusted,
+            now=time.time(),
         )
         if pod is None and self._pods is not None and not self._pods.synced:
             # Without permission to list the siblings the replacement is unknown.

@@ -54,6 +54,7 @@ KEY_HINTS: Final[dict[ReasonCode, str]] = {
     ReasonCode.POD_INIT_FAILING: _LAST_LOG,
     ReasonCode.POD_IMAGE_PULL: _POD_EVENTS,
     ReasonCode.POD_CRASH_LOOPING: _LAST_LOG,
+    ReasonCode.POD_UNSTABLE: _LAST_LOG,
     ReasonCode.POD_OUT_OF_MEMORY: f"Raise its memory limit. {_LAST_LOG}",
     ReasonCode.POD_CONTAINER_ERROR: _POD_EVENTS,
     ReasonCode.POD_NOT_READY: _POD_EVENTS,

@@ -8,6 +8,7 @@ one of those takes longer than drawing a line.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from textual.message import Message
 
@@ -18,6 +19,9 @@ from tui_forward.model import (
     Target,
 )
 from tui_forward.tui.viewmodel.entries import Entry
+
+# The last run of a container tells more than the present one.
+_CRASH_LOOPS: Final = (ReasonCode.POD_CRASH_LOOPING, ReasonCode.POD_UNSTABLE)
 
 
 class ForwardAction(StrEnum):
@@ -172,5 +176,5 @@ def log_request(forward: Forward) -> LogRequested:
     pod = forward.pod.name if forward.pod is not None else ""
     return LogRequested(
         forward.spec.target, pod=pod, port=forward.remote_port,
-        previous=forward.code is ReasonCode.POD_CRASH_LOOPING,
+        previous=forward.code in _CRASH_LOOPS,
     )  # fmt: skip

@@ -704,6 +704,40 @@ async def test_container_that_is_down_is_awaited_with_its_port_open(
     assert data_path.pool.dialed == [("web-1", 8080)] * 2
 
 
+async def test_container_that_crash_loops_serves_while_it_runs_and_the_forward_waits(
+    engine: Engine, backend: FakeBackend
+) -> None:
+    found = pod("web-1", 8080)
+    unstable = Reason(code=ReasonCode.POD_UNSTABLE, pod="web-1", container="main", restarts=2)
+    down = Unresolved(
+        reason=Reason(code=ReasonCode.POD_CRASH_LOOPING, pod="web-1", container="main"),
+        pod=found.pod,
+        port=found.port,
+    )
+    runs = msgspec.structs.replace(found, caution=unstable)
+    backend.resolutions["web"] = runs
+    forward_id = engine.start(spec(port="http", local_port=None))
+    await until(lambda: only(engine).listening)
+    port = only(engine).listening[0].port
+    watch = backend.watches["web"]
+    for _ in range(2):
+        watch.set(runs)
+        assert await echo(port) == b"hello"
+        assert (only(engine).state, only(engine).code) == (
+            ForwardState.WAITING, ReasonCode.POD_UNSTABLE,
+        )  # fmt: skip
+        watch.set(down)
+        await until(lambda: only(engine).code is ReasonCode.POD_CRASH_LOOPING)
+    client = asyncio.create_task(echo(port))
+    await until(lambda: only(engine).queued == 1)
+    watch.set(runs)
+    assert await client == b"hello", "it waited for the container"
+    assert not any(text.startswith("ready") for text in texts(engine, forward_id))
+    watch.set(found)
+    await until(state_is(engine, ForwardState.READY))
+    assert await echo(port) == b"hello"
+
+
 async def test_named_port_is_opened_once_resolved(engine: Engine, backend: FakeBackend) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]

@@ -51,6 +51,7 @@ CRASHED = Reason(code=ReasonCode.FORWARD_FAILED, detail="ValueError: x")
 PORT_REFUSED = Reason(code=ReasonCode.PORT_REFUSED, port="80", pod="a")
 V6_TAKEN = Reason(code=ReasonCode.LOCAL_ADDRESS_TAKEN, address="[::1]:80", process="nginx (812)")
 STOPPED = Reason(code=ReasonCode.FORWARD_STOPPED)
+UNSTABLE = Reason(code=ReasonCode.POD_UNSTABLE, pod="web-1", container="main", restarts=17)
 
 
 def connecting(pod: str) -> DialStarted:
@@ -69,10 +70,10 @@ INPUTS: dict[type[Input], list[Input]] = {
         PodMissing(NO_PODS_READY, lost=UNUSABLE),
     ],
     PodMoved: [PodMoved(REPLACED)],
-    DialStarted: [connecting("b")],
+    DialStarted: [connecting("b"), DialStarted(UNSTABLE)],
     LoginPending: [LoginPending(PLUGIN), LoginPending(DEVICE_CODE)],
     DialFailed: [DialFailed(REFUSED, 12.0), DialFailed(EXPIRED, 12.0)],
-    TunnelUp: [forwarding("b")],
+    TunnelUp: [forwarding("b"), TunnelUp(UNSTABLE)],
     TunnelLost: [TunnelLost(CLOSED)],
     PortRefused: [PortRefused(PORT_REFUSED)],
     PortAnswered: [PortAnswered()],
@@ -128,11 +129,13 @@ def test_status_is_always_consistent(events: list[Input]) -> None:
             up = True
         elif isinstance(event, TunnelLost | PodMissing | PodMoved | Failed | Paused | Stopped):
             up = False
+        assert up or not status.admits
         if status.state is ForwardState.READY:
             assert up, "ready although the tunnel is gone"
             codes = [reason.code for reason in status.warnings]
             assert status.reason.code is (codes[0] if codes else ReasonCode.FORWARD_READY)
         else:
+            assert not status.admits or status.state is ForwardState.WAITING
             assert status.refused is None, "known only of the pod that a tunnel leads to"
         if status.state is ForwardState.RECONNECTING:
             assert status.was_ready
@@ -276,6 +279,21 @@ def test_container_that_is_down_is_awaited_after_it_was_ready(
     reason: Reason, state: ForwardState, before: Status
 ) -> None:
     assert run(PodMissing(reason), status=before).state is state
+
+
+@pytest.mark.parametrize("before", [state_machine.INITIAL, READY])
+def test_forward_to_a_crash_loop_waits_while_its_container_runs(before: Status) -> None:
+    down = run(PodMissing(CRASHING), status=before)
+    dialed = run(DialStarted(UNSTABLE), status=down)
+    up = run(TunnelUp(UNSTABLE), status=dialed)
+    lost = run(TunnelLost(CLOSED), status=up)
+    states = [one.state for one in (down, dialed, up, lost)]
+    assert states == [ForwardState.WAITING] * 4
+    assert [one.admits for one in (down, dialed, up, lost)] == [False, False, True, False]
+    assert run(DialFailed(REFUSED, 9.0), status=dialed) == dialed
+    assert run(DialFailed(EXPIRED, 9.0), status=dialed).state is ForwardState.BLOCKED
+    assert run(forwarding("web-1"), status=up).state is ForwardState.READY, "it outlasts its runs"
+    assert not run(PodMissing(CRASHING), status=up).admits
 
 
 def test_container_that_runs_again_is_dialed_at_once() -> None:

@@ -372,6 +372,17 @@ def test_end_of_a_container_has_a_number(
     assert found == ([expected] if expected else [])
 
 
+def test_end_of_a_container_says_how_long_it_ran() -> None:
+    start = {"startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:03Z"}
+    last: dict[str, Any] = {"lastState": {"terminated": {"exitCode": 7, **start}}}
+    again = running("a", restarts=3, **last)
+    again["state"] = {"running": {"startedAt": "2026-01-01T00:01:00Z"}}
+    (exit_,) = decode(raw_pod({"containerStatuses": [again]})).exits
+    assert (exit_.ran_s, exit_.running_since) == (3.0, parse_rfc3339("2026-01-01T00:01:00Z"))
+    (exit_,) = decode(raw_pod({"containerStatuses": [ended("a", **EXITED)]})).exits
+    assert exit_.running_since == 0.0
+
+
 def test_recorded_ends_of_pods_are_decoded() -> None:
     evicted = next(recorded_pods("032-evicted-by-api-mid-connection"))
     assert evicted is not None

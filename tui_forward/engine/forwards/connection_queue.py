@@ -19,7 +19,7 @@ from tui_forward.engine.forwards.pod_monitor import PodMonitor
 from tui_forward.engine.forwards.status_recorder import Refusals, StatusRecorder
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ForwardError
-from tui_forward.model import ForwardState, PodRef, Reason, Resolved, TimelineKind
+from tui_forward.model import PodRef, Reason, Resolved, TimelineKind
 
 # Endpoints lag behind: a pod stays Ready briefly after its container exits, and without a
 # readiness probe it is Ready before the next container listens. Retry refused connections for
@@ -122,7 +122,7 @@ class ConnectionQueue:
         pool = self._pool
         if pool is None or not pool.up or not self._admitted.is_set():
             return None
-        return pool if self._recorder.status.state is ForwardState.READY else None
+        return pool if self._recorder.status.admits else None
 
     def _change_queued(self, change: int) -> None:
         self.queued += change

@@ -23,6 +23,7 @@ from tui_forward.engine.forwards.connection_table import ConnectionTable
 from tui_forward.engine.forwards.open_listener import open_listener, open_missing_addresses
 from tui_forward.engine.forwards.pod_monitor import PodMonitor
 from tui_forward.engine.forwards.reconciler import Reconciler
+from tui_forward.engine.forwards.state_machine import Status
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.model import (
     Connection,
@@ -53,7 +54,7 @@ class ActiveForward:
         self.spec = spec
         self._engine = engine
         self._wake = AutoResetEvent()
-        self._recorder = StatusRecorder(forward_id, spec, engine, on_state=self._state_changed)
+        self._recorder = StatusRecorder(forward_id, spec, engine, on_status=self._status_changed)
         pods = PodMonitor(lambda: self._table.pods_changed())
         self._queue = ConnectionQueue(
             self._recorder,
@@ -182,7 +183,7 @@ class ActiveForward:
         if status.retry_at is not None or status.state is ForwardState.BLOCKED:
             self._recorder.record(TimelineKind.NOTE, f"{reason}: trying again")
             self._reconciler.retry_now()
-        elif status.state is ForwardState.READY:
+        elif status.admits:
             self._reconciler.probe()
 
     def cut_backoff(self) -> None:
@@ -244,7 +245,7 @@ class ActiveForward:
     def snapshot(self) -> Forward:
         """Return the forward as it is now."""
         recorder, status = self._recorder, self._recorder.status
-        pool = self._reconciler.pool if status.state is ForwardState.READY else None
+        pool = self._reconciler.pool if status.admits else None
         correction = correction_s()
         counters = self._queue.counters
         return Forward(
@@ -336,14 +337,15 @@ class ActiveForward:
             return
         self._table.add(sock, client, local)
 
-    def _state_changed(self, before: ForwardState, after: ForwardState) -> None:
-        if before is ForwardState.READY:
+    def _status_changed(self, before: Status, after: Status) -> None:
+        if before.admits and not after.admits:
             self._queue.pause()
-        if after is ForwardState.READY:
+        if after.admits:
             assert self._reconciler.pool is not None
             self._queue.admit(self._reconciler.pool)
             if self._listener is not None:
                 self._listener.resume()
+        if after.state is ForwardState.READY:
             self._engine.became_ready(self.spec.target.cluster_key)
 
     def _queued_changed(self, queued: int) -> None:

@@ -63,14 +63,16 @@ def pod_moved(before: Resolved, now: Resolved) -> Reason:
 
 
 def connecting(resolved: Resolved) -> Reason:
-    """Return the reason of a dial."""
+    """Return the reason of a dial: the caution if the container may crash before it is used."""
+    if resolved.caution is not None and resolved.caution.code is ReasonCode.POD_UNSTABLE:
+        return resolved.caution
     return Reason(
         code=ReasonCode.FORWARD_CONNECTING, pod=resolved.pod.name, port=str(resolved.port)
     )
 
 
 def ready(resolved: Resolved, transport: TransportChoice | None) -> Reason:
-    """Return the reason of `READY`: the caution if there is one."""
+    """Return the reason of a tunnel that is up: the caution if there is one."""
     forwarding = Reason(
         code=ReasonCode.FORWARD_READY,
         pod=resolved.pod.name,
@@ -78,6 +80,8 @@ def ready(resolved: Resolved, transport: TransportChoice | None) -> Reason:
         transport=transport,
     )
     caution = resolved.caution
+    if caution is not None and caution.code is ReasonCode.POD_UNSTABLE:
+        return caution
     if caution is None and not resolved.ready:
         caution = Reason(
             code=ReasonCode.POD_NOT_READY,

@@ -1,6 +1,7 @@
 """State machine of a forward as a table: state × input → next status. Pure.
 
-`READY` is entered by `TunnelUp` alone, and `TunnelLost` and `PodMissing` leave it at once.
+`READY` is entered by `TunnelUp` alone, and `TunnelLost` and `PodMissing` leave it at once. A tunnel
+to a container that crash-loops carries connections, but the forward stays `WAITING`.
 Inputs are events that have happened. `TABLE` has a rule for every pair, `_keep` where the input
 does not change the status.
 """
@@ -40,7 +41,7 @@ class Status:
     was_ready: bool = False
     lost: Reason | None = None  # why it is not ready any more; begins every `RECONNECTING` reason
     dialing: Reason | None = None  # reason of the latest dial
-    tunnel_up: Reason | None = None  # reason of the latest `TunnelUp`
+    tunnel_up: Reason | None = None  # reason of the latest `TunnelUp`, until the tunnel is lost
     refused: Reason | None = None  # why the port refuses connections, while `READY`
     address_taken: Reason | None = None  # which local address another program holds
 
@@ -53,6 +54,11 @@ class Status:
     def blocked_by(self) -> BlockedBy | None:
         """Set exactly in `BLOCKED`."""
         return reasons.blocked_by(self.reason) if self.state is BLOCKED else None
+
+    @property
+    def admits(self) -> bool:
+        """Whether connections may use the tunnel."""
+        return self.tunnel_up is not None
 
     @property
     def warnings(self) -> tuple[Reason, ...]:
@@ -232,6 +238,8 @@ def _start_dial(status: Status, event: DialStarted) -> Status:
         # A repeated attempt: why the last one failed is more useful, and a text that changes
         # a dozen times a second cannot be read.
         return replace(status, retry_at=None)
+    if _is_unstable(event.reason):
+        return _enter(status, WAITING, event.reason)
     if status.was_ready:
         dialing = _reconnect(status, event.reason)
     else:
@@ -250,6 +258,8 @@ def _pend_login(status: Status, event: LoginPending) -> Status:
 def _fail_dial(status: Status, event: DialFailed) -> Status:
     if reasons.blocked_by(event.reason) is not None:
         failed = _enter(status, BLOCKED, event.reason)
+    elif status.state is WAITING and _is_unstable(status.reason):
+        return status  # the container is about to crash, or to be stable and dialed again
     elif status.was_ready:
         failed = _reconnect(status, event.reason)
     else:
@@ -257,9 +267,19 @@ def _fail_dial(status: Status, event: DialFailed) -> Status:
     return replace(failed, retry_at=event.retry_at, dialing=status.dialing)
 
 
+def _is_unstable(reason: Reason) -> bool:
+    return reason.code is ReasonCode.POD_UNSTABLE
+
+
 def _become_ready(status: Status, event: TunnelUp) -> Status:
+    if _is_unstable(event.reason):
+        return replace(_enter(status, WAITING, event.reason), tunnel_up=event.reason)
     ready = _enter(status, READY, event.reason)
     return _show(replace(ready, was_ready=True, lost=None, tunnel_up=event.reason))
+
+
+def _lose_tunnel_while_waiting(status: Status, _: Input) -> Status:
+    return replace(status, tunnel_up=None)
 
 
 def _refuse(status: Status, event: PortRefused) -> Status:
@@ -324,7 +344,12 @@ _BEFORE_READY: Mapping[type[Input], Rule] = {
 
 TABLE: Mapping[ForwardState, Mapping[type[Input], Rule]] = {
     STARTING: {**_BEFORE_READY, ListenerBlocked: _block_listener},
-    WAITING: {**_BEFORE_READY, ListenerBlocked: _block_listener},
+    WAITING: {
+        **_BEFORE_READY,
+        ListenerBlocked: _block_listener,
+        PodMoved: _lose_tunnel_while_waiting,
+        TunnelLost: _lose_tunnel_while_waiting,
+    },
     CONNECTING: _BEFORE_READY,
     READY: {
         **_BEFORE_READY,

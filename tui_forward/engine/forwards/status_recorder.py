@@ -18,6 +18,7 @@ from tui_forward.common.formatting import format_duration
 from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forward_logger import ForwardLogger
 from tui_forward.engine.forwards import state_machine
+from tui_forward.engine.forwards.state_machine import Status
 from tui_forward.model import (
     Connection,
     Event,
@@ -131,7 +132,8 @@ class Refusals:
 class StatusRecorder:
     """Records what happens to one forward.
 
-    `on_state` gets the state before and after, whenever it changes. It must not raise.
+    `on_status` gets the status before and after, when the state changes or whether the tunnel may
+    be used. It must not raise.
     """
 
     def __init__(
@@ -140,12 +142,12 @@ class StatusRecorder:
         spec: ForwardSpec,
         engine: EngineContext,
         *,
-        on_state: Callable[[ForwardState, ForwardState], None],
+        on_status: Callable[[Status, Status], None],
     ) -> None:
         self._id = forward_id
         self._target = str(spec.target)
         self._engine = engine
-        self._on_state = on_state
+        self._on_status = on_status
         self._log = ForwardLogger(_log, forward_id, spec.target.context)
         self._timeline = Timeline()
         self.outage: Outage | None = None  # the one that is not settled yet
@@ -187,8 +189,8 @@ class StatusRecorder:
                 self.record(TimelineKind.STATE, text, after.reason.code, after.state)
             if after.state is not ForwardState.STOPPED or after.paused:
                 self.emit(EventKind.STATE)
-        if moved:
-            self._moved(before.state, after.state)
+        if moved or after.admits is not before.admits:
+            self._moved(before, after)
         self._engine.changed()
 
     def warnings(self, refusals: Refusals) -> tuple[ForwardWarning, ...]:
@@ -211,14 +213,14 @@ class StatusRecorder:
             )
         return tuple(found)
 
-    def _moved(self, before: ForwardState, after: ForwardState) -> None:
-        if before is ForwardState.READY and after is not ForwardState.STOPPED:
+    def _moved(self, before: Status, after: Status) -> None:
+        if before.state is ForwardState.READY and after.state is not ForwardState.STOPPED:
             self.last_event = reason_text(self.status.reason)
             self.outage = Outage(time.monotonic())
-        if after is ForwardState.STOPPED:
+        if after.state is ForwardState.STOPPED:
             self.outage = None
-        self._on_state(before, after)
-        if after is ForwardState.READY and self.outage is not None:
+        self._on_status(before, after)
+        if after.state is ForwardState.READY and self.outage is not None:
             self.outage.ended = time.monotonic()
             self.finish_outage(self.outage)
 

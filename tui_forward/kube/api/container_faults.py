@@ -31,6 +31,13 @@ def find_container_faults(pod: Pod) -> tuple[ContainerFault, ...]:
     )
 
 
+def run_duration_s(terminated: Terminated) -> float:
+    """Return how long a container ran before it ended; 0 for one that could not be started."""
+    started = parse_rfc3339(terminated.started_at)
+    # A program that could not be started has the zero time of Go or of Unix.
+    return parse_rfc3339(terminated.finished_at) - started if started > 0 else 0.0
+
+
 def is_sidecar(container: Container) -> bool:
     """Whether an init container keeps running beside the others."""
     return container.restart_policy == "Always"
@@ -82,7 +89,7 @@ def _fault(
         ended_message=latest.message if latest is not None else "",
         exit_code=latest.exit_code if latest is not None else None,
         ended_at=parse_rfc3339(latest.finished_at) if latest is not None else 0.0,
-        ran_s=_duration_s(latest) if latest is not None else 0.0,
+        ran_s=run_duration_s(latest) if latest is not None else 0.0,
         running_since=parse_rfc3339(state.running.started_at) if state.running else 0.0,
         backoff_s=backoff_s,
         restarts=status.restart_count,
@@ -95,12 +102,6 @@ def _fault(
 
 def _end_reason(terminated: Terminated) -> str:
     return terminated.reason or ("Completed" if terminated.exit_code == 0 else "Error")
-
-
-def _duration_s(terminated: Terminated) -> float:
-    started = parse_rfc3339(terminated.started_at)
-    # A program that could not be started has the zero time of Go or of Unix.
-    return parse_rfc3339(terminated.finished_at) - started if started > 0 else 0.0
 
 
 def _is_final(pod: Pod, terminated: Terminated | None, container: Container | None) -> bool:

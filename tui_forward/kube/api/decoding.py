@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from tui_forward.kube.api import api_types
-from tui_forward.kube.api.container_faults import find_container_faults, is_sidecar
+from tui_forward.kube.api.container_faults import find_container_faults, is_sidecar, run_duration_s
 from tui_forward.kube.api.pod_status import summarize_pod
 from tui_forward.kube.timestamps import parse_rfc3339
 from tui_forward.model import (
@@ -205,14 +205,16 @@ def _latest_exit(status: api_types.ContainerStatus) -> ContainerExit | None:
     terminated = now or before
     if terminated is None:
         return None
-    running = status.state is not None and status.state.running is not None
+    running = status.state.running if status.state is not None else None
     return ContainerExit(
         container=intern_text(status.name),
         # A container that has not been restarted yet has ended once more than it was restarted.
-        number=status.restart_count + (not running),
+        number=status.restart_count + (running is None),
         code=terminated.exit_code,
         reason=intern_text(terminated.reason),
-        restarted=running,
+        restarted=running is not None,
+        ran_s=run_duration_s(terminated),
+        running_since=parse_rfc3339(running.started_at) if running is not None else 0.0,
     )
 
 

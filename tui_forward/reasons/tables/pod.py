@@ -72,6 +72,13 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         HopKind.POD,
         waits_for_pod=True,
     ),
+    ReasonCode.POD_UNSTABLE: Entry(
+        "[pod crash-loops · {restart_count}|container crash-loops]",
+        f"{_CONTAINER} crash-loops[ ({{facts}})]; it runs now[, and counts as ready at {{at}}]",
+        LOGS_HINT,
+        HopKind.POD,
+        waits_for_pod=True,
+    ),
     ReasonCode.POD_OUT_OF_MEMORY: Entry(
         "out of memory[ · {restart_count}]",
         f"{_CONTAINER} ran out of memory{_NEXT_START}",
