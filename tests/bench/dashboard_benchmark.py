@@ -83,6 +83,7 @@ def environment(home: str, kubeconfig: Path) -> dict[str, str]:
         "HOME": home,
         "KUBECONFIG": str(kubeconfig),
         "TERM": "xterm-256color",
+        "LC_ALL": "C.UTF-8",
         "COLORTERM": "truecolor",
     }
 
