@@ -393,6 +393,7 @@ def test_config_prints_effective_settings_and_their_lines(run: Run, own_home: Pa
     lines = [" ".join(line.split()) for line in run("config").out.splitlines()]
     assert lines[1:] == [
         'theme = "forward-dark" # default',
+        'symbols = "auto" # default',
         'keep_running = "always" # line 1',
         'restore = "ask" # default',
         'address = ["127.0.0.1", "::1"] # line 2',
@@ -424,7 +425,7 @@ def test_config_reports_problems_and_prints_defaults(run: Run, own_home: Path) -
     file.write_text('keep_running = 5\nqueue_timeout = "soon"\n')
     done = run("config")
     assert done.code == 1
-    assert done.out.count("# default") == 12
+    assert done.out.count("# default") == 13
     assert done.err.splitlines() == [
         "settings.toml, line 1: keep_running is not one of ask, always, never. "
         'Write keep_running = "ask"',

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from textual._border import BORDER_CHARS
 
 from tui_forward.common.ascii_symbols import _SYMBOLS, REPLACE_SYMBOLS
 
@@ -16,6 +17,12 @@ def test_symbols_become_ascii_of_the_same_width() -> None:
     text = "● ready ■ blocked ◔ waiting ── │ a…b 3 × · → ✓"
     encoded = text.encode("ascii", REPLACE_SYMBOLS).decode()
     assert encoded == "* ready ! blocked ? waiting -- | a~b 3 x . > v"
+
+
+def test_borders_of_textual_have_replacements() -> None:
+    rows = [row for border in BORDER_CHARS.values() for row in border]
+    drawn = "".join("".join(row) for row in rows)
+    assert "?" not in drawn.encode("ascii", REPLACE_SYMBOLS).decode()
 
 
 def test_characters_that_an_encoding_has_stay() -> None:

@@ -78,8 +78,7 @@ def test_dashboard_on_a_dumb_terminal_of_any_size(
     size: tuple[int, int], kubeconfig: Path, own_home: Path
 ) -> None:
     environ = terminal_environment(
-        own_home, KUBECONFIG=str(kubeconfig), TERM="dumb", LC_ALL="POSIX", PYTHONCOERCECLOCALE="0",
-        PYTHONUTF8="0",
+        own_home, KUBECONFIG=str(kubeconfig), TERM="dumb", LC_ALL="POSIX",
     )  # fmt: skip
     with PseudoTerminal(*PROGRAM, "-n", "shop", env=environ, size=size) as terminal:
         is_wide = size[0] > 100

@@ -285,7 +285,10 @@ class UserHome:
             [*_PROGRAM, "--kubeconfig", self._kubeconfig, "-n", toolbox.NAMESPACE],
             cwd=REPOSITORY, stdin=dashboard_terminal, stdout=dashboard_terminal,
             stderr=dashboard_terminal, start_new_session=True,
-            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "36"},
+            env={
+                **os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "COLUMNS": "120",
+                "LINES": "36",
+            },
         )  # fmt: skip
         os.close(dashboard_terminal)
 

@@ -68,7 +68,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TerminalFile, int]
     """Return the driver's file, which writes to a pseudo-terminal, and the terminal's end."""
     master, slave = pty.openpty()
     monkeypatch.setattr(textual_internals, "_stdout", lambda: slave)
-    yield TerminalFile(), master
+    yield TerminalFile("utf-8"), master
     os.close(slave)
     with contextlib.suppress(OSError):
         os.close(master)

@@ -14,6 +14,7 @@ import sys
 from typing import Any, TextIO
 
 from tui_forward.common.ascii_symbols import REPLACE_SYMBOLS
+from tui_forward.common.terminal_encoding import terminal_encoding
 from tui_forward.errors import TuiForwardError
 
 
@@ -86,14 +87,15 @@ def secure_standard_streams() -> None:
 def _text_stream(
     raw: io.FileIO, replaced: TextIO | None, *, is_message: bool = False
 ) -> io.TextIOWrapper:
-    """Return a stream with the encoding of the one that it replaces.
+    """Return a stream with the encoding of the terminal, or of the stream that it replaces.
 
     Characters that the encoding lacks are replaced: in Latin-1 or code page 437, in files without a
     UTF-8 locale, and in names of files that are not UTF-8.
     """
+    encoding = replaced.encoding if replaced is not None else "utf-8"
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
-        encoding=replaced.encoding if replaced is not None else "utf-8",
+        encoding=terminal_encoding(encoding) if raw.isatty() else encoding,
         errors=REPLACE_SYMBOLS,
         line_buffering=is_message or raw.isatty(),
     )

@@ -13,14 +13,16 @@ from typing import Final
 REPLACE_SYMBOLS: Final = "tui_forward.ascii_symbols"
 
 _SYMBOLS: Final = {
-    **dict.fromkeys("─═━", "-"), **dict.fromkeys("│┃║", "|"), **dict.fromkeys("┌┐└┘├┤┬┴┼", "+"),
+    **dict.fromkeys("─═━╍▔▀", "-"), **dict.fromkeys("│┃║╏▌▐▎▏▊▕", "|"),
+    **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╯╰╔╗╚╝┏┓┗┛▛▜▙▟▖▗▘▝", "+"),
     **dict.fromkeys("▁▂▃", "_"), **dict.fromkeys("▄▅▆", "="), **dict.fromkeys("▇█", "#"),
     # States: ready, blocked, reconnecting, waiting, starting, stopped, paused.
     "●": "*", "■": "!", "◐": "~", "◔": "?", "◌": ".", "○": "-", "‖": "=",
     "╌": ".",
     "✓": "v", "✗": "x", "×": "x", "★": "*", "·": ".", "…": "~", "–": "-", "—": "-",
     "→": ">", "←": "<", "↑": "^", "↓": "v", "↻": "@", "▾": "v", "▼": "v", "▸": ">", "▲": "^",
-    "❯": ">", "➜": ">", "≥": ">", "≤": "<", "µ": "u", "“": '"', "”": '"', "‘": "'", "’": "'",
+    "⌫": "<", "❯": ">",
+    "➜": ">", "≥": ">", "≤": "<", "µ": "u", "“": '"', "”": '"', "‘": "'", "’": "'",
 }  # fmt: skip
 
 

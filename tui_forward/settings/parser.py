@@ -81,6 +81,14 @@ class Notifications(StrEnum):
     NONE = "none"
 
 
+class Symbols(StrEnum):
+    """What the dashboard draws symbols and lines with."""
+
+    AUTO = "auto"  # as the locale says
+    UNICODE = "unicode"
+    ASCII = "ascii"
+
+
 class LogLevel(StrEnum):
     """Lowest level to log."""
 
@@ -94,6 +102,7 @@ class Settings(msgspec.Struct, frozen=True):
     """Effective settings: those of the file, and defaults for the rest."""
 
     theme: str = DEFAULT_THEME  # name of a theme, which may not exist
+    symbols: Symbols = Symbols.AUTO
     # Whether forwards keep running when the dashboard quits.
     keep_running: AskPolicy = AskPolicy.ASK
     restore: AskPolicy = AskPolicy.ASK  # whether forwards of a crash or a reboot are restored
@@ -365,6 +374,7 @@ def _parse_table(name: str, value: object) -> dict[str, object]:
 
 _SETTINGS: Final[Mapping[str, _Parser]] = {
     "theme": _parse_theme,
+    "symbols": _choice_of(Symbols, "auto"),
     "keep_running": _choice_of(AskPolicy, "ask"),
     "restore": _choice_of(AskPolicy, "ask"),
     "address": _with_name(_parse_addresses),

@@ -74,6 +74,7 @@ class TuiForwardApp(AppActions):
         paths = paths if paths is not None else DashboardPaths()
         settings_file = SettingsFile(paths.settings)
         super().__init__(settings_file.settings.theme, few_colors=few_colors)
+        self.encoding = settings_file.encoding
         self._paths = paths
         self._settings_file = settings_file
         self._startup_message = startup_message

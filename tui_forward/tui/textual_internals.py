@@ -107,9 +107,9 @@ class _TerminalFile:
     through a bounded queue, would then wait forever.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: str) -> None:
         self._data = bytearray()
-        self._encoding = sys.__stdout__.encoding if sys.__stdout__ is not None else "utf-8"
+        self._encoding = encoding
 
     def write(self, text: str) -> None:
         self._data += text.encode(self._encoding, REPLACE_SYMBOLS)
@@ -134,7 +134,7 @@ class TerminalDriver(LinuxDriver):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._file = cast("Any", _TerminalFile())
+        self._file = cast("Any", _TerminalFile(cast("CrashCapturingApp[Any]", self._app).encoding))
 
     def _run_input_thread(self) -> None:
         """Read keys until the terminal is lost; `LinuxDriver` would print a traceback."""
@@ -158,6 +158,7 @@ class CrashCapturingApp(App[T]):
     """
 
     crash: str | None = None  # the traceback; None if the app did not crash
+    encoding = "utf-8"  # of the terminal
 
     def get_driver_class(self) -> type[TerminalDriver]:
         """Return the driver for a terminal."""

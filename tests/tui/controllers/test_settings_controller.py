@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 from textual import events
 
 from tests.cli.fake_session import until
@@ -14,6 +15,8 @@ from tui_forward.model import (
     ForwardDefaults,
     ForwardState,
 )
+from tui_forward.tui.controllers import settings_controller
+from tui_forward.tui.controllers.settings_controller import SettingsFile
 from tui_forward.tui.screens.forward_form import ForwardForm
 from tui_forward.tui.screens.help import HelpScreen
 from tui_forward.tui.storage.paths import DashboardPaths
@@ -158,3 +161,16 @@ async def test_notification_setting_can_be_changed(tmp_path: Path) -> None:
         session.change("f1", ForwardState.READY)
         await shows(app, "● ready")
         assert not any("ready again" in text for text in notifications(app))
+
+
+@pytest.mark.parametrize(
+    ("symbols", "encoding"), [("unicode", "utf-8"), ("ascii", "ascii"), ("auto", "by locale")]
+)
+def test_symbols_are_those_of_the_setting_or_the_locale(
+    symbols: str, encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_controller, "terminal_encoding", lambda _: "by locale")
+    path = tmp_path / "settings.toml"
+    path.write_text(f'symbols = "{symbols}"\n')
+    assert SettingsFile(path).encoding == encoding
+    assert SettingsFile(None).encoding == "by locale"

@@ -49,6 +49,7 @@ def _values(settings: Settings) -> dict[str, Value]:
     forwards = settings.forwards
     return {
         "theme": settings.theme,
+        "symbols": settings.symbols.value,
         "keep_running": settings.keep_running.value,
         "restore": settings.restore.value,
         "address": list(forwards.addresses),

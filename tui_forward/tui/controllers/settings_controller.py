@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,9 @@ from msgspec.structs import replace
 from textual.dom import DOMNode
 from textual.theme import Theme
 
+from tui_forward.common.terminal_encoding import ASCII, UTF_8, terminal_encoding
 from tui_forward.errors import TuiForwardError
-from tui_forward.settings.parser import Settings, load_settings, settings_identity
+from tui_forward.settings.parser import Settings, Symbols, load_settings, settings_identity
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.keys.key_names import default_keys
@@ -37,6 +39,14 @@ class SettingsFile:
         self._identity: object = settings_identity(path) if path is not None else None
         self._lock = asyncio.Lock()
         self.settings = load_settings(path) if path is not None else Settings()
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the terminal; what it lacks is drawn with ASCII symbols."""
+        if self.settings.symbols is Symbols.AUTO:
+            stdout = sys.__stdout__
+            return terminal_encoding(stdout.encoding if stdout is not None else UTF_8)
+        return ASCII if self.settings.symbols is Symbols.ASCII else UTF_8
 
     async def reload(self) -> Settings | None:
         """Return the settings of a file that has changed, None if it has not."""
