@@ -90,7 +90,7 @@ FACTS = PreviewFacts(
         connection(1, "f1", "pg_dump (51234)"), connection(2, "f1", "psql (51300)"),
         connection(3, "f1", "psql (1)", closed=True), connection(4, "f3", "redis-cli (7)"),
     ),
-    shown_context=lambda name: f"{name}!" if name.startswith("prod") else name,
+    shown_context=lambda name, _options: f"{name}!" if name.startswith("prod") else name,
 )  # fmt: skip
 
 

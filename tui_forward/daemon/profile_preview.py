@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import Context, PortCheck
@@ -16,9 +16,7 @@ _MAX_CHECKS = 100  # ports; others are found out by the start
 _CHECKS_S = 2.0  # for all of them: naming the process that has a port may take long
 
 
-async def find_preview_facts(
-    session: Session, plans: Iterable[Plan], shown_context: Callable[[str], str] = str
-) -> PreviewFacts:
+async def find_preview_facts(session: Session, plans: Iterable[Plan]) -> PreviewFacts:
     """Return what is known about the contexts, ports and connections that plans concern.
 
     What cannot be found out is missing. TransportError if the engine process is gone.
@@ -39,4 +37,4 @@ async def find_preview_facts(
         async with asyncio.timeout(_CHECKS_S), asyncio.TaskGroup() as group:
             for key in keys:
                 group.create_task(check(key))
-    return PreviewFacts(contexts, checks, connections, shown_context)
+    return PreviewFacts(contexts, checks, connections)

@@ -16,6 +16,7 @@ from tui_forward.common.formatting import pluralize
 from tui_forward.common.local_addresses import find_port_user
 from tui_forward.common.target_names import object_name, target_name
 from tui_forward.model import (
+    AccessOptions,
     Connection,
     ConnectionState,
     Context,
@@ -33,6 +34,7 @@ _MAX_NAMED: Final = 3
 _DEFAULT_NAMESPACE: Final = "default"
 
 PortKey = tuple[tuple[str, ...], int]  # local addresses and port
+ShownContext = Callable[[str, AccessOptions], str]  # returns the name of a context as it is shown
 
 
 class Mark(StrEnum):
@@ -56,7 +58,7 @@ class PreviewFacts:
     contexts: Sequence[Context] = ()  # name the current context and its namespace
     checks: Mapping[PortKey, PortCheck] = field(default_factory=dict)  # of local ports to use
     connections: Sequence[Connection] = ()
-    shown_context: Callable[[str], str] = str  # its name as it is shown
+    shown_context: ShownContext = lambda context, _options: context
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,7 @@ class _Builder:
         target = spec.target
         context = target.context or (self._current.name if self._current is not None else "")
         return PreviewLine(
-            mark, spec.name, self._facts.shown_context(context) if context else "",
+            mark, spec.name, self._facts.shown_context(context, target.options) if context else "",
             target.namespace or self._default_namespace(context), target_name(target), local,
             effect, conflict,
         )  # fmt: skip
@@ -242,7 +244,7 @@ class _Builder:
         context = beside.context or (self._current.name if self._current is not None else "")
         if (target.context, target.namespace) == (context, beside.namespace):
             return target_name(target)
-        return f"{self._facts.shown_context(target.context)}/{target.namespace}"
+        return f"{self._facts.shown_context(target.context, target.options)}/{target.namespace}"
 
 
 def format_local(spec: ForwardSpec) -> str:

@@ -32,6 +32,7 @@ class ProtectedContexts:
         for one in self._contexts.values():
             self._servers.setdefault(one.cluster, set()).add(one.server)
         self._current = next((name for name, one in self._contexts.items() if one.current), "")
+        self.context_names = frozenset(self._contexts)  # of the kubeconfig
 
     def __bool__(self) -> bool:
         """Return whether there is any pattern."""
@@ -76,19 +77,21 @@ class ProtectedContexts:
         )  # fmt: skip
 
     def shown_names_of(self, targets: Iterable[Target]) -> tuple[str, ...]:
-        """Return the names of the protected contexts of targets as shown, each once, in order.
-
-        Where options name the server and there is no context, the name is the server's.
-        """
+        """Return the names of the protected contexts of targets as shown, each once, in order."""
         names = {
             marked(
-                one.context or self._current or one.options.cluster or one.options.server,
-                is_protected=True, is_insecure=self.is_insecure(one.context, one.options),
+                self.place_of(one), is_protected=True,
+                is_insecure=self.is_insecure(one.context, one.options),
             ): None
             for one in targets
             if self.is_protected(one.context, one.options)
         }  # fmt: skip
         return tuple(names)
+
+    def place_of(self, target: Target) -> str:
+        """Return the context of a target; without one, what its options name."""
+        options = target.options
+        return target.context or self._current or options.cluster or options.server
 
     def _matches(self, name: str) -> bool:
         name = name.lower()

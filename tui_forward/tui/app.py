@@ -91,7 +91,6 @@ class TuiForwardApp(AppActions):
         self._sampler = sampler = Sampler(
             session, self.dashboard, screens=lambda: self.screen_stack,
             on_changes=notifier.changes, clock=clock, histories=histories,
-            shown_context=lambda name: self.protection.shown_name(name),
         )  # fmt: skip
         self._memory = MemoryController(sampler, release=release_garbage, settle=freeze_objects)
         self._queue = queue = CommandQueue(session, sampler, notifier)
@@ -125,7 +124,7 @@ class TuiForwardApp(AppActions):
             defaults,
             lambda: self.cluster_state,
             session.check_port,
-            self.protection.shown_name,
+            lambda: self.protection.naming,
             paths.kubeconfigs,
         )
         self._details = DetailController(self, session, sampler, defaults, clock, self.dashboard)
@@ -142,8 +141,8 @@ class TuiForwardApp(AppActions):
             self, notifier, session, sampler, self._forwards, paths, self.protection.shown_name
         )
         self.scope = ScopeController(
-            self, session, self.dashboard, sampler, favorites, notifier, self.protection.shown_name,
-            self.protection.is_protected, self._start_demo,
+            self, session, self.dashboard, sampler, favorites, notifier,
+            lambda: self.protection.naming, self._start_demo,
         )  # fmt: skip
         self._restoring = RestoreController(
             self, queue, notifier, lambda: settings_file.settings.restore, self._forwards,

@@ -18,7 +18,15 @@ from tests.support import fleet
 from tests.tui.app_harness import notifications, running, screen_text, shows
 from tests.tui.samples import shop
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Context, ForwardSpec, Target, TargetKind
+from tui_forward.model import (
+    AccessOptions,
+    Context,
+    ForwardSpec,
+    Login,
+    ReasonCode,
+    Target,
+    TargetKind,
+)
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.controllers import protection_controller
 from tui_forward.tui.controllers.forward_controller import ConfirmedTargets
@@ -269,3 +277,47 @@ async def test_protected_contexts_are_marked_and_follow_the_settings(tmp_path: P
         await shows(app, "prod-eu  shop svc/payments", "staging! shop svc/notification")
         settings.write_text("\n")
         await until(lambda: "staging!" not in screen_text(app))
+
+
+ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/prod-eu"
+
+
+def session_with_a_long_name() -> FakeSession:
+    """Return the scene whose production cluster has a long name, and is not verified."""
+    session = fleet.fleet()
+    for one in list(session.forwards.values()):
+        if one.spec.target.context == fleet.PROD:
+            target = msgspec.structs.replace(one.spec.target, context=ARN)
+            session.update(one.id, spec=msgspec.structs.replace(one.spec, target=target))
+    session.context_list = (
+        session.context_list[0],
+        Context(name=ARN, cluster=ARN, namespace="shop", insecure=True),
+    )
+    cluster = ((ARN, AccessOptions()),)
+    code = ReasonCode.AUTH_LOGIN_RUNNING
+    session.logins = (Login(clusters=cluster, code=code, plugin="aws", text="open it"),)
+    return session
+
+
+async def test_contexts_are_short_and_marked_wherever_they_are_named(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('protected_contexts = ["*prod*"]\n')
+    async with running(
+        session_with_a_long_name(), (120, 36), context=fleet.STAGING, clock=lambda: fleet.NOW,
+        files=DashboardPaths(settings=settings),
+    ) as (app, pilot):  # fmt: skip
+        name = "prod-eu! insecure"
+        await shows(app, f"{name} shop svc/payments")
+        app.dashboard.body.focus_pane(Pane.FORWARDS)
+        await pilot.press("b", "b", "b", "b")
+        await shows(app, f"▾ {name} · 5 forwards")
+        await pilot.press("b", "home", "e")
+        await shows(app, "Edit svc/payments", f"{name} · namespace shop", ARN)
+        await pilot.press("escape", "colon", *"ctx pro")
+        await shows(app, f"ctx {name}", ARN[:20])
+        await pilot.press("escape", "c")
+        await shows(app, f"{name} cluster arn:aws")
+        await pilot.press("escape", "L")
+        await shows(app, f"Login to {name}")
+        await pilot.press("escape", "enter")  # details have the whole name
+        await shows(app, f"{ARN}! insecure/shop/")

@@ -15,6 +15,7 @@ from tui_forward.model import (
     HopKind,
     ReasonCode,
 )
+from tui_forward.settings.protected_contexts import ProtectedContexts
 from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.detail_lines import (
     Position,
@@ -48,7 +49,7 @@ def test_title_has_the_whole_name_of_the_context() -> None:
     named = msgspec.structs.replace(
         POSTGRES, spec=msgspec.structs.replace(POSTGRES.spec, target=target)
     )
-    protected = ContextNaming(frozenset({arn}), is_protected=arn.__eq__)
+    protected = ContextNaming(ProtectedContexts([arn]))
     wide = title_line(named, protected, "1/2", 160)
     assert f"{arn}!/data/sts/postgres-primary:postgres" in line_text(wide)
     assert "protected" in {cell.style for cell in wide}

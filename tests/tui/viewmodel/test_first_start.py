@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from tui_forward.model import Context
+from tui_forward.settings.protected_contexts import ProtectedContexts
+from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.first_start import StartKind, StartOption, start_options
 
 
 def options(count: int, *, broken: int = 0, demo: bool = True) -> list[StartOption]:
     contexts = [Context(name=f"c{n}", cluster="cl", server=f"h{n}.example") for n in range(count)]
     contexts += [Context(name=f"x{n}", cluster="", problem="no cluster") for n in range(broken)]
-    return start_options(
-        contexts, lambda name: name == "c1", lambda name: f"{name}!" if name == "c1" else name,
-        offers_demo=demo,
-    )  # fmt: skip
+    naming = ContextNaming(ProtectedContexts(["c1"], contexts))
+    return start_options(contexts, naming, offers_demo=demo)
 
 
 def test_usable_contexts_then_the_demo() -> None:

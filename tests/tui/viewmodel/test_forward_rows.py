@@ -14,6 +14,7 @@ from tui_forward.model import (
     ForwardState,
     LocalAddress,
 )
+from tui_forward.settings.protected_contexts import ProtectedContexts
 from tui_forward.tui.viewmodel.cell_layout import HIDDEN
 from tui_forward.tui.viewmodel.connection_rows import connection_labels, connection_row
 from tui_forward.tui.viewmodel.context_names import ContextNaming
@@ -101,7 +102,7 @@ def test_context_and_namespace_are_shown_where_they_differ() -> None:
     assert forward_labels([one], "here").longest[2:4] == (HIDDEN, HIDDEN)
     assert forward_labels([one, other], "here").longest[2:4] == (HIDDEN, 4)
     assert forward_labels([one], "elsewhere").longest[2:4] == (4, HIDDEN)
-    protected = forward_labels([one], "here", ContextNaming(is_protected="here".__eq__))
+    protected = forward_labels([one], "here", ContextNaming(ProtectedContexts(["here"])))
     assert protected.longest[2:4] == (5, HIDDEN)
     assert forward_row(one, 0.0, protected).cells[2] == Cell(
         "here!", "protected", trail=1, trail_style="protected"
@@ -120,7 +121,7 @@ def test_a_context_whose_server_is_not_verified_is_marked() -> None:
     assert forward_row(other, 0.0, labels).cells[2] == Cell(
         "here insecure", "warn", trail=9, trail_style="warn"
     )
-    protected = forward_labels([other], "", ContextNaming(is_protected=lambda _: True))
+    protected = forward_labels([other], "", ContextNaming(ProtectedContexts(["*"])))
     shown = forward_row(other, 0.0, protected).cells[2]
     assert shown == Cell("here! insecure", "protected", trail=10, trail_style="protected")
     connection = Connection(id=1, forward_id="f2", client="c")
@@ -153,7 +154,7 @@ def test_kind_and_port_surround_the_name() -> None:
 
 def test_rows_of_the_scene() -> None:
     labels = forward_labels(
-        fleet.forwards(), fleet.STAGING, ContextNaming(is_protected=fleet.PROD.__eq__)
+        fleet.forwards(), fleet.STAGING, ContextNaming(ProtectedContexts([fleet.PROD]))
     )
     rows = [texts(forward_row(one, fleet.NOW, labels)) for one in fleet.forwards()]
     assert rows[2][:6] == [

@@ -10,11 +10,13 @@ from tui_forward.errors import TransportError
 from tui_forward.model import (
     ApiHealth,
     CatalogScope,
+    Context,
     OtherEngine,
     Reason,
     ReasonCode,
     Snapshot,
 )
+from tui_forward.settings.protected_contexts import ProtectedContexts
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.header import HeaderContent, build_header, count_states
@@ -79,10 +81,7 @@ def test_counts_are_always_whole(width: int, name: str, error: str, is_lost: boo
 
 
 def test_wide_header_names_the_other_contexts_in_trouble() -> None:
-    def is_production(context: str) -> bool:
-        return "prod" in context
-
-    naming = ContextNaming(is_protected=is_production)
+    naming = ContextNaming(ProtectedContexts(["*prod*"]))
     shown = text(build_header(cluster(), snapshot(), 200, naming=naming), 200)
     assert "API ● 4 ms  prod-eu! ✗ token expired  " in shown
     # A forward that its API server blocks tells it, too; the context on view tells it itself.
@@ -95,7 +94,9 @@ def test_wide_header_names_the_other_contexts_in_trouble() -> None:
 
 
 def test_context_has_its_last_part() -> None:
-    naming = ContextNaming(frozenset({"gke_acme_west1_shop", "aws:eks:cluster/prod", "b/prod"}))
+    known = ("gke_acme_west1_shop", "aws:eks:cluster/prod", "b/prod")
+    contexts = [Context(name=name, cluster="") for name in known]
+    naming = ContextNaming(ProtectedContexts((), contexts))
     for context, shown in (("gke_acme_west1_shop", "shop ▾"), ("b/prod", "b/prod ▾")):
         header = build_header(cluster(context), Snapshot(version=1, at=0.0), 120, naming=naming)
         assert shown in [cell.text for cell in header.left]
@@ -177,7 +178,7 @@ def test_protected_contexts_are_marked() -> None:
             cluster(name),
             snapshot(),
             200,
-            naming=ContextNaming(is_protected=lambda one: one.startswith("prod")),
+            naming=ContextNaming(ProtectedContexts(["prod*"])),
         )
         return {cell.text: cell.style for cell in header.left}
 

@@ -48,13 +48,24 @@ def test_completed_names_of_objects_are_found() -> None:
     assert found("svc/") != []
 
 
+def test_short_context_is_completed_to_its_whole_name() -> None:
+    arn = "arn:aws:eks:eu-west-1:1111:cluster/prod"
+    sources = replace(
+        SOURCES, contexts=[arn], shown_name=lambda name, _: "prod!" if name == arn else name
+    )
+    (option,) = jump_options("ctx ", sources)
+    assert (option.name, option.place) == ("ctx prod!", arn)
+    assert option.completion == f"ctx {arn}"
+    assert jump_options(option.completion, sources) == [option]
+
+
 def test_marks_of_contexts_are_shown() -> None:
     shown = replace(SOURCES, shown_name=lambda name, _: f"{name} insecure")
     (first, *_) = jump_options("postg", shown)
     assert first.place.endswith(" insecure/data")
     assert {one.place for one in jump_options("billing", shown)} == {"staging insecure/shop"}
     assert jump_options("ctx pr", shown)[0] == JumpOption(
-        "command", "ctx prod-eu", "prod-eu insecure", "switch context"
+        "command", "ctx prod-eu insecure", "", "switch context", "ctx prod-eu"
     )
 
 

@@ -6,6 +6,8 @@ import pytest
 from tests.tui.viewmodel.test_forward_list import forward
 from tui_forward.model import Forward, ForwardState
 from tui_forward.settings.parser import Notifications
+from tui_forward.settings.protected_contexts import ProtectedContexts
+from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.notifications import StateChangeTracker, filter_by_setting
 from tui_forward.tui.viewmodel.toasts import ToastText
 
@@ -86,7 +88,7 @@ PROD = ("prod",) * 5
 
 
 def test_forwards_of_a_context_that_change_together_have_one_toast() -> None:
-    watch = StateChangeTracker(lambda name: f"{name}!")
+    watch = StateChangeTracker(ContextNaming(ProtectedContexts(["prod"])).name_of)
     ready = fleet_of(ForwardState.READY, *PROD, "here")
     down = fleet_of(ForwardState.RECONNECTING, *PROD, "here")
     watch.notice(ready, 0, 100)

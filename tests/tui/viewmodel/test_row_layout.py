@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from tests.support import fleet
 from tests.tui.viewmodel.test_cell_layout import HOSTILE
 from tui_forward.model import Forward
+from tui_forward.settings.protected_contexts import ProtectedContexts
 from tui_forward.tui.viewmodel.cell_layout import Column, fit
 from tui_forward.tui.viewmodel.columns import FORWARDS, OBJECTS
 from tui_forward.tui.viewmodel.context_names import ContextNaming, context_cell
@@ -21,7 +22,7 @@ from tui_forward.tui.viewmodel.row_layout import (
 )
 from tui_forward.tui.viewmodel.rows import RULE, Cell, Row
 
-PROTECTED = ContextNaming(is_protected=fleet.PROD.__eq__)
+PROTECTED = ContextNaming(ProtectedContexts([fleet.PROD]))
 
 
 def line(placed: list[PlacedCell], width: int) -> str:

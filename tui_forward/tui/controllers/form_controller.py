@@ -24,6 +24,7 @@ from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.messages import ForwardFormRequested
 from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, key_of
+from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.entry_targets import target_of
 from tui_forward.tui.viewmodel.rows import target_text
 
@@ -39,9 +40,9 @@ class FormController:
         self, app: App[None], sampler: Sampler, queue: CommandQueue, forwards: ForwardController,
         favorites: Favorites, defaults: Callable[[], ForwardDefaults],
         cluster_state: Callable[[], ClusterState], check_port: CheckPort,
-        shown_context: Callable[[str], str], kubeconfigs: str | None = None,
+        naming: Callable[[], ContextNaming], kubeconfigs: str | None = None,
     ) -> None:  # fmt: skip
-        self._shown_context = shown_context
+        self._naming = naming  # returns how contexts are named
         self._app = app
         self._sampler = sampler
         self._queue = queue
@@ -72,7 +73,7 @@ class FormController:
             defaults.spec(target_of(scope, entry, request.port or DeclaredPort(number=80))),
             defaults=defaults, ports=entry.ports, owner=_owner_name(item), title="Forward",
             port_user=self._port_user(), check_port=self._check_port,
-            shown_context=self._shown_context,
+            context=self._naming().name(scope.context, scope.options),
         )  # fmt: skip
         self._app.push_screen(form, start)
 
@@ -96,7 +97,7 @@ class FormController:
         form = ForwardForm(
             forward.spec, defaults=self._defaults(), ports=pod.ports if pod is not None else (),
             owner=_owner_name(pod), title="Edit", port_user=self._port_user(except_id=forward.id),
-            check_port=self._check_port, shown_context=self._shown_context,
+            check_port=self._check_port, context=self._naming().name_of([forward]),
         )  # fmt: skip
         self._app.push_screen(form, replace)
 

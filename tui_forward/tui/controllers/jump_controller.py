@@ -79,7 +79,7 @@ class JumpController:
         if option is None:
             return
         if option.kind == "command":
-            self._run(*option.name.split(" ", 1))
+            self._run(*option.value.split(" ", 1))
         elif option.kind == "forward":
             self.show_dashboard()
             forward = self._dashboard.tables.forwards.forward(option.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from tui_forward.tui.controllers.terminal_program import TerminalProgram
 from tui_forward.tui.storage.paths import DashboardPaths
 
 if TYPE_CHECKING:
+    from tui_forward.profiles.preview import ShownContext
     from tui_forward.tui.controllers.profile_service import ProfileEntry, ProfileService
     from tui_forward.tui.screens.profile import ProfileAction
 
@@ -32,7 +33,7 @@ class ProfileController:
 
     def __init__(
         self, app: App[None], notifier: Notifier, session: Session, sampler: Sampler,
-        forwards: ForwardController, paths: DashboardPaths, shown_context: Callable[[str], str],
+        forwards: ForwardController, paths: DashboardPaths, shown_context: ShownContext,
     ) -> None:  # fmt: skip
         self.editor = TerminalProgram(app)
         self._app = app

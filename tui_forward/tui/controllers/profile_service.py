@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,7 @@ from tui_forward.model import Forward
 from tui_forward.profiles.description import describe_exposure, describe_forwards
 from tui_forward.profiles.parser import ProfileError, parse_profile
 from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, spec_with_bound_port
-from tui_forward.profiles.preview import make_preview
+from tui_forward.profiles.preview import ShownContext, make_preview
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.profile_names import find_name_problem
 from tui_forward.profiles.serializer import UNSAVEABLE_HINT, serialize_profile, split_saveable
@@ -108,8 +109,7 @@ class ProfileService:
         return options
 
     async def view(
-        self, entry: ProfileEntry, forwards: Sequence[Forward],
-        shown_context: Callable[[str], str] = str,
+        self, entry: ProfileEntry, forwards: Sequence[Forward], shown_context: ShownContext
     ) -> ProfileView:  # fmt: skip
         """Return the preview of a profile; TransportError if the engine process is gone."""
         profile, file = entry.profile, short_path(entry.file.path)
@@ -118,7 +118,8 @@ class ProfileService:
             lines = [f"line {one.line}, column {one.column}: {one.message}" for one in problems]
             return ProfileView(entry.name, file, "Invalid profile:", lines, is_invalid=True)
         plans = {mode: make_plan(profile, forwards, mode) for mode in ApplyMode}
-        facts = await find_preview_facts(self._session, plans.values(), shown_context)
+        facts = await find_preview_facts(self._session, plans.values())
+        facts = replace(facts, shown_context=shown_context)
         untrusted = self._trust.needs_question(entry.file.path, entry.content)
         return ProfileView(
             name=profile.name,
@@ -159,7 +160,7 @@ class ProfileService:
         return plan
 
     async def save_facts(
-        self, forwards: Sequence[Forward], shown_context: Callable[[str], str] = str
+        self, forwards: Sequence[Forward], shown_context: ShownContext
     ) -> SaveFacts:
         """Return what saving these forwards concerns; ConfigError if the folder is unreadable."""
         entries = await self.load()
@@ -176,9 +177,10 @@ class ProfileService:
                 existing[name] = [one.name for one in profile.forwards] if profile else None
                 if profile is not None and profiles == {profile.id}:
                     suggestion = name
-        contexts = dict.fromkeys(spec.target.context for spec in specs)
+        targets = [spec.target for spec in specs]
+        contexts = dict.fromkeys(shown_context(one.context, one.options) for one in targets)
         return SaveFacts(
-            len(specs), tuple(map(shown_context, contexts)),
+            len(specs), tuple(contexts),
             tuple(f"the forward to {spec.target} has {why}" for spec, why in others),
             short_path(self._store.folder), existing, suggestion,
         )  # fmt: skip

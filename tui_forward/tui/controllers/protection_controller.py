@@ -60,13 +60,14 @@ class ProtectionController:
             self._known = (settings, protected_contexts(settings, self._contexts))
         return self._known[1]
 
-    def is_protected(self, context: str) -> bool:
-        """Return whether a context is protected."""
-        return self.protected.is_protected(context)
+    @property
+    def naming(self) -> ContextNaming:
+        """How contexts are named on every screen."""
+        return ContextNaming(self.protected)
 
     def shown_name(self, context: str, options: AccessOptions = NO_OPTIONS) -> str:
         """Return the name of a context as it is shown."""
-        return self.protected.shown_name(context, options)
+        return self.naming.name(context, options)
 
     async def run(self) -> None:
         """Update the marks until canceled: soon after the settings change, else now and then."""
@@ -85,8 +86,7 @@ class ProtectionController:
         async with session_timeout():
             self._contexts = await self._session.contexts()
         self._known = None
-        names = frozenset(one.name for one in self._contexts)
-        self._dashboard.name_contexts(ContextNaming(names, self.protected.is_protected))
+        self._dashboard.name_contexts(self.naming)
         await self._suggest()
 
     async def _suggest(self) -> None:
@@ -98,7 +98,9 @@ class ProtectionController:
             lambda: _mark(self._marker), name="suggestion"
         ):
             return
-        shown = ", ".join(names[:_MAX_NAMED]) + (" …" if len(names) > _MAX_NAMED else "")
+        shown = ", ".join(map(self.shown_name, names[:_MAX_NAMED])) + (
+            " …" if len(names) > _MAX_NAMED else ""
+        )
         verb = "looks" if len(names) == 1 else "look"
         self._notifier.warn(
             f'{shown} {verb} like production. Add protected_contexts = ["*prod*"] to settings.toml '
@@ -107,7 +109,7 @@ class ProtectionController:
 
     def guard(self, targets: Sequence[Target], start: Callable[[], None]) -> None:
         """Start forwards to targets; ask first if any is in a protected context."""
-        names = self.protected.shown_names_of(targets)
+        names = self.naming.protected_names(targets)
         if not names:
             start()
             return

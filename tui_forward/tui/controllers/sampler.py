@@ -49,7 +49,7 @@ class Sampler:
         self, session: Session, dashboard: Dashboard, *,
         screens: Callable[[], Sequence[Screen[object]]],
         on_changes: Callable[[Sequence[ToastText]], None], clock: Callable[[], float],
-        histories: TrafficHistories, shown_context: Callable[[str], str] = str,
+        histories: TrafficHistories,
     ) -> None:  # fmt: skip
         # Whether another part reports the state of a forward.
         self.is_reported_elsewhere: Callable[[Forward], bool] = lambda _forward: False
@@ -61,7 +61,9 @@ class Sampler:
         self._on_changes = on_changes  # receives changes of state the user may want to know about
         self._clock = clock
         self._histories = histories
-        self._state_changes = StateChangeTracker(shown_context)
+        self._state_changes = StateChangeTracker(
+            lambda forwards: dashboard.naming.name_of(forwards)
+        )
         self._interval_s = REFRESH_S
         self._moved = (0, 0)  # bytes of all forwards at the last sample
         self._is_idle = False  # nothing has moved between the last two

@@ -19,6 +19,7 @@ from tui_forward.tui.messages import FavoriteToggled
 from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.entry_list import EntryList
 
 if TYPE_CHECKING:
@@ -41,12 +42,11 @@ class ScopeController:
 
     def __init__(
         self, app: App[None], session: Session, dashboard: Dashboard, sampler: Sampler,
-        favorites: Favorites, notifier: Notifier, shown_name: Callable[[str], str],
-        is_protected: Callable[[str], bool], start_demo: Callable[[], None],
+        favorites: Favorites, notifier: Notifier, naming: Callable[[], ContextNaming],
+        start_demo: Callable[[], None],
     ) -> None:  # fmt: skip
-        self._is_protected = is_protected
         self._start_demo = start_demo  # leaves the dashboard
-        self._shown_name = shown_name  # of a context
+        self._naming = naming  # returns how contexts are named
         self._app = app
         self._session = session
         self._dashboard = dashboard
@@ -122,7 +122,7 @@ class ScopeController:
             return
         options = picker_options.context_options(
             contexts, self._dashboard.cluster_state.scope.context,
-            self._favorites.keys(_NO_CONTEXT), self._shown_name,
+            self._favorites.keys(_NO_CONTEXT), self._naming().name,
         )  # fmt: skip
 
         def show(name: str | None) -> None:
@@ -153,9 +153,7 @@ class ScopeController:
                 namespace = choice.namespace
                 self.show(context.name, context.namespace if namespace is None else namespace)
 
-        options = start_options(
-            contexts, self._is_protected, self._shown_name, offers_demo=choice.offers_demo
-        )
+        options = start_options(contexts, self._naming(), offers_demo=choice.offers_demo)
         self._app.push_screen(FirstStartScreen(choice, options), carry_out)
 
     def palette_commands(self) -> Iterator[PaletteCommand]:

@@ -27,6 +27,7 @@ from tui_forward.model import (
 from tui_forward.tui.plain_text import PlainText, plain, styled
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.viewmodel.context_names import context_cell
 from tui_forward.tui.viewmodel.form_fields import (
     Fields,
     PortKey,
@@ -47,6 +48,7 @@ from tui_forward.tui.widgets.text_lines import TextLines
 
 CheckPort = Callable[[tuple[str, ...], int], Awaitable[PortCheck]]
 
+_CONTEXT_STYLES = {"protected": "$protected", "warn": "$text-warning"}
 _CHECK_DELAY_S = 0.1
 _MAX_CHECKS = 100
 _NOTES_WIDTH = 38  # until the form is laid out
@@ -73,7 +75,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         self, spec: ForwardSpec, *, defaults: ForwardDefaults, ports: Sequence[DeclaredPort] = (),
         owner: str = "", port_user: PortUser = lambda _addresses, _port: "",
         title: str = "Forward", check_port: CheckPort | None = None,
-        shown_context: Callable[[str], str] = str,
+        context: str = "",
     ) -> None:  # fmt: skip
         super().__init__()
         self._spec = spec
@@ -86,7 +88,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         self._check_port = check_port
         self._checks: dict[PortKey, PortCheck] = {}
         self._submit_when_checked = False
-        self._shown_context = shown_context
+        self._shown_context = context  # its name as it is shown
         initial, empty = fields_of(spec), fields_of(defaults.spec(spec.target))
         self._inputs = {
             name: Input(
@@ -114,12 +116,15 @@ class ForwardForm(Dialog[ForwardSpec | None]):
     def compose(self) -> ComposeResult:
         """Show labels, fields and notes side by side, over the command and the button."""
         target = self._spec.target
-        context = f"{self._shown_context(target.context)} · namespace {target.namespace}"
+        context = self._shown_context or target.context
+        style = _CONTEXT_STYLES.get(context_cell(context).style, "")
+        where = styled(f"{'context':>12}   ", "$text-muted") + styled(context, style)
+        where += plain(f" · namespace {target.namespace}")
         with Vertical() as box:
             box.border_title = plain(f"{self._title} {object_name(target)}")
             box.border_subtitle = "enter Start · tab Next field · esc Cancel"
             with VerticalScroll(can_focus=False):
-                yield PlainText(f"{'context':>12}   {context}", id="where")
+                yield PlainText(where, id="where")
                 with Horizontal(id="fields"):
                     yield self._labels
                     with Vertical(id="inputs"):
@@ -128,7 +133,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
                     yield self._notes
                 if self._owner:
                     with Horizontal(id="pin"):
-                        yield PlainText(f"{'pin':>12}   ")
+                        yield PlainText(styled(f"{'pin':>12}   ", "$text-muted"))
                         yield self._pin
                 yield self._preview
             with Horizontal(id="buttons"):

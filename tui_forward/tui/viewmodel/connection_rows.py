@@ -11,7 +11,13 @@ from tui_forward.common.formatting import format_age, format_rate, milliseconds,
 from tui_forward.model import Connection, ConnectionState, Forward, ReasonCode
 from tui_forward.tui.viewmodel import columns
 from tui_forward.tui.viewmodel.cell_layout import HIDDEN, longest_cell
-from tui_forward.tui.viewmodel.context_names import PLAIN_NAMING, ContextNames, ContextNaming
+from tui_forward.tui.viewmodel.context_names import (
+    PLAIN_NAMING,
+    ContextNames,
+    ContextNaming,
+    UsedContext,
+    context_of,
+)
 from tui_forward.tui.viewmodel.forward_rows import rate_cell, target_cell, total_cell
 from tui_forward.tui.viewmodel.rows import EMPTY, Cell, Row
 from tui_forward.tui.viewmodel.sorting import Descending, SortColumn, SortOrder
@@ -96,7 +102,7 @@ class ConnectionLabels(msgspec.Struct, frozen=True):
 
     contexts: ContextNames
     forwards: dict[str, Cell]  # targets by id
-    context_of: dict[str, tuple[str, bool]]  # with whether it is insecure
+    context_by_forward: dict[str, UsedContext]
     longest: tuple[int, ...]  # see `cell_layout.fit`
 
 
@@ -107,11 +113,11 @@ def connection_labels(
     """Return the labels of connections, of all forwards or of one."""
     used = {one.forward_id for one in connections}
     owners = [one for one in forwards if one.id in used]
-    context_of = {one.id: (one.spec.target.context, one.insecure) for one in owners}
-    contexts = naming.names(context_of.values())
+    used_contexts = {one.id: context_of(one) for one in owners}
+    contexts = naming.names(used_contexts.values())
     targets = {one.id: target_cell(one) for one in owners}
     with_context = of_all and (
-        contexts.has_protected or any(one != context for one, _ in context_of.values())
+        contexts.has_protected or any(one.context != context for one in used_contexts.values())
     )
     longest = list(_UNMEASURED)
     measured: dict[str, Collection[str]] = {
@@ -128,7 +134,7 @@ def connection_labels(
         longest[_POSITIONS["forward"]] = HIDDEN
     if not with_context:
         longest[_POSITIONS["context"]] = HIDDEN
-    return ConnectionLabels(contexts, targets, context_of, tuple(longest))
+    return ConnectionLabels(contexts, targets, used_contexts, tuple(longest))
 
 
 def connection_row(
@@ -138,10 +144,10 @@ def connection_row(
     is_closed = connection.state is ConnectionState.CLOSED
     end = connection.closed_at if connection.closed_at is not None else now
     first_byte_s = connection.first_byte_s
-    context = labels.context_of.get(connection.forward_id)
+    context = labels.context_by_forward.get(connection.forward_id)
     return Row((
         Cell(connection.process, "dim" if is_closed else ""), Cell(connection.client, "dim"),
-        labels.contexts.cell(context[0], is_insecure=context[1]) if context else EMPTY,
+        labels.contexts.cell(context) if context is not None else EMPTY,
         labels.forwards.get(connection.forward_id, EMPTY), Cell(connection.pod, "dim"),
         Cell(format_age(end - connection.opened_at), "dim"),
         Cell(
@@ -190,10 +196,15 @@ def _close_style(connection: Connection) -> str:
     return "warn" if connection.close_code in _ENDED_BY_CLUSTER else "dim"
 
 
+def _context_name(connection: Connection, labels: ConnectionLabels) -> str:
+    used = labels.context_by_forward.get(connection.forward_id)
+    return used.context if used is not None else ""
+
+
 _SORT_VALUES: Final[Mapping[str, Callable[[Connection, ConnectionLabels], Any]]] = {
     "process": lambda one, _labels: one.process,
     "client": lambda one, _labels: one.client,
-    "context": lambda one, labels: labels.context_of.get(one.forward_id, ("", False))[0],
+    "context": lambda one, labels: _context_name(one, labels),
     "forward": lambda one, labels: labels.forwards.get(one.forward_id, EMPTY).text,
     "pod": lambda one, _labels: one.pod,
     "age": lambda one, _labels: -one.opened_at,

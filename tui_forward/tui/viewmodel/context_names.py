@@ -8,42 +8,87 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
-from tui_forward.settings.protected_contexts import MARK, marked, split_marks
+from tui_forward.model import NO_OPTIONS, AccessOptions, ApiHealth, Forward, Target
+from tui_forward.settings.protected_contexts import (
+    MARK,
+    ProtectedContexts,
+    marked,
+    split_marks,
+)
 from tui_forward.tui.viewmodel.rows import Cell
 
 _SEPARATOR = re.compile("[/_]")
 _MAX_CACHED = 8
+_NONE_PROTECTED: Final = ProtectedContexts()
 
 
-def is_never_protected(_context: str) -> bool:
-    """Return False, where no contexts are protected."""
-    return False
+class UsedContext(msgspec.Struct, frozen=True):
+    """A context as something uses it: options may name another server, which has its own marks."""
+
+    context: str
+    options: AccessOptions = NO_OPTIONS
+    # Whether the certificate of the server is known not to be verified; the kubeconfig and the
+    # options may tell so, too.
+    is_insecure: bool = False
+
+
+def context_of(forward: Forward) -> UsedContext:
+    """Return the context of a forward."""
+    target = forward.spec.target
+    return UsedContext(target.context, target.options, forward.insecure)
+
+
+def context_of_server(health: ApiHealth) -> UsedContext:
+    """Return the context of an API server."""
+    return UsedContext(health.context, health.options, health.insecure)
 
 
 class ContextNaming(msgspec.Struct, frozen=True):
     """How contexts are named wherever they are shown: the same context has the same name."""
 
-    known: frozenset[str] = frozenset()  # of the kubeconfig
-    is_protected: Callable[[str], bool] = is_never_protected
+    protected: ProtectedContexts = _NONE_PROTECTED  # and the contexts of the kubeconfig
 
-    def names(self, contexts: Iterable[tuple[str, bool]]) -> ContextNames:
+    def names(self, contexts: Iterable[UsedContext]) -> ContextNames:
         """Return the names of contexts that are shown together; see `ContextNames`."""
         return ContextNames(contexts, self)
 
-    def name(self, context: str, *, is_insecure: bool = False) -> str:
+    def name(self, context: str, options: AccessOptions = NO_OPTIONS) -> str:
         """Return the name of one context, with its marks."""
-        names = self.names(((context, is_insecure),))
-        return names.cell(context, is_insecure=is_insecure).text
+        used = UsedContext(context, options)
+        return self.names((used,)).cell(used).text
 
-    def full_name(self, context: str, *, is_insecure: bool = False) -> str:
+    def name_of(self, forwards: Sequence[Forward]) -> str:
+        """Return the name of the one context of forwards, with the marks that any of them has."""
+        cells = self.names(map(context_of, forwards))
+        return max(cells.texts, key=len)
+
+    def full_name(self, used: UsedContext) -> str:
         """Return the whole name of a context, with its marks."""
-        return marked(context, is_protected=self.is_protected(context), is_insecure=is_insecure)
+        return marked(
+            used.context, is_protected=self.is_protected(used), is_insecure=self.is_insecure(used)
+        )
+
+    def is_protected(self, used: UsedContext) -> bool:
+        """Return whether starting forwards there asks first."""
+        return self.protected.is_protected(used.context, used.options)
+
+    def is_insecure(self, used: UsedContext) -> bool:
+        """Return whether the certificate of the server is not verified."""
+        return used.is_insecure or self.protected.is_insecure(used.context, used.options)
+
+    def protected_names(self, targets: Iterable[Target]) -> tuple[str, ...]:
+        """Return the names of the protected contexts of targets, each once, in order."""
+        names: dict[str, None] = {}
+        for target in targets:
+            if self.protected.is_protected(target.context, target.options):
+                names[self.name(self.protected.place_of(target), target.options)] = None
+        return tuple(names)
 
 
 PLAIN_NAMING: Final = ContextNaming()
@@ -53,29 +98,30 @@ class ContextNames:
     """Shown names of the contexts of one table.
 
     Args:
-        contexts: Each context, and whether the certificate of its server is not verified.
+        contexts: The contexts as they are used.
         naming: How contexts are named.
     """
 
-    def __init__(self, contexts: Iterable[tuple[str, bool]], naming: ContextNaming) -> None:
+    def __init__(self, contexts: Iterable[UsedContext], naming: ContextNaming) -> None:
         shown = frozenset(contexts)
-        counts = _count_last_parts(naming.known | {context for context, _ in shown})
-        self._cells: dict[tuple[str, bool], Cell] = {}
+        known = naming.protected.context_names
+        counts = _count_last_parts(known | {used.context for used in shown})
+        self._cells: dict[UsedContext, Cell] = {}
         self.has_protected = False
-        for context, is_insecure in shown:
-            last_part = _last_part(context)
-            protected = naming.is_protected(context)
+        for used in shown:
+            last_part = _last_part(used.context)
+            protected = naming.is_protected(used)
             self.has_protected |= protected
-            self._cells[context, is_insecure] = context_cell(
+            self._cells[used] = context_cell(
                 marked(
-                    last_part if counts[last_part] == 1 else context,
-                    is_protected=protected, is_insecure=is_insecure,
+                    last_part if counts[last_part] == 1 else used.context,
+                    is_protected=protected, is_insecure=naming.is_insecure(used),
                 )
             )  # fmt: skip
 
-    def cell(self, context: str, *, is_insecure: bool = False) -> Cell:
+    def cell(self, used: UsedContext) -> Cell:
         """Return the name of one of the contexts."""
-        return self._cells[context, is_insecure]
+        return self._cells[used]
 
     @property
     def texts(self) -> list[str]:

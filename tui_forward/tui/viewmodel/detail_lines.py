@@ -23,7 +23,7 @@ from tui_forward.common.kubectl_command import format_command
 from tui_forward.model import ApiHealth, Forward, ForwardDefaults, ForwardState, Hop
 from tui_forward.tui.viewmodel.chain import chain_lines, fault_of, known_hops
 from tui_forward.tui.viewmodel.chart import axis_maximum, downsample, render_area
-from tui_forward.tui.viewmodel.context_names import ContextNaming
+from tui_forward.tui.viewmodel.context_names import ContextNaming, context_of
 from tui_forward.tui.viewmodel.forward_names import forward_name
 from tui_forward.tui.viewmodel.header import HeaderCell
 from tui_forward.tui.viewmodel.lines import Line, natural, part, rule_line, sentence_lines
@@ -53,14 +53,14 @@ class Position(msgspec.Struct, frozen=True):
 def title_line(forward: Forward, naming: ContextNaming, position: str, width: int) -> Line:
     """Return state, target with the whole name of its context, address, and position."""
     state, target = state_cell(forward), forward.spec.target
-    context = naming.full_name(target.context, is_insecure=forward.insecure)
+    context = naming.full_name(context_of(forward))
     place = f"/{target.namespace}/"
     name, address = forward_name(forward), local_text(forward)
     room = width - 4 - cell_len(state.text) - cell_len(position) - 2
     room -= cell_len(address) + 2 if address else 0
     context = natural(context, max(8, room - cell_len(place) - cell_len(name)), middle=True)
     name = natural(name, max(0, room - cell_len(place) - cell_len(context)), middle=True)
-    style = "protected" if naming.is_protected(target.context) else ""
+    style = "protected" if naming.is_protected(context_of(forward)) else ""
     cells = [
         part(" "), part(state.text, state.style), part("  "), part(context, style),
         part(natural(place, width)), part(name, "strong"),

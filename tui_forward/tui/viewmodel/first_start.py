@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final
 
 import msgspec
 
 from tui_forward.model import Context
+from tui_forward.tui.viewmodel.context_names import ContextNaming, UsedContext
 
 _MAX_CONTEXTS: Final = 6  # the keys are 1 to 9; others are in the list of all
 
@@ -31,15 +32,15 @@ class StartOption(msgspec.Struct, frozen=True):
 
 
 def start_options(
-    contexts: Sequence[Context], is_protected: Callable[[str], bool],
-    shown_name: Callable[[str], str], *, offers_demo: bool,
-) -> list[StartOption]:  # fmt: skip
+    contexts: Sequence[Context], naming: ContextNaming, *, offers_demo: bool
+) -> list[StartOption]:
     """Return the choices in order: usable contexts, the list of all, the demo."""
     usable = [one for one in contexts if not one.problem]
     options = [
         StartOption(
-            StartKind.CONTEXT, f"Use context {shown_name(one.name)}",
-            "protected" if is_protected(one.name) else one.server or f"cluster {one.cluster}",
+            StartKind.CONTEXT, f"Use context {naming.name(one.name)}",
+            "protected" if naming.is_protected(UsedContext(one.name))
+            else one.server or f"cluster {one.cluster}",
             one.name,
         )
         for one in usable[:_MAX_CONTEXTS]

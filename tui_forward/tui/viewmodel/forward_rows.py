@@ -19,7 +19,12 @@ from tui_forward.common.formatting import (
 from tui_forward.model import Forward, ForwardState, LocalAddress, TargetKind
 from tui_forward.tui.viewmodel import columns
 from tui_forward.tui.viewmodel.cell_layout import HIDDEN, longest_cell
-from tui_forward.tui.viewmodel.context_names import PLAIN_NAMING, ContextNames, ContextNaming
+from tui_forward.tui.viewmodel.context_names import (
+    PLAIN_NAMING,
+    ContextNames,
+    ContextNaming,
+    context_of,
+)
 from tui_forward.tui.viewmodel.forward_list import Heading
 from tui_forward.tui.viewmodel.pod_names import shorten_pods
 from tui_forward.tui.viewmodel.rows import STATE_MARKS, Cell, Row
@@ -44,7 +49,7 @@ def forward_labels(
     forwards: Collection[Forward], context: str, naming: ContextNaming = PLAIN_NAMING
 ) -> ForwardLabels:
     """Return the labels of forwards beside a context on view."""
-    contexts = naming.names((one.spec.target.context, one.insecure) for one in forwards)
+    contexts = naming.names(map(context_of, forwards))
     namespaces = {one.spec.target.namespace for one in forwards}
     with_context = contexts.has_protected or any(
         one.spec.target.context != context or one.spec.target.options.insecure for one in forwards
@@ -76,7 +81,7 @@ def forward_row(
     symbol, style = state_mark(forward)
     head = (
         Cell(symbol, style), Cell(state_word(forward), style),
-        labels.contexts.cell(target.context, is_insecure=forward.insecure),
+        labels.contexts.cell(context_of(forward)),
         Cell(target.namespace, "dim"), target_cell(forward, spans), local_cell(forward),
     )  # fmt: skip
     if forward.state is not ForwardState.READY or forward.paused:

@@ -16,10 +16,17 @@ from tui_forward.common.formatting import format_age, format_rate, milliseconds
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import ApiHealth, Forward, ForwardState, HopKind, Reason, Snapshot
 from tui_forward.reasons import failed_hop, is_login
-from tui_forward.settings.protected_contexts import INSECURE
+from tui_forward.settings.protected_contexts import INSECURE, MARK
 from tui_forward.tui.viewmodel.cell_layout import truncate
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
-from tui_forward.tui.viewmodel.context_names import PLAIN_NAMING, ContextNames, ContextNaming
+from tui_forward.tui.viewmodel.context_names import (
+    PLAIN_NAMING,
+    ContextNames,
+    ContextNaming,
+    UsedContext,
+    context_of,
+    context_of_server,
+)
 from tui_forward.tui.viewmodel.rows import STATE_MARKS
 from tui_forward.tui.viewmodel.thresholds import Figure, figure_style
 
@@ -76,8 +83,10 @@ def build_header(
     if error is not None:
         fault = HeaderCell(f"■ {error.message}", "bad", "log")
         return HeaderContent((*name, _cut(fault, room - _width(name)), *counts), right)
-    names = naming.names(((cluster.scope.context, False), *_contexts(snapshot)))
-    place = _place_cells(cluster, names)
+    shown_context = UsedContext(cluster.scope.context, cluster.scope.options)
+    troubles = _troubles(snapshot)
+    names = naming.names((shown_context, *troubles, *map(context_of, snapshot.forwards)))
+    place = _place_cells(cluster, names.cell(shown_context).text)
     health = cluster.health
     shown: list[HeaderCell]
     if health is not None and health.ok is False:
@@ -91,7 +100,7 @@ def build_header(
         shown = [*name, *place, *_health_cells(health, with_latency=width >= _WITH_LATENCY)]
         shown += _credential_cells(health, snapshot.at)
         if width >= _WITH_WORDS:
-            shown += _trouble_cells(cluster, snapshot, names, room - _width(shown))
+            shown += _trouble_cells(cluster, troubles, names, room - _width(shown))
     excess = _width(shown) - room
     if excess > 0 and name:
         shown, excess = shown[1:], excess - name[0].width
@@ -124,21 +133,14 @@ def _cut(cell: HeaderCell, room: int) -> HeaderCell:
     return HeaderCell(truncate(cell.text, width), cell.style, cell.action, cell.gap)
 
 
-def _contexts(snapshot: Snapshot) -> Iterable[tuple[str, bool]]:
-    for one in snapshot.health:
-        yield from ((one.context, False), (one.context, True))
-    for forward in snapshot.forwards:
-        yield from ((forward.spec.target.context, is_insecure) for is_insecure in (False, True))
-
-
-def _place_cells(cluster: ClusterState, names: ContextNames) -> list[HeaderCell]:
+def _place_cells(cluster: ClusterState, shown: str) -> list[HeaderCell]:
     scope, health = cluster.scope, cluster.health
-    insecure = health is not None and health.insecure
-    name = names.cell(scope.context)
-    protected = name.style if name.style == "protected" else ""
+    name = shown.removesuffix(INSECURE)
+    insecure = name != shown or (health is not None and health.insecure)
+    protected = "protected" if name.endswith(MARK) else ""
     cells = [
         HeaderCell(
-            f"{name.text or 'no context'} ▾{INSECURE if insecure else ''}",
+            f"{name or 'no context'} ▾{INSECURE if insecure else ''}",
             "warn" if insecure else protected or "strong", "context",
         ),
         HeaderCell("ns:", "dim", "namespace"),
@@ -175,15 +177,14 @@ def _credential_cells(health: ApiHealth | None, now: float) -> list[HeaderCell]:
 
 
 def _trouble_cells(
-    cluster: ClusterState, snapshot: Snapshot, names: ContextNames, room: int
+    cluster: ClusterState, troubles: Mapping[UsedContext, str], names: ContextNames, room: int
 ) -> list[HeaderCell]:
     """Return the other contexts in trouble, and why, as far as there is room for them."""
     cells: list[HeaderCell] = []
-    insecure = {one.context for one in snapshot.health if one.insecure}
-    for context, reason in _troubles(snapshot).items():
-        if context == cluster.scope.context:
+    for used, reason in troubles.items():
+        if used.context == cluster.scope.context:
             continue
-        name = names.cell(context, is_insecure=context in insecure)
+        name = names.cell(used)
         found = [
             HeaderCell(name.text, name.style if name.style == "protected" else "bad"),
             HeaderCell(f"✗ {reason}", "bad", gap=" "),
@@ -195,17 +196,19 @@ def _trouble_cells(
     return cells
 
 
-def _troubles(snapshot: Snapshot) -> dict[str, str]:
-    """Return the contexts whose API server cannot be used, with the short reason."""
-    troubles = {
-        one.context: one.short_error or one.error for one in snapshot.health if one.ok is False
-    }
+def _troubles(snapshot: Snapshot) -> dict[UsedContext, str]:
+    """Return the contexts whose API server cannot be used, each once, with the short reason."""
+    troubles: dict[str, tuple[UsedContext, str]] = {}
+    for one in snapshot.health:
+        if one.ok is False:
+            reason = one.short_error or one.error
+            troubles.setdefault(one.context, (context_of_server(one), reason))
     for forward in snapshot.forwards:
         is_api = failed_hop(Reason(code=forward.code)) is HopKind.API
         if forward.state is ForwardState.BLOCKED and is_api:
             reason = forward.short_reason or forward.reason
-            troubles.setdefault(forward.spec.target.context, reason)
-    return troubles
+            troubles.setdefault(forward.spec.target.context, (context_of(forward), reason))
+    return dict(troubles.values())
 
 
 def _count_cells(snapshot: Snapshot, *, with_words: bool, is_short: bool) -> tuple[HeaderCell, ...]:

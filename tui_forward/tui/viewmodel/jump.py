@@ -27,6 +27,7 @@ class Command(msgspec.Struct, frozen=True):
     takes: str = ""  # "context", "namespace", "theme" or "scope"
 
 
+COMMAND: Final = "command"  # kind of an option
 ALL: Final = "all"  # `:fwd all`: forwards of other engines, too
 COMMANDS: Final = (
     Command("ctx", "switch context", "context"), Command("ns", "switch namespace", "namespace"),
@@ -46,13 +47,14 @@ class JumpOption(msgspec.Struct, frozen=True):
     name: str
     place: str = ""
     detail: str = ""
-    value: str = ""  # id of a forward, key of an object; commands have none
+    # Id of a forward, key of an object, or the command with the whole name of a context.
+    value: str = ""
     mark: str = ""  # symbol of a forward's state
 
     @property
     def completion(self) -> str:
         """What Tab makes of the typed text."""
-        return self.name
+        return self.value if self.kind == COMMAND else self.name
 
 
 class JumpSources(msgspec.Struct, frozen=True):
@@ -179,10 +181,13 @@ def _names(command: Command, sources: JumpSources) -> Sequence[str]:
 
 
 def _named_option(command: Command, name: str, sources: JumpSources) -> JumpOption:
+    """Return a command with a name: of a context as it is shown, where it is cut with the whole."""
     shown = sources.shown_name(name, NO_OPTIONS) if command.takes == "context" else name
-    place = "" if shown == name else shown
-    return JumpOption("command", f"{command.name} {name}", place, command.words)
+    place = name if not shown.startswith(name) else ""
+    return JumpOption(
+        COMMAND, f"{command.name} {shown}", place, command.words, f"{command.name} {name}"
+    )
 
 
 def _command_option(command: Command) -> JumpOption:
-    return JumpOption("command", command.name, detail=command.words)
+    return JumpOption(COMMAND, command.name, detail=command.words, value=command.name)

@@ -6,12 +6,13 @@ once, and its end as well. Many forwards of a context that change together have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
 from tui_forward.model import Forward, ForwardState
 from tui_forward.settings.parser import Notifications
+from tui_forward.tui.viewmodel.context_names import PLAIN_NAMING
 from tui_forward.tui.viewmodel.toasts import ToastText, blocked_at_start_toast, changed_toast
 
 _MIN_OUTAGE_S = 2.0
@@ -43,9 +44,10 @@ class _Previous(msgspec.Struct):
 class StateChangeTracker:
     """Tracker of the state of each forward; returns toasts for changes."""
 
-    def __init__(self, shown_context: Callable[[str], str] = str) -> None:
+    def __init__(self, shown_context: Callable[[Sequence[Forward]], str] | None = None) -> None:
         self._previous: dict[str, _Previous] = {}
-        self._shown_context = shown_context
+        # Returns the name of the one context of some forwards.
+        self._shown_context = shown_context or PLAIN_NAMING.name_of
         self._is_first = True
 
     def notice(
@@ -83,7 +85,7 @@ class StateChangeTracker:
                 and self._is_announced(one, steady)
             ]
             outage_s = self._previous[members[0].id].outage_s
-            toasts.append(changed_toast(members, now, self._shown_context(context), outage_s))
+            toasts.append(changed_toast(members, now, self._shown_context(members), outage_s))
         return toasts
 
     def _is_announced(self, forward: Forward, steady: float) -> bool:

@@ -174,7 +174,7 @@ class ForwardTable(SortedTable):
 
     def _group_title(self, heading: Heading) -> str:
         is_context = self.group is ForwardGroup.CONTEXT
-        return self.naming.name(heading.title) if is_context else heading.title
+        return self.naming.name_of(heading.members) if is_context else heading.title
 
     def draw(self) -> None:
         """Show the forwards as they are now."""
