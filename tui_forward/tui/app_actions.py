@@ -134,7 +134,8 @@ class AppActions(ThemedApp[None]):
     def on_forward_action_requested(self, event: messages.ForwardActionRequested) -> None:
         """Run an action on forwards."""
         if event.action is ForwardAction.COPY:
-            self._addresses.copy(event.forward_ids)
+            if not self._logins.copy_prompt(self._sampler.forwards(event.forward_ids)):
+                self._addresses.copy(event.forward_ids)
         elif event.action is ForwardAction.OPEN:
             self._addresses.open(event.forward_ids)
         elif event.action is ForwardAction.COPY_COMMAND:
@@ -187,6 +188,11 @@ class AppActions(ThemedApp[None]):
     def on_copy_requested(self, event: messages.CopyRequested) -> None:
         """Copy a text to the clipboard."""
         self._addresses.copy_text(event.text)
+
+    def on_login_code_requested(self, event: messages.LoginCodeRequested) -> None:
+        """Copy what a login asks for."""
+        if not self._logins.copy_prompt(()):
+            self._notifier.warn(event.otherwise)
 
     def on_namespace_requested(self, event: messages.NamespaceRequested) -> None:
         """Show a namespace of the context."""

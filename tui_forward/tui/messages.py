@@ -135,6 +135,14 @@ class CopyRequested(Message):
         self.text = text
 
 
+class LoginCodeRequested(Message):
+    """Request to copy what a login asks for; without one, `otherwise` is the answer."""
+
+    def __init__(self, otherwise: str) -> None:
+        super().__init__()
+        self.otherwise = otherwise
+
+
 class NamespaceRequested(Message):
     """Request to show a namespace, "" for all."""
 

@@ -26,6 +26,7 @@ from tui_forward.common.printable import escape_unprintable
 _MAX_LENGTH = 500_000  # characters; twice the size of the largest profile
 _MAX_NOTIFICATION = 600
 _ERROR_S = 8.0  # that an error is shown
+STAYS_S = 86_400.0  # that a notification is shown which something will remove
 
 T = TypeVar("T")
 
@@ -71,6 +72,7 @@ class TopicNotification(Notification):
     """Notification that replaces another one of its topic, if it has one."""
 
     topic: str = ""
+    stays: bool = False  # newer ones do not take its place
 
 
 class PlainTextApp(App[T]):
@@ -100,7 +102,14 @@ class PlainTextApp(App[T]):
             severity=severity, markup=False, timeout=timeout,
         )  # fmt: skip
         notification.topic = topic
+        notification.stays = timeout >= STAYS_S
         self.post_message(Notify(notification))
+
+    def remove_notifications(self, topic: str) -> None:
+        """Remove the notification of a topic, if it is shown."""
+        for notification in list(self._notifications):
+            if getattr(notification, "topic", "") == topic:
+                self._unnotify(notification)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return Textual's filters, and one that no unprintable character passes."""

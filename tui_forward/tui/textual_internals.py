@@ -182,7 +182,9 @@ class FewNotificationsApp(App[T]):
             key = topic or (notification.title, notification.message)
             latest.pop(key, None)
             latest[key] = notification
-        shown = {one.identity for one in list(latest.values())[-MAX_NOTIFICATIONS:]}
+        # What stays until something ends is not pushed out by what is news now.
+        ranked = sorted(latest.values(), key=lambda one: bool(getattr(one, "stays", False)))
+        shown = {one.identity for one in ranked[-MAX_NOTIFICATIONS:]}
         for notification in list(self._notifications):
             if notification.identity not in shown:
                 self._unnotify(notification, refresh=False)

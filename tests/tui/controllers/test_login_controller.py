@@ -191,6 +191,33 @@ async def test_login_in_progress_is_shown_copied_and_opened(
     assert not suspended
 
 
+async def test_login_in_progress_is_in_a_toast_until_it_ends() -> None:
+    session = session_with(blocked(ReasonCode.AUTH_LOGIN_RUNNING))
+    login = Login(clusters=(HERE,), code=ReasonCode.AUTH_LOGIN_RUNNING, plugin="device", text=TEXT)
+    async with running(session, size=(110, 30)) as (app, pilot):
+        await shows(app, "no session")
+        await pilot.press("y")  # in the cluster, which has no rows
+        await shows(app, "No row to act on")
+        session.logins = (login,)
+        asked = f"open {URL}, code ABCD-1234"
+        shown = f"here: {asked}  y copies the code"
+        await until(lambda: shown in notifications(app))
+        await pilot.press("y")
+        await until(lambda: app.clipboard == "ABCD-1234")
+        app.dashboard.body.focus_pane(Pane.FORWARDS)
+        await shows(app, f"■ blocked {asked} → y copies the code")
+        app.copy_to_clipboard("")
+        await pilot.press("y")
+        await until(lambda: app.clipboard == "ABCD-1234")
+        # News do not take its place, and it goes with the login.
+        for number in range(5):
+            app.notify(f"news {number}")
+        await until(lambda: "news 4" in notifications(app))
+        assert shown in notifications(app)
+        session.logins = ()
+        await until(lambda: shown not in notifications(app))
+
+
 async def test_login_in_progress_can_be_taken_into_the_terminal(suspended: list[str]) -> None:
     session = session_with(blocked(ReasonCode.AUTH_LOGIN_RUNNING))
     session.logins = (Login(clusters=(HERE,), code=ReasonCode.AUTH_LOGIN_RUNNING, text=TEXT),)

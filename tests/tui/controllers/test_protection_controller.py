@@ -320,4 +320,4 @@ async def test_contexts_are_short_and_marked_wherever_they_are_named(tmp_path: P
         await pilot.press("escape", "L")
         await shows(app, f"Login to {name}")
         await pilot.press("escape", "enter")  # details have the whole name
-        await shows(app, f"{ARN}! insecure/shop/")
+        await shows(app, "r/prod-eu! insecure/shop/")

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from tests.support import fleet
 from tests.tui.samples import pod, view
-from tui_forward.model import ApiHealth, Forward
+from tui_forward.model import ApiHealth, Forward, Login, ReasonCode
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.entries import entry_of
 from tui_forward.tui.viewmodel.lines import Line
@@ -48,6 +48,22 @@ def test_failures_are_amber_for_a_while_and_queued_connections_always() -> None:
         cells = {cell.text: cell.style for cell in state}
         found = {text: cells[text] for text in cells if text.endswith(("failed", "queued"))}
         assert found == expected
+
+
+def test_login_is_in_the_strip_of_the_forwards_that_wait_for_it() -> None:
+    blocked = named("payments-ledger-reconciliation")
+    target = blocked.spec.target
+    login = Login(
+        clusters=(target.cluster_key,), code=ReasonCode.AUTH_LOGIN_RUNNING,
+        text="open https://sso.example/device and enter the code WDJB-MJHT",
+    )  # fmt: skip
+    state, _ = forward_lines(blocked, HEALTH, fleet.NOW, 118, (login,))
+    assert text(state) == (
+        "■ blocked  open https://sso.example/device, code WDJB-MJHT → y copies the code"
+    )
+    for other in (named("notification-dispatcher-smtp"), named("redis-cache")):
+        same = forward_lines(other, HEALTH, fleet.NOW, 118)
+        assert forward_lines(other, HEALTH, fleet.NOW, 118, (login,)) == same
 
 
 def test_crash_loop_breaks_the_chain_at_the_pod() -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from textual.app import App, SuspendNotSupported
 
 from tui_forward.common.executables import find_executable
 from tui_forward.errors import AuthError, ConfigError, TuiForwardError
-from tui_forward.model import AccessOptions, BlockedBy, ClusterKey, Login
+from tui_forward.model import AccessOptions, BlockedBy, ClusterKey, Forward, Login
 from tui_forward.session import Session
 from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.notifier import Notifier
@@ -19,7 +19,7 @@ from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.controllers.terminal_program import TerminalProgram
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
-from tui_forward.tui.viewmodel.logins import describe_login
+from tui_forward.tui.viewmodel.logins import describe_login, find_login, login_of, read_prompt
 
 
 class LoginController:
@@ -65,10 +65,21 @@ class LoginController:
 
     def login_of(self, cluster: ClusterKey) -> Login | None:
         """Return the login in progress of a cluster that has something to say."""
-        context, options = cluster
-        wanted = context, options.without_secrets()
+        return find_login(self._sampler.snapshot.logins, cluster)
+
+    def copy_prompt(self, forwards: Sequence[Forward]) -> bool:
+        """Copy the code, or the address, that a login of forwards asks for.
+
+        Without forwards that of any login. Return whether there is one.
+        """
         logins = self._sampler.snapshot.logins
-        return next((one for one in logins if wanted in one.clusters and one.text), None)
+        mine = [login_of(one, logins) for one in forwards] if forwards else logins
+        texts = [read_prompt(one.text).to_copy for one in mine if one is not None]
+        text = next(filter(None, texts), "")
+        if text:
+            self._app.copy_to_clipboard(text)
+            self._notifier.info(f"Copied {text}")
+        return bool(text)
 
     def show_or_log_in(self) -> None:
         """Show what a login in progress asks for; without one, log in."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from tui_forward.common.formatting import pluralize
 from tui_forward.errors import TuiForwardError
 from tui_forward.settings.parser import Notifications
-from tui_forward.tui.plain_text import PlainTextApp
+from tui_forward.tui.plain_text import STAYS_S, PlainTextApp
 from tui_forward.tui.viewmodel.hints import error_hint
 from tui_forward.tui.viewmodel.notifications import filter_by_setting
 from tui_forward.tui.viewmodel.toasts import ToastText
@@ -22,8 +22,13 @@ class Notifier:
 
     def show(self, toast: ToastText | None) -> None:
         """Show a toast, if there is one."""
-        if toast is not None:
-            self._app.notify(toast.text, severity=toast.severity, topic=toast.topic)
+        if toast is None:
+            return
+        if not toast.text:
+            self._app.remove_notifications(toast.topic)
+            return
+        timeout = STAYS_S if toast.stays else None
+        self._app.notify(toast.text, severity=toast.severity, topic=toast.topic, timeout=timeout)
 
     def info(self, text: str) -> None:
         """Show the result of a command."""

@@ -24,6 +24,7 @@ from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.screens.forward_detail import DetailSample, DetailScreen
 from tui_forward.tui.screens.sample_renderer import DashboardSample
 from tui_forward.tui.viewmodel.detail_lines import Position
+from tui_forward.tui.viewmodel.logins import LoginTracker
 from tui_forward.tui.viewmodel.notifications import StateChangeTracker
 from tui_forward.tui.viewmodel.toasts import ToastText, engine_notice_toast
 from tui_forward.tui.widgets.header_bar import HasHeader
@@ -64,6 +65,7 @@ class Sampler:
         self._state_changes = StateChangeTracker(
             lambda forwards: dashboard.naming.name_of(forwards)
         )
+        self._logins = LoginTracker(lambda *cluster: dashboard.naming.name(*cluster))
         self._interval_s = REFRESH_S
         self._moved = (0, 0)  # bytes of all forwards at the last sample
         self._is_idle = False  # nothing has moved between the last two
@@ -170,6 +172,7 @@ class Sampler:
             muted = {one.id for one in forwards if self.is_reported_elsewhere(one)}
             now, steady = self._clock(), time.monotonic()
             toasts = [*self._state_changes.notice(forwards, now, steady, muted), *toasts]
+            toasts += self._logins.notice(self.snapshot.logins)
         self._on_changes(toasts)
         if cluster is dashboard.cluster_state:
             dashboard.draw(DashboardSample(self.snapshot, connections, self._error))

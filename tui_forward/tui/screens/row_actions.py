@@ -112,7 +112,9 @@ class RowActions:
     def run(self, action: ForwardAction) -> None:
         """Request an action on the forwards; stopping may ask first."""
         forwards = self.forwards()
-        if not forwards:
+        if not forwards and action is ForwardAction.COPY:
+            self._post(messages.LoginCodeRequested(self.no_forward_text()))
+        elif not forwards:
             self._answer(self.no_forward_text())
         elif action is ForwardAction.STOP:
             confirm_stop(self._screen, forwards, lambda: self._request(forwards, action))

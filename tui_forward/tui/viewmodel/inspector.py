@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from tui_forward.model import ApiHealth, Forward, Hop, Snapshot, TimelineEntry
+from tui_forward.model import ApiHealth, Forward, Hop, Login, Snapshot, TimelineEntry
 from tui_forward.tui.viewmodel.chain import chain_lines, fault_of, known_hops, timeline_line
 from tui_forward.tui.viewmodel.entries import Entry
 from tui_forward.tui.viewmodel.forward_names import forward_name
 from tui_forward.tui.viewmodel.lines import Line, part, rule_line, sentence_lines
+from tui_forward.tui.viewmodel.logins import login_of
 from tui_forward.tui.viewmodel.pane_layout import INSPECTOR_LINES
 from tui_forward.tui.viewmodel.rows import state_cell
 from tui_forward.tui.viewmodel.strip import entry_line, fit_line, forward_lines
@@ -28,7 +29,7 @@ class Inspection(msgspec.Struct, frozen=True):
 
 def inspector_lines(
     forward: Forward, inspection: Inspection, health: Iterable[ApiHealth], now: float,
-    width: int, height: int,
+    width: int, height: int, logins: Sequence[Login] = (),
 ) -> tuple[Line, ...]:  # fmt: skip
     """Return at most `height` lines of `width` cells.
 
@@ -40,19 +41,21 @@ def inspector_lines(
     state = state_cell(forward)
     title = (part(forward_name(forward), "title"), part(f"  {state.text}", state.style))
     lines = [rule_line(title, "chain · timeline", width), *chain_lines(hops, target, width)]
-    lines += _fix_lines(forward, hops, now, width)
+    lines += _fix_lines(forward, hops, now, width, logins)
     entries = inspection.timeline if is_read else ()
     spare = max(0, height - len(lines))
     lines += [timeline_line(entry, target, width) for entry in list(entries)[::-1][:spare]]
     return tuple(lines[:height])
 
 
-def _fix_lines(forward: Forward, hops: Sequence[Hop], now: float, width: int) -> list[Line]:
+def _fix_lines(
+    forward: Forward, hops: Sequence[Hop], now: float, width: int, logins: Sequence[Login]
+) -> list[Line]:
     fault = fault_of(hops)
-    hint = fault.hint if fault is not None else ""
+    hint = fault.hint if fault is not None and login_of(forward, logins) is None else ""
     if hint:
         return sentence_lines("   fix  ", hint, "strong", width, _MAX_FIX_LINES)
-    first, *rest = forward_lines(forward, (), now, max(1, width - 2))[0]
+    first, *rest = forward_lines(forward, (), now, max(1, width - 2), logins)[0]
     return [fit_line((part(f" {first.text}", first.style), *rest), width)]
 
 
@@ -77,9 +80,12 @@ class StripSubject(msgspec.Struct, frozen=True):
             return lines
         if height >= INSPECTOR_LINES:
             room = height - len(lines)
-            lines += inspector_lines(forward, self.inspection, health, self.now, width, room)
+            lines += inspector_lines(
+                forward, self.inspection, health, self.now, width, room, self.snapshot.logins
+            )
         elif not lines:
-            shown = forward_lines(forward, health, self.now, max(1, width - 2))
+            logins = self.snapshot.logins
+            shown = forward_lines(forward, health, self.now, max(1, width - 2), logins)
             lines += map(_indented, shown)
         return lines
 

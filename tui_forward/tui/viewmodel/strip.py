@@ -15,13 +15,14 @@ from tui_forward.common.formatting import (
     milliseconds,
     pluralize,
 )
-from tui_forward.model import ApiHealth, Forward, ForwardState, HopKind, Reason
+from tui_forward.model import ApiHealth, Forward, ForwardState, HopKind, Login, Reason
 from tui_forward.reasons import failed_hop
 from tui_forward.tui.viewmodel.cell_layout import truncate
 from tui_forward.tui.viewmodel.entries import Entry
 from tui_forward.tui.viewmodel.entry_targets import is_forwardable
 from tui_forward.tui.viewmodel.header import HeaderCell
 from tui_forward.tui.viewmodel.lines import Line
+from tui_forward.tui.viewmodel.logins import login_of, read_prompt
 from tui_forward.tui.viewmodel.pod_names import shorten_pods
 from tui_forward.tui.viewmodel.rows import state_cell, waiting_text
 from tui_forward.tui.viewmodel.thresholds import Figure, failure_style, figure_style
@@ -34,10 +35,11 @@ _MARKS: Final = {None: ("○", "dim"), True: ("●", "ok"), False: ("✗", "bad"
 
 
 def forward_lines(
-    forward: Forward, health: Iterable[ApiHealth], now: float, width: int
-) -> tuple[Line, Line]:
+    forward: Forward, health: Iterable[ApiHealth], now: float, width: int,
+    logins: Iterable[Login] = (),
+) -> tuple[Line, Line]:  # fmt: skip
     """Return what a forward does or lacks, and its chain, for `width` cells."""
-    return _state_line(forward, now, width), _chain_line(forward, health)
+    return _state_line(forward, now, width, logins), _chain_line(forward, health)
 
 
 def entry_line(entry: Entry, forwards: Iterable[Forward], number_of_forwards: int) -> Line:
@@ -61,7 +63,7 @@ def entry_line(entry: Entry, forwards: Iterable[Forward], number_of_forwards: in
     return (name, HeaderCell(f"1 starts {port.name or port.number} {where}", "dim"))
 
 
-def _state_line(forward: Forward, now: float, width: int) -> Line:
+def _state_line(forward: Forward, now: float, width: int, logins: Iterable[Login]) -> Line:
     state = state_cell(forward)
     first = HeaderCell(state.text, state.style)
     room = width - cell_len(state.text)
@@ -70,6 +72,9 @@ def _state_line(forward: Forward, now: float, width: int) -> Line:
     elif forward.warnings:
         cause = format_warning(forward.warnings[0], now)
         fix = forward.warnings[0].hint
+    elif (login := login_of(forward, logins)) is not None and read_prompt(login.text).text:
+        prompt = read_prompt(login.text)
+        cause, fix = prompt.text, prompt.hint
     elif forward.state is not ForwardState.READY:
         cause, fix = waiting_text(forward, now), forward.hint
         cause = shorten_pods(cause, forward.spec.target)

@@ -21,12 +21,13 @@ _NEXT_PROBLEM: Final = "! goes to the next."
 
 
 class ToastText(msgspec.Struct, frozen=True):
-    """One message at the edge of the screen."""
+    """One message at the edge of the screen; an empty text removes that of its topic."""
 
     text: str
     severity: Severity = "information"
     topic: str = ""  # replaces a toast of the same topic that is still shown
     shown_elsewhere: bool = False  # whether a table shows the same
+    stays: bool = False  # until it is removed, or clicked
 
 
 def is_settled(forward: Forward) -> bool:
