@@ -395,3 +395,31 @@ async def test_screens_are_painted_once_when_they_open(painted: list[int]) -> No
             assert sum(painted) < 2.5 * width * height, (key, painted)
             await pilot.press("escape")
             await until(lambda: app.screen is app.dashboard)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (160, 45), (200, 60)])
+async def test_short_reconnect_of_several_forwards_moves_nothing(size: tuple[int, int]) -> None:
+    session, now = fleet.fleet(), fleet.NOW
+    async with running(session, size, context=fleet.STAGING, clock=lambda: now) as (app, _):
+        await until(lambda: len(app.dashboard.tables.forwards.keys) == 14)
+        app._sampler.set_interval(3600.0)  # samples are those of the test
+
+        def places() -> object:
+            tables = app.dashboard.tables
+            regions = [one.region for one in (tables.entries, tables.forwards, tables.connections)]
+            return regions, tables.forwards.keys, tables.forwards.content_lines
+
+        await app.sample()
+        before = places()
+        ready = [one for one in session.forwards.values() if one.state is ForwardState.READY]
+        for forward in ready[:4]:
+            session.update(forward.id, state=ForwardState.RECONNECTING, since=now, reason="lost")
+        await app.sample()
+        assert places() == before
+        now += 1.0
+        await app.sample()
+        assert places() == before
+        for forward in ready[:4]:
+            session.update(forward.id, state=ForwardState.READY, since=now, reason="")
+        await app.sample()
+        assert places() == before

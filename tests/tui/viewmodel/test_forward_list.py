@@ -33,6 +33,7 @@ def forward(
     rate: float = 0.0,
     paused: bool = False,
     since: float = 0.0,
+    started_at: float = 0.0,
 ) -> Forward:
     target = Target(
         context="here", namespace=namespace, kind=TargetKind.POD, name=name, port="http"
@@ -41,6 +42,7 @@ def forward(
         id=f"f{number}", spec=ForwardSpec(target=target, label=label, profile=profile),
         state=state, code=ReasonCode.FORWARD_READY, reason="so",
         counters=Counters(rate_from_pod=rate), paused=paused, since=since,
+        started_at=started_at,
     )  # fmt: skip
 
 
@@ -127,6 +129,23 @@ def test_a_reconnect_that_lasts_when_it_is_first_seen_moves_at_once() -> None:
     forwards = [forward(1), forward(2, state=ForwardState.RECONNECTING, since=95.0)]
     shown = ranks.update(forwards, 100.0)
     assert group_forwards(forwards, ranks=shown).keys == ("f2", "f1")
+
+
+@pytest.mark.parametrize(
+    ("state", "settled"),
+    [
+        (ForwardState.RECONNECTING, False), (ForwardState.STARTING, False),
+        (ForwardState.CONNECTING, False), (ForwardState.WAITING, True),
+        (ForwardState.BLOCKED, True),
+    ],
+)  # fmt: skip
+def test_short_reconnects_and_starts_get_no_second_line(state: ForwardState, settled: bool) -> None:
+    ranks = ShownRanks()
+    ranks.update([forward(1)], 10.0)
+    now = forward(1, state=state, since=10.0, started_at=10.0)
+    for at, expected in ((10.5, settled), (12.9, settled), (13.0, True)):
+        ranks.update([now], at)
+        assert ranks.is_settled(now, at) is expected
 
 
 @pytest.mark.parametrize("state", [ForwardState.BLOCKED, ForwardState.WAITING])

@@ -58,6 +58,7 @@ def state_rank(forward: Forward) -> int:
 SETTLE_S: Final = (
     3.0  # a forward moves up after so long without, and down after so long with, a pod
 )
+_OF_A_START: Final = frozenset({ForwardState.STARTING, ForwardState.CONNECTING})
 _DELAYED: Final = frozenset({ForwardState.RECONNECTING, ForwardState.READY})
 
 
@@ -90,6 +91,15 @@ class ShownRanks:
                 self._shown[forward.id] = shown
                 self._pending[forward.id] = (rank, since)
         return self._shown
+
+    def is_settled(self, forward: Forward, now: float) -> bool:
+        """Return whether a state has lasted so long that the row may get a second line.
+
+        Like the order, the lines of rows stay during a short reconnect and during a start.
+        """
+        if forward.state in _OF_A_START:
+            return now - forward.started_at >= SETTLE_S
+        return forward.id not in self._pending
 
 
 _READY_RANK: Final = _SEVERITY_ORDER[ForwardState.READY]

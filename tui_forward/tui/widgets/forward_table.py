@@ -112,6 +112,9 @@ class ForwardTable(SortedTable):
         self._forwards: dict[str, Forward] = {}
         self._grouped = GroupedForwards((), {})
         self._ranks = ShownRanks()
+        self._with_second_line: frozenset[str] = (
+            frozenset()
+        )  # rows that have a second line where it fits
         self._folded: set[str] = set()
         self._other_engines: Sequence[OtherEngine] = ()
 
@@ -205,7 +208,10 @@ class ForwardTable(SortedTable):
             marked = key in self.selection.marked
             return forward_row(self._forwards[key], now, labels, traffic=traffic, marked=marked)
 
-        tall = self._problem_keys() if self.has_second_lines else frozenset()
+        self._with_second_line = frozenset(
+            key for key in self._problem_keys() if self._ranks.is_settled(self._forwards[key], now)
+        )
+        tall = self._with_second_line if self.has_second_lines else frozenset()
         self.show(self._grouped.keys, row, longest=labels.longest, tall=tall)
 
     def _problem_keys(self) -> frozenset[str]:
@@ -218,7 +224,7 @@ class ForwardTable(SortedTable):
     @property
     def problem_lines(self) -> int:
         """The number of second lines of all rows, whether they are shown or not."""
-        return len(self._problem_keys())
+        return len(self._with_second_line)
 
     def _empty_text(self) -> str:
         others = map(describe_other_engine, self._other_engines)
