@@ -16,6 +16,7 @@ import pytest
 
 from tests.protocol.recording_receivers import PairLog, ServerLog, TunnelLog, pump, wire
 from tests.protocol.recordings import SPDY
+from tests.protocol.status_responses import encode_status_response
 from tests.protocol.test_portforward import REFUSED, Scripted, data
 from tests.protocol.test_portforward_server import Served, reply
 from tui_forward.errors import TransportError, UpgradeError
@@ -34,7 +35,6 @@ from tui_forward.protocol.spdy.frames import FrameType, control_frame
 from tui_forward.protocol.upgrade import ClientUpgrade, UpgradeKind, UpgradeRejected
 from tui_forward.protocol.upgrade_server import (
     encode_response,
-    encode_status_response,
     spdy_switching_protocols,
 )
 from tui_forward.protocol.websocket import Opcode, WebSocketConnection, frame_head

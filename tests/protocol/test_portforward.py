@@ -15,6 +15,7 @@ from tests.protocol.recording_receivers import (
     pump,
     wire,
 )
+from tests.protocol.spdy.open_streams import stream_count
 from tui_forward.errors import TransportError
 from tui_forward.model import ReasonCode
 from tui_forward.protocol.error_stream import MAX_ERROR_TEXT_BYTES
@@ -98,7 +99,7 @@ def test_regular_end_started_by_the_pod() -> None:
     script.receive(data(1, fin=True))
     assert script.log.events == ["eof", "closed"]
     assert script.log.failure is None
-    assert script.tunnel.spdy.stream_count == 0
+    assert stream_count(script.tunnel.spdy) == 0
 
 
 def test_regular_end_started_by_the_client() -> None:
@@ -145,7 +146,7 @@ def test_refusals_of_every_runtime(end: list[bytes], size: int) -> None:
     assert failure.code is ReasonCode.PORT_REFUSED
     assert failure.text == REFUSED.decode().strip()
     assert failure.port == 80
-    assert script.tunnel.spdy.stream_count == 0
+    assert stream_count(script.tunnel.spdy) == 0
     assert not script.tunnel.ended
 
 
@@ -254,7 +255,7 @@ def test_stream_ids_exhausted_by_the_second_stream() -> None:
     tunnel.spdy._next_id = MAX_STREAM_ID
     with pytest.raises(TransportError, match="used up"):
         tunnel.open(80, PairLog())
-    assert tunnel.spdy.stream_count == 0
+    assert stream_count(tunnel.spdy) == 0
 
 
 # ----------------------------------------------------------------- state × input, at random
@@ -310,7 +311,7 @@ def test_pairs_are_isolated_and_always_end(actions: list[tuple[str, int]]) -> No
         served.finish()
     pump(client, server)
     assert client.error is server.error is None
-    assert client.spdy.stream_count == 0
+    assert stream_count(client.spdy) == 0
     for pair, log in pairs:
         key = str(pair.request_id)
         assert pair.closed
@@ -323,6 +324,6 @@ def test_pairs_are_isolated_and_always_end(actions: list[tuple[str, int]]) -> No
     # Streams left on the server are data streams that clients have not ended.
     client.close()
     pump(client, server)
-    assert server.spdy.stream_count == 0
+    assert stream_count(server.spdy) == 0
     assert client_log.ends == []
     assert server_log.ends == [None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.protocol.recording_receivers import PairLog, ServedPair, ServerLog, TunnelLog, pump, wire
+from tests.protocol.spdy.open_streams import stream_count
 from tui_forward.model import ReasonCode
 from tui_forward.protocol.error_stream import (
     containerd_copy_error,
@@ -99,7 +100,7 @@ def test_bad_headers_are_reset_without_reply(headers: dict[str, str]) -> None:
     served = Served()
     served.syn(1, **headers)
     assert served.sent == frames.rst_stream(1, 5)
-    assert served.tunnel.spdy.stream_count == 0
+    assert stream_count(served.tunnel.spdy) == 0
 
 
 def test_data_stream_first_with_early_data() -> None:
@@ -139,7 +140,7 @@ def test_incomplete_pair_times_out_with_a_text() -> None:
     served.tunnel.expire()
     assert served.sent == b""
     assert served.tunnel.deadline is None
-    assert served.tunnel.spdy.stream_count == 2
+    assert stream_count(served.tunnel.spdy) == 2
 
 
 @pytest.mark.parametrize("half", ["error", "data"])
@@ -210,7 +211,7 @@ def test_client_parses_every_failure_style(style: FailureStyle, broken: bool, di
     assert log.failure is not None
     expected = ReasonCode.PORT_RESET if broken else ReasonCode.PORT_REFUSED
     assert log.failure.code is expected
-    assert client.spdy.stream_count == 0
+    assert stream_count(client.spdy) == 0
     assert not client.ended
 
 

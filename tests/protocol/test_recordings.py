@@ -8,6 +8,7 @@ import pytest
 
 from tests.protocol.recording_receivers import PairLog, ServedPair, ServerLog, TunnelLog, chunked
 from tests.protocol.recordings import CHANNELS, RECORDINGS, SPDY, WEBSOCKET, Recording
+from tests.protocol.spdy.open_streams import stream_count
 from tui_forward.errors import ProtocolError
 from tui_forward.model import ReasonCode
 from tui_forward.protocol.buffers import Buffer
@@ -125,7 +126,7 @@ def test_spdy_server_is_understood(recording: Recording, chunking: str) -> None:
     check_pair(recording, pair)
     client.receive_eof()
     assert client.error is None
-    assert client.spdy.stream_count == 0
+    assert stream_count(client.spdy) == 0
 
 
 @each_chunking

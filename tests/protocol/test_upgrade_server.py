@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.protocol.recording_receivers import chunk_sizes, chunked, codec_settings
 from tests.protocol.recordings import CHANNELS, SPDY, WEBSOCKET
+from tests.protocol.status_responses import encode_status_response
 from tests.protocol.test_upgrade import ERRORS
 from tui_forward.errors import ProtocolError
 from tui_forward.protocol import upgrade_server
@@ -48,7 +49,7 @@ def test_unsupported_protocol_matches_recordings() -> None:
 @pytest.mark.parametrize("case", ["no such pod", "bad ports", "bad token", "no upgrade headers"])
 def test_status_bodies_match_recordings(case: str) -> None:
     recorded = json.loads(ERRORS[case]["body"])
-    raw = upgrade_server.encode_status_response(
+    raw = encode_status_response(
         recorded["code"],
         recorded["message"],
         reason=recorded["reason"],

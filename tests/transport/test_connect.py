@@ -24,7 +24,7 @@ async def test_tls_offers_http_1_1_and_verifies_the_server_name(tmp_path: Path) 
         )
         stream = await connect(endpoint, timeout_s=10)
         assert isinstance(stream, TlsStream)
-        assert stream.alpn == "http/1.1"
+        assert stream._tls.selected_alpn_protocol() == "http/1.1"
         listener = Listener(stream)
         stream.write(b"x")
         await listener.expect(b"x")

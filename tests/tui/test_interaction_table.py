@@ -18,7 +18,7 @@ from tui_forward.tui.keys.dashboard_keys import (
     PANE_BINDINGS,
     PANE_KEYS,
     SELECTION_FOOTERS,
-    ids_of,
+    PaneFooter,
 )
 from tui_forward.tui.keys.detail_keys import DETAIL_BINDINGS, DETAIL_FOOTER
 from tui_forward.tui.keys.key_names import bindings_of, format_key
@@ -40,6 +40,12 @@ def lines(bindings: Iterable[BindingType]) -> Iterator[str]:
             keys.setdefault(one.tooltip or one.description, []).append(one.key)
     for text, names in keys.items():
         yield f"`{format_key(','.join(names))}` {text[:1].lower()}{text[1:]}"
+
+
+def ids_of(footer: PaneFooter) -> Iterator[str]:
+    """Yield the binding ids of a footer."""
+    for entry in (*footer.row, *footer.extra, *footer.view, *footer.more):
+        yield from entry.split()
 
 
 def table() -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, TypeAlias
@@ -193,26 +192,6 @@ def encode_response(
         fields.append(("Content-Type", content_type))
     fields += [("Content-Length", str(len(raw))), ("Connection", "close")]
     return _head(status, fields) + raw
-
-
-def encode_status_response(
-    status: int, message: str, *, reason: str = "", details: Mapping[str, object] | None = None
-) -> bytes:
-    """Encode a complete response with a Status body, as the API server does."""
-    body: dict[str, object] = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": message,
-    }
-    if reason:
-        body["reason"] = reason
-    if details is not None:
-        body["details"] = dict(details)
-    body["code"] = status
-    text = json.dumps(body, separators=(",", ":")) + "\n"
-    return encode_response(status, text, content_type="application/json")
 
 
 def unsupported_protocol_response(offered: Iterable[str], supported: Iterable[str]) -> bytes:

@@ -71,11 +71,6 @@ class TlsStream(ByteStream):
             self._handshake = None
 
     @property
-    def alpn(self) -> str | None:
-        """The negotiated application protocol (ALPN), if any."""
-        return self._tls.selected_alpn_protocol()
-
-    @property
     def write_buffer_size(self) -> int:
         """See `ByteStream`."""
         return self._inner.write_buffer_size

@@ -223,7 +223,8 @@ class AppActions(ThemedApp[None]):
         screen = self.screen
         if not isinstance(screen, PaletteScreen):
             this = self.dashboard.rows.title() if screen is self.dashboard else ""
-            self.push_screen(PaletteScreen(collect(self, screen), this), run)
+            commands = collect(self, screen, self.palette_commands())
+            self.push_screen(PaletteScreen(commands, this), run)
 
     def action_namespace(self) -> None:
         """Choose a namespace."""
@@ -315,7 +316,7 @@ class AppActions(ThemedApp[None]):
         self.quitting.request()
 
     def palette_commands(self) -> Iterator[PaletteCommand]:
-        """See `palette.CommandSource`."""
+        """Yield the commands for present contexts and forwards, beyond those of key bindings."""
         yield from self._forwards.palette_commands()
         yield from self.scope.palette_commands()
         yield from self._settings.palette_commands()

@@ -16,6 +16,7 @@ from tests.protocol.recording_receivers import (
     pump,
     wire,
 )
+from tests.protocol.spdy.open_streams import stream_count
 from tui_forward.errors import TransportError
 from tui_forward.protocol.spdy import HeaderCompressor, Side, SpdyConnection, frames
 from tui_forward.protocol.spdy.frames import (
@@ -62,7 +63,7 @@ def test_streams_open_exchange_data_and_end() -> None:
     pump(client, server)
     assert to_server.logs[1].data == b"earlymore"
     assert to_server.logs[1].events == ["eof"]
-    assert client.stream_count == server.stream_count == 0
+    assert stream_count(client) == stream_count(server) == 0
 
 
 def test_stream_ids_are_odd_and_grow() -> None:
@@ -83,7 +84,7 @@ def test_ended_streams_leave_no_state() -> None:
             stream.send_eof()
             to_server.opened[-1][0].send_eof()
         pump(client, server)
-    assert client.stream_count == server.stream_count == 0
+    assert stream_count(client) == stream_count(server) == 0
 
 
 def test_sending_on_an_ended_stream_is_no_error() -> None:
@@ -412,7 +413,7 @@ def test_fin_on_syn_stream() -> None:
     server, handler = served(frames.syn_stream(1, HeaderCompressor().compress({}), fin=True))
     assert handler.logs[1].events == ["eof"]
     handler.opened[0][0].send_eof()
-    assert server.stream_count == 0
+    assert stream_count(server) == 0
 
 
 def test_unidirectional_stream_gets_no_data() -> None:

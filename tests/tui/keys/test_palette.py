@@ -84,11 +84,13 @@ class Palettes(App[None]):
             if command is not None:
                 self.call_later(command.run)
 
-        self.push_screen(PaletteScreen(collect(self, self.screen), "Forward web"), run)
+        self.push_screen(
+            PaletteScreen(collect(self, self.screen, self.palette_commands()), "Forward web"), run
+        )
 
 
 def by_title(app: Palettes) -> dict[str, PaletteCommand]:
-    return {command.title: command for command in collect(app, app.screen)}
+    return {command.title: command for command in collect(app, app.screen, app.palette_commands())}
 
 
 async def test_available_actions_are_listed_with_keys() -> None:
@@ -117,7 +119,7 @@ async def test_commands_run_their_action() -> None:
         assert (app.done, app.bells) == (["end", "shop"], 1)
 
 
-async def test_app_without_own_commands() -> None:
+async def test_commands_of_keys_only() -> None:
     class Plain(App[None]):
         BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "quit", "Quit", id="app.quit")]
 

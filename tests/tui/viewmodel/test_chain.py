@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.support import fleet
+from tests.support.lines import line_text
 from tui_forward.model import (
     ApiHealth,
     ForwardState,
@@ -23,7 +24,6 @@ from tui_forward.tui.viewmodel.chain import (
     known_hops,
     timeline_line,
 )
-from tui_forward.tui.viewmodel.lines import line_text
 
 BILLING = next(one for one in fleet.forwards() if one.id == "f4")
 TARGET = BILLING.spec.target

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.support import fleet
+from tests.support.lines import line_text
 from tui_forward.model import (
     FirstByteTimes,
     ForwardDefaults,
@@ -27,7 +28,7 @@ from tui_forward.tui.viewmodel.detail_lines import (
     throughput_lines,
     title_line,
 )
-from tui_forward.tui.viewmodel.lines import Line, line_text
+from tui_forward.tui.viewmodel.lines import Line
 
 FORWARDS = {one.id: one for one in fleet.forwards()}
 BILLING, POSTGRES = FORWARDS["f4"], FORWARDS["f7"]

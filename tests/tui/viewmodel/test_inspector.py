@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.support import fleet
+from tests.support.lines import line_text
 from tests.tui.samples import pod, view
 from tui_forward.model import Forward, Snapshot
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.entries import Entry, entry_of
 from tui_forward.tui.viewmodel.inspector import Inspection, StripSubject, inspector_lines
-from tui_forward.tui.viewmodel.lines import line_text
 from tui_forward.tui.viewmodel.pane_layout import INSPECTOR_LINES
 
 FORWARDS = {one.id: one for one in fleet.forwards()}

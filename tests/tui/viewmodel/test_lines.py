@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui_forward.tui.viewmodel.lines import line_text, part, rule_line, sentence_lines
+from tests.support.lines import line_text
+from tui_forward.tui.viewmodel.lines import part, rule_line, sentence_lines
 
 
 def test_rule_has_title_and_note() -> None:

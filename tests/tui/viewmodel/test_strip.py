@@ -6,18 +6,14 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.support import fleet
+from tests.support.lines import line_text
 from tests.tui.samples import pod, view
 from tui_forward.model import ApiHealth, Forward, Login, ReasonCode
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.entries import entry_of
-from tui_forward.tui.viewmodel.lines import Line
 from tui_forward.tui.viewmodel.strip import entry_line, fit_line, forward_lines
 
 HEALTH = (ApiHealth(context="staging", ok=True, latency_s=0.004),)
-
-
-def text(line: Line) -> str:
-    return "".join((cell.gap if number else "") + cell.text for number, cell in enumerate(line))
 
 
 def named(name: str) -> Forward:
@@ -26,10 +22,10 @@ def named(name: str) -> Forward:
 
 def test_ready_forward_has_addresses_and_figures() -> None:
     state, chain = forward_lines(named("postgres-primary"), HEALTH, fleet.NOW, 118)
-    assert text(state).startswith("● ready  127.0.0.1:5432, [::1]:5432  spdy ×")
-    assert "failed" in text(state)
-    assert text(chain).startswith("● :5432 ─── ● API 4")
-    assert "○" not in text(chain)
+    assert line_text(state).startswith("● ready  127.0.0.1:5432, [::1]:5432  spdy ×")
+    assert "failed" in line_text(state)
+    assert line_text(chain).startswith("● :5432 ─── ● API 4")
+    assert "○" not in line_text(chain)
 
 
 def test_failures_are_amber_for_a_while_and_queued_connections_always() -> None:
@@ -58,7 +54,7 @@ def test_login_is_in_the_strip_of_the_forwards_that_wait_for_it() -> None:
         text="open https://sso.example/device and enter the code WDJB-MJHT",
     )  # fmt: skip
     state, _ = forward_lines(blocked, HEALTH, fleet.NOW, 118, (login,))
-    assert text(state) == (
+    assert line_text(state) == (
         "■ blocked  open https://sso.example/device, code WDJB-MJHT → y copies the code"
     )
     for other in (named("notification-dispatcher-smtp"), named("redis-cache")):
@@ -69,18 +65,18 @@ def test_login_is_in_the_strip_of_the_forwards_that_wait_for_it() -> None:
 def test_crash_loop_breaks_the_chain_at_the_pod() -> None:
     forward = named("billing-worker-invoice-retries")
     state, chain = forward_lines(forward, HEALTH, fleet.NOW, 118)
-    assert text(state).startswith("◔ waiting  ")
-    assert forward.hint in text(state)
-    assert "✗ pod " in text(chain)
-    assert "○ metrics" in text(chain)
-    assert "● ready" not in text(state)
+    assert line_text(state).startswith("◔ waiting  ")
+    assert forward.hint in line_text(state)
+    assert "✗ pod " in line_text(chain)
+    assert "○ metrics" in line_text(chain)
+    assert "● ready" not in line_text(state)
 
 
 @given(st.integers(1, 220), st.sampled_from(fleet.forwards()))
 def test_lines_fit_and_the_fix_outlives_the_cause(width: int, forward: Forward) -> None:
     for line in forward_lines(forward, HEALTH, fleet.NOW, width):
-        assert cell_len(text(fit_line(line, width))) <= width
-    state = text(fit_line(forward_lines(forward, HEALTH, fleet.NOW, width)[0], width))
+        assert cell_len(line_text(fit_line(line, width))) <= width
+    state = line_text(fit_line(forward_lines(forward, HEALTH, fleet.NOW, width)[0], width))
     if forward.hint and not forward.paused and width > len(forward.hint) + 24:
         assert state.endswith(forward.hint)
 
@@ -91,8 +87,8 @@ def test_entry_says_what_1_starts() -> None:
     web, bare = entry_of(state, "pod/shop/web-1"), entry_of(state, "pod/shop/bare")
     assert web is not None
     assert bare is not None
-    assert text(entry_line(web, (), 0)) == "pod/web-1  1 starts http on 127.0.0.1:8080"
+    assert line_text(entry_line(web, (), 0)) == "pod/web-1  1 starts http on 127.0.0.1:8080"
     taken = [one for one in fleet.forwards() if any(a.port == 8080 for a in one.listening)]
-    assert "1 starts http on 127.0.0.1:8081" in text(entry_line(web, taken, 0))
-    assert "1 goes to it" in text(entry_line(web, (), 1))
-    assert "f forwards any port" in text(entry_line(bare, (), 0))
+    assert "1 starts http on 127.0.0.1:8081" in line_text(entry_line(web, taken, 0))
+    assert "1 goes to it" in line_text(entry_line(web, (), 1))
+    assert "f forwards any port" in line_text(entry_line(bare, (), 0))

@@ -127,11 +127,6 @@ class SpdyConnection:
 
     # ----------------------------------------------------------------- sending
 
-    @property
-    def stream_count(self) -> int:
-        """Return how many streams are open in at least one direction."""
-        return len(self._streams)
-
     def open_stream(
         self, headers: Mapping[str, str], receiver: StreamReceiver, *, fin: bool = False
     ) -> SpdyStream:

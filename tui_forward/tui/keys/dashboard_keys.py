@@ -6,7 +6,7 @@ bindings of its own. The footers, the help and ARCHITECTURE.md are generated fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -208,9 +208,3 @@ SELECTION_FOOTERS: Final[Mapping[Pane, PaneFooter]] = {
 SHORT_WORDS: Final[Mapping[str, str]] = {
     "panes.problem": "Problem", "panes.top": "Top", "ports.all": "All", "ports.form": "Form",
 }  # fmt: skip
-
-
-def ids_of(footer: PaneFooter) -> Iterator[str]:
-    """Yield the binding ids of a footer."""
-    for entry in (*footer.row, *footer.extra, *footer.view, *footer.more):
-        yield from entry.split()

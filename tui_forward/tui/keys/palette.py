@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import partial
-from typing import Final, Protocol, TypeVar, cast
+from typing import Final, TypeVar
 
 import msgspec
 from textual.actions import ActionError, parse
@@ -65,20 +65,13 @@ class PaletteCommand(msgspec.Struct, frozen=True):
     only_found: bool = False  # not listed before something is typed: there may be many
 
 
-class CommandSource(Protocol):
-    """Source of commands beyond the actions of key bindings."""
-
-    def palette_commands(self) -> Iterable[PaletteCommand]:
-        """Return the commands for present contexts and forwards."""
-
-
-def collect(app: App[T], screen: Screen[object]) -> list[PaletteCommand]:
-    """Return all commands available now on a screen, key bindings first."""
+def collect(
+    app: App[T], screen: Screen[object], more: Iterable[PaletteCommand] = ()
+) -> list[PaletteCommand]:
+    """Return all commands available now on a screen: of key bindings first, then `more`."""
     # Digit keys come last: the palette is no shortcut for them.
     found = sorted(_binding_commands(app, screen), key=lambda command: command.keys.isdigit())
-    if hasattr(app, "palette_commands"):
-        found += cast("CommandSource", app).palette_commands()
-    return found
+    return [*found, *more]
 
 
 def group_of(binding_id: str) -> Group:

@@ -25,11 +25,6 @@ def part(text: str, style: str = "") -> HeaderCell:
     return HeaderCell(text, style, gap="")
 
 
-def line_text(line: Line) -> str:
-    """Return the text of a line."""
-    return "".join((cell.gap if number else "") + cell.text for number, cell in enumerate(line))
-
-
 def natural(text: str, width: int, *, middle: bool = False) -> str:
     """Return a text in at most `width` cells; control characters become spaces."""
     clean = blank_unprintable(text)
