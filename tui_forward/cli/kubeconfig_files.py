@@ -13,8 +13,9 @@ from tui_forward.tui.storage.context_choice import ContextChoice, KubeconfigFile
 
 
 def context_choice(
-    reason: str, namespace: str | None, kubeconfig: str | None, environ: Mapping[str, str]
-) -> ContextChoice:
+    reason: str, namespace: str | None, kubeconfig: str | None, environ: Mapping[str, str],
+    hint: str = "",
+) -> ContextChoice:  # fmt: skip
     """Return the choice of a context, with what is wrong with each file. Blocks."""
     value = environ.get("KUBECONFIG", "")
     paths: tuple[Path, ...]
@@ -26,7 +27,7 @@ def context_choice(
         source, paths = "KUBECONFIG is not set", (home_dir() / ".kube" / "config",)
     files = tuple(KubeconfigFile(short_path(path), describe_file(path)) for path in paths)
     has_demo = importlib.util.find_spec("grpc") is not None
-    return ContextChoice(reason, namespace, source, files, has_demo)
+    return ContextChoice(reason, namespace, source, files, has_demo, hint)
 
 
 def describe_file(path: Path) -> str:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -29,6 +30,7 @@ from tui_forward.model import (
 )
 from tui_forward.session import Session
 from tui_forward.tui.storage.context_choice import ContextChoice
+from tui_forward.tui.storage.view_state import ViewStateStore
 
 
 @pytest.fixture(autouse=True)
@@ -161,9 +163,25 @@ async def test_context_is_checked_before_the_dashboard_opens(
     with pytest.raises(ConfigError, match='no context "nowhere"') as caught:
         await show(None, context="nowhere", namespace=None)
     assert "here" in caught.value.hint
+
+
+@pytest.mark.parametrize("missing", [True, False])
+async def test_dashboard_opens_without_any_context(
+    missing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = FakeSession()
     session.context_list = ()
-    with pytest.raises(ConfigError, match="the kubeconfig has no contexts"):
-        await show(None, context=None, namespace=None)
+    if missing:
+        error = ConfigError("there is no kubeconfig at /x", hint="Get one")
+        monkeypatch.setattr(session, "contexts", AsyncMock(side_effect=error))
+    store = ViewStateStore(None)
+    start = await dashboard._start_view(session, None, None, NO_OPTIONS, store, "/x")
+    assert start.scope.context == ""
+    assert start.choice is not None
+    expected = "there is no kubeconfig at /x" if missing else "the kubeconfig has no contexts"
+    assert start.choice.reason == expected
+    assert start.choice.hint.startswith("Get ")
+    assert [file.state for file in start.choice.files] == ["file not found"]
 
 
 KUBECONFIG = """\
@@ -269,8 +287,11 @@ async def test_server_of_the_options_needs_no_context(
     expected = "default" if namespace is None else namespace
     assert shown == [(CatalogScope(NO_CONTEXT, expected, options), None)]
     if not has_kubeconfig:
-        with pytest.raises(ConfigError, match="there is no kubeconfig"):
-            await show(None, context=None, namespace=None)
+        await show(None, context=None, namespace=None)
+        scope, choice = shown[-1]
+        assert scope == CatalogScope("", "")
+        assert choice is not None
+        assert choice.reason == "there is no kubeconfig"
 
 
 @pytest.mark.parametrize(

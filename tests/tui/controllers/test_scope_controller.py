@@ -163,6 +163,19 @@ async def test_first_start_leads_to_the_demo() -> None:
         await until(lambda: app.wants_demo)
 
 
+async def test_first_start_without_contexts_reads_the_files_again() -> None:
+    session = shop()
+    contexts, session.context_list = session.context_list, ()
+    choice = ContextChoice("no contexts", None, "KUBECONFIG=a", FILES, hint="Get one and set it")
+    async with running(session, (100, 30), context="", namespace="", choice=choice) as (app, pilot):
+        await shows(app, "✗ no contexts", "Get one and set it", "1 Read the files again")
+        await pilot.press("1")
+        await shows(app, "1 Read the files again")
+        session.context_list = contexts
+        await pilot.press("enter")
+        await shows(app, "here ▾")
+
+
 async def test_choice_that_is_canceled_can_be_made_later() -> None:
     session = shop()
     choice = ContextChoice("the kubeconfig has no current context", None)

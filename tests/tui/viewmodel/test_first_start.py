@@ -23,6 +23,11 @@ def test_usable_contexts_then_the_demo() -> None:
     assert [one.kind for one in options(1, demo=False)] == [StartKind.CONTEXT]
 
 
+def test_without_contexts_the_files_can_be_read_again() -> None:
+    assert [one.kind for one in options(0)] == [StartKind.READ_AGAIN, StartKind.DEMO]
+    assert [one.kind for one in options(0, demo=False)] == [StartKind.READ_AGAIN]
+
+
 def test_every_choice_has_a_digit() -> None:
     many = options(40, broken=2)
     assert len(many) <= 9

@@ -17,7 +17,7 @@ from tui_forward.cli.protection import require_permission
 from tui_forward.cli.sessions import known_contexts, remote_session, resolve_context
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.model import NO_CONTEXT, NO_OPTIONS, AccessOptions, CatalogScope
+from tui_forward.model import NO_CONTEXT, NO_OPTIONS, AccessOptions, CatalogScope, Context
 from tui_forward.session import Session
 from tui_forward.tui.storage.view_state import ViewStateStore
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tui_forward.profiles.profile import Profile
     from tui_forward.tui.controllers.restore_controller import RestoreOffer
     from tui_forward.tui.storage.paths import DashboardPaths
+
+_GET_KUBECONFIG = "Get a kubeconfig for your cluster and set KUBECONFIG or --kubeconfig"
 
 
 def dashboard(
@@ -91,13 +93,21 @@ async def _start_view(
     session: Session, context: str | None, namespace: str | None, options: AccessOptions,
     view_state: ViewStateStore, kubeconfig: str | None = None,
 ) -> StartView:  # fmt: skip
-    """Return what to show first; ConfigError if there is no such context, or none at all.
+    """Return what to show first; ConfigError if there is no context of the name `context`.
 
     This is the last view, unless the command line names another one or has options, or the
     kubeconfig's current context or namespace has changed since: a user who switched it expects to
-    see the new one. Without a usable current context, the user chooses one in the dashboard.
+    see the new one. Without a usable current context, the user chooses one in the dashboard, also
+    if there is none to choose yet.
     """
-    contexts = await known_contexts(session, [options] if context is None else [NO_OPTIONS])
+    contexts: tuple[Context, ...] = ()
+    unreadable: ConfigError | None = None
+    try:
+        contexts = await known_contexts(session, [options] if context is None else [NO_OPTIONS])
+    except ConfigError as error:
+        if context is not None:
+            raise
+        unreadable = error
     current = next((one for one in contexts if one.current), None)
     origin = (current.name, current.namespace) if current is not None else ("", "")
     place = view_state.state
@@ -118,12 +128,16 @@ async def _start_view(
     # Options may replace the user or the cluster that a context lacks.
     if context is None and (current is None or (current.problem and not options)):
         problem, hint = current.problem if current is not None else "", ""
-        if not problem and (health := (await session.catalog(CatalogScope(""))).health):
-            problem, hint = health.error, health.hint
-        if not contexts:
-            raise ConfigError(problem or "the kubeconfig has no contexts", hint=hint)
+        if unreadable is not None:
+            problem, hint = unreadable.message, unreadable.hint
+        elif not contexts:
+            problem, hint = "the kubeconfig has no contexts", _GET_KUBECONFIG
+        elif not problem and (health := (await session.catalog(CatalogScope(""))).health):
+            problem = health.error
         reason = problem or "there is no current context"
-        choice = await asyncio.to_thread(context_choice, reason, namespace, kubeconfig, os.environ)
+        choice = await asyncio.to_thread(
+            context_choice, reason, namespace, kubeconfig, os.environ, "" if contexts else hint
+        )
         return StartView(CatalogScope("", namespace or "", options), origin, view_state, choice)
     resolved = await resolve_context(session, context)
     namespace = resolved.namespace if namespace is None else namespace

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from textual.app import App
 
-from tui_forward.errors import TuiForwardError
+from tui_forward.errors import ConfigError, TuiForwardError
 from tui_forward.model import CatalogScope, Context
 from tui_forward.session import Session
 from tui_forward.tui.controllers.notifier import Notifier
@@ -115,8 +115,10 @@ class ScopeController:
             async with session_timeout():
                 contexts = await self._session.contexts()
         except TuiForwardError as error:
-            self._notifier.error(error)
-            return
+            if choice is None or not choice.files or not isinstance(error, ConfigError):
+                self._notifier.error(error)
+                return
+            contexts = ()
         if choice is not None and choice.files:
             self._show_first_start(choice, contexts)
             return
@@ -137,6 +139,24 @@ class ScopeController:
         note = f"{choice.reason}. Choose one." if choice is not None else ""
         self._app.push_screen(Picker("context", options, note=note, toggle_favorite=toggle), show)
 
+    async def _read_again(self, choice: ContextChoice) -> None:
+        """Show the current context if there is one now, or let the user choose again."""
+        try:
+            async with session_timeout():
+                contexts = await self._session.contexts()
+        except TuiForwardError as error:
+            self._notifier.error(error)
+            contexts = ()
+        current = next((one for one in contexts if one.current and not one.problem), None)
+        if current is not None:
+            namespace = choice.namespace
+            self.show(current.name, current.namespace if namespace is None else namespace)
+        elif contexts:
+            reason = "there is no current context"
+            await self._choose_context(msgspec.structs.replace(choice, reason=reason, files=()))
+        else:
+            self._show_first_start(choice, contexts)
+
     def _show_first_start(self, choice: ContextChoice, contexts: Sequence[Context]) -> None:
         from tui_forward.tui.screens.first_start import FirstStartScreen
         from tui_forward.tui.viewmodel.first_start import StartKind, StartOption, start_options
@@ -148,6 +168,10 @@ class ScopeController:
                 self._start_demo()
             elif option.kind is StartKind.ALL_CONTEXTS:
                 self.choose_context(msgspec.structs.replace(choice, files=()))
+            elif option.kind is StartKind.READ_AGAIN:
+                self._app.run_worker(
+                    self._read_again(choice), group="contexts", exclusive=True, exit_on_error=False
+                )
             else:
                 context = next(one for one in contexts if one.name == option.context)
                 namespace = choice.namespace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -87,6 +88,14 @@ class FirstStartScreen(Dialog[StartOption | None]):
         for file in choice.files:
             path = truncate(file.path, column - 2, middle=True)
             lines.append(plain(f"  {path}  ") + styled(file.state, _MUTED))
+        if choice.hint:
+            lines += [
+                plain(""),
+                *(
+                    plain(line)
+                    for line in textwrap.wrap(choice.hint, width, break_on_hyphens=False)
+                ),
+            ]
         lines += [plain(""), styled("Choose what to do", "bold")]
         column = min(_MAX_COLUMN, longest_cell([one.text for one in self._options])) + 3
         for position, option in enumerate(self._options):

@@ -20,3 +20,4 @@ class ContextChoice(msgspec.Struct, frozen=True):
     source: str = ""  # where the files are named: `KUBECONFIG=a:b`
     files: tuple[KubeconfigFile, ...] = ()
     offers_demo: bool = False  # whether the embedded cluster is installed
+    hint: str = ""  # what helps besides a choice

@@ -19,6 +19,7 @@ class StartKind(Enum):
 
     CONTEXT = auto()
     ALL_CONTEXTS = auto()
+    READ_AGAIN = auto()
     DEMO = auto()
 
 
@@ -34,7 +35,7 @@ class StartOption(msgspec.Struct, frozen=True):
 def start_options(
     contexts: Sequence[Context], naming: ContextNaming, *, offers_demo: bool
 ) -> list[StartOption]:
-    """Return the choices in order: usable contexts, the list of all, the demo."""
+    """Return the choices in order: usable contexts or another try, the list of all, the demo."""
     usable = [one for one in contexts if not one.problem]
     options = [
         StartOption(
@@ -45,6 +46,8 @@ def start_options(
         )
         for one in usable[:_MAX_CONTEXTS]
     ]  # fmt: skip
+    if not contexts:
+        options.append(StartOption(StartKind.READ_AGAIN, "Read the files again", "after a change"))
     if len(options) < len(contexts):
         detail = f"{len(contexts)}, also those that cannot be used"
         if len(usable) == len(contexts):
