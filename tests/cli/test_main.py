@@ -489,12 +489,14 @@ def test_forward_does_not_import_the_dashboard() -> None:
 @pytest.mark.parametrize(
     ("arguments", "settings", "messages"),
     [
-        ([], "", {"lost"}),
+        # States say what is lost, so that it is not said twice.
+        ([], "", {"no effect"}),
         (["-q"], "", set()),
-        (["--log-level", "info"], "", {"lost", "connected"}),
-        (["-v"], 'log_level = "error"', {"lost", "connected", "dialing"}),
-        (["-vv"], "", {"lost", "connected", "dialing", "frame token=[redacted]"}),
-        ([], 'log_level = "info"', {"lost", "connected"}),
+        (["--log-level", "warning"], "", {"no effect", "lost"}),
+        (["--log-level", "info"], "", {"no effect", "lost", "connected"}),
+        (["-v"], 'log_level = "error"', {"no effect", "lost", "connected", "dialing"}),
+        (["-vv"], "", {"no effect", "lost", "connected", "dialing", "frame token=[redacted]"}),
+        ([], 'log_level = "info"', {"no effect", "lost", "connected"}),
     ],
 )
 def test_log_options_of_forward_select_the_level_on_stderr(
@@ -512,6 +514,7 @@ def test_log_options_of_forward_select_the_level_on_stderr(
     def on_start(fake: FakeSession, forward_id: str) -> None:
         log = logging.getLogger("tui_forward.engine.some")
         log.warning("lost")
+        logging.getLogger("tui_forward.kube.auth.plugin_policy").warning("no effect")
         log.info("connected")
         log.debug("dialing")
         log.log(TRACE, "frame token=abcdef0123456789")
@@ -521,7 +524,7 @@ def test_log_options_of_forward_select_the_level_on_stderr(
     session.on_start = on_start
     result = run("forward", "web", "80", *arguments)
     assert result.code == ExitCode.DONE
-    logged = re.findall(r"[A-Z]+ tui_forward\.engine\.some: (.*)", result.err)
+    logged = re.findall(r"[A-Z]+ tui_forward\.[a-z_.]+: (.*)", result.err)
     assert set(logged) == messages
     assert "tui_forward.engine" not in result.out
 

@@ -14,6 +14,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _CHOICES = ("debug", "info", "warning", "error")
 _VERBOSITY = ("", "debug", "trace")
+# Loggers of what fails requests and forwards.
+_REPORTED = ("tui_forward.engine.", "tui_forward.kube.api.", "tui_forward.kube.auth.command_runner")
 # In `Context.meta`, which a command shares with the group that precedes it.
 _META_KEY = "tui_forward.log_level"
 
@@ -56,6 +58,15 @@ def requested_log_level() -> str:
     """Return the name of the level that the running command line sets, or ""."""
     context = click.get_current_context(silent=True)
     return str(context.meta.get(_META_KEY, "")) if context is not None else ""
+
+
+def is_not_reported(record: logging.LogRecord) -> bool:
+    """Return whether a record is an error, or not from a part whose failures become states.
+
+    A filter of the log of commands that print the states of forwards, unless the user asked for
+    log records.
+    """
+    return record.levelno >= logging.ERROR or not record.name.startswith(_REPORTED)
 
 
 class OutputLogHandler(logging.Handler):

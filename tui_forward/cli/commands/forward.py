@@ -20,7 +20,12 @@ from tui_forward.cli.access_options import (
     ignored_options,
     requested_access_options,
 )
-from tui_forward.cli.log_options import OutputLogHandler, log_options, requested_log_level
+from tui_forward.cli.log_options import (
+    OutputLogHandler,
+    is_not_reported,
+    log_options,
+    requested_log_level,
+)
 from tui_forward.cli.options import Duration, cluster_options
 from tui_forward.cli.output import Output, use_color
 from tui_forward.cli.protection import allow_protected_option, require_permission
@@ -148,17 +153,17 @@ def forward(
     asyncio.run(
         _forward(
             specs, kubeconfig, context, notes, pod_running_timeout, as_json=as_json, quiet=quiet,
-            log_level=_log_level(settings, quiet=quiet), allow_protected=allow_protected,
+            log_level=_log_level(settings), allow_protected=allow_protected,
         )
     )  # fmt: skip
 
 
-def _log_level(settings: Settings, *, quiet: bool) -> int:
-    """Return the level of the options, else of the settings, else that of warnings."""
+def _log_level(settings: Settings) -> int | None:
+    """Return the level of the options, else of the settings; None without either."""
     name = requested_log_level()
     if not name and "log_level" in settings.setting_lines:
         name = settings.log_level.value
-    return LEVELS[name or ("error" if quiet else "warning")]
+    return LEVELS[name] if name else None
 
 
 def _specs(
@@ -207,7 +212,7 @@ def _specs(
 async def _forward(
     specs: tuple[ForwardSpec, ...], kubeconfig: str | None, context: str | None,
     notes: Sequence[str], first_ready_s: float | None, *, as_json: bool, quiet: bool,
-    log_level: int, allow_protected: bool,
+    log_level: int | None, allow_protected: bool,
 ) -> None:  # fmt: skip
     import asyncio
 
@@ -229,6 +234,10 @@ async def _forward(
         printer.note(note)
     log_handler = OutputLogHandler(output)
     log_handler.setFormatter(RedactingFormatter())
+    if log_level is None:
+        # What the states say is said once.
+        log_level = LEVELS["error" if quiet else "warning"]
+        log_handler.addFilter(is_not_reported)
     try:
         with temporary_handler(log_handler, log_level), call_on_signals(stop.set):
             # As kubectl: a plugin gets the terminal if stdin is one.
