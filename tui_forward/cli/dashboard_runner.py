@@ -20,6 +20,7 @@ from tui_forward.session import Session
 
 if TYPE_CHECKING:
     from tui_forward.tui.app import TuiForwardApp
+    from tui_forward.tui.controllers.engine_controller import RestartEngine
     from tui_forward.tui.controllers.restore_controller import RestoreOffer
     from tui_forward.tui.storage.context_choice import ContextChoice
     from tui_forward.tui.storage.paths import DashboardPaths
@@ -55,6 +56,7 @@ class DashboardRunner:
     def __init__(
         self, watchdog: TerminalWatchdog, session: Session, start: StartView,
         files: DashboardPaths, offer: RestoreOffer | None, *, can_keep_running: bool,
+        restart_engine: RestartEngine | None = None,
     ) -> None:  # fmt: skip
         from tui_forward.common.traffic_history import TrafficHistories
 
@@ -64,6 +66,7 @@ class DashboardRunner:
         self._files = files
         self._offer = offer
         self._can_keep_running = can_keep_running
+        self._restart_engine = restart_engine
         self._histories = TrafficHistories()
 
     async def run(self) -> bool:
@@ -105,6 +108,7 @@ class DashboardRunner:
             context_choice=self._start.choice if not scope.context else None,
             few_colors=has_few_colors(os.environ),
             release_garbage=release_garbage, freeze_objects=freeze_objects,
+            restart_engine=self._restart_engine,
         )  # fmt: skip
 
     async def _run_app(self, app: TuiForwardApp) -> None:

@@ -24,6 +24,7 @@ from tui_forward.tui.app_actions import AppActions, bindable_classes
 from tui_forward.tui.controllers.address_controller import AddressController
 from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.detail_controller import DetailController
+from tui_forward.tui.controllers.engine_controller import EngineController, RestartEngine
 from tui_forward.tui.controllers.form_controller import FormController
 from tui_forward.tui.controllers.forward_controller import ForwardController
 from tui_forward.tui.controllers.inspector_controller import InspectorController
@@ -70,6 +71,7 @@ class TuiForwardApp(AppActions):
         context_choice: ContextChoice | None = None, few_colors: bool = False,
         release_garbage: Callable[[], None] = lambda: None,
         freeze_objects: Callable[[], None] = lambda: None,
+        restart_engine: RestartEngine | None = None,
     ) -> None:  # fmt: skip
         paths = paths if paths is not None else DashboardPaths()
         settings_file = SettingsFile(paths.settings)
@@ -156,6 +158,7 @@ class TuiForwardApp(AppActions):
             self, settings_file, sampler, notifier,
             lambda: (type(self), *bindable_classes()), self.quitting.sync_keep_running,
         )  # fmt: skip
+        self._engine = EngineController(self, sampler, notifier, restart_engine)
         self._jumps = JumpController(
             self, session, self.dashboard, sampler, self.scope, notifier,
             lambda: self.theme_names, self._settings.set_theme, self.protection.shown_name,

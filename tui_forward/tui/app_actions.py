@@ -12,6 +12,7 @@ from textual.dom import DOMNode
 from tui_forward.tui import messages
 from tui_forward.tui.controllers.address_controller import AddressController
 from tui_forward.tui.controllers.detail_controller import DetailController
+from tui_forward.tui.controllers.engine_controller import EngineController
 from tui_forward.tui.controllers.form_controller import FormController
 from tui_forward.tui.controllers.forward_controller import ForwardController
 from tui_forward.tui.controllers.inspector_controller import InspectorController
@@ -108,6 +109,7 @@ class AppActions(ThemedApp[None]):
     quitting: QuitController
     _addresses: AddressController
     _details: DetailController
+    _engine: EngineController
     _forms: FormController
     _forwards: ForwardController
     _inspector: InspectorController
@@ -319,6 +321,7 @@ class AppActions(ThemedApp[None]):
         """Yield the commands for present contexts and forwards, beyond those of key bindings."""
         yield from self._forwards.palette_commands()
         yield from self.scope.palette_commands()
+        yield from self._engine.palette_commands()
         yield from self._settings.palette_commands()
         yield from self._logs.palette_commands(
             self.cluster_state.scope, self.dashboard.tables.entries.current

@@ -72,6 +72,19 @@ async def test_edited_settings_apply_at_once(tmp_path: Path) -> None:
         assert app.theme == "forward-light"
 
 
+async def test_settings_are_reloaded_on_request(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('theme = "forward-dark"\n')
+    async with running(shop(), (120, 34), files=DashboardPaths(settings=file)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("ctrl+p", *"reload", "enter")
+        await shows(app, "Settings reloaded")  # the answer, also without a change
+    async with running(shop(), (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("ctrl+p", *"reload", "enter")
+        await shows(app, "There is no settings file")
+
+
 async def test_forward_settings_apply_to_new_forwards(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('queue_timeout = "1m"\n')

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.pilot import Pilot
 
@@ -358,6 +359,52 @@ async def test_pane_is_resized_by_keys_and_by_its_title() -> None:
         await until(lambda: table.outer_size.height > 25)
         await pilot.press("escape")
         await until(lambda: table.outer_size.height == before)
+
+
+async def wheel(pilot: Pilot[None], table: RowTable, by: int) -> None:
+    """Turn the wheel over a table, down or up."""
+    kind = events.MouseScrollDown if by > 0 else events.MouseScrollUp
+    for _ in range(abs(by)):
+        await pilot._post_mouse_events([kind], table, offset=(3, 2), button=0)
+
+
+@pytest.mark.parametrize("key", ["down", "home"])
+async def test_wheel_leaves_the_cursor_until_a_key(key: str) -> None:
+    async with fleet_app((100, 24)) as (app, pilot, _):
+        table = app.dashboard.tables.entries
+        first, second, *_ = table.keys
+        await until(lambda: table.has_focus and table.cursor == first)
+        await wheel(pilot, table, 9)
+        await until(lambda: not is_visible(table, first))
+        for _ in range(3):  # nor does a sample bring it back
+            await app.sample()
+        await pilot.pause()
+        assert table.cursor == first
+        assert not is_visible(table, first)
+        await pilot.press(key)
+        await until(lambda: is_visible(table, table.cursor))
+        assert table.cursor == (second if key == "down" else first)
+
+
+async def test_going_to_a_forward_ends_the_look_at_top_talkers() -> None:
+    async with fleet_app() as (app, pilot, _):
+        tables = app.dashboard.tables
+        order = tables.connections.order
+        await pilot.press("T")
+        await shows(app, "connections of all forwards")
+        await pilot.press("enter")  # to the forward of the busiest connection
+        await shows(app, "connections of sts/postgres-primary:postgres")
+        assert tables.forwards.current is not None
+        assert tables.forwards.current.spec.target.name == "postgres-primary"
+        assert tables.connections.order == order
+        for keys in (["T", "exclamation_mark"], ["T", "colon", *"redis-c", "enter"]):
+            await pilot.press(*keys)
+            await until(lambda: not tables.connections.shows_all)
+        # What is chosen with a stays.
+        app.dashboard.body.focus_pane(Pane.CONNECTIONS)
+        await pilot.press("a", "exclamation_mark")
+        await until(lambda: app.dashboard.body.focused_pane is Pane.FORWARDS)
+        await shows(app, "connections of all forwards")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])

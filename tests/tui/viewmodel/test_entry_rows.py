@@ -91,7 +91,17 @@ def test_service_row() -> None:
         "", "svc/web", "3", "80, 53/UDP", "ClusterIP", "10.0.0.7", "",
     ]  # fmt: skip
     assert entry_row(entry, [], 1.0, endpoints=0).cells[2] == Cell("none", "warn")
-    assert entry_row(entry, [], 1.0).cells[2] == Cell("-", "dim")
+    assert entry_row(entry, [], 1.0).cells[2] == Cell("-", "dim")  # not known yet
+
+
+@pytest.mark.parametrize("external_name", ["", "db.example.com"])
+def test_service_without_a_selector_has_no_number_of_endpoints(external_name: str) -> None:
+    """Its endpoints are not pods that a selector finds; no count is not `none`."""
+    service = Service(namespace="shop", name="db", cluster_ip="10.0.0.7", ports=PORTS[:1])
+    service = msgspec.structs.replace(service, external_name=external_name)
+    for endpoints in (None, 0, 3):
+        row = entry_row(service_entry(service), [], 1.0, endpoints=endpoints)
+        assert row.cells[2] == Cell("-", "dim")
 
 
 @pytest.mark.parametrize("kind", EntryKind)

@@ -14,7 +14,12 @@ from tui_forward.cli import output
 from tui_forward.cli.dashboard_runner import DashboardRunner, StartView
 from tui_forward.cli.kubeconfig_files import context_choice
 from tui_forward.cli.protection import require_permission
-from tui_forward.cli.sessions import known_contexts, remote_session, resolve_context
+from tui_forward.cli.sessions import (
+    engine_log_arguments,
+    known_contexts,
+    remote_session,
+    resolve_context,
+)
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import NO_CONTEXT, NO_OPTIONS, AccessOptions, CatalogScope, Context
@@ -83,9 +88,17 @@ async def show_dashboard(
         files = _dashboard_paths(kubeconfig)
         if temporary:
             files = replace(files, log=Path(f"{kubeconfig}.log"))
+
+        async def restart_engine() -> int:
+            from tui_forward.daemon.launcher import replace_engine
+
+            again = [*engine_log_arguments(), *arguments]
+            return (await replace_engine(kubeconfig, arguments=again)).draining
+
         runner = DashboardRunner(
-            watchdog, session, start, files, offer, can_keep_running=not temporary
-        )
+            watchdog, session, start, files, offer, can_keep_running=not temporary,
+            restart_engine=restart_engine,
+        )  # fmt: skip
         return await runner.run()
 
 

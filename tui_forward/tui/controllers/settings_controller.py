@@ -48,14 +48,14 @@ class SettingsFile:
             return terminal_encoding(stdout.encoding if stdout is not None else UTF_8)
         return ASCII if self.settings.symbols is Symbols.ASCII else UTF_8
 
-    async def reload(self) -> Settings | None:
-        """Return the settings of a file that has changed, None if it has not."""
+    async def reload(self, *, always: bool = False) -> Settings | None:
+        """Return the settings of a file that has changed, or `always`; None if it has not."""
         path = self.path
         if path is None:
             return None
         async with self._lock:
             identity = await asyncio.to_thread(settings_identity, path)
-            if identity == self._identity:
+            if identity == self._identity and not always:
                 return None
             self._identity = identity
             return await asyncio.to_thread(load_settings, path)
@@ -107,16 +107,30 @@ class SettingsController:
         while True:
             await asyncio.sleep(CHECK_INTERVAL_S)
             settings = await self._file.reload()
-            if settings is None:
-                continue
-            keys = self._check_keys(settings)
-            problems = self._problems(settings, keys)
-            for problem in problems:
-                self._notifier.warn(f"Settings not changed\n{problem}")
-            if not problems:
-                self._apply(settings, keys)
-                await self._on_change()
-                self._notifier.info("Settings reloaded")
+            if settings is not None:
+                await self._use(settings)
+
+    def reload(self) -> None:
+        """Read the file again and apply it, also if it has not changed."""
+        self._app.run_worker(self._reload(), group="reload settings")
+
+    async def _reload(self) -> None:
+        settings = await self._file.reload(always=True)
+        if settings is None:
+            self._notifier.warn("There is no settings file")
+        else:
+            await self._use(settings)
+
+    async def _use(self, settings: Settings) -> None:
+        """Apply settings without problems, and report either."""
+        keys = self._check_keys(settings)
+        problems = self._problems(settings, keys)
+        for problem in problems:
+            self._notifier.warn(f"Settings not changed\n{problem}")
+        if not problems:
+            self._apply(settings, keys)
+            await self._on_change()
+            self._notifier.info("Settings reloaded")
 
     def _theme_changed(self, _theme: Theme) -> None:
         """Save a theme that the user has chosen, wherever: here, or in Textual's own list."""
@@ -149,9 +163,10 @@ class SettingsController:
         self._app.theme = theme
 
     def palette_commands(self) -> Iterator[PaletteCommand]:
-        """Yield a command to choose a theme, and one for each theme."""
+        """Yield commands to read the settings again and to choose a theme, and one for each."""
         from tui_forward.tui.keys.palette import PaletteCommand
 
+        yield PaletteCommand("Reload settings", self.reload)
         yield PaletteCommand("Change theme… (saved to settings.toml)", self.choose_theme)
         for name in self._app.theme_names:
             yield PaletteCommand(f"Theme: {name}", partial(self.set_theme, name), only_found=True)

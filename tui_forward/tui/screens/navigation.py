@@ -7,6 +7,7 @@ from collections.abc import Callable
 from textual.screen import Screen
 
 from tui_forward.model import Forward
+from tui_forward.tui import messages
 from tui_forward.tui.screens.sample_renderer import SampleRenderer
 from tui_forward.tui.viewmodel.entries import EntryKind
 from tui_forward.tui.viewmodel.forward_rows import has_problem
@@ -47,6 +48,7 @@ class Navigation:
         start = at + 1 if is_there else 0
         after = [key for key in keys[start:] if key in problems]
         forwards.follow(after[0] if after else problems[0])
+        self._leave_top_talkers()
         self._body.focus_pane(Pane.FORWARDS)
 
     def go_to_forward(self, forward: Forward) -> None:
@@ -55,7 +57,14 @@ class Navigation:
         if forward.id not in forwards.keys and forwards.filter_query:
             forwards.clear_filter()
         forwards.follow(forward.id)
+        self._leave_top_talkers()
         self._body.focus_pane(Pane.FORWARDS)
+
+    def _leave_top_talkers(self) -> None:
+        """Show the connections of the forward that the user goes to, after a look at all."""
+        self._tables.connections.leave_top_talkers()
+        self._tables.redraw(self._tables.connections)
+        self._screen.post_message(messages.SampleRequested())
 
     def go_to_entry(self, kind: EntryKind, key: str) -> None:
         """Show a kind of entries, and move to one of them unless the key is empty."""

@@ -133,7 +133,7 @@ class ViewActions:
     def toggle_all_connections(self) -> None:
         """Show the connections of all forwards, or of the selected one."""
         connections = self._tables.connections
-        connections.shows_all = not connections.shows_all
+        connections.toggle_all()
         self._redraw(connections)
         self._post(messages.SampleRequested())
 

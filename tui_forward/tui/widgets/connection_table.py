@@ -19,7 +19,7 @@ from tui_forward.tui.viewmodel.connection_rows import (
 )
 from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.forward_rows import target_cell
-from tui_forward.tui.viewmodel.sorting import DEFAULT_ORDER
+from tui_forward.tui.viewmodel.sorting import DEFAULT_ORDER, SortOrder
 from tui_forward.tui.widgets.sorted_table import SortedTable
 
 _DOWN_RATE = "down_rate"
@@ -35,6 +35,7 @@ class ConnectionTable(SortedTable):
     ) -> None:
         super().__init__(columns.CONNECTIONS, id="connections", sorts=CONNECTION_SORTS)
         self.shows_all = False  # connections of all forwards
+        self._order_before: SortOrder | None = None  # while top talkers are shown for a look
         # By `shows_all`: of many forwards, closed ones would bury the busy ones.
         self._shows_closed = {False: True, True: False}
         self.context = ""  # on view
@@ -97,9 +98,24 @@ class ConnectionTable(SortedTable):
         self.draw(self._forward)
 
     def show_top_talkers(self) -> None:
-        """Show the connections of all forwards, the busiest first; `draw` shows them."""
+        """Show the connections of all forwards, the busiest first; `draw` shows them.
+
+        Until `leave_top_talkers`, unless all of them are shown anyway.
+        """
+        if not self.shows_all:
+            self._order_before = self.order
         self.shows_all = True
         self.restore_order(f"{_DOWN_RATE}-")
+
+    def leave_top_talkers(self) -> None:
+        """Show the connections of one forward again, in their order; `draw` shows them."""
+        if self._order_before is not None:
+            self.restore_order(str(self._order_before))
+            self.shows_all, self._order_before = False, None
+
+    def toggle_all(self) -> None:
+        """Show the connections of all forwards, or of one, from now on; `draw` shows them."""
+        self.shows_all, self._order_before = not self.shows_all, None
 
     def _count_notes(self) -> list[str]:
         """Return how many connections of all forwards are open and queued."""

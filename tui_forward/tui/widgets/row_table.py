@@ -133,8 +133,9 @@ class RowTable(RowView, can_focus=True):
     # Input -----------------------------------------------------------------------------------
 
     def on_key(self) -> None:
-        """Record that the table got input."""
+        """Record that the table got input; a key returns to the cursor, which the wheel leaves."""
         self.cursor_rules.has_input = True
+        self.reveal()
 
     def on_click(self, event: events.Click) -> None:
         """Move the cursor; choose on a double click; ask for a menu on the right button."""
