@@ -20,17 +20,29 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from tests.bench.measurements import MIB, SOURCE, Spread
 from tests.bench.result_table import say
 from tests.bench.terminal import Terminal
 from tests.bench.toolbox import NAMESPACE, Toolbox
+from tests.support import fleet
 from tests.support.cluster_process import REPOSITORY, ClusterProcess, running_cluster
+from tests.support.fleet_app import fleet_app
 from tests.support.forward_states import STEPS, StateScenario
+from tests.support.painted_cells import PaintedCells
 from tui_forward.daemon import connect
 from tui_forward.minicluster.control_socket import ControlClient
-from tui_forward.model import Event, EventKind, ForwardSpec, ForwardState, Target, TargetKind
+from tui_forward.model import (
+    Event,
+    EventKind,
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    Target,
+    TargetKind,
+)
 from tui_forward.session import Session
 
 DASHBOARD = (sys.executable, "-m", "tui_forward", "-A")
@@ -46,7 +58,17 @@ OPENED = (
     ("open form", "f", "enter Start"),
     ("open jump", ":", "a name, a port"),
     ("open palette", "\x10", "↑↓ Move"),
+    ("open profiles", "P", "bench-profile"),
 )
+PROFILE = """\
+version: 1
+context: minicluster
+namespace: shop
+forwards:
+  echo: {target: deploy/echo, port: echo}
+"""
+MAX_MOVES = 12
+PARTS = ("start", "facts", "checks", "load")
 # Follows the letter that was typed in a frame of its own.
 NARROWED = "search: list narrowed"
 
@@ -120,13 +142,7 @@ async def attaching(env: dict[str, str]) -> float:
     session = await connect(environ=env)
     try:
         await session.set_keep_running(True)
-        stage = StateScenario(session, ControlClient("nowhere"), "minicluster")
-        for _ in range(ATTACHED):
-            await stage.start("echo", "echo", TargetKind.DEPLOYMENT)
-        while any(  # noqa: ASYNC110 - in another process
-            one.state is not ForwardState.READY for one in (await session.snapshot()).forwards
-        ):
-            await asyncio.sleep(0.05)
+        await _ready_forwards(session, ATTACHED)
         times = []
         for _ in range(STARTS):
             with dashboard(env) as terminal:
@@ -182,7 +198,12 @@ class Load:
 
 
 async def let_go(session: Session) -> None:
-    """Stop the engine that the stopped dashboards left with its forwards."""
+    """Stop the engine that the stopped dashboards left, and before its forwards.
+
+    The next dashboard would offer to restore them.
+    """
+    for one in (await session.snapshot()).forwards:
+        await session.stop(one.id)
     await session.set_keep_running(False)
     await session.close()
 
@@ -218,6 +239,13 @@ class Keys:
         self._pressed = self._terminal.press(keys.encode())
         self.times.setdefault(kind, []).append(self._terminal.shows(shows) - self._pressed)
 
+    def length(self) -> int:
+        """Go to the last row and back; return the number of rows, which is at least 2."""
+        self._terminal.press(b"G")
+        _, last = self._terminal.finds(r"(\d+)/\1\D")
+        self.quietly("g", rf"\b1/{last[1]}\D")
+        return int(last[1])
+
     def then(self, kind: str, shows: str) -> None:
         """Record the time of a later effect of the last key."""
         self.times.setdefault(kind, []).append(self._terminal.shows(shows) - self._pressed)
@@ -229,14 +257,18 @@ class Keys:
 
 
 def tour(keys: Keys, rounds: int) -> None:
-    """Move, page, search and sort in a long list, and open dialogs."""
+    """Move, page, search and sort in a list, and open dialogs.
+
+    No key is pressed that would change nothing, as at the end of a short list.
+    """
+    moves = min(MAX_MOVES, keys.length() - 1)
     for _ in range(rounds):
-        for _ in range(12):
+        for _ in range(moves):
             keys.press("move", "j", "ports of")
-        for _ in range(4):
+        for _ in range(min(4, moves - 1)):
             keys.press("move", "k", "ports of")
-        for _ in range(4):
-            keys.press("page", "\x1b[6~", "ports of")
+        for page in ("\x1b[6~", "\x1b[5~") * 2:
+            keys.press("page", page, "ports of")
         keys.press("first or last", "G", "ports of")
         keys.press("first or last", "g", "ports of")
         keys.press("filter", "/", "words  ns:")
@@ -263,6 +295,9 @@ def loaded(
 ) -> list[Figure]:
     """Measure a dashboard on a changing cluster while its engine carries bytes."""
     pod = Toolbox(cluster.kubeconfig).create()
+    profiles = Path(env["HOME"], ".config/tui-forward/profiles")
+    profiles.mkdir(parents=True, exist_ok=True)
+    (profiles / "bench-profile.yaml").write_text(PROFILE)
     with asyncio.Runner() as runner:
         session = runner.run(connect(environ=env))
         load: Load | None = None
@@ -371,6 +406,137 @@ async def facts(cluster: ClusterProcess, env: dict[str, str]) -> list[Figure]:
     ]
 
 
+async def _ready_forwards(session: Session, count: int) -> StateScenario:
+    """Start as many forwards, and wait until they are ready."""
+    stage = StateScenario(session, ControlClient("nowhere"), "minicluster")
+    for _ in range(count):
+        await stage.start("echo", "echo", TargetKind.DEPLOYMENT)
+    while any(  # noqa: ASYNC110 - in another process
+        one.state is not ForwardState.READY for one in (await session.snapshot()).forwards
+    ):
+        await asyncio.sleep(0.05)
+    return stage
+
+
+async def _moved_from(stage: StateScenario, before: Forward) -> None:
+    """Wait until the forward is ready on another pod."""
+    while True:
+        now = await stage.forward()
+        if now.pod != before.pod and now.state is ForwardState.READY:
+            return
+        await asyncio.sleep(0.05)
+
+
+async def starting(env: dict[str, str]) -> list[Figure]:
+    """How long after the key that starts a 15th forward its row is shown under the cursor.
+
+    Check 6 of the design.
+    """
+    times = []
+    session = await connect(environ=env)
+    try:
+        await _ready_forwards(session, 14)
+        with dashboard(env) as terminal:
+            await asyncio.to_thread(terminal.shows, r"14 forwards[\s\S]*● +ready")
+            keys = Keys(terminal)
+            await asyncio.to_thread(keys.quietly, "/", "words  ns:")
+            await asyncio.to_thread(keys.quietly, "gateway", "/gateway")
+            await asyncio.to_thread(keys.quietly, "\r", "workloads")
+            for _ in range(FACTS):
+                known = {one.id for one in (await session.snapshot()).forwards}
+                await asyncio.sleep(0.5)
+                pressed = terminal.press(b"1")
+                # The position of the cursor in the title, above the row.
+                row = r"\b\d+/15\b[\s\S]*(starting|connecting|ready)[^\n]*deploy/gateway:"
+                times.append(await asyncio.to_thread(terminal.shows, row) - pressed)
+                terminal.forget()
+                for one in (await session.snapshot()).forwards:
+                    if one.id not in known:
+                        await session.stop(one.id)
+                await asyncio.to_thread(terminal.shows, r"/14\b")
+    finally:
+        await let_go(session)
+    longest_ms = 1000 * max(times)
+    return [Figure(f"start to row under the cursor ({len(times)}), longest", longest_ms, "ms", 100)]
+
+
+async def draining(cluster: ClusterProcess, env: dict[str, str]) -> list[Figure]:
+    """How long after a pod begins to terminate its connection is shown as draining.
+
+    Check 20 of the design.
+    """
+    times = []
+    session = await connect(environ=env)
+    try:
+        stage = await _ready_forwards(session, 1)
+        with dashboard(env) as terminal:
+            await asyncio.to_thread(terminal.shows, r"1 forward[\s\S]*● +ready")
+            for _ in range(FACTS):
+                forward = await stage.forward()
+                assert forward.pod is not None
+                terminal.forget()
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", forward.listening[0].port
+                )
+                writer.write(b"hello")
+                assert await reader.readexactly(5) == b"hello"
+                await asyncio.to_thread(terminal.shows, r"\bopen\b")
+                terminal.forget()
+                pod = forward.pod.name
+                begun = time.perf_counter()
+                await cluster.control.request("delete-pod", namespace="shop", pod=pod, grace=5)
+                times.append(await asyncio.to_thread(terminal.shows, r"\bdraining\b") - begun)
+                writer.close()
+                await _moved_from(stage, forward)
+    finally:
+        await let_go(session)
+    name = f"pod terminates to connection draining ({len(times)}), longest"
+    return [Figure(name, 1000 * max(times), "ms", 1000)]
+
+
+async def painting(folder: Path) -> list[Figure]:
+    """How many cells a sample paints that changes nothing, one row, or all rows that are ready.
+
+    In this process, of the scene of the design.
+    """
+    width = 120
+    session = fleet.fleet()
+    app = fleet_app(folder, session)
+    async with app.run_test(size=(width, 36)) as pilot:
+        app._sampler.set_interval(3600.0)
+        painted = PaintedCells(app)
+
+        async def sample() -> int:
+            painted.take()
+            await app.sample()
+            for _ in range(3):
+                await pilot.pause()
+            return painted.count
+
+        def speed_up(one: Forward, rate: float) -> None:
+            counters = msgspec.structs.replace(one.counters, rate_from_pod=rate)
+            session.update(one.id, counters=counters)
+
+        for _ in range(50):  # what the start still paints
+            await sample()
+        unchanged = max([await sample() for _ in range(10)])
+        ready = [one for one in session.forwards.values() if one.state is ForwardState.READY]
+        speed_up(ready[0], 5e3)
+        one_row = await sample()
+        for one in ready:
+            speed_up(one, 7e3)
+        all_rows = await sample()
+    # Each row, and the totals in the header.
+    return [
+        Figure("painted by a sample without a change", unchanged, "cells", 0),
+        Figure("painted by a sample, 1 row changed", one_row, "cells", 2 * width),
+        Figure(
+            f"painted by a sample, {len(ready)} rows changed", all_rows, "cells",
+            (len(ready) + 1) * width,
+        ),
+    ]  # fmt: skip
+
+
 @dataclass(frozen=True)
 class _Spent:
     rate: float  # MiB/s
@@ -396,7 +562,7 @@ def main() -> int:
     parser.add_argument("--churn", type=float, default=500.0, help="changes per second (500)")
     parser.add_argument("--rate", type=float, default=300.0, help="MiB/s of load (300)")
     parser.add_argument("--rounds", type=int, default=12, help="turns of the tour of keys (12)")
-    parser.add_argument("--only", choices=("start", "facts", "load"), help="only this part")
+    parser.add_argument("--only", choices=PARTS, help="only this part")
     options = parser.parse_args()
     say(f"{os.cpu_count()} cores")
     figures: list[Figure] = []
@@ -406,6 +572,13 @@ def main() -> int:
             say("every state of a forward")
             with running_cluster() as cluster:
                 figures += asyncio.run(facts(cluster, environment(home, cluster.kubeconfig)))
+        if options.only in (None, "checks"):
+            say("a 15th forward, a pod that terminates, painted cells")
+            with running_cluster() as cluster:
+                env = environment(home, cluster.kubeconfig)
+                figures += asyncio.run(starting(env))
+                figures += asyncio.run(draining(cluster, env))
+            figures += asyncio.run(painting(Path(home)))
         if options.only in (None, "start"):
             say("start on a small cluster")
             with running_cluster() as cluster:

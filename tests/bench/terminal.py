@@ -81,6 +81,10 @@ class Terminal:
         Raises:
             TimeoutError: It never did; with the end of what was drawn.
         """
+        return self.finds(pattern, timeout_s)[0]
+
+    def finds(self, pattern: str, timeout_s: float = 30.0) -> tuple[float, re.Match[str]]:
+        """Do what `shows` does; return also what matches."""
         wanted = re.compile(pattern)
         deadline = time.perf_counter() + timeout_s
         seen = 0
@@ -89,8 +93,9 @@ class Terminal:
                 if len(self._pieces) > seen:
                     seen = len(self._pieces)
                     # Pieces end anywhere, so that what is sought may stand in two.
-                    if wanted.search(_text(b"".join(piece for _, piece in self._pieces))):
-                        return self._pieces[-1][0]
+                    found = wanted.search(_text(b"".join(piece for _, piece in self._pieces)))
+                    if found is not None:
+                        return self._pieces[-1][0], found
                 left = deadline - time.perf_counter()
                 if left <= 0 or self.process.poll() is not None:
                     text = _text(b"".join(piece for _, piece in self._pieces))

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tui_forward.minicluster.control_socket import ControlClient
-from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
+from tui_forward.model import Forward, ForwardSpec, ForwardState, Target, TargetKind
 from tui_forward.session import Session
 
 Do = Callable[["StateScenario"], Awaitable[object]]
@@ -32,6 +32,11 @@ class StateScenario:
             context=self.context, namespace=namespace, kind=kind, name=name, port=port
         )  # fmt: skip
         self.forward_id = await self.session.start(ForwardSpec(target=target, local_port=0))
+
+    async def forward(self) -> Forward:
+        """Return the forward as it is now."""
+        forwards = (await self.session.snapshot()).forwards
+        return next(one for one in forwards if one.id == self.forward_id)
 
     async def stop(self) -> None:
         """Stop the forward."""

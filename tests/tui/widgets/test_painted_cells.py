@@ -4,43 +4,15 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from textual._compositor import ChopsUpdate, LayoutUpdate
-from textual.screen import Screen
 
 from tests.support import fleet
+from tests.support.painted_cells import PaintedCells
 from tests.support.waiting import until
 from tests.tui.app_harness import running
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.model import Counters, Forward, ForwardState
-from tui_forward.tui.app import TuiForwardApp
 
 WIDTH = 120
-
-
-class PaintedCells:
-    """Counts the cells that an app writes to its terminal."""
-
-    def __init__(self, app: TuiForwardApp, patch: pytest.MonkeyPatch) -> None:
-        self.count = 0
-        self.lines: set[int] = set()
-        display = app._display
-
-        def count(screen: Screen[object], renderable: object) -> None:
-            if isinstance(renderable, LayoutUpdate):
-                self.count += renderable.region.area
-                self.lines |= set(renderable.region.line_range)
-            elif isinstance(renderable, ChopsUpdate):
-                self.count += sum(end - start for _, start, end in renderable.spans)
-                self.lines |= {y for y, _, _ in renderable.spans}
-            display(screen, renderable)  # type: ignore[arg-type]
-
-        patch.setattr(app, "_display", count)
-
-    def take(self) -> int:
-        """Return the cells since the last call."""
-        count, self.count = self.count, 0
-        self.lines.clear()
-        return count
 
 
 def faster(forward: Forward, rate: float) -> Counters:
@@ -59,7 +31,7 @@ async def test_sample_paints_only_the_lines_that_it_changes(
         await until(lambda: len(app.dashboard.tables.forwards.keys) == 14)
         app._sampler.set_interval(3600.0)  # samples are those of the test
 
-        painted = PaintedCells(app, monkeypatch)
+        painted = PaintedCells(app)
 
         async def sample() -> int:
             painted.take()
