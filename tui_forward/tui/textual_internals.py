@@ -13,20 +13,28 @@ import select
 import signal
 import sys
 import termios
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any, TypeVar, cast
 
 from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
 from textual import constants, events
+from textual._compositor import ChopsUpdate, Compositor
 from textual._styles_cache import StylesCache
 from textual.app import App
+from textual.color import Color
 from textual.drivers.linux_driver import LinuxDriver
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.notifications import Notification
 from textual.reactive import Reactive
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.scroll_view import ScrollView
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -36,6 +44,7 @@ T = TypeVar("T")
 
 MAX_NOTIFICATIONS = 3
 _LAYOUT_TURNS = 4  # of the event loop
+_PAINT_TURNS = 3
 _MAX_FRAME_DELAY_S = 0.5  # of a screen whose widgets do not get their sizes
 
 
@@ -191,6 +200,75 @@ class FewNotificationsApp(App[T]):
         super()._refresh_notifications()
 
 
+class LineCompositor(Compositor):
+    """Compositor that renders only lines that are dirty and not covered by another widget.
+
+    Textual's renders every widget that touches the rectangle around all dirty regions in full,
+    which for a move of a cursor is most of the screen.
+    """
+
+    def render_partial_update(self) -> ChopsUpdate | None:
+        """Render the dirty regions; return None if there are none."""
+        screen = self.size.region
+        regions = [region.intersection(screen) for region in self._dirty_regions]
+        self._dirty_regions.clear()
+        spans = list(self._regions_to_spans(region for region in regions if region))
+        if not spans:
+            return None
+        return ChopsUpdate(self._pieces(spans), spans, [cuts[1:] for cuts in self.cuts])
+
+    def render_lines(self, lines: range) -> list[Strip]:
+        """Render these lines, each from its left to its right end; blank beyond the screen."""
+        width, height = self.size
+        pieces = self._pieces((y, 0, width) for y in lines if y < height)
+        return [Strip.join(pieces[y].values()) if y < height else Strip.blank(width) for y in lines]
+
+    def _render_chops(
+        self, crop: Region, is_rendered_line: Callable[[int], bool]
+    ) -> Sequence[Mapping[int, Strip]]:
+        spans = [(y, crop.x, crop.right) for y in crop.line_range if is_rendered_line(y)]
+        return cast("Sequence[Mapping[int, Strip]]", self._pieces(spans))
+
+    def _pieces(self, spans: Iterable[tuple[int, int, int]]) -> list[dict[int, Strip | None]]:
+        """Render pieces of lines, by line and first column, from the front to the back.
+
+        Args:
+            spans: Line, first column and end of what is wanted.
+        """
+        pieces: list[dict[int, Strip | None]] = [{} for _ in self.cuts]
+        for y, start, end in spans:
+            pieces[y].update(
+                (x, None) for x, stop in pairwise(self.cuts[y]) if x < end and stop > start
+            )
+        for widget, (region, clip) in self.visible_widgets.items():
+            visible = region.intersection(clip)
+            first, last = visible.column_span
+            run: list[int] = []
+            for y in visible.line_range:
+                if any(first <= x < last and piece is None for x, piece in pieces[y].items()):
+                    run.append(y)
+                elif run:
+                    self._fill(pieces, widget, region, visible, run)
+                    run = []
+            if run:
+                self._fill(pieces, widget, region, visible, run)
+        return pieces
+
+    def _fill(
+        self, pieces: list[dict[int, Strip | None]], widget: Widget, region: Region,
+        visible: Region, run: list[int],
+    ) -> None:  # fmt: skip
+        """Render consecutive lines of a widget into the pieces that are still missing."""
+        first, last = visible.column_span
+        crop = Region(first - region.x, run[0] - region.y, visible.width, len(run))
+        for y, strip in zip(run, widget.render_lines(crop), strict=False):
+            cuts = [cut for cut in self.cuts[y] if first <= cut <= last]
+            ends, line = [cut - first for cut in cuts[1:]], pieces[y]
+            for x, piece in zip(cuts, strip.divide(ends), strict=False):
+                if line.get(x, piece) is None:
+                    line[x] = piece
+
+
 class CompleteFrameScreen(Screen[T]):
     """Screen that is first painted when all widgets know their sizes.
 
@@ -200,6 +278,12 @@ class CompleteFrameScreen(Screen[T]):
 
     _widgets_without_size: int | None = None  # None before the first layout
     _is_complete = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._compositor = LineCompositor()
+        self._paint_is_due = False
+        self._painted = 0.0  # `time.monotonic` of the last frame
 
     def draw_first_frame(self) -> None:
         """Draw what depends on sizes; the widgets know theirs now."""
@@ -239,9 +323,119 @@ class CompleteFrameScreen(Screen[T]):
 
     def _compositor_refresh(self) -> None:
         if self._is_complete:
-            super()._compositor_refresh()
+            self._painted = time.monotonic()
+            if self in self.app._background_screens:  # noqa: SLF001 - see above
+                self._update_overlays()
+            else:
+                super()._compositor_refresh()
         else:
             self._dirty_widgets.clear()  # the compositor keeps their regions
+
+    async def _on_idle(self, _event: events.Idle) -> None:
+        """Paint soon, unless a frame was just painted; Textual calls its own handler after this.
+
+        That one waits for a tick of a timer that runs 60 times a second, also after a pause.
+        """
+        if self._is_complete and self._dirty_widgets and not self._paint_is_due:
+            self._paint_is_due = True
+            self._wait_to_paint(_PAINT_TURNS)
+
+    def _wait_to_paint(self, turns: int) -> None:
+        """Wait while other widgets that the same key has changed ask for a paint."""
+        if turns:
+            asyncio.get_running_loop().call_soon(self._wait_to_paint, turns - 1)
+            return
+        self._paint_is_due = False
+        if time.monotonic() - self._painted >= 1 / constants.MAX_FPS:
+            self.call_later(self._on_timer_update)
+
+    def _update_overlays(self) -> None:
+        """Let the screens above paint the lines of this one that have changed.
+
+        Textual would in addition paint all of this screen again at its next change.
+        """
+        regions = self._compositor._dirty_regions  # noqa: SLF001 - see above
+        if regions:
+            stack = self.app.screen_stack
+            for screen in stack[stack.index(self) + 1 :]:
+                if isinstance(screen, OverlayScreen):
+                    screen.forget_lines(y for region in regions for y in region.line_range)
+            self.app.screen.refresh(*regions)
+            regions.clear()
+        self._dirty_widgets.clear()
+
+    def render_screen_lines(self, lines: range) -> list[Strip]:
+        """Render lines of the whole screen, for an overlay above it."""
+        return cast("LineCompositor", self._compositor).render_lines(lines)
+
+
+class OverlayScreen(CompleteFrameScreen[T], ModalScreen[T]):
+    """Modal screen over another one, whose lines show through its translucent background.
+
+    Textual renders and tints all lines of the screen beneath whenever one of them has changed;
+    an overlay keeps them.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._beneath: dict[int, Strip] = {}  # tinted lines of the screen beneath
+
+    def forget_lines(self, lines: Iterable[int]) -> None:
+        """Render these lines of the screen beneath again when they are needed."""
+        for y in lines:
+            self._beneath.pop(y, None)
+
+    def notify_style_update(self) -> None:
+        """Render everything again after a change of theme."""
+        self._beneath.clear()
+        super().notify_style_update()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Render lines of the background, which is the tinted screen beneath."""
+        stack = self.app.screen_stack
+        beneath = stack[stack.index(self) - 1] if self in stack[1:] else None
+        color = self.styles.background
+        if color.a == 1 or not isinstance(beneath, CompleteFrameScreen):
+            return super().render_lines(crop)
+        width = self.size.width
+        missing = [
+            y for y in crop.line_range
+            if y not in self._beneath or self._beneath[y].cell_length != width
+        ]  # fmt: skip
+        if missing:
+            filters = self.get_line_filters()
+            lines = range(missing[0], missing[-1] + 1)
+            for y, strip in zip(lines, beneath.render_screen_lines(lines), strict=True):
+                tinted = Strip(
+                    [
+                        segment if segment.control
+                        else Segment(segment.text, _tint(segment.style, color))
+                        for segment in strip
+                    ],
+                    strip.cell_length,
+                )  # fmt: skip
+                for line_filter in filters:
+                    tinted = tinted.apply_filter(line_filter, color)
+                self._beneath[y] = tinted
+        strips = [self._beneath[y] for y in crop.line_range]
+        if crop.width == width:
+            return strips
+        return [strip.crop(crop.x, crop.right) for strip in strips]
+
+
+@lru_cache(4096)
+def _tint(style: Style | None, color: Color) -> Style:
+    """Blend a color into a style without links, as Textual's `BackgroundScreen` does."""
+    if style is None:
+        return Style()
+    plain = style.clear_meta_and_links()
+    if color.a == 0:
+        return plain
+    front, back = (
+        None if one is None else (Color.from_rich_color(one) + color).rich_color
+        for one in (plain.color, plain.bgcolor)
+    )
+    return plain + Style.from_color(front, back)
 
 
 class StaticFocusScreen(CompleteFrameScreen[T]):

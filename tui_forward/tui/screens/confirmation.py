@@ -12,14 +12,13 @@ from rich.segment import Segment
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widget import Widget
 
 from tui_forward.common.printable import blank_unprintable
 from tui_forward.tui.keys.key_names import format_key
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import CompleteFrameScreen
+from tui_forward.tui.textual_internals import OverlayScreen
 from tui_forward.tui.viewmodel.cell_layout import fit_text
 
 TIMEOUT_S: Final = 10.0
@@ -85,7 +84,7 @@ class _QuestionLine(Widget):
         return None
 
 
-class QuestionScreen(CompleteFrameScreen[bool], ModalScreen[bool]):
+class QuestionScreen(OverlayScreen[bool]):
     """The question; its result is whether it was confirmed. No answer cancels."""
 
     CSS_PATH = stylesheet("confirmation.tcss")

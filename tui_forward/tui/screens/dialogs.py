@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum, auto
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from tui_forward.common.formatting import pluralize
 from tui_forward.tui.plain_text import PlainText
-from tui_forward.tui.textual_internals import CompleteFrameScreen
+from tui_forward.tui.textual_internals import OverlayScreen
 
 _MAX_LINES = 10  # forwards listed in a question
 
 T = TypeVar("T")
 
 
-class Dialog(CompleteFrameScreen[T], ModalScreen[T], Generic[T]):
+class Dialog(OverlayScreen[T]):
     """Box in the middle of the screen."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-normal")]  # noqa: RUF012 - as Textual declares it

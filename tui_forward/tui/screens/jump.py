@@ -8,12 +8,11 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from tui_forward.tui.plain_text import PlainText
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import CompleteFrameScreen
+from tui_forward.tui.textual_internals import OverlayScreen
 from tui_forward.tui.viewmodel.cell_layout import Column, longest_cell
 from tui_forward.tui.viewmodel.jump import JumpOption, JumpSources, jump_options
 from tui_forward.tui.viewmodel.rows import Cell, Row
@@ -23,7 +22,7 @@ from tui_forward.tui.widgets.row_table import RowTable
 _KEYS = "enter Go  tab Complete  ↑↓ Choose  esc Close"
 
 
-class JumpScreen(CompleteFrameScreen[JumpOption | None], ModalScreen[JumpOption | None]):
+class JumpScreen(OverlayScreen[JumpOption | None]):
     """Input in the place of the keys, with a list above; its result is what to go to."""
 
     CSS_PATH = stylesheet("jump.tcss")

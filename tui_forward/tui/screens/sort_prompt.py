@@ -10,12 +10,11 @@ from rich.segment import Segment
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widget import Widget
 
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import CompleteFrameScreen
+from tui_forward.tui.textual_internals import OverlayScreen
 from tui_forward.tui.viewmodel.sorting import SortColumn
 
 _PROMPT: Final = "sort by"
@@ -60,7 +59,7 @@ class _SortLine(Widget):
         return next((column for start, end, column in self._places() if start <= x < end), None)
 
 
-class SortPrompt(CompleteFrameScreen[str], ModalScreen[str]):
+class SortPrompt(OverlayScreen[str]):
     """Asks for a column; its result is the column's key, empty if none was chosen.
 
     Args:

@@ -1,0 +1,175 @@
+"""What the compositor and the overlays of `textual_internals` paint, compared with Textual's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.segment import Segment
+from textual._compositor import Compositor
+from textual.app import App, ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.geometry import Region
+from textual.renderables.background_screen import BackgroundScreen
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Static
+
+from tests.support import waiting
+from tests.support.fleet_app import fleet_app, settled
+from tui_forward.tui.screens.dialogs import Dialog
+from tui_forward.tui.textual_internals import CompleteFrameScreen, LineCompositor, OverlayScreen
+
+SIZE = (40, 12)
+
+
+def cells(segments: list[Segment]) -> list[tuple[str, str]]:
+    """Return each character with its style."""
+    return [
+        (character, str(style or "")) for text, style, _ in segments for character in text
+    ]  # fmt: skip
+
+
+def by_textual(screen: CompleteFrameScreen[object]) -> list[list[tuple[str, str]]]:
+    """Return the screen as Textual's compositor renders it."""
+    compositor = screen._compositor
+    pieces = Compositor._render_chops(compositor, compositor.size.region, lambda _: True)
+    return [cells(list(Strip.join(line.values()))) for line in pieces]
+
+
+class Word(Widget):
+    """Text that counts how often each of its lines is rendered."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+        self.rendered: list[int] = []
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self.rendered += crop.line_range
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        text = f"{self.text} {y}".ljust(self.size.width)
+        return Strip([Segment(text, self.rich_style)], self.size.width)
+
+
+class Base(CompleteFrameScreen[None]):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = [Word(f"word{i}") for i in range(3)]
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield self.words[0]
+            with Vertical():
+                yield self.words[1]
+                yield self.words[2]
+
+
+class Box(Dialog[None]):
+    DEFAULT_CSS = "Box { align: center middle; } Box > Static { width: 10; height: 3; }"
+
+    def compose(self) -> ComposeResult:
+        yield Static("a dialog")
+
+
+class Painting(App[None]):
+    CSS = "Box { background: $background 60%; } Word { width: 1fr; height: 1fr; }"
+
+    def get_default_screen(self) -> Base:
+        return Base()
+
+    @property
+    def base(self) -> Base:
+        screen = self.screen_stack[0]
+        assert isinstance(screen, Base)
+        return screen
+
+
+def text_of(screen: CompleteFrameScreen[object]) -> str:
+    lines = screen.render_screen_lines(range(screen.size.height))
+    return "\n".join(line.text for line in lines)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (160, 45), (200, 60)])
+async def test_lines_are_those_of_textual(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = fleet_app(tmp_path)
+    async with app.run_test(size=size) as pilot:
+        await settled(app, pilot, lambda app: str(app.screen))
+        for keys in ((), ("tab", "down"), ("colon",), ("escape", "question_mark")):
+            await pilot.press(*keys)
+            screen = app.screen
+            assert isinstance(screen, CompleteFrameScreen)
+            compositor = screen._compositor
+            assert isinstance(compositor, LineCompositor)
+            expected = by_textual(screen)
+            height = screen.size.height
+            for lines in (range(height), range(3, 5), range(height - 1, height)):
+                rendered = [cells(list(line)) for line in compositor.render_lines(lines)]
+                assert rendered == [expected[y] for y in lines], keys
+
+
+async def test_only_dirty_lines_of_dirty_widgets_are_rendered() -> None:
+    app = Painting()
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        base = app.base
+        for word in base.words:
+            word.rendered.clear()
+        base.words[0].refresh(Region(0, 2, 5, 1))
+        base.words[2].refresh(Region(0, 5, 5, 1))  # line 11 of the screen
+        await waiting.until(lambda: bool(base.words[2].rendered))
+        assert [word.rendered for word in base.words] == [[2], [], [5]]
+
+
+async def test_overlay_tints_the_screen_beneath_as_textual_does() -> None:
+    app = Painting()
+    async with app.run_test(size=SIZE) as pilot:
+        await app.push_screen(Box())
+        await pilot.pause()
+        box = app.screen
+        assert isinstance(box, OverlayScreen)
+        color = box.styles.background
+        assert 0 < color.a < 1
+        expected = [
+            cells(list(BackgroundScreen.process_segments(line, color)))
+            for line in app.base.render_screen_lines(range(SIZE[1]))
+        ]
+        shown = box.render_lines(Region(0, 0, *SIZE))
+        assert [cells(list(line)) for line in shown] == expected
+
+
+async def test_overlays_show_what_changes_beneath_and_render_only_that_again() -> None:
+    app = Painting()
+    async with app.run_test(size=SIZE) as pilot:
+        for _ in range(2):
+            await app.push_screen(Box())
+        await pilot.pause()
+        top = app.screen
+        assert isinstance(top, OverlayScreen)
+        assert "word0 1" in text_of(top)
+        word = app.base.words[0]
+        word.rendered.clear()
+        word.text = "other"
+        word.refresh(Region(0, 1, 10, 1))
+        await waiting.until(lambda: "other 1" in text_of(top))
+        assert "word0 2" in text_of(top)
+        assert set(word.rendered) == {1}
+
+
+async def test_overlay_follows_a_new_size_and_a_new_theme() -> None:
+    app = Painting()
+    async with app.run_test(size=SIZE) as pilot:
+        await app.push_screen(Box())
+        await pilot.pause()
+        top = app.screen
+        assert isinstance(top, OverlayScreen)
+        before = top.render_screen_lines(range(1))
+        app.theme = "textual-light"
+        await waiting.until(
+            lambda: cells(list(top.render_screen_lines(range(1))[0])) != cells(list(before[0]))
+        )
+        await pilot.resize_terminal(60, 20)
+        await pilot.pause()
+        assert [line.cell_length for line in top.render_lines(Region(0, 0, 60, 20))] == [60] * 20
