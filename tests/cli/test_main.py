@@ -489,7 +489,7 @@ def test_forward_does_not_import_the_dashboard() -> None:
 @pytest.mark.parametrize(
     ("arguments", "settings", "messages"),
     [
-        # States say what is lost, so that it is not said twice.
+        # States report what is lost, so that it is not logged as well.
         ([], "", {"no effect"}),
         (["-q"], "", set()),
         (["--log-level", "warning"], "", {"no effect", "lost"}),

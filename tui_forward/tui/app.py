@@ -199,8 +199,9 @@ class TuiForwardApp(AppActions):
 
     def pop_screen(self) -> AwaitComplete:
         """Close the top screen."""
-        self._memory.note_closed()
-        return super().pop_screen()
+        closing = super().pop_screen()
+        self.call_next(self._memory.note_closed)  # once its widgets are removed
+        return closing
 
     def interrupt(self) -> None:
         """End what blocks the event loop: an editor, a login. May be called in another thread."""

@@ -38,8 +38,8 @@ async def test_palette_restarts_the_engine_once() -> None:
         app._engine.restart()
         await until(lambda: "The engine is being restarted" in notifications(app))
         release.set()
-        told = "Engine restarted. 2 connections continue in the old one."
-        await until(lambda: told in notifications(app))
+        answer = "Engine restarted. 2 connections continue in the old one."
+        await until(lambda: answer in notifications(app))
         app._engine.restart()
         await until(lambda: any("the engine is busy" in one for one in notifications(app)))
         assert calls == [1, 1]

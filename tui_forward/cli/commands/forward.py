@@ -235,7 +235,7 @@ async def _forward(
     log_handler = OutputLogHandler(output)
     log_handler.setFormatter(RedactingFormatter())
     if log_level is None:
-        # What the states say is said once.
+        # What the states report is not logged as well.
         log_level = LEVELS["error" if quiet else "warning"]
         log_handler.addFilter(is_not_reported)
     try:
