@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from textual.widgets import Button
 
 from tests.cli.fake_session import until
-from tests.tui.app_harness import running, shows
+from tests.support import fleet
+from tests.tui.app_harness import running, screen_text, shows
 from tests.tui.samples import shop
 from tui_forward.model import PortCheck
 from tui_forward.tui.screens.forward_form import ForwardForm
@@ -43,7 +46,8 @@ async def test_used_port_is_named_while_typing_and_the_next_free_one_is_a_key_aw
         await until(lambda: isinstance(app.screen, ForwardForm))
         await pilot.press(*"9000")
         await shows(app, "✗ used by java (48213)", "ctrl+n use 9002, the next free port",
-                    "Start not possible: local port 9000 is used")  # fmt: skip
+                    "Start not possible: local port 9000 is used",
+                    "-n shop pod/web-1 9000:http")  # fmt: skip
         start = app.screen.query_one("#start", Button)
         assert start.disabled
         await pilot.press("enter")
@@ -54,6 +58,29 @@ async def test_used_port_is_named_while_typing_and_the_next_free_one_is_a_key_aw
         await pilot.press("enter")
         await until(lambda: session.forwards)
         assert session.forwards["f1"].spec.local_port == 9002
+
+
+async def test_form_of_a_service_has_its_ports_and_the_transport_that_worked() -> None:
+    """Not those of its pod, nor of an object of another context with the same name."""
+    session = fleet.fleet()
+    async with running(
+        session, (120, 36), context=fleet.STAGING, clock=lambda: fleet.NOW
+    ) as (app, pilot):  # fmt: skip
+        await shows(app, "svc/recommendation")
+        forwards = app.dashboard.tables.forwards
+        forwards.focus()
+        for forward_id, shown in (
+            ("f10", "50051/TCP, pod port grpc"), ("f5", "8080/TCP"), ("f12", "SPDY worked last on"),
+        ):  # fmt: skip
+            forwards.follow(forward_id)
+            await until(partial(lambda chosen: forwards.cursor == chosen, forward_id))
+            await pilot.press("e")
+            await shows(app, "Edit ", shown, "SPDY worked last on")
+            if forward_id == "f12":
+                assert "8080/TCP" not in screen_text(app)
+                assert "worked last on prod-eu" in screen_text(app)
+            await pilot.press("escape")
+            await until(lambda: not isinstance(app.screen, ForwardForm))
 
 
 async def test_start_waits_for_the_check_of_a_port() -> None:

@@ -97,8 +97,16 @@ def test_notes() -> None:
     assert "other machines" in judged(address="0.0.0.0").notes["address"]
     assert "privileges" in judged(local="80").notes["local"]
     assert judged(local="8081").next_free is None
-    assert judged(port="5432").notes["local"].startswith("empty: 5432")
-    assert "own number" in judged(port="http").notes["local"]
+
+
+def test_draft_is_what_the_fields_say_also_with_a_used_port() -> None:
+    used = judged(local="8081")
+    assert used.spec is None
+    assert used.draft == msgspec.structs.replace(SPEC, local_port=8081)
+    assert judged(local="8081", label="x" * 41).draft is None
+    assert judged(local="x").draft is None
+    valid = judged(local="8082")
+    assert valid.draft == valid.spec is not None
 
 
 def test_choices() -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tests.tui.samples import PORTS
 from tests.tui.viewmodel.test_forward_list import forward
-from tui_forward.model import DeclaredPort, ForwardDefaults, PortCheck
+from tui_forward.model import DeclaredPort, ForwardDefaults, PortCheck, TransportChoice
 from tui_forward.tui.viewmodel.form_fields import (
     Fields,
     PortKey,
@@ -21,6 +21,7 @@ from tui_forward.tui.viewmodel.form_notes import (
     LABELS,
     describe_port,
     field_notes,
+    last_transport,
     obstacle,
     wrap_command,
     wrapped_notes,
@@ -54,6 +55,12 @@ def test_used_port_names_its_owner_and_the_next_free_one() -> None:
         ({}, "queue_timeout", "while no pod is ready", ""),
         ({}, "transport", "the fastest that works", ""),
         ({"transport": "websocket"}, "transport", "SPDY in a WebSocket, as kubectl from 1.31", ""),
+        ({"local": "", "port": "5432"}, "local", "empty: 5432, or the next free one", ""),
+        ({"local": "", "port": "http"}, "local", "empty: 8080, or the next free one", ""),
+        ({"local": "", "port": "web"}, "local",
+         "empty: its own number from 1024 on, or the next free one", ""),
+        ({"local": "", "port": "80"}, "local",
+         "empty: its own number from 1024 on, or the next free one", ""),
         ({"address": "localhost"}, "address", "127.0.0.1 and ::1", ""),
         ({"address": "127.0.0.2"}, "address", "", ""),
         ({"local": "80"}, "local",
@@ -78,6 +85,27 @@ def test_notes(typed: dict[str, object], field: str, note: str, why: str) -> Non
         lines = wrapped_notes(notes, width)
         assert all(found for found in lines.values()), "each field has a line"
         assert all(len(line) <= max(8, width) for found in lines.values() for line in found)
+
+
+def test_note_of_auto_is_the_transport_that_worked_last() -> None:
+    """That of the forward of the same cluster and user that was ready last."""
+    one, two, other = forward(1), forward(2), forward(3)
+    target = replace(other.spec.target, context="elsewhere")
+    other = replace(other, since=9.0, transport=TransportChoice.CHANNELS)
+    other = replace(other, spec=replace(other.spec, target=target))
+    one = replace(one, since=5.0, transport=TransportChoice.SPDY)
+    two = replace(two, since=7.0, transport=TransportChoice.WEBSOCKET)
+    cluster = one.spec.target.cluster_key
+    assert last_transport([one, two, other], cluster, "prod!") == "WebSocket worked last on prod!"
+    assert last_transport([one, other], cluster, "prod!") == "SPDY worked last on prod!"
+    assert last_transport([replace(one, transport=None), other], cluster, "prod!") == ""
+    form, fields = form_of()
+    assert field_notes(form, fields, PORTS, "SPDY worked last on x")["transport"] == [
+        "SPDY worked last on x"
+    ]
+    form, fields = form_of(transport="spdy")
+    notes = field_notes(form, fields, PORTS, "SPDY worked last on x")
+    assert notes["transport"] == ["as kubectl before 1.31"]
 
 
 def test_declared_ports_are_described() -> None:

@@ -12,7 +12,9 @@ from textual.app import App
 from tui_forward.common.local_addresses import find_port_user
 from tui_forward.model import (
     CatalogScope,
+    ClusterKey,
     DeclaredPort,
+    Forward,
     ForwardDefaults,
     ForwardSpec,
     Pod,
@@ -25,7 +27,9 @@ from tui_forward.tui.messages import ForwardFormRequested
 from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, key_of
 from tui_forward.tui.viewmodel.context_names import ContextNaming
+from tui_forward.tui.viewmodel.entries import entry_of
 from tui_forward.tui.viewmodel.entry_targets import target_of
+from tui_forward.tui.viewmodel.form_notes import last_transport
 from tui_forward.tui.viewmodel.rows import target_text
 
 if TYPE_CHECKING:
@@ -69,11 +73,12 @@ class FormController:
                 self._favorites.record_use(scope.context, entry.key)
                 self._forwards.start((spec,))
 
+        context = self._naming().name(scope.context, scope.options)
         form = ForwardForm(
             defaults.spec(target_of(scope, entry, request.port or DeclaredPort(number=80))),
             defaults=defaults, ports=entry.ports, owner=_owner_name(item), title="Forward",
             port_user=self._port_user(), check_port=self._check_port,
-            context=self._naming().name(scope.context, scope.options),
+            context=context, worked=self._worked((scope.context, scope.options), context),
         )  # fmt: skip
         self._app.push_screen(form, start)
 
@@ -87,19 +92,38 @@ class FormController:
         forward = next(iter(self._sampler.forwards(forward_ids)), None)
         if forward is None:
             return
-        target = forward.pod or forward.spec.target
-        pod = self._cluster_state().pods.get(key_of(TargetKind.POD, target.namespace, target.name))
+        pod = self._pod_of(forward)
 
         def replace(spec: ForwardSpec | None) -> None:
             if spec is not None and spec != forward.spec:
                 self._forwards.replace(forward, spec)
 
+        context = self._naming().name_of([forward])
+        worked = self._worked(forward.spec.target.cluster_key, context)
         form = ForwardForm(
-            forward.spec, defaults=self._defaults(), ports=pod.ports if pod is not None else (),
+            forward.spec, defaults=self._defaults(), ports=self._ports_of(forward, pod),
             owner=_owner_name(pod), title="Edit", port_user=self._port_user(except_id=forward.id),
-            check_port=self._check_port, context=self._naming().name_of([forward]),
+            check_port=self._check_port, context=context, worked=worked,
         )  # fmt: skip
         self._app.push_screen(form, replace)
+
+    def _pod_of(self, forward: Forward) -> Pod | None:
+        """Return the pod of a forward, if its cluster is shown."""
+        if forward.spec.target.cluster_key != (self._scope.context, self._scope.options):
+            return None
+        target = forward.pod or forward.spec.target
+        return self._cluster_state().pods.get(key_of(TargetKind.POD, target.namespace, target.name))
+
+    def _ports_of(self, forward: Forward, pod: Pod | None) -> Sequence[DeclaredPort]:
+        """Return the ports that the target of a forward declares: a service has its own."""
+        target = forward.spec.target
+        if target.cluster_key != (self._scope.context, self._scope.options):
+            return ()
+        entry = entry_of(self._cluster_state(), key_of(target.kind, target.namespace, target.name))
+        return entry.ports if entry is not None else pod.ports if pod is not None else ()
+
+    def _worked(self, cluster: ClusterKey, context: str) -> str:
+        return last_transport(self._sampler.snapshot.forwards, cluster, context)
 
     def _port_user(self, except_id: str = "") -> Callable[[Sequence[str], int], str]:
         """Return a function from local addresses and port to the forward there, in words."""

@@ -22,7 +22,6 @@ from tui_forward.model import (
     ForwardDefaults,
     ForwardSpec,
     PortCheck,
-    TransportChoice,
 )
 from tui_forward.tui.plain_text import PlainText, plain, styled
 from tui_forward.tui.screens.dialogs import Dialog
@@ -39,6 +38,7 @@ from tui_forward.tui.viewmodel.form_fields import (
 )
 from tui_forward.tui.viewmodel.form_notes import (
     LABELS,
+    TRANSPORT_NAMES,
     field_notes,
     obstacle,
     wrap_command,
@@ -52,10 +52,6 @@ _CONTEXT_STYLES = {"protected": "$protected", "warn": "$text-warning"}
 _CHECK_DELAY_S = 0.1
 _MAX_CHECKS = 100
 _NOTES_WIDTH = 38  # until the form is laid out
-_TRANSPORTS = {
-    TransportChoice.AUTO: "auto", TransportChoice.SPDY: "SPDY",
-    TransportChoice.WEBSOCKET: "WebSocket", TransportChoice.CHANNELS: "channels",
-}  # fmt: skip
 
 
 class ForwardForm(Dialog[ForwardSpec | None]):
@@ -75,7 +71,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         self, spec: ForwardSpec, *, defaults: ForwardDefaults, ports: Sequence[DeclaredPort] = (),
         owner: str = "", port_user: PortUser = lambda _addresses, _port: "",
         title: str = "Forward", check_port: CheckPort | None = None,
-        context: str = "",
+        context: str = "", worked: str = "",
     ) -> None:  # fmt: skip
         super().__init__()
         self._spec = spec
@@ -88,6 +84,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         self._check_port = check_port
         self._checks: dict[PortKey, PortCheck] = {}
         self._submit_when_checked = False
+        self._worked = worked  # which transport, in words
         self._shown_context = context  # its name as it is shown
         initial, empty = fields_of(spec), fields_of(defaults.spec(spec.target))
         self._inputs = {
@@ -99,7 +96,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
             for name, _ in LABELS if name != "transport"
         }  # fmt: skip
         self._transport = Select(
-            [(text, choice.value) for choice, text in _TRANSPORTS.items()],
+            [(text, choice.value) for choice, text in TRANSPORT_NAMES.items()],
             value=spec.transport.value, allow_blank=False, compact=True, id="transport",
         )  # fmt: skip
         self._pin = Checkbox(
@@ -240,12 +237,12 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         """Show notes and command; a field is as high as its note."""
         form = self._form
         width = self._notes.content_size.width or _NOTES_WIDTH
-        lines = wrapped_notes(field_notes(form, self._fields(), self._ports), width)
+        lines = wrapped_notes(field_notes(form, self._fields(), self._ports, self._worked), width)
         if lines != self._lines:
             self._lines = lines
             for name, widget in self._inputs.items():
                 widget.styles.margin = (0, 0, len(lines[name]) - 1, 0)
             self._labels.show()
         self._notes.show()
-        command = format_command(form.spec, self._defaults) if form.spec is not None else ""
+        command = format_command(form.draft, self._defaults) if form.draft is not None else ""
         self._preview.show(wrap_command(command, max(20, self._preview.content_size.width or 74)))

@@ -25,7 +25,7 @@ from tui_forward.model import (
 from tui_forward.tui.viewmodel.cluster_state import port_reference
 
 _MAX_PORT = 65535
-_FIRST_UNPRIVILEGED = 1024
+FIRST_UNPRIVILEGED = 1024
 _MAX_LABEL_LENGTH = 40
 
 
@@ -59,6 +59,8 @@ class ValidatedForm(msgspec.Struct, frozen=True):
     # The local port to check, where the form is valid as far as it goes.
     to_check: PortKey | None = None
     next_free: int | None = None  # the next free local port, if that one is used
+    # What the fields say, also where the local port is used; None where one is invalid.
+    draft: ForwardSpec | None = None
 
 
 def fields_of(spec: ForwardSpec) -> Fields:
@@ -109,10 +111,9 @@ def validate_form(
         text = fields.half_close_timeout
         half_close_timeout = parse_field("half_close_timeout", text, parse_duration_s)
     label = parse_field("label", fields.label, _label)
-    next_free = None
+    next_free, used = None, ""
     if isinstance(local, int) and local:
         # With an invalid address, the port is checked once that is correct.
-        used = ""
         if isinstance(addresses, tuple) and (local, addresses) != (spec.local_port, spec.addresses):
             owner = port_user(addresses, local)
             check = checks.get((addresses, local))
@@ -121,30 +122,23 @@ def validate_form(
                 next_free = check.next_free
         if used:
             problems["local"] = used
-        elif local < _FIRST_UNPRIVILEGED:
-            notes["local"] = f"ports below {_FIRST_UNPRIVILEGED} need privileges on most systems"
-    if local is None and "local" not in problems:
-        notes["local"] = _automatic_port_note(port)
+        elif local < FIRST_UNPRIVILEGED:
+            notes["local"] = f"ports below {FIRST_UNPRIVILEGED} need privileges on most systems"
     if isinstance(addresses, tuple) and not all(map(is_loopback, addresses)):
         notes["address"] = "! reachable from other machines: the pod's port is open to the network"
     to_check = None
     if isinstance(local, int) and local and isinstance(addresses, tuple):
         to_check = (addresses, local)
-    if problems:
-        return ValidatedForm(None, problems, notes, to_check, next_free)
-    validated = msgspec.structs.replace(
-        spec, target=msgspec.structs.replace(spec.target, port=port, pin=fields.pin),
-        local_port=local, addresses=addresses, queue_timeout_s=queue_timeout,
-        half_close_timeout_s=half_close_timeout, transport=TransportChoice(fields.transport),
-        label=label,
-    )  # fmt: skip
-    return ValidatedForm(validated, problems, notes, to_check)
-
-
-def _automatic_port_note(port: object) -> str:
-    if isinstance(port, str) and port.isdecimal() and int(port) >= _FIRST_UNPRIVILEGED:
-        return f"empty: {port}, or the next free one"
-    return "empty: its own number from 1024 on, or the next free one"
+    draft = None
+    if not problems.keys() - ({"local"} if used else set()):
+        draft = msgspec.structs.replace(
+            spec, target=msgspec.structs.replace(spec.target, port=port, pin=fields.pin),
+            local_port=local, addresses=addresses, queue_timeout_s=queue_timeout,
+            half_close_timeout_s=half_close_timeout, transport=TransportChoice(fields.transport),
+            label=label,
+        )  # fmt: skip
+    valid = None if problems else draft
+    return ValidatedForm(valid, problems, notes, to_check, next_free, draft)
 
 
 def _remote(text: str) -> str:

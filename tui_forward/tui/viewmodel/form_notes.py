@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from tui_forward.model import DeclaredPort, TransportChoice
-from tui_forward.tui.viewmodel.form_fields import Fields, ValidatedForm
+from tui_forward.model import ClusterKey, DeclaredPort, Forward, TransportChoice
+from tui_forward.tui.viewmodel.form_fields import FIRST_UNPRIVILEGED, Fields, ValidatedForm
 
 # Field and label, in the order of the form.
 LABELS: Final = (
@@ -24,17 +24,27 @@ _TRANSPORTS: Final = {
     TransportChoice.WEBSOCKET: "SPDY in a WebSocket, as kubectl from 1.31",
     TransportChoice.CHANNELS: "a WebSocket for each connection",
 }  # fmt: skip
+TRANSPORT_NAMES: Final = {
+    TransportChoice.AUTO: "auto", TransportChoice.SPDY: "SPDY",
+    TransportChoice.WEBSOCKET: "WebSocket", TransportChoice.CHANNELS: "channels",
+}  # fmt: skip
 _WORD: Final = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
 
 
 def field_notes(
-    form: ValidatedForm, fields: Fields, ports: Sequence[DeclaredPort]
+    form: ValidatedForm, fields: Fields, ports: Sequence[DeclaredPort], worked: str = ""
 ) -> dict[str, list[str]]:
-    """Return the notes of each field; a problem begins with `✗`."""
+    """Return the notes of each field; a problem begins with `✗`.
+
+    `worked` says which transport `auto` would try first; empty if that is not known.
+    """
+    transport = TransportChoice(fields.transport)
+    first = worked if transport is TransportChoice.AUTO else ""
     explanations = {
         **_NOTES, "port": describe_port(fields.port, ports),
+        "local": "" if fields.local.strip() else _automatic_port(fields.port, ports),
         "address": "127.0.0.1 and ::1" if fields.address.strip() == "localhost" else "",
-        "transport": _TRANSPORTS[TransportChoice(fields.transport)],
+        "transport": first or _TRANSPORTS[transport],
     }  # fmt: skip
     notes: dict[str, list[str]] = {}
     for name, _ in LABELS:
@@ -44,6 +54,19 @@ def field_notes(
     if form.next_free is not None:
         notes["local"].append(f"ctrl+n use {form.next_free}, the next free port")
     return notes
+
+
+def last_transport(forwards: Iterable[Forward], cluster: ClusterKey, shown: str) -> str:
+    """Return `SPDY worked last on staging`, as the forwards of a cluster tell; else ""."""
+    used = [
+        one
+        for one in forwards
+        if one.transport is not None and one.spec.target.cluster_key == cluster
+    ]
+    if not used:
+        return ""
+    latest = max(used, key=lambda one: one.since)
+    return f"{TRANSPORT_NAMES[latest.transport or TransportChoice.AUTO]} worked last on {shown}"
 
 
 def wrapped_notes(notes: dict[str, list[str]], width: int) -> dict[str, list[str]]:
@@ -61,6 +84,16 @@ def describe_port(text: str, ports: Sequence[DeclaredPort]) -> str:
             target = f", pod port {port.target}" if port.target else ""
             return f"{port.number}/{port.protocol.value}{target}"
     return "not declared" if text.strip() and ports else ""
+
+
+def _automatic_port(text: str, ports: Sequence[DeclaredPort]) -> str:
+    """Return what an empty local port takes: `empty: 8080, or the next free one`."""
+    text = text.strip()
+    named = next((port.number for port in ports if text == port.name), 0)
+    number = int(text) if text.isascii() and text.isdecimal() else named
+    if number >= FIRST_UNPRIVILEGED:
+        return f"empty: {number}, or the next free one"
+    return "empty: its own number from 1024 on, or the next free one"
 
 
 def obstacle(form: ValidatedForm, fields: Fields) -> str:
