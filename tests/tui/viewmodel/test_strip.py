@@ -46,6 +46,16 @@ def test_failures_are_amber_for_a_while_and_queued_connections_always() -> None:
         assert found == expected
 
 
+def test_cause_is_short_where_the_whole_does_not_fit() -> None:
+    hint = "Press l for the log of its last run"
+    forward = msgspec.structs.replace(named("billing-worker-invoice-retries"), hint=hint)
+    wide, narrow = (forward_lines(forward, HEALTH, fleet.NOW, width)[0] for width in (160, 78))
+    assert "container worker of pod …x2x9k is down" in line_text(wide)
+    assert line_text(narrow) == (
+        "◔ waiting  pod crash-loops · 17 restarts → Press l for the log of its last run"
+    )
+
+
 def test_login_is_in_the_strip_of_the_forwards_that_wait_for_it() -> None:
     blocked = named("payments-ledger-reconciliation")
     target = blocked.spec.target

@@ -20,6 +20,7 @@ from tui_forward.reasons import failed_hop
 from tui_forward.tui.viewmodel.cell_layout import truncate
 from tui_forward.tui.viewmodel.entries import Entry
 from tui_forward.tui.viewmodel.entry_targets import is_forwardable
+from tui_forward.tui.viewmodel.forward_rows import problem_text
 from tui_forward.tui.viewmodel.header import HeaderCell
 from tui_forward.tui.viewmodel.lines import Line
 from tui_forward.tui.viewmodel.logins import login_of, read_prompt
@@ -66,7 +67,7 @@ def entry_line(entry: Entry, forwards: Iterable[Forward], number_of_forwards: in
 def _state_line(forward: Forward, now: float, width: int, logins: Iterable[Login]) -> Line:
     state = state_cell(forward)
     first = HeaderCell(state.text, state.style)
-    room = width - cell_len(state.text)
+    room, is_reason = width - cell_len(state.text), False
     if forward.paused:
         cause, fix = _addresses(forward) or "", "p continues it"
     elif forward.warnings:
@@ -76,13 +77,15 @@ def _state_line(forward: Forward, now: float, width: int, logins: Iterable[Login
         prompt = read_prompt(login.text)
         cause, fix = prompt.text, prompt.hint
     elif forward.state is not ForwardState.READY:
-        cause, fix = waiting_text(forward, now), forward.hint
+        cause, fix, is_reason = waiting_text(forward, now), forward.hint, True
         cause = shorten_pods(cause, forward.spec.target)
     else:
         return (first, *_ready_cells(forward, now))
     cells = [first]
     fix = f"{_ARROW}{fix}" if fix else ""
     spare = room - 2 - cell_len(fix)
+    if is_reason and cell_len(cause) > spare:
+        cause = problem_text(forward, now)  # whole rather than the beginning of a sentence
     if cause and spare > 0:
         cells.append(HeaderCell(truncate(cause, min(spare, cell_len(cause)))))
     if fix:
