@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from rich.segment import Segment
-from textual._compositor import Compositor
+from textual._compositor import Compositor, CompositorUpdate
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.renderables.background_screen import BackgroundScreen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -17,10 +18,12 @@ from textual.widgets import Static
 
 from tests.support import waiting
 from tests.support.fleet_app import fleet_app, settled
+from tests.support.terminal_grid import TerminalGrid
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.textual_internals import CompleteFrameScreen, LineCompositor, OverlayScreen
 
 SIZE = (40, 12)
+KEYS = ("down", "up", "tab", "shift+tab", "t", "s", "escape", "z", "G", "g", "space", "pagedown")
 
 
 def cells(segments: list[Segment]) -> list[tuple[str, str]]:
@@ -108,6 +111,34 @@ async def test_lines_are_those_of_textual(tmp_path: Path, size: tuple[int, int])
             for lines in (range(height), range(3, 5), range(height - 1, height)):
                 rendered = [cells(list(line)) for line in compositor.render_lines(lines)]
                 assert rendered == [expected[y] for y in lines], keys
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+async def test_terminal_shows_the_screen_after_each_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    grid = TerminalGrid(Size(*size))
+
+    def show(app: App[None], _screen: object, update: object) -> None:
+        if isinstance(update, CompositorUpdate):
+            grid.show(app, update)
+
+    monkeypatch.setattr(App, "_display", show)
+    app = fleet_app(tmp_path)
+    async with app.run_test(size=size) as pilot:
+        random = Random(7)
+        for key in [*random.choices(KEYS, k=60), "colon", "escape", "question_mark", "escape"]:
+            await pilot.press(key)
+            await settled(app, pilot, lambda app: str(app.screen))
+            screen = app.screen
+            assert isinstance(screen, CompleteFrameScreen)
+
+            def differing(screen: CompleteFrameScreen[object] = screen) -> list[tuple[str, str]]:
+                expected = screen.render_screen_lines(range(size[1]))
+                pairs = zip(grid.lines, (line.text for line in expected), strict=True)
+                return [pair for pair in pairs if pair[0] != pair[1]]
+
+            await waiting.until(lambda: not differing(), 5, f"{key}: {differing()}")
 
 
 async def test_only_dirty_lines_of_dirty_widgets_are_rendered() -> None:

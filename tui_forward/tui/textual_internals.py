@@ -233,40 +233,42 @@ class LineCompositor(Compositor):
         """Render pieces of lines, by line and first column, from the front to the back.
 
         Args:
-            spans: Line, first column and end of what is wanted.
+            spans: Line, first column and end of what is wanted; other pieces are None.
         """
         pieces: list[dict[int, Strip | None]] = [{} for _ in self.cuts]
+        missing: list[set[int]] = [set() for _ in self.cuts]
         for y, start, end in spans:
-            pieces[y].update(
-                (x, None) for x, stop in pairwise(self.cuts[y]) if x < end and stop > start
-            )
+            cuts = self.cuts[y]
+            pieces[y] = dict.fromkeys(cuts[:-1])
+            missing[y].update(x for x, stop in pairwise(cuts) if x < end and stop > start)
         for widget, (region, clip) in self.visible_widgets.items():
             visible = region.intersection(clip)
-            first, last = visible.column_span
+            columns = range(*visible.column_span)
             run: list[int] = []
             for y in visible.line_range:
-                if any(first <= x < last and piece is None for x, piece in pieces[y].items()):
+                if any(x in columns for x in missing[y]):
                     run.append(y)
                 elif run:
-                    self._fill(pieces, widget, region, visible, run)
+                    self._fill(pieces, missing, widget, region, visible, run)
                     run = []
             if run:
-                self._fill(pieces, widget, region, visible, run)
+                self._fill(pieces, missing, widget, region, visible, run)
         return pieces
 
     def _fill(
-        self, pieces: list[dict[int, Strip | None]], widget: Widget, region: Region,
-        visible: Region, run: list[int],
+        self, pieces: list[dict[int, Strip | None]], missing: list[set[int]], widget: Widget,
+        region: Region, visible: Region, run: list[int],
     ) -> None:  # fmt: skip
         """Render consecutive lines of a widget into the pieces that are still missing."""
         first, last = visible.column_span
         crop = Region(first - region.x, run[0] - region.y, visible.width, len(run))
         for y, strip in zip(run, widget.render_lines(crop), strict=False):
             cuts = [cut for cut in self.cuts[y] if first <= cut <= last]
-            ends, line = [cut - first for cut in cuts[1:]], pieces[y]
+            ends = [cut - first for cut in cuts[1:]]
             for x, piece in zip(cuts, strip.divide(ends), strict=False):
-                if line.get(x, piece) is None:
-                    line[x] = piece
+                if x in missing[y]:
+                    missing[y].remove(x)
+                    pieces[y][x] = piece
 
 
 class CompleteFrameScreen(Screen[T]):
