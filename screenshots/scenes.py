@@ -12,8 +12,9 @@ from typing import Final
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.support.fleet_app import fleet_app, settled
+from tests.support.fleet_app import NO_CONTEXT, fleet_app, settled
 from tui_forward.tui.app import TuiForwardApp
+from tui_forward.tui.storage.context_choice import ContextChoice
 
 _WAIT_S = 60.0
 _LARGE, _USUAL, _SMALL = (200, 60), (120, 36), (80, 24)
@@ -39,6 +40,7 @@ class Scene:
     pictures: tuple[Picture, ...]
     theme: str = "forward-dark"
     env: Mapping[str, str] = field(default_factory=dict)
+    choice: ContextChoice | None = None  # of a context, where none is shown at first
 
 
 _FORWARDS: Final = ("tab", "tab", "g", *["down"] * 6)  # the download
@@ -65,7 +67,13 @@ SCENES: Final = (
         Picture("palette", "all commands", ("ctrl+p", *"re"), ("Reconnect",), after=("escape",)),
         Picture("form", "a local port that is used", ("g", "down", "e"), ("local port",),
                 (100, 30), after=("escape",)),
+        Picture("profiles", "profiles", ("P",), ("shop-dev",), (100, 30)),
+        Picture("profile", "what a profile changes", ("enter",), ("port used",), (120, 36),
+                after=("escape",)),
     )),
+    Scene((
+        Picture("first_start", "first start", (), ("Try the demo cluster",), (100, 30)),
+    ), choice=NO_CONTEXT),
     Scene((Picture("light", "in daylight", _FORWARDS, _MAIN, kept=True),), theme="forward-light"),
     Scene((Picture("no_color", "NO_COLOR", _FORWARDS, _MAIN),), env={"NO_COLOR": "1"}),
 )  # fmt: skip
@@ -75,11 +83,12 @@ async def take(scene: Scene, folder: Path, wanted: frozenset[str]) -> dict[str, 
     """Run a scene as far as needed; return its wanted pictures as SVG by name."""
     taken: dict[str, str] = {}
     last = max(place for place, one in enumerate(scene.pictures) if one.name in wanted)
-    app = fleet_app(folder, few_colors="NO_COLOR" in scene.env)
+    app = fleet_app(folder, few_colors="NO_COLOR" in scene.env, choice=scene.choice)
     async with app.run_test(size=scene.pictures[0].size) as pilot:
         if not scene.env:
             app.theme = scene.theme
-        await wait_for(app, pilot, "deploy/api-gateway", "prod-eu!")
+        if scene.choice is None:
+            await wait_for(app, pilot, "deploy/api-gateway", "prod-eu!")
         for picture in scene.pictures[: last + 1]:
             await pilot.resize_terminal(*picture.size)
             await pilot.press(*picture.keys)

@@ -111,7 +111,7 @@ def forward(
                 context=context, namespace=namespace, kind=TargetKind(kind), name=name, port=port
             ),
             local_port=local_port,
-            profile="shop-dev",
+            profile="shop-dev", name=f"{context}-{name}",
         ),
         state=state, code=reason.code, reason=reason_text(reason), hint=reason_hint(reason),
         short_reason=short_reason(reason), expired_at=expired_at(reason),

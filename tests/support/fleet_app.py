@@ -10,9 +10,39 @@ from textual.pilot import Pilot
 from tests.support import fleet
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.tui.app import TuiForwardApp
+from tui_forward.tui.storage.context_choice import ContextChoice, KubeconfigFile
 from tui_forward.tui.storage.paths import DashboardPaths
 
 SETTINGS = 'protected_contexts = ["prod*"]\n'
+# Entries of the scene's profile that differ from its forwards, and some that do not.
+PROFILE = """\
+version: 1
+context: staging
+namespace: shop
+forwards:
+  staging-api-gateway: {target: deploy/api-gateway, port: http, local: 8080}
+  staging-redis-cache: {namespace: data, target: sts/redis-cache, port: redis, local: 6379}
+  staging-postgres-primary:
+    namespace: data
+    target: sts/postgres-primary
+    port: postgres
+    local: 15432
+  staging-tax:
+    target: deploy/tax-calculator
+    port: http
+    local: 8099
+    needs: [staging-redis-cache]
+  staging-mail: {target: svc/mail, port: smtp, local: 2525}
+"""
+NO_CONTEXT = ContextChoice(
+    "there is no current context", None,
+    "KUBECONFIG=/home/ana/.kube/old:/home/ana/.kube/config",
+    (
+        KubeconfigFile("/home/ana/.kube/old", "file not found"),
+        KubeconfigFile("/home/ana/.kube/config", "2 contexts, current-context is empty"),
+    ),
+    offers_demo=True,
+)  # fmt: skip
 
 
 class FixedHistories(TrafficHistories):
@@ -32,16 +62,26 @@ class FixedHistories(TrafficHistories):
 
 
 def fleet_app(
-    folder: Path, session: fleet.FleetSession | None = None, *, few_colors: bool = False
-) -> TuiForwardApp:
-    """Return the dashboard of the scene, whose settings are in a folder."""
-    settings = folder / "settings.toml"
+    folder: Path, session: fleet.FleetSession | None = None, *, few_colors: bool = False,
+    choice: ContextChoice | None = None,
+) -> TuiForwardApp:  # fmt: skip
+    """Return the dashboard of the scene, whose settings and profile are in a folder.
+
+    With a `choice` it shows no context at first.
+    """
+    settings, profiles = folder / "settings.toml", folder / "profiles"
     settings.write_text(SETTINGS)
+    profiles.mkdir(exist_ok=True)
+    (profiles / "shop-dev.yaml").write_text(PROFILE)
     app = TuiForwardApp(
         session if session is not None else fleet.fleet(),
-        context=fleet.STAGING, namespace=fleet.SCOPE.namespace,
-        paths=DashboardPaths(settings=settings), clock=lambda: fleet.NOW,
-        histories=FixedHistories(), few_colors=few_colors,
+        context="" if choice is not None else fleet.STAGING,
+        namespace="" if choice is not None else fleet.SCOPE.namespace,
+        paths=DashboardPaths(
+            settings=settings, profiles=profiles, trusted_profiles=folder / "trusted.json"
+        ),
+        clock=lambda: fleet.NOW, histories=FixedHistories(), few_colors=few_colors,
+        context_choice=choice,
     )  # fmt: skip
     app.animation_level = "none"
     return app
