@@ -703,40 +703,45 @@ class ContainerFault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_final: bool = False  # it has ended and is not started again
 
 
-class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The used fields of a pod; timestamps are epoch seconds, 0 if absent."""
+class PodSummary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What front ends list of a pod; timestamps are epoch seconds, 0 if absent."""
 
     namespace: str
     name: str
-    uid: str
-    resource_version: str = ""
     phase: str = ""  # "Running", "Pending", …
     status: str = ""  # kubectl's STATUS column ("CrashLoopBackOff", "Terminating", …)
+    ready: bool = False  # the Ready condition
+    containers_ready: int = 0
+    containers_total: int = 0
+    restarts: int = 0  # kubectl's RESTARTS column
+    restarted_at: float = 0.0  # when a container that has been restarted ended last
+    created_at: float = 0.0
+    deleting: bool = False
+    node: str = ""
+    labels: dict[str, str] = {}
+    owner: OwnerRef | None = None  # controller; the Deployment of a ReplicaSet where known
+    ports: tuple[DeclaredPort, ...] = ()
+
+
+class Pod(PodSummary, frozen=True, kw_only=True, gc=False):
+    """The used fields of a pod."""
+
+    uid: str
+    resource_version: str = ""
     reason: str = ""  # of the whole pod ("Evicted", "DeadlineExceeded", "NodeLost")
     message: str = ""  # of the cluster, why it is not running; may be empty
     scheduled: bool | None = None  # the PodScheduled condition; None if no scheduler has set it
     scheduling_gates: tuple[str, ...] = ()
     faults: tuple[ContainerFault, ...] = ()  # containers that do not run, the init one first
-    ready: bool = False  # the Ready condition
     unready_gates: tuple[str, ...] = ()  # readiness gates that keep it from being Ready
     ready_since: float = 0.0  # last transition of the Ready condition
-    containers_ready: int = 0
-    containers_total: int = 0
-    restarts: int = 0  # kubectl's RESTARTS column
     max_restarts: int = 0  # of any one container, by which kubectl chooses
-    restarted_at: float = 0.0  # when a container that has been restarted ended last
-    created_at: float = 0.0
-    deleting: bool = False
     delete_by: float = 0.0  # end of the grace period, if it is being deleted
     disruption: str = ""  # why it is evicted ("EvictionByEvictionAPI"), from DisruptionTarget
     sandbox_ready: bool = True  # False while its sandbox is missing
     host_network: bool = False  # shares the network of its node
     exits: tuple[ContainerExit, ...] = ()  # of containers that have ended, init ones excluded
-    node: str = ""
     ip: str = ""
-    labels: dict[str, str] = {}
-    owner: OwnerRef | None = None  # controller; the Deployment of a ReplicaSet where known
-    ports: tuple[DeclaredPort, ...] = ()
     container_ids: tuple[str, ...] = ()  # of running containers; changes on a restart
 
 
@@ -876,7 +881,7 @@ class CatalogView(msgspec.Struct, frozen=True, kw_only=True):
     version: int  # grows with every change; base of the next request
     complete: bool  # else the lists hold only added and changed objects
     namespaces: tuple[Namespace, ...] = ()
-    pods: tuple[Pod, ...] = ()
+    pods: tuple[PodSummary, ...] = ()
     services: tuple[Service, ...] = ()
     workloads: tuple[Workload, ...] = ()
     removed: tuple[str, ...] = ()  # keys `resource/namespace/name` ("pods/shop/web-1")

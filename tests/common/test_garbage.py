@@ -3,7 +3,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-from tui_forward.common.garbage import collect_garbage_rarely, release_garbage
+from tui_forward.common.garbage import GarbageCollector, collect_garbage_rarely
 
 
 def test_imports_cause_few_collections() -> None:
@@ -16,13 +16,24 @@ def test_imports_cause_few_collections() -> None:
         gc.set_threshold(*before)
 
 
-def test_released_garbage_is_freed() -> None:
-    class Node:
-        itself: Node | None = None
+class Node:
+    itself: Node | None = None
 
+
+def cycle() -> weakref.ref[Node]:
     node = Node()
     node.itself = node
-    freed = weakref.ref(node)
-    del node
-    release_garbage()
-    assert freed() is None
+    return weakref.ref(node)
+
+
+def test_garbage_is_freed_when_the_owner_says_so() -> None:
+    before = gc.get_threshold()
+    try:
+        collector = GarbageCollector()
+        for collect in (collector.freeze, collector.collect_recent, collector.collect):
+            freed = cycle()
+            assert freed() is not None
+            collect()
+            assert freed() is None, collect
+    finally:
+        gc.set_threshold(*before)

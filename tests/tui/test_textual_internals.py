@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
+import gc
 import importlib
 import inspect
 import os
@@ -12,11 +13,16 @@ import pkgutil
 import pty
 import re
 import textwrap
+import weakref
 from collections.abc import Iterator
 
 import pytest
+from rich.segment import Segment
+from textual._styles_cache import StylesCache
+from textual.color import Color
 from textual.dom import DOMNode
 from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
+from textual.strip import Strip
 
 import tui_forward.tui
 from tui_forward.tui import textual_internals
@@ -95,3 +101,36 @@ def test_driver_replaces_what_the_encoding_lacks(
     file.write("● ready")
     file.flush()
     assert os.read(master, 100) == b"* ready"
+
+
+class Line(Strip):
+    """A strip that weak references can refer to."""
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_lines_are_freed_without_the_garbage_collector() -> None:
+    textual_internals.free_lines_early()
+    line = Line([Segment("a line")])
+    assert line.divide([6]) == [line]
+    assert [one.text for one in line.divide([2, 6])] == ["a ", "line"]
+    freed = weakref.ref(line)
+    del line
+    assert freed() is None
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_backgrounds_keep_no_lines() -> None:
+    textual_internals.free_lines_early()
+    cache, red, green = StylesCache(), Color.parse("red"), Color.parse("#00ff0080")
+    inner, outer = cache.get_inner_outer(red, green)
+    assert (inner.background, outer.background) == (red + green, red)
+    freed = weakref.ref(cache)
+    del cache
+    assert freed() is None

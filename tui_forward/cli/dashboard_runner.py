@@ -13,7 +13,7 @@ import msgspec
 
 from tui_forward.cli import output
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
-from tui_forward.common.garbage import freeze_objects, release_garbage
+from tui_forward.common.garbage import GarbageCollector
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import CatalogScope
 from tui_forward.session import Session
@@ -55,7 +55,8 @@ class DashboardRunner:
 
     def __init__(
         self, watchdog: TerminalWatchdog, session: Session, start: StartView,
-        files: DashboardPaths, offer: RestoreOffer | None, *, can_keep_running: bool,
+        files: DashboardPaths, offer: RestoreOffer | None,
+        collector: GarbageCollector | None = None, *, can_keep_running: bool,
         restart_engine: RestartEngine | None = None,
     ) -> None:  # fmt: skip
         from tui_forward.common.traffic_history import TrafficHistories
@@ -65,6 +66,7 @@ class DashboardRunner:
         self._start = start
         self._files = files
         self._offer = offer
+        self._collector = collector
         self._can_keep_running = can_keep_running
         self._restart_engine = restart_engine
         self._histories = TrafficHistories()
@@ -107,7 +109,7 @@ class DashboardRunner:
             origin=self._start.origin,
             context_choice=self._start.choice if not scope.context else None,
             few_colors=has_few_colors(os.environ),
-            release_garbage=release_garbage, freeze_objects=freeze_objects,
+            collector=self._collector,
             restart_engine=self._restart_engine,
         )  # fmt: skip
 

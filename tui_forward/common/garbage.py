@@ -21,21 +21,32 @@ def collect_garbage_rarely() -> None:
     gc.set_threshold(_NEW_OBJECTS, _ROUNDS, _ROUNDS)
 
 
-def freeze_objects() -> None:
-    """Exempt all objects of now from garbage collection, which takes as long as there are many.
+class GarbageCollector:
+    """Collects when its owner says so: a collection takes as long as there are many objects."""
 
-    Those that are no longer used are still freed, unless they are in a cycle.
-    """
-    gc.collect()
-    gc.freeze()
+    def __init__(self) -> None:
+        # Objects stay in the second generation until `collect_recent`.
+        gc.set_threshold(2_000, 200, 500)
+        gc.freeze()
 
+    def freeze(self) -> None:
+        """Exempt all objects of now from collections.
 
-def release_garbage() -> None:
-    """Free objects in cycles, and return free memory to the system."""
-    gc.collect()
-    trim = find_malloc_trim()
-    if trim is not None:
-        trim(0)
+        Those that are no longer used are still freed, unless they are in a cycle.
+        """
+        gc.collect()
+        gc.freeze()
+
+    def collect_recent(self) -> None:
+        """Free objects in cycles that were created since the last collection."""
+        gc.collect(1)
+
+    def collect(self) -> None:
+        """Free all objects in cycles, and return free memory to the system."""
+        gc.collect()
+        trim = find_malloc_trim()
+        if trim is not None:
+            trim(0)
 
 
 def find_malloc_trim() -> Callable[[int], int] | None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from tui_forward.daemon import rpc
+from tui_forward.daemon.pod_parts import PodDecoder
 from tui_forward.daemon.rpc_client import RpcClient
 from tui_forward.errors import TransportError
 from tui_forward.model import (
@@ -162,9 +165,11 @@ class RemoteSession:
 
     async def catalog(self, scope: CatalogScope, since: int = 0) -> CatalogView:
         """See `Session.catalog`."""
-        return await self._client.request(
-            lambda id_: rpc.GetCatalog(id_, scope, since), CatalogView
+        decoder = PodDecoder()
+        view = await self._client.request(
+            lambda id_: rpc.GetCatalog(id_, scope, since), CatalogView, decoder.add
         )
+        return replace(view, pods=tuple(decoder.pods)) if decoder.pods else view
 
     def events(self, since: int = 0) -> AsyncIterator[Event]:
         """See `Session.events`."""

@@ -4,7 +4,7 @@ Each message is four bytes of length, big-endian, then MessagePack. A connection
 `Hello` from the client and `Welcome` (or `VersionMismatch`) from the engine process. Then the
 client sends any number of requests with ids that it chooses, and the engine responds to each with
 one `Result` or `Failure`, in any order; to a subscription with `Item`s until `End`, or until the
-client sends `Cancel`.
+client sends `Cancel`. The pods of a catalog are `Item`s before the `Result` (`pod_parts`).
 
 `HandoverRequest`, `HandoverOffer`, `HandoverDone` and `HandoverAccepted` are messages between two
 engine processes (see `handover`). They are compatible between versions: fields are only ever added
@@ -35,7 +35,7 @@ from tui_forward.model import (
     Target,
 )
 
-VERSION: Final = 7
+VERSION: Final = 8
 """Client and engine process must have the same version."""
 
 HEADER_SIZE: Final = 4
@@ -276,7 +276,7 @@ class Result(_Numbered, frozen=True):
 
 
 class Item(_Numbered, frozen=True):
-    """One element of a subscription."""
+    """One element of a subscription, or a part of a result before the `Result`."""
 
     value: msgspec.Raw
 

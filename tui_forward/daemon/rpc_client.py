@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from tui_forward.common.tasks import spawn
 from tui_forward.daemon import rpc, unix_socket
 from tui_forward.daemon.framing import read_message
@@ -60,6 +62,7 @@ class RpcClient:
         self._writer = writer
         self._ids = itertools.count(1)
         self._pending: dict[int, asyncio.Future[rpc.Result]] = {}
+        self._part_handlers: dict[int, Callable[[msgspec.Raw], None]] = {}
         self._subscriptions: dict[int, _Subscription] = {}
         self._lost: TransportError | None = None
         self._reading = spawn(self._read(), name="rpc client")
@@ -112,8 +115,13 @@ class RpcClient:
         """Why the connection has ended; None while it is open."""
         return self._lost
 
-    async def request(self, make_request: Callable[[int], rpc.Request], kind: type[T]) -> T:
+    async def request(
+        self, make_request: Callable[[int], rpc.Request], kind: type[T],
+        on_part: Callable[[msgspec.Raw], None] | None = None,
+    ) -> T:  # fmt: skip
         """Send a request, made from an id, and return the value of its response.
+
+        `on_part` receives the parts that come before; it may raise a ProtocolError.
 
         Safe to cancel: the engine cancels the request, too. Raise its TuiForwardError if it failed
         in the engine, TransportError if the connection is lost, the response is invalid, or none
@@ -122,6 +130,8 @@ class RpcClient:
         request_id = next(self._ids)
         response: asyncio.Future[rpc.Result] = asyncio.get_running_loop().create_future()
         self._pending[request_id] = response
+        if on_part is not None:
+            self._part_handlers[request_id] = on_part
         try:
             async with asyncio.timeout(_RESPONSE_S):
                 await self._send(make_request(request_id))
@@ -135,6 +145,7 @@ class RpcClient:
             raise TransportError(reason) from error
         finally:
             self._pending.pop(request_id, None)
+            self._part_handlers.pop(request_id, None)
             if response.done() and not response.cancelled():
                 response.exception()  # retrieved: if sending failed, that error is raised instead
         try:
@@ -213,7 +224,9 @@ class RpcClient:
                 elif (subscription := self._subscriptions.get(request_id)) is not None:
                     subscription.end(rpc.to_exception(response))
             case rpc.Item(id=request_id):
-                if (subscription := self._subscriptions.get(request_id)) is not None:
+                if (handler := self._part_handlers.get(request_id)) is not None:
+                    handler(response.value)
+                elif (subscription := self._subscriptions.get(request_id)) is not None:
                     subscription.put(response)
             case rpc.End(id=request_id):
                 if (subscription := self._subscriptions.get(request_id)) is not None:

@@ -26,10 +26,11 @@ from tui_forward.daemon.framing import read_message
 from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.other_engines import OtherEngines
+from tui_forward.daemon.pod_parts import encode_pods
 from tui_forward.daemon.profile_apply import start_forward
 from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.errors import ProtocolError, TransportError, TuiForwardError, UsageError
-from tui_forward.model import ClusterKey, Reason, ReasonCode
+from tui_forward.model import CatalogView, ClusterKey, Reason, ReasonCode
 from tui_forward.session import Session
 from tui_forward.session.callers import CURRENT_CALLER
 
@@ -252,13 +253,18 @@ class ClientConnection:
         name = type(request).__name__
         _log.log(TRACE, "request %d: %s", request.id, name)
         response: rpc.FromEngine
+        parts: tuple[rpc.Item, ...] = ()
         limit = asyncio.timeout(None if isinstance(request, rpc.Subscribe) else _REQUEST_S)
         try:
             async with limit:
                 if isinstance(request, rpc.Subscribe):
                     response = await self._send_events(request)
                 else:
-                    response = _encode_result(request, await self._execute(request))
+                    result = await self._execute(request)
+                    if isinstance(result, CatalogView):
+                        parts = tuple(rpc.Item(request.id, one) for one in encode_pods(result.pods))
+                        result = msgspec.structs.replace(result, pods=())
+                    response = _encode_result(request, result)
         except _ClientGoneError:
             return
         except TuiForwardError as error:
@@ -279,6 +285,9 @@ class ClientConnection:
                 response = _internal_error(request, error)
         # The task that reads from the client detects that the client is gone.
         with contextlib.suppress(_ClientGoneError):
+            if isinstance(response, rpc.Result):
+                for part in parts:
+                    await self._send_response(part)
             await self._send_response(response)
 
     async def _send_events(self, request: rpc.Subscribe) -> rpc.End:

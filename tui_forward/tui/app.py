@@ -10,6 +10,7 @@ from typing import ClassVar
 from textual.await_complete import AwaitComplete
 
 from tui_forward.common.access_options import with_environment
+from tui_forward.common.garbage import GarbageCollector
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.model import (
     NO_OPTIONS,
@@ -50,6 +51,7 @@ from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.storage.paths import DashboardPaths
 from tui_forward.tui.storage.view_state import ViewStateStore
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.textual_internals import forget_lines, free_lines_early
 
 
 class TuiForwardApp(AppActions):
@@ -69,10 +71,10 @@ class TuiForwardApp(AppActions):
         restore_offer: RestoreOffer | None = None, can_keep_running: bool = True,
         view_state_store: ViewStateStore | None = None, origin: tuple[str, str] = ("", ""),
         context_choice: ContextChoice | None = None, few_colors: bool = False,
-        release_garbage: Callable[[], None] = lambda: None,
-        freeze_objects: Callable[[], None] = lambda: None,
+        collector: GarbageCollector | None = None,
         restart_engine: RestartEngine | None = None,
     ) -> None:  # fmt: skip
+        free_lines_early()
         paths = paths if paths is not None else DashboardPaths()
         settings_file = SettingsFile(paths.settings)
         super().__init__(settings_file.settings.theme, few_colors=few_colors)
@@ -94,7 +96,7 @@ class TuiForwardApp(AppActions):
             session, self.dashboard, screens=lambda: self.screen_stack,
             on_changes=notifier.changes, clock=clock, histories=histories,
         )  # fmt: skip
-        self._memory = MemoryController(sampler, release=release_garbage, settle=freeze_objects)
+        self._memory = MemoryController(sampler, collector)
         self._queue = queue = CommandQueue(session, sampler, notifier)
 
         def defaults() -> ForwardDefaults:
@@ -199,6 +201,7 @@ class TuiForwardApp(AppActions):
 
     def pop_screen(self) -> AwaitComplete:
         """Close the top screen."""
+        forget_lines(self.screen)
         closing = super().pop_screen()
         self.call_next(self._memory.note_closed)  # once its widgets are removed
         return closing

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import select
 import signal
@@ -58,13 +59,36 @@ def preset_theme(app: App[T], theme: str) -> None:
     app.set_reactive(App.theme, theme)
 
 
-def forget_closed_screens() -> None:
-    """Drop what Textual keeps of removed widgets.
+def forget_lines(screen: Screen[Any]) -> None:
+    """Drop the lines of the widgets of a screen that is not shown again.
 
-    `get_inner_outer` caches 1,024 results by its `self`, the cache of a widget with all its lines:
-    many megabytes.
+    Until the garbage collector runs, they are most of the memory of a closed screen.
     """
-    cast("Any", StylesCache.get_inner_outer).cache_clear()
+    for widget in screen.walk_children(Widget, with_self=True):
+        widget._styles_cache.clear()  # noqa: SLF001 - see above
+
+
+@functools.cache
+def free_lines_early() -> None:
+    """Let lines of widgets be freed as soon as they are not shown.
+
+    Textual caches results of `get_inner_outer` by its `self`, so that the lines of the last 1,024
+    widgets are kept; and a line that is not cut is an item of its own cache, so that only the
+    garbage collector frees it.
+    """
+    original: Any = StylesCache.get_inner_outer
+    inner_outer = functools.lru_cache(1024)(functools.partial(original.__wrapped__, None))
+    divide = Strip.divide
+
+    def get_inner_outer(_self: StylesCache, base: Color, background: Color) -> Any:
+        return inner_outer(base, background)
+
+    def divide_if_cut(self: Strip, cuts: Iterable[int]) -> Sequence[Strip]:
+        cuts = list(cuts)
+        return [self] if cuts == [self.cell_length] else divide(self, cuts)
+
+    cast("Any", StylesCache).get_inner_outer = get_inner_outer
+    cast("Any", Strip).divide = divide_if_cut
 
 
 def has_few_colors(environ: Mapping[str, str]) -> bool:

@@ -9,21 +9,41 @@ from textual.widget import Widget
 from tests.cli.fake_session import until
 from tests.tui.app_harness import running, shows
 from tests.tui.samples import shop
+from tui_forward.common.garbage import GarbageCollector
 from tui_forward.tui.controllers import memory_controller
 from tui_forward.tui.screens.help import HelpScreen
 
 
+class Collector(GarbageCollector):
+    """Collects without exempting the objects of other tests."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def freeze(self) -> None:
+        self.calls.append("freeze")
+
+    def collect_recent(self) -> None:
+        self.calls.append("recent")
+        gc.collect()
+
+    def collect(self) -> None:
+        self.calls.append("all")
+        gc.collect()
+
+
 # Whether the user pauses, or opens one screen after the other.
-@pytest.mark.parametrize(("pause_s", "at_once"), [(0.3, 100), (1000.0, 2)])
+@pytest.mark.parametrize(("pause_s", "call"), [(0.3, "all"), (1000.0, "recent")])
 async def test_closed_screens_are_freed(
-    monkeypatch: pytest.MonkeyPatch, pause_s: float, at_once: int
+    monkeypatch: pytest.MonkeyPatch, pause_s: float, call: str
 ) -> None:
     monkeypatch.setattr(memory_controller, "_PAUSE_S", pause_s)
-    monkeypatch.setattr(memory_controller, "_MAX_CLOSED", at_once)
     caches: list[weakref.ref[object]] = []
+    collector = Collector()
     async with running(shop()) as (app, pilot):
-        monkeypatch.setattr(app._memory, "_release", gc.collect)
-        await shows(app, "web-1")
+        app._memory._collector = collector
+        app.run_worker(app._memory.run())
+        await until(lambda: collector.calls == ["freeze"])
 
         async def open_and_close() -> None:
             await pilot.press("question_mark")
@@ -34,18 +54,21 @@ async def test_closed_screens_are_freed(
             await until(lambda: app.screen is app.dashboard)
 
         await open_and_close()
-        shown_once = list(caches)
-        for _ in range(3 if at_once == 2 else 0):
+        shown_first = list(caches)
+        for _ in range(4 if call == "recent" else 0):
             await open_and_close()
-        await until(lambda: not any(cache() for cache in shown_once))
+        await until(lambda: not any(cache() for cache in shown_first))
+        assert set(collector.calls) == {"freeze", call}
 
 
-async def test_garbage_of_the_start_is_settled_with_the_first_rows() -> None:
-    settled: list[str] = []
-    async with running(shop()) as (app, _pilot):
-        memory = memory_controller.MemoryController(
-            app._sampler, release=lambda: None, settle=lambda: settled.append("settled")
-        )
-        worker = app.run_worker(memory.run())
-        await until(lambda: settled == ["settled"])
-        worker.cancel()
+async def test_lines_of_closed_screens_are_freed_at_once() -> None:
+    async with running(shop()) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("question_mark")
+        await until(lambda: isinstance(app.screen, HelpScreen))
+        await shows(app, "Run the key")
+        caches = [one._styles_cache for one in app.screen.walk_children(Widget)]
+        assert any(cache._cache for cache in caches)
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.dashboard)
+        assert not any(cache._cache for cache in caches)

@@ -21,6 +21,7 @@ from tui_forward.cli.sessions import (
     resolve_context,
 )
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
+from tui_forward.common.garbage import GarbageCollector
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import NO_CONTEXT, NO_OPTIONS, AccessOptions, CatalogScope, Context
 from tui_forward.session import Session
@@ -83,7 +84,6 @@ async def show_dashboard(
         if profile is not None:
             await _start_profile(session, profile)
         await importing
-        _freeze_gc()
         offer = None if temporary else _restore_offer(session, kubeconfig, restore)
         files = _dashboard_paths(kubeconfig)
         if temporary:
@@ -95,9 +95,10 @@ async def show_dashboard(
             again = [*engine_log_arguments(), *arguments]
             return (await replace_engine(kubeconfig, arguments=again)).draining
 
+        # Imported objects are exempt from collections from now on.
         runner = DashboardRunner(
-            watchdog, session, start, files, offer, can_keep_running=not temporary,
-            restart_engine=restart_engine,
+            watchdog, session, start, files, offer, GarbageCollector(),
+            can_keep_running=not temporary, restart_engine=restart_engine,
         )  # fmt: skip
         return await runner.run()
 
@@ -221,13 +222,3 @@ def _import_app() -> None:
         import tui_forward.tui.app  # noqa: F401 - imported ahead of its use
     finally:
         gc.enable()
-
-
-def _freeze_gc() -> None:
-    """Keep the garbage collector from delaying key presses.
-
-    Imported objects are never collected again. Full collections, which take as long as drawing a
-    frame, run about once an hour, because hardly any object is in a cycle.
-    """
-    gc.freeze()
-    gc.set_threshold(2_000, 20, 500)

@@ -20,7 +20,7 @@ from tui_forward.model import (
     ForwardSpec,
     ForwardState,
     LocalAddress,
-    Pod,
+    PodSummary,
     Target,
     TargetKind,
     TransportChoice,
@@ -55,7 +55,7 @@ class DemoEnvironment:
     control: ControlClient
     kubeconfig: Path
     context: str
-    pods: dict[str, Pod] = field(default_factory=dict)  # pods by namespace and name
+    pods: dict[str, PodSummary] = field(default_factory=dict)  # pods by namespace and name
     namespaces: tuple[str, ...] = ()
     _version: int = 0
 
@@ -100,7 +100,7 @@ class DemoEnvironment:
             raise TransportError(f"timed out waiting for {description}")
         return time.time()
 
-    async def wait_toolbox(self) -> Pod:
+    async def wait_toolbox(self) -> PodSummary:
         """Return the test pod, once it is ready; TransportError if it takes too long."""
 
         def found() -> bool:
@@ -111,7 +111,7 @@ class DemoEnvironment:
         assert pod is not None
         return pod
 
-    def _find_toolbox(self) -> Pod | None:
+    def _find_toolbox(self) -> PodSummary | None:
         for pod in self.pods.values():
             if pod.name.startswith(TOOLBOX) and pod.ready and not pod.deleting:
                 return pod

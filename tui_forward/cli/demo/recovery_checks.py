@@ -12,7 +12,7 @@ from tui_forward.cli.demo import traffic
 from tui_forward.cli.demo.check_result import CheckFailedError, CheckResult, require
 from tui_forward.cli.demo.environment import ECHO, DemoEnvironment, wait_until
 from tui_forward.common.formatting import milliseconds
-from tui_forward.model import LocalAddress, Pod
+from tui_forward.model import LocalAddress, PodSummary
 
 WORKERS = 8
 _ARRIVAL_S = 0.025
@@ -73,7 +73,7 @@ async def _under_load(address: LocalAddress, workers: int) -> AsyncIterator[Load
 
 
 async def _check_recovery(
-    demo: DemoEnvironment, fail: Callable[[Pod], Awaitable[object]], *, replaced: bool
+    demo: DemoEnvironment, fail: Callable[[PodSummary], Awaitable[object]], *, replaced: bool
 ) -> CheckResult:
     """Check that under load a failing pod or container costs no more than its open connections."""
     async with demo.open_forward(ECHO) as forward, _under_load(forward.address, WORKERS) as load:
@@ -87,12 +87,12 @@ async def _check_recovery(
             for other in demo.pods.values():
                 if (
                     replaced
-                    and other.uid != pod.uid
+                    and other.name != pod.name
                     and _have_same_owner(other, pod)
                     and other.ready
                 ):
                     return True
-                if not replaced and other.uid == pod.uid and other.restarts > pod.restarts:
+                if not replaced and other.name == pod.name and other.restarts > pod.restarts:
                     return other.ready
             return False
 
@@ -127,7 +127,7 @@ async def _check_recovery(
     )
 
 
-def _have_same_owner(pod: Pod, other: Pod) -> bool:
+def _have_same_owner(pod: PodSummary, other: PodSummary) -> bool:
     return pod.namespace == other.namespace and pod.owner == other.owner
 
 
@@ -149,7 +149,7 @@ async def _queued_and_served(load: Load, since: float) -> list[tuple[float, floa
 async def check_pod_deleted(demo: DemoEnvironment) -> CheckResult:
     """Check that the forward moves to the replacement of a deleted pod."""
 
-    async def delete(pod: Pod) -> object:
+    async def delete(pod: PodSummary) -> object:
         return await demo.control.request(
             "delete-pod", namespace=pod.namespace, pod=pod.name, grace=0
         )
@@ -160,7 +160,7 @@ async def check_pod_deleted(demo: DemoEnvironment) -> CheckResult:
 async def check_container_crash(demo: DemoEnvironment) -> CheckResult:
     """Check that the forward survives a restart of the container."""
 
-    async def crash(pod: Pod) -> object:
+    async def crash(pod: PodSummary) -> object:
         return await demo.control.request("crash-pod", namespace=pod.namespace, pod=pod.name)
 
     return await _check_recovery(demo, crash, replaced=False)

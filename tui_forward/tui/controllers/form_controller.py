@@ -17,7 +17,7 @@ from tui_forward.model import (
     Forward,
     ForwardDefaults,
     ForwardSpec,
-    Pod,
+    PodSummary,
     TargetKind,
 )
 from tui_forward.tui.controllers.command_queue import CommandQueue
@@ -107,14 +107,14 @@ class FormController:
         )  # fmt: skip
         self._app.push_screen(form, replace)
 
-    def _pod_of(self, forward: Forward) -> Pod | None:
+    def _pod_of(self, forward: Forward) -> PodSummary | None:
         """Return the pod of a forward, if its cluster is shown."""
         if forward.spec.target.cluster_key != (self._scope.context, self._scope.options):
             return None
         target = forward.pod or forward.spec.target
         return self._cluster_state().pods.get(key_of(TargetKind.POD, target.namespace, target.name))
 
-    def _ports_of(self, forward: Forward, pod: Pod | None) -> Sequence[DeclaredPort]:
+    def _ports_of(self, forward: Forward, pod: PodSummary | None) -> Sequence[DeclaredPort]:
         """Return the ports that the target of a forward declares: a service has its own."""
         target = forward.spec.target
         if target.cluster_key != (self._scope.context, self._scope.options):
@@ -174,4 +174,4 @@ def _is_never_own(_path: str) -> bool:
 
 
 def _owner_name(item: object) -> str:
-    return item.owner.name if isinstance(item, Pod) and item.owner is not None else ""
+    return item.owner.name if isinstance(item, PodSummary) and item.owner is not None else ""

@@ -8,57 +8,52 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import Final
 
+from tui_forward.common.garbage import GarbageCollector
 from tui_forward.tui.controllers.sampler import Sampler
-from tui_forward.tui.textual_internals import forget_closed_screens
 
 _PAUSE_S: Final = 1.0  # without a closed screen
-_MAX_CLOSED: Final = 8  # screens; a few hundred KiB each
+_MAX_CLOSED: Final = 3  # screens without a pause; about a MiB each
 _INTERVAL_S: Final = 300.0  # for notifications and other widgets that come and go
 
 
 class MemoryController:
-    """Calls `release` when screens have closed, and rarely otherwise.
+    """Collects when screens have closed, and rarely otherwise; without a collector never."""
 
-    Args:
-        release: Frees objects in cycles.
-        settle: Called once, with the first rows on the screen.
-    """
-
-    def __init__(
-        self, sampler: Sampler, *, release: Callable[[], None], settle: Callable[[], None]
-    ) -> None:
+    def __init__(self, sampler: Sampler, collector: GarbageCollector | None) -> None:
         self._sampler = sampler
-        self._release = release
-        self._settle = settle
-        self._closed = 0
+        self._collector = collector
+        self._closed = 0  # screens since the last collection
         self._screen_closed = asyncio.Event()
 
     def note_closed(self) -> None:
-        """Note that a screen closes."""
+        """Note that a screen has closed."""
         self._closed += 1
         self._screen_closed.set()
 
     async def run(self) -> None:
-        """Release memory until canceled."""
-        await self._sampler.wait_for_first_rows()
-        self._settle()
+        """Collect until canceled."""
+        if self._collector is None:
+            return
+        await self._sampler.wait_for_rows()
+        self._collector.freeze()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_INTERVAL_S):
                     await self._screen_closed.wait()
-                await self._wait_for_pause()
-            self._closed = 0
-            forget_closed_screens()
-            self._release()
+            while not await self._has_paused():
+                self._collector.collect_recent()
+            self._collector.collect()
 
-    async def _wait_for_pause(self) -> None:
-        """Wait until no screen has closed for a while, or many have."""
-        with contextlib.suppress(TimeoutError):
-            while self._closed < _MAX_CLOSED:
-                self._screen_closed.clear()
+    async def _has_paused(self) -> bool:
+        """Wait until no screen has closed for a while, or many have: then return False."""
+        self._closed = 0
+        while self._closed < _MAX_CLOSED:
+            self._screen_closed.clear()
+            try:
                 async with asyncio.timeout(_PAUSE_S):
                     await self._screen_closed.wait()
-        self._screen_closed.clear()
+            except TimeoutError:
+                return True
+        return False

@@ -94,9 +94,10 @@ class Sampler:
         """Wait for the next sample."""
         await self._sampled.wait()
 
-    async def wait_for_first_rows(self) -> None:
-        """Wait until the first rows are loaded, or take longer."""
+    async def wait_for_rows(self) -> None:
+        """Wait until the first rows are loaded, or take longer, and one more sample."""
         await self._first_rows_loaded.wait()
+        await self.wait_for_sample()
 
     def poll_fast(self) -> None:
         """Sample often until the first rows of a new scope are loaded."""

@@ -11,7 +11,7 @@ from tui_forward.model import (
     DeclaredPort,
     Namespace,
     OwnerRef,
-    Pod,
+    PodSummary,
     ResourceStatus,
     Service,
     TargetKind,
@@ -44,7 +44,7 @@ class ClusterState:
         self.scope = scope
         self.version = 0  # version to request changes since
         self.namespaces: dict[str, Namespace] = {}  # by name, sorted
-        self.pods: dict[str, Pod] = {}
+        self.pods: dict[str, PodSummary] = {}
         self.services: dict[str, Service] = {}
         self.workloads: dict[str, Workload] = {}  # by key, without ReplicaSets of a Deployment
         self.resources: dict[str, ResourceStatus] = {}
@@ -128,7 +128,7 @@ class ClusterState:
             objects.clear()
         self._all_new = True
 
-    def _put_pod(self, pod: Pod) -> None:
+    def _put_pod(self, pod: PodSummary) -> None:
         key = pod_key(pod)
         before = self.pods.get(key)
         if before is not None and before.owner != pod.owner:
@@ -138,7 +138,7 @@ class ClusterState:
         if (owner := owner_key(pod)) is not None:
             self._pods_of.setdefault(owner, set()).add(key)
 
-    def _remove_from_owner(self, pod: Pod, key: str) -> None:
+    def _remove_from_owner(self, pod: PodSummary, key: str) -> None:
         owner = owner_key(pod)
         if owner is not None and (pods := self._pods_of.get(owner)) is not None:
             self._changed.add(owner)
@@ -170,12 +170,12 @@ def key_of(kind: TargetKind, namespace: str, name: str) -> str:
     return f"{kind.value}/{namespace}/{name}"
 
 
-def pod_key(pod: Pod) -> str:
+def pod_key(pod: PodSummary) -> str:
     """Return the key of a pod, unique among all objects of a cluster."""
     return f"pod/{pod.namespace}/{pod.name}"
 
 
-def owner_key(pod: Pod) -> str | None:
+def owner_key(pod: PodSummary) -> str | None:
     """Return the key of the workload that owns a pod, if it can be a target."""
     owner: OwnerRef | None = pod.owner
     kind = _CONTROLLERS.get(owner.kind) if owner is not None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tui_forward.model import Pod, Service
+from tui_forward.model import PodSummary, Service
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 
 _Label = tuple[str, str]
@@ -65,7 +65,7 @@ class EndpointCounts:
             if (pod := pods.get(one)) is not None
         )
 
-    def _put(self, key: str, pod: Pod) -> None:
+    def _put(self, key: str, pod: PodSummary) -> None:
         places = tuple(
             place for label in pod.labels.items() if (place := (pod.namespace, label)) in self._pods
         )

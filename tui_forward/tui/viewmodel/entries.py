@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from tui_forward.model import DeclaredPort, Pod, PortProtocol, Service, TargetKind, Workload
+from tui_forward.model import DeclaredPort, PodSummary, PortProtocol, Service, TargetKind, Workload
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, key_of
 
-Item = Pod | Service | Workload
+Item = PodSummary | Service | Workload
 _NO_LABELS: Final[Mapping[str, str]] = {}
 _FAILED: Final = "pod failed"
 _ENDS: Final = {"Succeeded": "completed", "Failed": _FAILED}
@@ -26,13 +26,13 @@ class EntryKind(StrEnum):
 
 
 # Not frozen, because two attributes are computed on first use.
-class Entry(msgspec.Struct, eq=False):
+class Entry(msgspec.Struct, eq=False, gc=False):
     """One object; implements `Filterable`. Not modified after creation."""
 
     key: str
     kind: TargetKind
     item: Item
-    members: tuple[Pod, ...] = ()  # pods of a workload, oldest first
+    members: tuple[PodSummary, ...] = ()  # pods of a workload, oldest first
     # Computed on first use.
     _words: str | None = None
     _ports: tuple[DeclaredPort, ...] | None = None
@@ -69,12 +69,12 @@ class Entry(msgspec.Struct, eq=False):
     @property
     def node(self) -> str:
         """See `Filterable`."""
-        return self.item.node if isinstance(self.item, Pod) else ""
+        return self.item.node if isinstance(self.item, PodSummary) else ""
 
     @property
     def labels(self) -> Mapping[str, str]:
         """See `Filterable`."""
-        return self.item.labels if isinstance(self.item, Pod) else _NO_LABELS
+        return self.item.labels if isinstance(self.item, PodSummary) else _NO_LABELS
 
     @property
     def status(self) -> str:
@@ -85,7 +85,7 @@ class Entry(msgspec.Struct, eq=False):
     def status_text(self) -> str:
         """Return the status of a pod as in kubectl, the type of a service, or readiness."""
         item = self.item
-        if isinstance(item, Pod):
+        if isinstance(item, PodSummary):
             return item.status or item.phase
         if isinstance(item, Service):
             return "Headless" if item.headless else item.type
@@ -101,7 +101,7 @@ class Entry(msgspec.Struct, eq=False):
         words = self._words
         if words is None:
             item = self.item
-            if isinstance(item, Pod):  # fast path: the first typed letter needs all pods
+            if isinstance(item, PodSummary):  # fast path: the first typed letter needs all pods
                 name, owner, ports = item.name, item.owner, item.ports
                 status = item.status or item.phase
                 words = (
@@ -131,7 +131,7 @@ class Entry(msgspec.Struct, eq=False):
     def ready(self) -> int | None:
         """Return the number of ready containers, or of ready pods; None for a service."""
         item = self.item
-        if isinstance(item, Pod):
+        if isinstance(item, PodSummary):
             return item.containers_ready
         return item.ready if isinstance(item, Workload) else None
 
@@ -139,21 +139,21 @@ class Entry(msgspec.Struct, eq=False):
     def total(self) -> int:
         """Return the number of containers, or of desired pods."""
         item = self.item
-        if isinstance(item, Pod):
+        if isinstance(item, PodSummary):
             return item.containers_total
         return item.replicas if isinstance(item, Workload) else 0
 
     @property
     def restarts(self) -> int:
         """Return the restarts of all containers."""
-        if isinstance(self.item, Pod):
+        if isinstance(self.item, PodSummary):
             return self.item.restarts
         return sum(pod.restarts for pod in self.members)
 
     @property
     def restarted_at(self) -> float:
         """Return when a container was restarted last, in seconds since the epoch; 0 if unknown."""
-        if isinstance(self.item, Pod):
+        if isinstance(self.item, PodSummary):
             return self.item.restarted_at
         return max((pod.restarted_at for pod in self.members), default=0.0)
 
@@ -161,7 +161,7 @@ class Entry(msgspec.Struct, eq=False):
     def in_trouble(self) -> bool:
         """Return whether the object has a problem."""
         item = self.item
-        if isinstance(item, Pod):
+        if isinstance(item, PodSummary):
             return not item.ready and item.phase != "Succeeded"
         if isinstance(item, Service):
             return False
@@ -170,7 +170,7 @@ class Entry(msgspec.Struct, eq=False):
         return item.ready < item.replicas
 
 
-def _job_status(pods: tuple[Pod, ...]) -> str:
+def _job_status(pods: tuple[PodSummary, ...]) -> str:
     """Return the status of a job derived from its pods; empty without pods."""
     phases = {pod.phase for pod in pods}
     for phase, word in (("Running", "running"), ("Pending", "pending")):
@@ -179,7 +179,7 @@ def _job_status(pods: tuple[Pod, ...]) -> str:
     return _ENDS.get(pods[-1].phase, "") if pods else ""
 
 
-def _ports_of(pods: tuple[Pod, ...]) -> tuple[DeclaredPort, ...]:
+def _ports_of(pods: tuple[PodSummary, ...]) -> tuple[DeclaredPort, ...]:
     """Return all ports of some pods, given oldest first.
 
     During a rollout a named port may change its number. It remains one port, in the same
@@ -212,7 +212,7 @@ def workload_entry(workload: Workload, state: ClusterState) -> Entry:
     return Entry(key, workload.kind, workload, tuple(pods))
 
 
-def _age_order(pod: Pod) -> tuple[float, str]:
+def _age_order(pod: PodSummary) -> tuple[float, str]:
     return pod.created_at, pod.name
 
 

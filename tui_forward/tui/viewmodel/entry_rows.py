@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from tui_forward.common.formatting import short_age
-from tui_forward.model import DeclaredPort, Forward, Pod, Service, TargetKind
+from tui_forward.model import DeclaredPort, Forward, PodSummary, Service, TargetKind
 from tui_forward.tui.viewmodel.columns import OBJECTS, SERVICES
 from tui_forward.tui.viewmodel.entries import Entry, EntryKind
 from tui_forward.tui.viewmodel.entry_targets import is_forwardable
@@ -80,7 +80,9 @@ def entry_lengths(entry: Entry, kind: EntryKind, with_namespace: bool) -> tuple[
     return (0, name, 0, len(entry.status_text), 0, 0, 0)
 
 
-def pod_lengths(pod: Pod, kind: EntryKind, owner: str, with_namespace: bool) -> tuple[int, ...]:
+def pod_lengths(
+    pod: PodSummary, kind: EntryKind, owner: str, with_namespace: bool
+) -> tuple[int, ...]:
     """Return the lengths of the cells of a pod, below the workload of a name if it is not empty."""
     name = len(pod.name)
     if owner:
@@ -135,7 +137,7 @@ def _forward_symbol(forwards: Sequence[Forward]) -> Cell:
 def status_style(entry: Entry) -> str:
     """Return the style of a status: red for a failure, amber for what is not ready."""
     item = entry.item
-    if isinstance(item, Pod):
+    if isinstance(item, PodSummary):
         if item.deleting:
             return "dim"
         if item.ready:

@@ -9,7 +9,7 @@ from tui_forward.model import (
     CatalogScope,
     DeclaredPort,
     Forward,
-    Pod,
+    PodSummary,
     PortProtocol,
     Reason,
     ReasonCode,
@@ -97,7 +97,7 @@ class ForwardsByEntry:
             if forward.pod is not None:
                 key = f"pod/{forward.pod.namespace}/{forward.pod.name}"
                 keys.add(key)
-                pod: Pod | None = state.pods.get(key)
+                pod: PodSummary | None = state.pods.get(key)
                 if pod is not None and (owner := owner_key(pod)) is not None:
                     keys.add(owner)
             for key in keys:
