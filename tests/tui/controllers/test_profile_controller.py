@@ -8,7 +8,7 @@ import pytest
 from textual.widgets import Input
 
 from tests.cli.fake_session import FakeSession, until
-from tests.tui.app_harness import running, screen_text, shows
+from tests.tui.app_harness import notifications, running, screen_text, shows
 from tests.tui.samples import shop
 from tui_forward.common.access_options import parse_access_options
 from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
@@ -281,6 +281,20 @@ async def test_failed_save_shows_the_error(files: DashboardPaths, tmp_path: Path
         await pilot.press("enter")
         await shows(app, "mapping values are not allowed")
         assert read(files.profiles / "bad2.yaml") == "a: b: c"
+
+
+async def test_without_profiles_the_next_step_is_named(files: DashboardPaths) -> None:
+    assert files.profiles is not None
+    (files.profiles / "shop.yaml").unlink()
+    async with running(ready_shop(), (110, 36), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("P")
+        answer = "No profiles yet. Start forwards, then W saves them as one."
+        await until(lambda: answer in notifications(app))
+        assert app.screen is app.dashboard
+        await pilot.press("1", "P")
+        answer_with_forwards = "No profiles yet. W saves the active forwards as one."
+        await until(lambda: answer_with_forwards in notifications(app))
 
 
 async def test_profiles_are_unavailable_without_paths() -> None:

@@ -101,9 +101,13 @@ class ProfileController:
             if key is not None:
                 self._app.run_worker(self._preview(service, entries[key]), group="profile")
 
-        note = "" if entries else "No profiles yet. Press W to save the active forwards as one."
-        options = service.options(entries, self._sampler.snapshot.forwards)
-        self._app.push_screen(Picker("profile", options, note=note), preview)
+        forwards = self._sampler.snapshot.forwards
+        if entries:
+            self._app.push_screen(Picker("profile", service.options(entries, forwards)), preview)
+        elif forwards:
+            self._notifier.info("No profiles yet. W saves the active forwards as one.")
+        else:
+            self._notifier.info("No profiles yet. Start forwards, then W saves them as one.")
 
     async def _preview(self, service: ProfileService, entry: ProfileEntry) -> None:
         from tui_forward.tui.screens.profile import ProfileAction, ProfileScreen
