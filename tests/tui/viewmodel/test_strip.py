@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from tests.support import fleet
 from tests.support.lines import line_text
 from tests.tui.samples import pod, view
-from tui_forward.model import ApiHealth, Forward, Login, ReasonCode
+from tui_forward.model import ApiHealth, DeclaredPort, Forward, Login, ReasonCode
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.entries import entry_of
 from tui_forward.tui.viewmodel.strip import entry_line, fit_line, forward_lines
@@ -93,12 +93,17 @@ def test_lines_fit_and_the_fix_outlives_the_cause(width: int, forward: Forward) 
 
 def test_entry_says_what_1_starts() -> None:
     state = ClusterState(view().scope)
-    state.apply(view(pod("web-1"), pod("bare", ports=())))
+    state.apply(
+        view(pod("web-1"), pod("bare", ports=()), pod("low", ports=(DeclaredPort(number=80),)))
+    )
     web, bare = entry_of(state, "pod/shop/web-1"), entry_of(state, "pod/shop/bare")
     assert web is not None
     assert bare is not None
     assert line_text(entry_line(web, (), 0)) == "pod/web-1  1 starts http on 127.0.0.1:8080"
     taken = [one for one in fleet.forwards() if any(a.port == 8080 for a in one.listening)]
     assert "1 starts http on 127.0.0.1:8081" in line_text(entry_line(web, taken, 0))
+    low = entry_of(state, "pod/shop/low")
+    assert low is not None
+    assert line_text(entry_line(low, (), 0)) == "pod/low  1 starts 80 on 127.0.0.1:8080"
     assert "1 goes to it" in line_text(entry_line(web, (), 1))
     assert "f forwards any port" in line_text(entry_line(bare, (), 0))

@@ -25,7 +25,7 @@ from tui_forward.model import (
 from tui_forward.tui.viewmodel.cluster_state import port_reference
 
 _MAX_PORT = 65535
-FIRST_UNPRIVILEGED = 1024
+_FIRST_UNPRIVILEGED = 1024
 _MAX_LABEL_LENGTH = 40
 
 
@@ -122,8 +122,8 @@ def validate_form(
                 next_free = check.next_free
         if used:
             problems["local"] = used
-        elif local < FIRST_UNPRIVILEGED:
-            notes["local"] = f"ports below {FIRST_UNPRIVILEGED} need privileges on most systems"
+        elif local < _FIRST_UNPRIVILEGED:
+            notes["local"] = f"ports below {_FIRST_UNPRIVILEGED} need privileges on most systems"
     if isinstance(addresses, tuple) and not all(map(is_loopback, addresses)):
         notes["address"] = "! reachable from other machines: the pod's port is open to the network"
     to_check = None

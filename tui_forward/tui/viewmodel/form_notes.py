@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from tui_forward.model import ClusterKey, DeclaredPort, Forward, TransportChoice
-from tui_forward.tui.viewmodel.form_fields import FIRST_UNPRIVILEGED, Fields, ValidatedForm
+from tui_forward.tui.viewmodel.entry_rows import predicted_local_port
+from tui_forward.tui.viewmodel.form_fields import Fields, ValidatedForm
 
 # Field and label, in the order of the form.
 LABELS: Final = (
@@ -91,8 +92,8 @@ def _automatic_port(text: str, ports: Sequence[DeclaredPort]) -> str:
     text = text.strip()
     named = next((port.number for port in ports if text == port.name), 0)
     number = int(text) if text.isascii() and text.isdecimal() else named
-    if number >= FIRST_UNPRIVILEGED:
-        return f"empty: {number}, or the next free one"
+    if number:
+        return f"empty: {predicted_local_port(number, ())}, or the next free one"
     return "empty: its own number from 1024 on, or the next free one"
 
 

@@ -19,6 +19,7 @@ from tui_forward.model import ApiHealth, Forward, ForwardState, HopKind, Login, 
 from tui_forward.reasons import failed_hop
 from tui_forward.tui.viewmodel.cell_layout import truncate
 from tui_forward.tui.viewmodel.entries import Entry
+from tui_forward.tui.viewmodel.entry_rows import predicted_local_port
 from tui_forward.tui.viewmodel.entry_targets import is_forwardable
 from tui_forward.tui.viewmodel.forward_rows import problem_text
 from tui_forward.tui.viewmodel.header import HeaderCell
@@ -30,7 +31,6 @@ from tui_forward.tui.viewmodel.thresholds import Figure, failure_style, figure_s
 
 _ARROW: Final = " → "
 _LINK: Final = " ─── "
-_FIRST_UNPRIVILEGED: Final = 1024
 _HOPS: Final = tuple(HopKind)
 _MARKS: Final = {None: ("○", "dim"), True: ("●", "ok"), False: ("✗", "bad")}
 
@@ -54,13 +54,9 @@ def entry_line(entry: Entry, forwards: Iterable[Forward], number_of_forwards: in
         return (name, HeaderCell(active, "dim"))
     if not is_forwardable(port):
         return (name, HeaderCell(f"port 1 is {port.protocol.value} · f forwards any port", "dim"))
-    where = "on a free local port"
-    if port.number >= _FIRST_UNPRIVILEGED:
-        used = {address.port for forward in forwards for address in forward.listening}
-        local = port.number
-        while local in used:
-            local += 1
-        where = f"on 127.0.0.1:{local}"
+    used = {address.port for forward in forwards for address in forward.listening}
+    local = predicted_local_port(port.number, used)
+    where = f"on 127.0.0.1:{local}" if local else "on a free local port"
     return (name, HeaderCell(f"1 starts {port.name or port.number} {where}", "dim"))
 
 
