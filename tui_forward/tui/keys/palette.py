@@ -83,6 +83,7 @@ def _binding_commands(app: App[T], screen: Screen[object]) -> Iterator[PaletteCo
     """Yield the actions of the focused widget, its ancestors, the screen and the app."""
     keymap = active_keymap(app)
     seen: set[str] = set()
+    taken: set[str] = set()  # keys that run an action of a widget further inside
     for node in (screen.focused or screen).ancestors_with_self:
         for binding in bindings_of(type(node)):
             name = binding.id
@@ -91,12 +92,14 @@ def _binding_commands(app: App[T], screen: Screen[object]) -> Iterator[PaletteCo
             if not _is_available(app, screen, node, binding):
                 continue
             seen.add(name)
+            keys = [key for key in keymap.get(name, binding.key).split(",") if key not in taken]
+            taken.update(keys)
             title = binding.tooltip or binding.description
             if _is_digit(binding):
                 title = f"{title}: {binding.key}"
             yield PaletteCommand(
                 title, partial(app.run_action, binding.action, node), group_of(name),
-                format_key(keymap.get(name, binding.key)),
+                format_key(",".join(keys)),
             )  # fmt: skip
 
 
