@@ -372,7 +372,7 @@ async def wheel(pilot: Pilot[None], table: RowTable, by: int) -> None:
 async def test_wheel_leaves_the_cursor_until_a_key(key: str) -> None:
     async with fleet_app((100, 24)) as (app, pilot, _):
         table = app.dashboard.tables.entries
-        first, second, *_ = table.keys
+        first = table.keys[0]
         await until(lambda: table.has_focus and table.cursor == first)
         await wheel(pilot, table, 9)
         await until(lambda: not is_visible(table, first))
@@ -383,7 +383,7 @@ async def test_wheel_leaves_the_cursor_until_a_key(key: str) -> None:
         assert not is_visible(table, first)
         await pilot.press(key)
         await until(lambda: is_visible(table, table.cursor))
-        assert table.cursor == (second if key == "down" else first)
+        assert table.cursor == table.keys[1 if key == "down" else 0]
 
 
 async def test_going_to_a_forward_ends_the_look_at_top_talkers() -> None:
