@@ -96,11 +96,28 @@ def pytest_runtest_makereport(
     return report
 
 
+_XDG_FOLDERS = {
+    "XDG_CONFIG_HOME": ".config",
+    "XDG_STATE_HOME": ".local/state",
+    "XDG_CACHE_HOME": ".cache",
+    "XDG_DATA_HOME": ".local/share",
+    "XDG_RUNTIME_DIR": "run",
+}
+
+
 @pytest.fixture(scope="session")
-def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Yield paths for the home folders of the tests of this worker."""
-    folder = tmp_path_factory.mktemp("homes", numbered=False)
+def new_paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield paths for the folders of the tests of this worker."""
+    folder = tmp_path_factory.mktemp("tests", numbered=False)
     return (folder / str(number) for number in itertools.count())
+
+
+@pytest.fixture
+def tmp_path(new_paths: Iterator[Path]) -> Path:
+    """Return a folder of this test; that of pytest reads the names of all earlier ones."""
+    path = next(new_paths)
+    path.mkdir(mode=0o700)
+    return path
 
 
 @pytest.fixture(autouse=True)
@@ -110,25 +127,26 @@ def no_known_secrets() -> Iterator[None]:
     known_secrets.forget_all()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_access_of_the_user() -> Iterator[None]:
+    """Remove the user's kubeconfig and proxies from the environment of all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
+            patch.delenv(variable, raising=False)
+        for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+            patch.delenv(variable, raising=False)
+            patch.delenv(variable.lower(), raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
-def own_home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a home folder of this test, without the user's kubeconfig and proxies."""
-    home = next(homes)
-    home.mkdir(mode=0o700)
+def own_home(new_paths: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a home folder of this test."""
+    home = next(new_paths)
+    # Plain strings: this runs for thousands of tests that take less than a millisecond.
+    for folder in ("", ".local", *_XDG_FOLDERS.values()):
+        os.mkdir(f"{home}/{folder}", 0o700)  # noqa: PTH102
     monkeypatch.setenv("HOME", str(home))
-    for variable, folder in (
-        ("XDG_CONFIG_HOME", ".config"),
-        ("XDG_STATE_HOME", ".local/state"),
-        ("XDG_CACHE_HOME", ".cache"),
-        ("XDG_DATA_HOME", ".local/share"),
-        ("XDG_RUNTIME_DIR", "run"),
-    ):
-        path = home / folder
-        path.mkdir(parents=True, mode=0o700)
-        monkeypatch.setenv(variable, str(path))
-    for variable in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
-        monkeypatch.delenv(variable, raising=False)
-    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-        monkeypatch.delenv(variable.lower(), raising=False)
+    for variable, folder in _XDG_FOLDERS.items():
+        monkeypatch.setenv(variable, f"{home}/{folder}")
     return home
