@@ -191,8 +191,8 @@ class Load:
 
     port: int
     workers: int = 1
-    pause_s: float = 0.05
-    interval_s: float = 0.03
+    pause_s: float = 0.1
+    interval_s: float = 0.05
     attempts: list[Attempt] = field(default_factory=list)
     served: int = 0
     _serials: Any = field(default_factory=itertools.count)

@@ -143,7 +143,7 @@ async def _kill_engines(
     cluster: ClusterProcess, home: UserHome, dashboard: AttachedDashboard,
     results: EngineKillResults, count: int, rng: random.Random,
 ) -> None:  # fmt: skip
-    loads = [Load(port, interval_s=0.1) for port in home.ports.values()]
+    loads = [Load(port, workers=0, interval_s=0.1) for port in home.ports.values()]
     kills: list[float] = []
     async with contextlib.AsyncExitStack() as stack:
         for load in loads:

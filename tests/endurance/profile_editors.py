@@ -180,7 +180,7 @@ class ProfileEditors:
                         if not pending.is_done(snapshot)
                     )
                 )
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
         return snapshot
 
 

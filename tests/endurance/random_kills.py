@@ -255,7 +255,7 @@ class UserHome:
             ):
                 break
             assert time.monotonic() < deadline, f"the profile has {labels}, active are {forwards}"
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)  # each look is a connection to the engine
         ports = {each.spec.name: each.listening[0].port for each in forwards}
         assert ports == self.ports, f"ports have changed from {self.ports} to {ports}"
         assert len(forwards) == len(self.ports)
@@ -337,7 +337,7 @@ async def _wait_for_echo(port: int) -> None:
         except (OSError, EOFError) as error:
             if time.monotonic() > deadline:
                 raise AssertionError(f"port {port} does not recover: {error!r}") from error
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
         else:
             return
 

@@ -35,7 +35,7 @@ async def neighbor(
                 while True:
                     await client.send(b"still there?")
                     assert await client.receive_exactly(12) == b"still there?"
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.03)
 
             exchanges = asyncio.create_task(exchange_continuously())
             yield forward
@@ -48,11 +48,11 @@ async def neighbor(
 
 async def wait_for_end(session: RemoteSession, forward: ForwardHandle, client: str) -> Connection:
     """Return the connection of a client, as the engine reports it after its end."""
-    for _ in range(2000):
+    for _ in range(600):
         for connection in await session.connections(forward.id):
             if connection.client == client and connection.closed_at is not None:
                 return connection
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.1)
     raise AssertionError(f"{client} has not ended: {await session.connections(forward.id)}")
 
 

@@ -105,7 +105,7 @@ async def scenario(
             async with (
                 open_session(engine) as session,
                 running_forward(session, toolbox.ECHO) as neighbor,
-                Load(neighbor.port, interval_s=0.1).running() as load,
+                Load(neighbor.port, workers=0, interval_s=0.07).running() as load,
             ):
                 await wait_for_served(load, 11)
                 yield HostileServerScenario(engine, session, server, neighbor, load)

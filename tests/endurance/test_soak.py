@@ -55,7 +55,7 @@ async def test_short_soak_leaves_no_task_descriptor_or_object(
         objects, files = count_objects(), process.num_fds()
         tasks = len(asyncio.all_tasks())
         result = await run_load(
-            cluster, session, seed=15, load_s=4, fault_interval_s=1.0, concurrent=_CLIENTS
+            cluster, session, seed=15, load_s=3, fault_interval_s=0.75, concurrent=_CLIENTS
         )
         result.check()
 
