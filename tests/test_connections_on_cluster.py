@@ -11,7 +11,7 @@ from typing import Any
 import kubernetes
 import pytest
 
-from tests.support.cluster_process import ClusterProcess, running_cluster
+from tests.support.cluster_process import ONE_NODE, ClusterProcess, running_cluster
 from tests.support.fake_engine import echo
 from tui_forward.model import (
     Connection,
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ClusterProcess]:
-    with running_cluster() as running:
+    with running_cluster(*ONE_NODE) as running:
         yield running
 
 

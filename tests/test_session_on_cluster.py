@@ -21,7 +21,7 @@ import pytest
 
 from tests.endurance.engine_process import EngineProcess, running_engine
 from tests.minicluster.kubectl import Kubectl, kubectls
-from tests.support.cluster_process import ClusterProcess, running_cluster
+from tests.support.cluster_process import ONE_NODE, ClusterProcess, running_cluster
 from tests.support.fake_engine import echo
 from tests.support.waiting import until
 from tui_forward.common.log_source import log_source_of
@@ -54,7 +54,7 @@ _CLIENTS = 3
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ClusterProcess]:
-    with running_cluster() as running:
+    with running_cluster(*ONE_NODE) as running:
         yield running
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.catalog.harness import reason, resolution
-from tests.support.cluster_process import ClusterProcess, running_cluster
+from tests.support.cluster_process import ONE_NODE, ClusterProcess, running_cluster
 from tests.support.waiting import until
 from tui_forward.catalog import Catalog, CatalogTargetResolver, CatalogTargetWatch
 from tui_forward.kube import SERVICES, ClusterClient, ClusterClients, KubeconfigSource
@@ -35,7 +35,7 @@ ADMIN = "minicluster"
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[ClusterProcess]:
-    with running_cluster() as running:
+    with running_cluster(*ONE_NODE) as running:
         yield running
 
 

@@ -20,6 +20,7 @@ import pytest
 
 from tests.minicluster.kubectl import TIMEOUT_S, wait_for
 from tests.support.cluster_process import (
+    ONE_NODE,
     ClusterProcess,
     running_cluster,
     start_cluster,
@@ -27,7 +28,7 @@ from tests.support.cluster_process import (
 )
 from tui_forward.errors import ApiError, TransportError
 
-SMALL = ("--no-workloads", "--nodes", "node-a")
+SMALL = ("--no-workloads", *ONE_NODE)
 DEPLOYMENT = {
     "metadata": {"name": "echo"},
     "spec": {

@@ -18,6 +18,8 @@ import psutil
 from tui_forward.minicluster.control_socket import ControlClient
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# Each node has three processes: kubelet, runtime, shim. Few tests need a second node.
+ONE_NODE = ("--nodes", "node-a")
 _STOP_TIMEOUT_S = 30.0
 _FAULT_TIMEOUT_S = 60.0
 
