@@ -12,7 +12,6 @@ import os
 import pkgutil
 import pty
 import re
-import textwrap
 import weakref
 from collections.abc import Iterator
 
@@ -34,7 +33,17 @@ MODULES = [
     if module.name != textual_internals.__name__
 ]
 
-source_of = functools.cache(inspect.getsource)
+
+@functools.cache
+def classes_of(module: str) -> dict[str, tuple[ast.ClassDef, str]]:
+    """Return the classes of a module and their source; `inspect` reads it once for each class."""
+    source = inspect.getsource(importlib.import_module(module))
+    lines = source.splitlines()
+    return {
+        node.name: (node, "\n".join(lines[node.lineno - 1 : node.end_lineno]))
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef)
+    }
 
 
 def widget_classes(module: str) -> Iterator[type[DOMNode]]:
@@ -46,7 +55,7 @@ def widget_classes(module: str) -> Iterator[type[DOMNode]]:
 def private_names(owner: type[object]) -> set[str]:
     """Return the private methods of a class and the private attributes it assigns."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(owner)))):
+    for node in ast.walk(classes_of(owner.__module__)[owner.__name__][0]):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             names.add(node.name)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -62,7 +71,7 @@ def test_private_parts_of_textual_are_recognized() -> None:
 def test_module_shadows_no_private_part_of_textual(module: str) -> None:
     for owner in widget_classes(module):
         bases = [one for one in owner.__mro__ if one.__module__.startswith("textual.")]
-        sources = [source_of(one) for one in bases]
+        sources = [classes_of(one.__module__)[one.__name__][1] for one in bases]
         for name in private_names(owner):
             assigned = re.compile(rf"self\.{name}\b\s*[:=]")
             assert not any(hasattr(one, name) for one in bases), f"{owner.__name__}.{name}"
