@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 import stat
 import time
@@ -13,6 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from tests.kube.certificates import Authority, server_context
+from tests.kube.hostile_server import bomb
 from tests.kube.kubeconfigs import cluster_for, text_of
 from tests.kube.oidc_provider import IdentityProvider
 from tests.kube.proxy_servers import ConnectProxy, Proxy, SocksProxy, running
@@ -228,7 +228,7 @@ async def test_refresh_token_does_not_follow_redirects(
 async def test_compressed_response_is_refused(
     config_path: Path, provider: IdentityProvider, authority: Authority
 ) -> None:
-    provider.discovery = (200, gzip.compress(b" " * 2**28, 9))
+    provider.discovery = (200, bomb(2**28))
     provider.extra_headers = "Content-Encoding: gzip\r\n"
     cluster = cluster_for(config(config_path, provider, authority.pem, jwt(-10)))
     with pytest.raises(AuthError, match="is compressed, which was not requested"):
