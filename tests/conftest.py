@@ -38,6 +38,7 @@ _OBJECTS_PER_COLLECTION = 20_000
 def pytest_configure() -> None:
     """Let processes of tests react to signals, which `nohup` and a shell's `&` ignore for them."""
     gc.set_threshold(_OBJECTS_PER_COLLECTION, *gc.get_threshold()[1:])
+    gc.disable()  # until the end of the collection of tests, all of which stay
     for number, handler in (
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGQUIT, _ignore_here),
@@ -65,6 +66,7 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
