@@ -202,3 +202,11 @@ def test_spans_on_both_sides_of_the_ellipsis() -> None:
     assert fitted.spans(len(text), spans) == ((0, 1), (2, 3), (4, 6))
     assert fit_text(text, 10, middle=True).spans(len(text), spans) == spans
     assert fit_text(text, 3, middle=True).spans(len(text), spans) == ((0, 1),)
+
+
+def test_rows_of_equal_lengths_share_them() -> None:
+    counts = LengthCounts(2)
+    for number in range(10_000):
+        counts.set(str(number), (number // 2, 1))
+    assert counts.get("8000") is counts.get("8001")
+    assert counts.longest == [4999, 1]

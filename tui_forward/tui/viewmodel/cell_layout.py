@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import Final
 
 import msgspec
 from rich.cells import cell_len, set_cell_size
@@ -183,6 +184,9 @@ class NaturalWidths:
         self._longest = ()
 
 
+_MAX_SHARED: Final = 4096
+
+
 class LengthCounts:
     """Lengths of the cells of many rows, of which the longest are known at any time."""
 
@@ -193,6 +197,8 @@ class LengthCounts:
     def clear(self) -> None:
         """Forget all rows."""
         self._of: dict[str, tuple[int, ...]] = {}
+        # One object for the rows of equal lengths: they are few for thousands of rows.
+        self._shared: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._counts: list[Counter[int]] = [Counter() for _ in range(self._columns)]
 
     def set(self, key: str, lengths: tuple[int, ...] | None) -> None:
@@ -207,7 +213,9 @@ class LengthCounts:
                 if not counts[length]:
                     del counts[length]
         if lengths is not None:
-            self._of[key] = lengths
+            if len(self._shared) > _MAX_SHARED:
+                self._shared.clear()
+            self._of[key] = self._shared.setdefault(lengths, lengths)
             for counts, length in zip(self._counts, lengths, strict=True):
                 counts[length] += 1
 
