@@ -46,6 +46,7 @@ from tui_forward.tui.controllers.start_reporter import StartReporter
 from tui_forward.tui.controllers.view_state_controller import ViewStateController
 from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.screens.forward_detail import DetailScreen
+from tui_forward.tui.screens.kept_screens import KeptScreens
 from tui_forward.tui.storage.context_choice import ContextChoice
 from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.storage.paths import DashboardPaths
@@ -119,6 +120,7 @@ class TuiForwardApp(AppActions):
             self.dashboard.navigation.follow_started,
             self.protection.guard,
         )
+        self.kept_screens = KeptScreens(self)
         self._forms = FormController(
             self,
             sampler,
@@ -129,6 +131,7 @@ class TuiForwardApp(AppActions):
             lambda: self.cluster_state,
             session.check_port,
             lambda: self.protection.naming,
+            self.kept_screens,
             paths.kubeconfigs,
         )
         self._details = DetailController(self, session, sampler, defaults, clock, self.dashboard)
@@ -164,6 +167,7 @@ class TuiForwardApp(AppActions):
         self._jumps = JumpController(
             self, session, self.dashboard, sampler, self.scope, notifier,
             lambda: self.theme_names, self._settings.set_theme, self.protection.shown_name,
+            self.kept_screens,
         )  # fmt: skip
         store = view_state_store if view_state_store is not None else ViewStateStore(None)
         self.view_state = ViewStateController(self.dashboard, store, origin)

@@ -29,6 +29,7 @@ from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.screens.dialogs import QuitScreen, RestoreScreen
 from tui_forward.tui.screens.forward_detail import DetailScreen
+from tui_forward.tui.screens.kept_screens import KeptScreens
 from tui_forward.tui.storage.paths import DashboardPaths
 from tui_forward.tui.themes import ThemedApp
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
@@ -105,6 +106,7 @@ class AppActions(ThemedApp[None]):
     ]  # fmt: skip
 
     dashboard: Dashboard
+    kept_screens: KeptScreens
     scope: ScopeController
     quitting: QuitController
     _addresses: AddressController
@@ -225,8 +227,9 @@ class AppActions(ThemedApp[None]):
         screen = self.screen
         if not isinstance(screen, PaletteScreen):
             this = self.dashboard.rows.title() if screen is self.dashboard else ""
+            palette = self.kept_screens.take(PaletteScreen)
             commands = collect(self, screen, self.palette_commands())
-            self.push_screen(PaletteScreen(commands, this), run)
+            self.push_screen(palette.fill(commands, this), run)
 
     def action_namespace(self) -> None:
         """Choose a namespace."""
@@ -294,7 +297,7 @@ class AppActions(ThemedApp[None]):
                 self.simulate_key(key)
 
         self.push_screen(
-            HelpScreen(
+            self.kept_screens.take(HelpScreen).fill(
                 collect(
                     self, screen, also=bindable_classes(),
                     footer=self.dashboard.footer.keys if is_dashboard else None,

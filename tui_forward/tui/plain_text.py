@@ -60,8 +60,10 @@ class PlainText(Static):
         super().__init__(_content(text), id=id, classes=classes, markup=False)
 
     def show(self, text: str | Content) -> None:
-        """Replace the text."""
-        self.update(_content(text))
+        """Replace the text; the same one needs no layout."""
+        content = _content(text)
+        if content != self.content:
+            self.update(content)
 
 
 def _content(text: str | Content) -> Content:

@@ -28,16 +28,18 @@ from textual import constants, events
 from textual._compositor import ChopsUpdate, Compositor
 from textual._styles_cache import StylesCache
 from textual.app import App
+from textual.await_complete import AwaitComplete
 from textual.color import Color
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Region, Size
-from textual.notifications import Notification
+from textual.notifications import Notification, Notifications
 from textual.reactive import Reactive
 from textual.screen import ModalScreen, Screen
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
+from textual.widgets._toast import ToastRack
 
 from tui_forward.common.ascii_symbols import REPLACE_SYMBOLS
 
@@ -222,6 +224,21 @@ class FewNotificationsApp(App[T]):
             if notification.identity not in shown:
                 self._unnotify(notification, refresh=False)
         super()._refresh_notifications()
+
+
+class ScreenStylesApp(App[T]):
+    """App that parses the style sheet of a screen, and nothing else, when the screen opens first.
+
+    Textual parses all sheets again, and computes the styles of the screen beneath. Neither is
+    needed, because the sheet of a screen styles that screen only.
+    """
+
+    def _load_screen_css(self, screen: Screen[Any]) -> None:
+        new = [path for path in screen.css_path if not self.stylesheet.has_source(str(path), "")]
+        if new:
+            self.stylesheet.read_all(new)
+            self.stylesheet.parse()
+            self.stylesheet.update_nodes([screen])  # got its styles without this sheet
 
 
 class LineCompositor(Compositor):
@@ -411,6 +428,10 @@ class OverlayScreen(CompleteFrameScreen[T], ModalScreen[T]):
         for y in lines:
             self._beneath.pop(y, None)
 
+    def _on_screen_suspend(self) -> None:
+        """Forget the screen beneath, which changes while this one is closed."""
+        self._beneath.clear()
+
     def notify_style_update(self) -> None:
         """Render everything again after a change of theme."""
         self._beneath.clear()
@@ -484,6 +505,59 @@ class StaticFocusScreen(CompleteFrameScreen[T]):
         ):  # fmt: skip
             name = next(name for limit, name in reversed(breakpoints or ()) if extent >= limit)
             self.add_class(name, update=False)
+
+
+class KeptScreen(Screen[T]):
+    """Screen that may stay mounted while it is closed, and is filled again before it opens.
+
+    A class names it last among its bases: Textual takes styles and bindings of the first one only.
+    """
+
+    _styled_for: tuple[int, bool] = (0, True)  # what the styles of all widgets depend on
+
+    def _style_state(self) -> tuple[int, bool]:
+        return self.app._css_update_count, self.app.app_focus  # noqa: SLF001 - see above
+
+    def _on_mount(self, _event: events.Mount) -> None:
+        """Remember for which theme the widgets get their styles."""
+        self._styled_for = self._style_state()
+
+    def _on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Compute the styles again only if they may be others.
+
+        Textual calls its own handler after this one.
+        """
+        state = self._style_state()
+        event.refresh_styles = event.refresh_styles and state != self._styled_for
+        self._styled_for = state
+        if isinstance(self.focused, Input):
+            self.focused._restart_blink()  # noqa: SLF001 - see above
+
+    def _on_screen_suspend(self) -> None:
+        """Stop what would go on while the screen is closed; remove what it must not show again."""
+        if isinstance(self.focused, Input):
+            self.focused._pause_blink(visible=True)  # noqa: SLF001 - see above
+        if self not in self.app.screen_stack:
+            self.clear_selection()
+            for rack in self.query(ToastRack):
+                rack.show(Notifications())
+
+    def _update_auto_focus(self) -> None:
+        """Leave a screen that is built ahead without focus: the cursor would blink."""
+        if self.is_current:
+            super()._update_auto_focus()
+
+    def dismiss(self, result: T | None = None) -> AwaitComplete:
+        """Close with a result; do nothing if that has happened, e.g. by a second Enter."""
+        return super().dismiss(result) if self.is_active else AwaitComplete()
+
+
+async def mount_ahead(app: App[T], screen: Screen[Any]) -> None:
+    """Mount and lay out a screen that is to be pushed later."""
+    app._load_screen_css(screen)  # noqa: SLF001 - see above
+    _, mounting = app._get_screen(screen)  # noqa: SLF001 - see above
+    await mounting
+    screen._refresh_layout(app.size)  # noqa: SLF001 - see above
 
 
 class FixedLayoutInput(Input):

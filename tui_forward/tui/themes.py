@@ -15,7 +15,12 @@ from textual.theme import BUILTIN_THEMES, Theme
 
 from tui_forward.settings.parser import DEFAULT_THEME
 from tui_forward.tui.plain_text import PlainTextApp
-from tui_forward.tui.textual_internals import CrashCapturingApp, FewNotificationsApp, preset_theme
+from tui_forward.tui.textual_internals import (
+    CrashCapturingApp,
+    FewNotificationsApp,
+    ScreenStylesApp,
+    preset_theme,
+)
 
 T = TypeVar("T")
 
@@ -176,7 +181,7 @@ def _luminance(color: Color) -> float:
     return 0.2126 * linear(color.r) + 0.7152 * linear(color.g) + 0.0722 * linear(color.b)
 
 
-class ThemedApp(PlainTextApp[T], FewNotificationsApp[T], CrashCapturingApp[T]):
+class ThemedApp(PlainTextApp[T], FewNotificationsApp[T], CrashCapturingApp[T], ScreenStylesApp[T]):
     """App with these themes from the first frame; an unknown name gives the default one.
 
     With `few_colors`, or `NO_COLOR`, a theme of the settings is replaced by `ANSI`: its colors

@@ -84,9 +84,8 @@ class Palettes(App[None]):
             if command is not None:
                 self.call_later(command.run)
 
-        self.push_screen(
-            PaletteScreen(collect(self, self.screen, self.palette_commands()), "Forward web"), run
-        )
+        commands = collect(self, self.screen, self.palette_commands())
+        self.push_screen(PaletteScreen().fill(commands, "Forward web"), run)
 
 
 def by_title(app: Palettes) -> dict[str, PaletteCommand]:

@@ -77,7 +77,7 @@ class Helped(ThemedApp[None]):
         self.push_screen(HelpedScreen())
 
     def action_help(self) -> None:
-        self.push_screen(HelpScreen(collect(self, self.screen, also=[LogScreen])))
+        self.push_screen(HelpScreen().fill(collect(self, self.screen, also=[LogScreen])))
 
 
 def lines(app: App[None]) -> list[str]:

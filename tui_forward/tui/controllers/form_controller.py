@@ -24,6 +24,7 @@ from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.forward_controller import ForwardController
 from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.messages import ForwardFormRequested
+from tui_forward.tui.screens.kept_screens import KeptScreens
 from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, key_of
 from tui_forward.tui.viewmodel.context_names import ContextNaming
@@ -44,9 +45,11 @@ class FormController:
         self, app: App[None], sampler: Sampler, queue: CommandQueue, forwards: ForwardController,
         favorites: Favorites, defaults: Callable[[], ForwardDefaults],
         cluster_state: Callable[[], ClusterState], check_port: CheckPort,
-        naming: Callable[[], ContextNaming], kubeconfigs: str | None = None,
+        naming: Callable[[], ContextNaming], kept_screens: KeptScreens,
+        kubeconfigs: str | None = None,
     ) -> None:  # fmt: skip
         self._naming = naming  # returns how contexts are named
+        self._kept_screens = kept_screens
         self._app = app
         self._sampler = sampler
         self._queue = queue
@@ -63,7 +66,7 @@ class FormController:
 
     def open_new(self, request: ForwardFormRequested) -> None:
         """Open the form of a new forward."""
-        from tui_forward.tui.screens.forward_form import ForwardForm
+        from tui_forward.tui.screens.forward_form import FormContent, ForwardForm
 
         entry, scope, defaults = request.entry, self._scope, self._defaults()
         item = entry.item
@@ -74,20 +77,20 @@ class FormController:
                 self._forwards.start((spec,))
 
         context = self._naming().name(scope.context, scope.options)
-        form = ForwardForm(
+        content = FormContent(
             defaults.spec(target_of(scope, entry, request.port or DeclaredPort(number=80))),
-            defaults=defaults, ports=entry.ports, owner=_owner_name(item), title="Forward",
+            defaults, entry.ports, owner=_owner_name(item), title="Forward",
             port_user=self._port_user(), check_port=self._check_port,
             context=context, worked=self._worked((scope.context, scope.options), context),
         )  # fmt: skip
-        self._app.push_screen(form, start)
+        self._app.push_screen(self._kept_screens.take(ForwardForm).fill(content), start)
 
     def edit(self, forward_ids: Sequence[str]) -> None:
         """Open the form of an existing forward, the first of these."""
         self._queue.enqueue(partial(self._edit, forward_ids))
 
     async def _edit(self, forward_ids: Sequence[str]) -> None:
-        from tui_forward.tui.screens.forward_form import ForwardForm
+        from tui_forward.tui.screens.forward_form import FormContent, ForwardForm
 
         forward = next(iter(self._sampler.forwards(forward_ids)), None)
         if forward is None:
@@ -100,12 +103,12 @@ class FormController:
 
         context = self._naming().name_of([forward])
         worked = self._worked(forward.spec.target.cluster_key, context)
-        form = ForwardForm(
-            forward.spec, defaults=self._defaults(), ports=self._ports_of(forward, pod),
+        content = FormContent(
+            forward.spec, self._defaults(), tuple(self._ports_of(forward, pod)),
             owner=_owner_name(pod), title="Edit", port_user=self._port_user(except_id=forward.id),
             check_port=self._check_port, context=context, worked=worked,
         )  # fmt: skip
-        self._app.push_screen(form, replace)
+        self._app.push_screen(self._kept_screens.take(ForwardForm).fill(content), replace)
 
     def _pod_of(self, forward: Forward) -> PodSummary | None:
         """Return the pod of a forward, if its cluster is shown."""

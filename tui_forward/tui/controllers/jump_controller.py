@@ -15,6 +15,7 @@ from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.controllers.scope_controller import ScopeController
 from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.screens.dashboard import Dashboard
+from tui_forward.tui.screens.kept_screens import KeptScreens
 from tui_forward.tui.viewmodel.entries import EntryKind
 from tui_forward.tui.viewmodel.pane_layout import Pane
 
@@ -36,8 +37,10 @@ class JumpController:
         self, app: App[None], session: Session, dashboard: Dashboard, sampler: Sampler,
         scope: ScopeController, notifier: Notifier, themes: Callable[[], tuple[str, ...]],
         set_theme: Callable[[str], None], shown_name: Callable[[str, AccessOptions], str],
+        kept_screens: KeptScreens,
     ) -> None:  # fmt: skip
         self._app = app
+        self._kept_screens = kept_screens
         self._session = session
         self._dashboard = dashboard
         self._sampler = sampler
@@ -52,7 +55,7 @@ class JumpController:
         """Open the input line."""
         from tui_forward.tui.screens.jump import JumpScreen
 
-        screen = JumpScreen(self._sources)
+        screen = self._kept_screens.take(JumpScreen).fill(self._sources)
         self._app.push_screen(screen, self._go)
         self._app.run_worker(
             self._load_contexts(screen), group="contexts", exclusive=True, exit_on_error=False

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import ClassVar
+from collections.abc import Awaitable, Callable
+from typing import ClassVar, Self
 
+import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -22,10 +23,14 @@ from tui_forward.model import (
     ForwardDefaults,
     ForwardSpec,
     PortCheck,
+    Target,
+    TargetKind,
+    TransportChoice,
 )
 from tui_forward.tui.plain_text import PlainText, plain, styled
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.textual_internals import FixedLayoutInput, KeptScreen
 from tui_forward.tui.viewmodel.context_names import context_cell
 from tui_forward.tui.viewmodel.form_fields import (
     Fields,
@@ -49,14 +54,37 @@ from tui_forward.tui.widgets.text_lines import TextLines
 CheckPort = Callable[[tuple[str, ...], int], Awaitable[PortCheck]]
 
 _CONTEXT_STYLES = {"protected": "$protected", "warn": "$text-warning"}
+_CHECKS = "check port"  # group of workers
 _CHECK_DELAY_S = 0.1
 _MAX_CHECKS = 100
 _NOTES_WIDTH = 38  # until the form is laid out
 
 
-class ForwardForm(Dialog[ForwardSpec | None]):
+class FormContent(msgspec.Struct, frozen=True):
+    """What a form shows."""
+
+    spec: ForwardSpec
+    defaults: ForwardDefaults  # for fields that are left empty
+    ports: tuple[DeclaredPort, ...] = ()
+    owner: str = ""  # name of the pod's owner; empty if there is nothing to follow
+    # Returns which other forward uses a local port, in words, or "".
+    port_user: PortUser = lambda _addresses, _port: ""
+    title: str = "Forward"
+    check_port: CheckPort | None = None
+    context: str = ""  # its name as it is shown
+    worked: str = ""  # which transport, in words
+
+
+_NO_CONTENT = FormContent(
+    ForwardSpec(target=Target(context="", namespace="", kind=TargetKind.POD, name="", port="80")),
+    ForwardDefaults(),
+)  # fmt: skip
+
+
+class ForwardForm(Dialog[ForwardSpec | None], KeptScreen[ForwardSpec | None]):
     """Fields of a forward; its result is the spec, or None."""
 
+    AUTO_FOCUS = "#local"  # the field that is changed most often
     CSS_PATH = stylesheet("forward_form.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", id="form.cancel",
@@ -67,42 +95,27 @@ class ForwardForm(Dialog[ForwardSpec | None]):
                 tooltip="Start the forward"),
     ]  # fmt: skip
 
-    def __init__(
-        self, spec: ForwardSpec, *, defaults: ForwardDefaults, ports: Sequence[DeclaredPort] = (),
-        owner: str = "", port_user: PortUser = lambda _addresses, _port: "",
-        title: str = "Forward", check_port: CheckPort | None = None,
-        context: str = "", worked: str = "",
-    ) -> None:  # fmt: skip
+    def __init__(self) -> None:
         super().__init__()
-        self._spec = spec
-        self._defaults = defaults  # for fields that are left empty
-        self._ports = tuple(ports)
-        self._owner = owner  # name of the pod's owner; empty if there is nothing to follow
-        # Returns which other forward uses a local port, in words, or "".
-        self._port_user = port_user
-        self._title = title
-        self._check_port = check_port
+        self._content = _NO_CONTENT
+        self._is_filled = False  # whether the fields have to be set when the form opens
         self._checks: dict[PortKey, PortCheck] = {}
         self._submit_when_checked = False
-        self._worked = worked  # which transport, in words
-        self._shown_context = context  # its name as it is shown
-        initial, empty = fields_of(spec), fields_of(defaults.spec(spec.target))
         self._inputs = {
-            name: Input(
-                getattr(initial, name), placeholder=getattr(empty, name) if name != "port" else "",
-                compact=True, id=name,
-                suggester=SuggestFromList(port_choices(ports)) if name == "port" else None,
-            )
+            name: FixedLayoutInput(compact=True, id=name)
             for name, _ in LABELS if name != "transport"
         }  # fmt: skip
         self._transport = Select(
             [(text, choice.value) for choice, text in TRANSPORT_NAMES.items()],
-            value=spec.transport.value, allow_blank=False, compact=True, id="transport",
+            value=TransportChoice.AUTO.value, allow_blank=False, compact=True, id="transport",
         )  # fmt: skip
-        self._pin = Checkbox(
-            plain("stay on this pod; do not follow its replacement"), spec.target.pin, compact=True
-        )
+        self._pin = Checkbox(plain("stay on this pod; do not follow its replacement"), compact=True)
         self._lines: dict[str, list[str]] = {}  # notes of each field as they are shown
+        self._box = Vertical()
+        self._box.border_subtitle = "enter Start · tab Next field · esc Cancel"
+        self._scroll = VerticalScroll(can_focus=False)
+        self._where = PlainText(id="where")
+        self._pin_line = Horizontal(id="pin")
         self._labels = TextLines(self._label_lines, id="labels")
         self._notes = TextLines(self._note_lines, id="notes")
         self._start = Button("Start", id="start", variant="primary", compact=True)
@@ -110,28 +123,26 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         self._preview = PlainText(id="preview")
         self._form = ValidatedForm(None, {}, {})
 
+    def fill(self, content: FormContent) -> Self:
+        """Set what the form shows when it opens; return the form."""
+        self._content = content
+        self._is_filled = True
+        return self
+
     def compose(self) -> ComposeResult:
         """Show labels, fields and notes side by side, over the command and the button."""
-        target = self._spec.target
-        context = self._shown_context or target.context
-        style = _CONTEXT_STYLES.get(context_cell(context).style, "")
-        where = styled(f"{'context':>12}   ", "$text-muted") + styled(context, style)
-        where += plain(f" · namespace {target.namespace}")
-        with Vertical() as box:
-            box.border_title = plain(f"{self._title} {object_name(target)}")
-            box.border_subtitle = "enter Start · tab Next field · esc Cancel"
-            with VerticalScroll(can_focus=False):
-                yield PlainText(where, id="where")
+        with self._box:
+            with self._scroll:
+                yield self._where
                 with Horizontal(id="fields"):
                     yield self._labels
                     with Vertical(id="inputs"):
                         yield from self._inputs.values()
                         yield self._transport
                     yield self._notes
-                if self._owner:
-                    with Horizontal(id="pin"):
-                        yield PlainText(styled(f"{'pin':>12}   ", "$text-muted"))
-                        yield self._pin
+                with self._pin_line:
+                    yield PlainText(styled(f"{'pin':>12}   ", "$text-muted"))
+                    yield self._pin
                 yield self._preview
             with Horizontal(id="buttons"):
                 yield self._start
@@ -151,9 +162,36 @@ class ForwardForm(Dialog[ForwardSpec | None]):
             lines += [styled(line, style) for line in self._lines.get(name, [""])]
         return lines
 
-    def on_mount(self) -> None:
-        """Start in the field that is changed most often."""
-        self._inputs["local"].focus()
+    def on_screen_resume(self) -> None:
+        """Show a new content, before the form is drawn."""
+        if not self._is_filled:
+            return
+        self._is_filled = False
+        self.workers.cancel_group(self, _CHECKS)
+        self._checks.clear()
+        self._submit_when_checked = False
+        content = self._content
+        target = content.spec.target
+        self._box.border_title = plain(f"{content.title} {object_name(target)}")
+        context = content.context or target.context
+        style = _CONTEXT_STYLES.get(context_cell(context).style, "")
+        where = styled(f"{'context':>12}   ", "$text-muted") + styled(context, style)
+        self._where.show(where + plain(f" · namespace {target.namespace}"))
+        self._pin_line.display = bool(content.owner)
+        initial, empty = fields_of(content.spec), fields_of(content.defaults.spec(target))
+        with self.prevent(Input.Changed, Select.Changed, Checkbox.Changed):
+            for name, widget in self._inputs.items():
+                widget.suggester = None
+                widget.value = getattr(initial, name)
+                widget.cursor_position = len(widget.value)
+                widget.placeholder = getattr(empty, name) if name != "port" else ""
+            self._transport.value = content.spec.transport.value
+            self._transport.expanded = False
+            self._pin.value = target.pin
+        self._inputs["port"].suggester = SuggestFromList(port_choices(content.ports))
+        self._inputs["local"].select_all()
+        self.set_focus(self._inputs["local"], scroll_visible=False)
+        self._scroll.scroll_to(y=0, animate=False)
         self._validate()
 
     def on_input_submitted(self) -> None:
@@ -172,7 +210,7 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         """Start a valid forward, or go to the first invalid field."""
         if self._form.spec is not None:
             key = self._form.to_check
-            if self._check_port is not None and key is not None and key not in self._checks:
+            if self._content.check_port is not None and key is not None and key not in self._checks:
                 self._submit_when_checked = True
                 self._check(key, delay_s=0.0)
             else:
@@ -181,14 +219,15 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         invalid = next(name for name in self._inputs if name in self._form.problems)
         self._inputs[invalid].focus()
 
-    @work(group="check port", exclusive=True)
+    @work(group=_CHECKS, exclusive=True)
     async def _check(self, key: PortKey, *, delay_s: float) -> None:
         """Ask who uses a local port, a moment after the last key, and validate again."""
-        if self._check_port is None:
+        check_port = self._content.check_port
+        if check_port is None:
             return
         await asyncio.sleep(delay_s)
         try:
-            check = await self._check_port(*key)
+            check = await check_port(*key)
         except TuiForwardError:
             check = PortCheck(port=key[1])  # the start will tell
         if len(self._checks) >= _MAX_CHECKS:
@@ -221,8 +260,9 @@ class ForwardForm(Dialog[ForwardSpec | None]):
     def _validate(self) -> None:
         fields = self._fields()
         form = self._form = validate_form(
-            fields, self._spec, self._port_user, self._defaults, self._checks
-        )
+            fields, self._content.spec, self._content.port_user, self._content.defaults,
+            self._checks,
+        )  # fmt: skip
         if form.to_check is not None and form.to_check not in self._checks:
             self._check(form.to_check, delay_s=_CHECK_DELAY_S)
         self._start.disabled = form.spec is None
@@ -237,12 +277,14 @@ class ForwardForm(Dialog[ForwardSpec | None]):
         """Show notes and command; a field is as high as its note."""
         form = self._form
         width = self._notes.content_size.width or _NOTES_WIDTH
-        lines = wrapped_notes(field_notes(form, self._fields(), self._ports, self._worked), width)
+        notes = field_notes(form, self._fields(), self._content.ports, self._content.worked)
+        lines = wrapped_notes(notes, width)
         if lines != self._lines:
             self._lines = lines
             for name, widget in self._inputs.items():
                 widget.styles.margin = (0, 0, len(lines[name]) - 1, 0)
             self._labels.show()
         self._notes.show()
-        command = format_command(form.draft, self._defaults) if form.draft is not None else ""
+        draft = form.draft
+        command = format_command(draft, self._content.defaults) if draft is not None else ""
         self._preview.show(wrap_command(command, max(20, self._preview.content_size.width or 74)))

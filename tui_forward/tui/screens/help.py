@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar, Final, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import ClassVar, Final, NamedTuple, Self, TypeVar
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -18,7 +19,7 @@ from tui_forward.tui.keys.key_names import bindings_of, format_key
 from tui_forward.tui.plain_text import plain
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import active_keymap
+from tui_forward.tui.textual_internals import KeptScreen, active_keymap
 from tui_forward.tui.viewmodel.rows import STATE_MARKS
 from tui_forward.tui.widgets.help_body import HelpBody
 
@@ -96,13 +97,20 @@ def collect(
     The keys of `footer`, those of the focused pane, come first, then the symbols.
     """
     owners = dict.fromkeys([type(app), type(screen), *map(type, screen.walk_children()), *also])
+    return _groups_of(tuple(owners), footer, tuple(active_keymap(app).items()))
+
+
+@lru_cache(maxsize=8)
+def _groups_of(
+    owners: tuple[type[object], ...], footer: PaneFooter | None, keymap: tuple[tuple[str, str], ...]
+) -> tuple[HelpGroup, ...]:
     found = [binding for owner in owners for binding in bindings_of(owner)]
-    keymap = active_keymap(app)
+    mapped = dict(keymap)
     if footer is None:
-        return groups(found, keymap)
+        return groups(found, mapped)
     symbols = symbol_groups()
-    others = [group for group in groups(found, keymap) if group not in symbols]
-    return (*pane_groups(footer, found, keymap), *symbols, *others)
+    others = [group for group in groups(found, mapped) if group not in symbols]
+    return (*pane_groups(footer, found, mapped), *symbols, *others)
 
 
 def pane_groups(
@@ -210,7 +218,7 @@ class _Search(Input):
         return key != "question_mark" and super().check_consume_key(key, character)
 
 
-class HelpScreen(Dialog[str | None]):
+class HelpScreen(Dialog[str | None], KeptScreen[str | None]):
     """The help, filtered while the user types; its result is a key to press, or None."""
 
     CSS_PATH = stylesheet("help.tcss")
@@ -236,44 +244,48 @@ class HelpScreen(Dialog[str | None]):
                 tooltip="Last line"),
     ]  # fmt: skip
 
-    def __init__(
-        self, all_groups: Sequence[Section], *, title: str = "help",
-        keys: Mapping[str, str] | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self) -> None:
         super().__init__()
-        self._groups = tuple(all_groups)
-        self._title = title
-        self._keys = keys or {}  # that Enter can press, by their texts
-        self._found: tuple[HelpGroup, ...] = ()
+        self._groups: tuple[Section, ...] = ()
+        self._keys: Mapping[str, str] = {}  # that Enter can press, by their texts
+        self._found: tuple[Section, ...] = ()
+        self._box = Vertical()
+        self._box.border_subtitle = "type to search · enter Run the key · esc Close"
         self._body = HelpBody()
         self._input = _Search(placeholder="type to search", compact=True, id="help-search")
 
+    def fill(
+        self, all_groups: Sequence[Section], *, title: str = "help",
+        keys: Mapping[str, str] | None = None,
+    ) -> Self:  # fmt: skip
+        """Set what is shown; return the screen."""
+        self._groups = tuple(all_groups)
+        self._keys = keys or {}
+        self._box.border_title = plain(title)
+        self._input.value = ""
+        self._show("")
+        return self
+
     def compose(self) -> ComposeResult:
         """Show the search line over the text."""
-        with Vertical() as box:
-            box.border_title = plain(self._title)
-            box.border_subtitle = "type to search · enter Run the key · esc Close"
+        with self._box:
             yield self._input
             yield self._body
-
-    def on_mount(self) -> None:
-        """Show everything."""
-        self._show("")
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show what matches."""
         self._show(event.value)
 
     def _show(self, text: str) -> None:
-        self._found = filter_groups(self._groups, text)
+        self._found = filter_groups(self._groups, text) if text.strip() else self._groups
         is_all = len(self._found) == len(self._groups)
         first = _FIRST_BAND if is_all and self._groups[0][0] == THIS_ROW else 0
         self._body.show(self._found, empty=f"No match for “{text.strip()}”", first_band=first)
 
     def action_run(self) -> None:
         """Close, and press the first key that is found; without a search, only close."""
-        entries = (entry for group in self._found for entry in group.entries)
-        key = next((self._keys[one.words] for one in entries if one.words in self._keys), None)
+        found = (words for _, entries in self._found for _, words in entries)
+        key = next((self._keys[words] for words in found if words in self._keys), None)
         self.dismiss(key if self._input.value.strip() else None)
 
     def action_back(self) -> None:

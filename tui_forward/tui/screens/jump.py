@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -12,7 +12,7 @@ from textual.widgets import Input
 
 from tui_forward.tui.plain_text import PlainText
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import OverlayScreen
+from tui_forward.tui.textual_internals import KeptScreen, OverlayScreen
 from tui_forward.tui.viewmodel.cell_layout import Column, longest_cell
 from tui_forward.tui.viewmodel.jump import JumpOption, JumpSources, jump_options
 from tui_forward.tui.viewmodel.rows import Cell, Row
@@ -22,7 +22,7 @@ from tui_forward.tui.widgets.row_table import RowTable
 _KEYS = "enter Go  tab Complete  ↑↓ Choose  esc Close"
 
 
-class JumpScreen(OverlayScreen[JumpOption | None]):
+class JumpScreen(OverlayScreen[JumpOption | None], KeptScreen[JumpOption | None]):
     """Input in the place of the keys, with a list above; its result is what to go to."""
 
     CSS_PATH = stylesheet("jump.tcss")
@@ -34,9 +34,9 @@ class JumpScreen(OverlayScreen[JumpOption | None]):
         Binding("down", "move(1)", "Down", show=False, id="jump.down", tooltip="Next line"),
     ]  # fmt: skip
 
-    def __init__(self, sources: Callable[[], JumpSources]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._sources = sources
+        self._sources: Callable[[], JumpSources] = JumpSources
         self._options: dict[str, JumpOption] = {}
         self._table = RowTable(
             (
@@ -51,6 +51,13 @@ class JumpScreen(OverlayScreen[JumpOption | None]):
             id="jump-input",
         )  # fmt: skip
 
+    def fill(self, sources: Callable[[], JumpSources]) -> Self:
+        """Set where names come from, and offer the commands; return the screen."""
+        self._sources = sources
+        self._input.value = ""
+        self._show("")
+        return self
+
     def compose(self) -> ComposeResult:
         """Show the list above the input line and its keys."""
         with Vertical(id="jump"):
@@ -60,12 +67,7 @@ class JumpScreen(OverlayScreen[JumpOption | None]):
                 yield self._input
             yield PlainText(_KEYS, id="jump-keys")
 
-    def on_mount(self) -> None:
-        """Offer the commands."""
-        self.show(self._input.value)
-
-    def show(self, text: str) -> None:
-        """Show what a text may mean."""
+    def _show(self, text: str) -> None:
         found = jump_options(text, self._sources())
         self._options = {f"{one.kind} {one.name} {one.value}": one for one in found}
         rows = {key: _row(one) for key, one in self._options.items()}
@@ -76,12 +78,12 @@ class JumpScreen(OverlayScreen[JumpOption | None]):
 
     def refresh_options(self) -> None:
         """Show what the text may mean now that there are more names."""
-        if self.is_mounted:
-            self.show(self._input.value)
+        if self.is_active:
+            self._show(self._input.value)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Find while the user types."""
-        self.show(event.value.lstrip(":"))
+        self._show(event.value.lstrip(":"))
 
     def on_input_submitted(self) -> None:
         """Go to the line under the cursor."""

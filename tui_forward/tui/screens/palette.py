@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,10 +13,11 @@ from textual.widgets import Input
 from tui_forward.tui.keys.palette import PaletteCommand, find_commands
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.textual_internals import KeptScreen
 from tui_forward.tui.widgets.palette_body import PaletteBody
 
 
-class PaletteScreen(Dialog[PaletteCommand | None]):
+class PaletteScreen(Dialog[PaletteCommand | None], KeptScreen[PaletteCommand | None]):
     """Search line over the commands in their groups; its result is the one to run, or None."""
 
     CSS_PATH = stylesheet("palette.tcss")
@@ -30,23 +31,28 @@ class PaletteScreen(Dialog[PaletteCommand | None]):
                 tooltip="Ten commands down"),
     ]  # fmt: skip
 
-    def __init__(self, commands: Sequence[PaletteCommand], this: str = "") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._commands = tuple(commands)
-        self._this = this  # title of the first group
+        self._commands: tuple[PaletteCommand, ...] = ()
+        self._this = ""
+        self._input = Input(placeholder="type to search", max_length=253, compact=True, id="search")
         self._body = PaletteBody()
+
+    def fill(self, commands: Sequence[PaletteCommand], this: str = "") -> Self:
+        """Set the commands, and the title of their first group; return the screen."""
+        self._commands = tuple(commands)
+        self._this = this
+        self._input.value = ""
+        self._show("")
+        return self
 
     def compose(self) -> ComposeResult:
         """Show the search line over the commands."""
         with Vertical() as box:
             box.border_title = "Commands"
             box.border_subtitle = "↑↓ Move · enter Run · esc Close"
-            yield Input(placeholder="type to search", max_length=253, compact=True, id="search")
+            yield self._input
             yield self._body
-
-    def on_mount(self) -> None:
-        """Show all commands."""
-        self._show("")
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show what matches."""

@@ -89,6 +89,7 @@ class HelpBody(ScrollView, can_focus=False):
         self._empty = ""
         self._first_band = 0
         self._lines: list[_Line] = []
+        self._laid_out: tuple[_Groups, int, int] = ((), 0, 0)  # groups, first band, width
 
     def show(self, groups: _Groups, *, empty: str, first_band: int = 0) -> None:
         """Show groups, or a text if there are none; see `layout_lines`."""
@@ -97,9 +98,11 @@ class HelpBody(ScrollView, can_focus=False):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        width = max(1, self.scrollable_content_region.width)
-        self._lines = layout_lines(self._groups, width, self._first_band)
-        self.virtual_size = Size(0, len(self._lines))
+        laid_out = (self._groups, self._first_band, self.scrollable_content_region.width)
+        if laid_out[-1] and laid_out != self._laid_out:
+            self._laid_out = laid_out
+            self._lines = layout_lines(self._groups, laid_out[-1], self._first_band)
+            self.virtual_size = Size(0, len(self._lines))
         self.refresh()
 
     def on_resize(self) -> None:
