@@ -63,7 +63,7 @@ class FixedHistories(TrafficHistories):
 
 def fleet_app(
     folder: Path, session: fleet.FleetSession | None = None, *, few_colors: bool = False,
-    choice: ContextChoice | None = None,
+    choice: ContextChoice | None = None, builds_ahead: bool = False,
 ) -> TuiForwardApp:  # fmt: skip
     """Return the dashboard of the scene, whose settings and profile are in a folder.
 
@@ -81,7 +81,7 @@ def fleet_app(
             settings=settings, profiles=profiles, trusted_profiles=folder / "trusted.json"
         ),
         clock=lambda: fleet.NOW, histories=FixedHistories(), few_colors=few_colors,
-        context_choice=choice,
+        context_choice=choice, builds_ahead=builds_ahead,
     )  # fmt: skip
     app.animation_level = "none"
     return app

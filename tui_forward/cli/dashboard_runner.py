@@ -108,7 +108,7 @@ class DashboardRunner:
             can_keep_running=self._can_keep_running, view_state_store=self._start.view_state,
             origin=self._start.origin,
             context_choice=self._start.choice if not scope.context else None,
-            few_colors=has_few_colors(os.environ),
+            few_colors=has_few_colors(os.environ), builds_ahead=True,
             collector=self._collector,
             restart_engine=self._restart_engine,
         )  # fmt: skip

@@ -74,6 +74,7 @@ class TuiForwardApp(AppActions):
         context_choice: ContextChoice | None = None, few_colors: bool = False,
         collector: GarbageCollector | None = None,
         restart_engine: RestartEngine | None = None,
+        builds_ahead: bool = False,
     ) -> None:  # fmt: skip
         free_lines_early()
         paths = paths if paths is not None else DashboardPaths()
@@ -121,6 +122,7 @@ class TuiForwardApp(AppActions):
             self.protection.guard,
         )
         self.kept_screens = KeptScreens(self)
+        self._builds_ahead = builds_ahead  # whether screens are built before they open first
         self._forms = FormController(
             self,
             sampler,
@@ -195,6 +197,11 @@ class TuiForwardApp(AppActions):
         if self._restore_offer is not None:
             self._restoring.present(self._restore_offer)
 
+    def on_ready(self) -> None:
+        """Build the screens that open often once the first one is shown."""
+        if self._builds_ahead:
+            self.run_worker(self.kept_screens.build(self.import_fillers), group="build ahead")
+
     def _start_demo(self) -> None:
         """Leave for the dashboard of the demo cluster, unless forwards are active."""
         if self._sampler.snapshot.forwards:
@@ -206,8 +213,10 @@ class TuiForwardApp(AppActions):
     def pop_screen(self) -> AwaitComplete:
         """Close the top screen."""
         forget_lines(self.screen)
+        is_kept = self.is_screen_installed(self.screen)
         closing = super().pop_screen()
-        self.call_next(self._memory.note_closed)  # once its widgets are removed
+        if not is_kept:
+            self.call_next(self._memory.note_closed)  # once its widgets are removed
         return closing
 
     def interrupt(self) -> None:

@@ -29,7 +29,7 @@ from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.screens.dialogs import QuitScreen, RestoreScreen
 from tui_forward.tui.screens.forward_detail import DetailScreen
-from tui_forward.tui.screens.kept_screens import KeptScreens
+from tui_forward.tui.screens.kept_screens import Fillers, KeptScreens
 from tui_forward.tui.storage.paths import DashboardPaths
 from tui_forward.tui.themes import ThemedApp
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
@@ -44,6 +44,8 @@ from tui_forward.tui.widgets.row_table import RowTable
 # Screens that open on a key are imported then, so that the first screen appears sooner.
 if TYPE_CHECKING:
     from tui_forward.tui.keys.palette import PaletteCommand
+    from tui_forward.tui.screens.help import HelpScreen
+    from tui_forward.tui.screens.palette import PaletteScreen
 
 
 def bindable_classes() -> tuple[type[DOMNode], ...]:
@@ -217,19 +219,23 @@ class AppActions(ThemedApp[None]):
 
     def action_command_palette(self) -> None:
         """Show all commands that are available now."""
-        from tui_forward.tui.keys.palette import collect
         from tui_forward.tui.screens.palette import PaletteScreen
 
         def run(command: PaletteCommand | None) -> None:
             if command is not None:
                 self.call_later(command.run)
 
+        if not isinstance(self.screen, PaletteScreen):
+            self.push_screen(self._filled_palette(), run)
+
+    def _filled_palette(self) -> PaletteScreen:
+        from tui_forward.tui.keys.palette import collect
+        from tui_forward.tui.screens.palette import PaletteScreen
+
         screen = self.screen
-        if not isinstance(screen, PaletteScreen):
-            this = self.dashboard.rows.title() if screen is self.dashboard else ""
-            palette = self.kept_screens.take(PaletteScreen)
-            commands = collect(self, screen, self.palette_commands())
-            self.push_screen(palette.fill(commands, this), run)
+        this = self.dashboard.rows.title() if screen is self.dashboard else ""
+        commands = collect(self, screen, self.palette_commands())
+        return self.kept_screens.take(PaletteScreen).fill(commands, this)
 
     def action_namespace(self) -> None:
         """Choose a namespace."""
@@ -286,26 +292,40 @@ class AppActions(ThemedApp[None]):
 
     def action_help(self) -> None:
         """Show all keys and symbols."""
-        from tui_forward.tui.screens.help import HelpScreen, collect, runnable_keys
-
-        screen = self.screen
-        is_dashboard = screen is self.dashboard
-        where = f"{self.dashboard.body.focused_pane.value} pane" if is_dashboard else "all keys"
 
         def press(key: str | None) -> None:
             if key is not None:
                 self.simulate_key(key)
 
-        self.push_screen(
-            self.kept_screens.take(HelpScreen).fill(
-                collect(
-                    self, screen, also=bindable_classes(),
-                    footer=self.dashboard.footer.keys if is_dashboard else None,
-                ),
-                title=f"Help: {where}", keys=runnable_keys(screen),
-            ),
-            press,
+        self.push_screen(self._filled_help(), press)
+
+    def _filled_help(self) -> HelpScreen:
+        from tui_forward.tui.screens.help import HelpScreen, collect, runnable_keys
+
+        screen = self.screen
+        is_dashboard = screen is self.dashboard
+        where = f"{self.dashboard.body.focused_pane.value} pane" if is_dashboard else "all keys"
+        found = collect(
+            self, screen, also=bindable_classes(),
+            footer=self.dashboard.footer.keys if is_dashboard else None,
         )  # fmt: skip
+        return self.kept_screens.take(HelpScreen).fill(
+            found, title=f"Help: {where}", keys=runnable_keys(screen)
+        )
+
+    def import_fillers(self) -> Fillers:
+        """Import what is built ahead; return functions that fill it as its keys would now."""
+        from tui_forward.tui.screens.forward_form import ForwardForm
+        from tui_forward.tui.screens.help import HelpScreen
+        from tui_forward.tui.screens.jump import JumpScreen
+        from tui_forward.tui.screens.palette import PaletteScreen
+
+        bindable_classes()
+        return {
+            HelpScreen: self._filled_help, PaletteScreen: self._filled_palette,
+            JumpScreen: self._jumps.filled_screen,
+            ForwardForm: lambda: self.kept_screens.take(ForwardForm),
+        }  # fmt: skip
 
     def action_log(self) -> None:
         """Show the engine log."""

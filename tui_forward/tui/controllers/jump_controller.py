@@ -53,13 +53,17 @@ class JumpController:
 
     def open(self) -> None:
         """Open the input line."""
-        from tui_forward.tui.screens.jump import JumpScreen
-
-        screen = self._kept_screens.take(JumpScreen).fill(self._sources)
+        screen = self.filled_screen()
         self._app.push_screen(screen, self._go)
         self._app.run_worker(
             self._load_contexts(screen), group="contexts", exclusive=True, exit_on_error=False
         )
+
+    def filled_screen(self) -> JumpScreen:
+        """Return the input line as it opens."""
+        from tui_forward.tui.screens.jump import JumpScreen
+
+        return self._kept_screens.take(JumpScreen).fill(self._sources)
 
     def _sources(self) -> JumpSources:
         from tui_forward.tui.viewmodel.jump import JumpSources

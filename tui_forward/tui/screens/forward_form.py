@@ -162,10 +162,16 @@ class ForwardForm(Dialog[ForwardSpec | None], KeptScreen[ForwardSpec | None]):
             lines += [styled(line, style) for line in self._lines.get(name, [""])]
         return lines
 
+    def on_mount(self) -> None:
+        """Fill the fields, which are mounted now."""
+        self._show_content()
+
     def on_screen_resume(self) -> None:
-        """Show a new content, before the form is drawn."""
-        if not self._is_filled:
-            return
+        """Fill the fields before the form is drawn, unless another screen was over it."""
+        if self._is_filled:
+            self._show_content()
+
+    def _show_content(self) -> None:
         self._is_filled = False
         self.workers.cancel_group(self, _CHECKS)
         self._checks.clear()
@@ -190,7 +196,8 @@ class ForwardForm(Dialog[ForwardSpec | None], KeptScreen[ForwardSpec | None]):
             self._pin.value = target.pin
         self._inputs["port"].suggester = SuggestFromList(port_choices(content.ports))
         self._inputs["local"].select_all()
-        self.set_focus(self._inputs["local"], scroll_visible=False)
+        if self.is_active:  # else it is built ahead
+            self.set_focus(self._inputs["local"], scroll_visible=False)
         self._scroll.scroll_to(y=0, animate=False)
         self._validate()
 

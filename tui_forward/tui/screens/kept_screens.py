@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from textual.app import App
@@ -13,8 +13,9 @@ from tui_forward.tui.textual_internals import KeptScreen, mount_ahead
 T = TypeVar("T")
 S = TypeVar("S", bound=KeptScreen[Any])
 
-_DELAY_S: Final = 0.5  # after the first frame
-_PAUSE_S: Final = 0.03  # for keys, after each step
+Fillers = Mapping[type[KeptScreen[Any]], Callable[[], KeptScreen[Any]]]
+
+_PAUSE_S: Final = 0.2
 
 
 class KeptScreens:
@@ -35,15 +36,16 @@ class KeptScreens:
             self._app.install_screen(screen, screen_class.__name__)
         return screen
 
-    async def build(self, steps: Sequence[Callable[[], type[KeptScreen[Any]] | None]]) -> None:
+    async def build(self, import_fillers: Callable[[], Fillers], pause_s: float = _PAUSE_S) -> None:
         """Build screens ahead of their first opening, with pauses in which keys are handled.
 
-        Each step imports what a screen needs; it may return the class of the screen.
+        Args:
+            import_fillers: Imports the classes of the screens, in a thread; returns functions that
+                take a screen and fill it.
+            pause_s: Time for the first frame and what follows it, and between the screens.
         """
-        await asyncio.sleep(_DELAY_S)
-        for step in steps:
-            screen_class = step()
-            await asyncio.sleep(_PAUSE_S)
-            if screen_class is not None and screen_class not in self._screens:
-                await mount_ahead(self._app, self.take(screen_class))
-                await asyncio.sleep(_PAUSE_S)
+        await asyncio.sleep(pause_s)
+        for screen_class, fill in (await asyncio.to_thread(import_fillers)).items():
+            await asyncio.sleep(pause_s)
+            if screen_class not in self._screens:
+                await mount_ahead(self._app, fill())

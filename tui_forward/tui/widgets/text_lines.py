@@ -25,8 +25,9 @@ class TextLines(Widget):
         self._lines = lines
 
     def show(self) -> None:
-        """Show the lines as they are now."""
-        self.refresh(layout=True)
+        """Show the lines as they are now; their number may need another layout."""
+        width, height = self.content_size
+        self.refresh(layout=not width or self._text(width).get_height({}, width) != height)
 
     def get_content_height(
         self,
