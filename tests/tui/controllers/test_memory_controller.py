@@ -46,7 +46,7 @@ async def test_closed_screens_are_freed(
         await until(lambda: collector.calls == ["freeze"])
 
         async def open_and_close() -> None:
-            await pilot.press("question_mark")
+            app.push_screen(HelpScreen().fill([("keys", (("q", "quit"),))]))
             await until(lambda: isinstance(app.screen, HelpScreen))
             widgets = (app.screen, *app.screen.walk_children(Widget))
             caches.extend(weakref.ref(one._styles_cache) for one in widgets)
