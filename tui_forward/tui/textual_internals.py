@@ -379,7 +379,8 @@ class CompleteFrameScreen(Screen[T]):
 
         That one waits for a tick of a timer that runs 60 times a second, also after a pause.
         """
-        if self._is_complete and self._dirty_widgets and not self._paint_is_due:
+        is_painted = self._is_complete and self.is_current  # a closed one would ask forever
+        if is_painted and self._dirty_widgets and not self._paint_is_due:
             self._paint_is_due = True
             self._wait_to_paint(_PAINT_TURNS)
 

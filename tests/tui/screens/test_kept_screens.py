@@ -179,6 +179,24 @@ async def test_cursor_of_a_closed_screen_does_not_blink() -> None:
         await until(lambda: not timer._active.is_set())
 
 
+async def test_closed_screen_asks_for_no_paint(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(shop(), (100, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("ctrl+p")
+        await until(lambda: isinstance(app.screen, PaletteScreen))
+        screen = app.screen
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.dashboard)
+        await pilot.pause()
+        paints: list[None] = []
+        monkeypatch.setattr(screen, "_on_timer_update", lambda: paints.append(None))
+        for widget in screen.walk_children():
+            widget.refresh()
+        await pilot.pause()
+        await pilot.pause()
+        assert not paints
+
+
 async def test_help_above_the_help_is_another_screen(tmp_path: Path) -> None:
     async with fleet(tmp_path) as (app, pilot):
         await pilot.press("question_mark")
