@@ -212,11 +212,11 @@ class TuiForwardApp(AppActions):
 
     def pop_screen(self) -> AwaitComplete:
         """Close the top screen."""
+        if self.is_screen_installed(self.screen):
+            return super().pop_screen()
         forget_lines(self.screen)
-        is_kept = self.is_screen_installed(self.screen)
         closing = super().pop_screen()
-        if not is_kept:
-            self.call_next(self._memory.note_closed)  # once its widgets are removed
+        self.call_next(self._memory.note_closed)  # once its widgets are removed
         return closing
 
     def interrupt(self) -> None:

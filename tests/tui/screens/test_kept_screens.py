@@ -125,7 +125,7 @@ async def test_form_shows_the_forward_of_its_row() -> None:
         await pilot.press("escape")
         await until(lambda: app.screen is app.dashboard)
         await pilot.press("down", "f")
-        await shows(app, "pod/web-2", "empty: its own number")
+        await shows(app, "-n shop pod/web-2 http")
         await pilot.press(*"9001", "enter")
         await until(lambda: session.forwards)
         assert session.forwards["f1"].spec.local_port == 9001
