@@ -39,7 +39,8 @@ class LineCacheView(SelfDrawingScrollView):
 
     def refresh_line(self, line: int) -> None:
         """Draw a line again, `RULE_LINE` for the rule."""
-        self.refresh(Region(0, line, self.size.width, 1))
+        scrollbar = 0 if line == RULE_LINE else self.scrollbar_size_vertical
+        self.refresh(Region(0, line, self.size.width - scrollbar, 1))
 
     def refresh(
         self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
