@@ -107,7 +107,8 @@ async def test_version_of_another_scope_gets_a_complete_view(setup: Setup) -> No
 async def test_view_survives_encoding(setup: Setup) -> None:
     fill(setup)
     found = await view(setup, SHOP, lambda v: synced(v) and v.health is not None)
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=CatalogView) == found
+    sent = msgspec.structs.replace(found, pods=())  # which `pod_parts` encodes
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(sent), type=CatalogView) == sent
 
 
 async def test_first_page_is_visible_before_the_rest(
