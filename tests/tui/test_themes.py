@@ -16,7 +16,7 @@ from textual.widgets import Footer, Label
 
 from tui_forward.tui import themes
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import has_few_colors
+from tui_forward.tui.textual_internals.terminal import has_few_colors
 from tui_forward.tui.themes import ANSI, DEFAULT, THEMES, ThemedApp, contrast
 from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.rows import Cell, Row

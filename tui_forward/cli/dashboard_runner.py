@@ -98,7 +98,7 @@ class DashboardRunner:
 
     def _create_app(self, scope: CatalogScope, message: str) -> TuiForwardApp:
         from tui_forward.tui.app import TuiForwardApp
-        from tui_forward.tui.textual_internals import has_few_colors
+        from tui_forward.tui.textual_internals.terminal import has_few_colors
 
         return TuiForwardApp(
             self._session, context=scope.context, namespace=scope.namespace, options=scope.options,
@@ -115,7 +115,7 @@ class DashboardRunner:
 
     async def _run_app(self, app: TuiForwardApp) -> None:
         """Run an app to its end."""
-        from tui_forward.tui.textual_internals import TerminalState
+        from tui_forward.tui.textual_internals.terminal import TerminalState
 
         def end() -> None:
             if not app.quitting.is_quitting:

@@ -52,7 +52,7 @@ from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.storage.paths import DashboardPaths
 from tui_forward.tui.storage.view_state import ViewStateStore
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import forget_lines, free_lines_early
+from tui_forward.tui.textual_internals.painting import forget_lines, free_lines_early
 
 
 class TuiForwardApp(AppActions):

@@ -15,12 +15,12 @@ from textual.theme import BUILTIN_THEMES, Theme
 
 from tui_forward.settings.parser import DEFAULT_THEME
 from tui_forward.tui.plain_text import PlainTextApp
-from tui_forward.tui.textual_internals import (
-    CrashCapturingApp,
+from tui_forward.tui.textual_internals.apps import (
     FewNotificationsApp,
     ScreenStylesApp,
     preset_theme,
 )
+from tui_forward.tui.textual_internals.terminal import CrashCapturingApp
 
 T = TypeVar("T")
 

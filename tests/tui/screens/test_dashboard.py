@@ -24,10 +24,10 @@ from tui_forward.model import (
     Snapshot,
     TargetKind,
 )
-from tui_forward.tui import textual_internals
 from tui_forward.tui.screens.forward_detail import DetailScreen
 from tui_forward.tui.screens.palette import PaletteScreen
 from tui_forward.tui.screens.picker import Picker
+from tui_forward.tui.textual_internals import screens as frames
 from tui_forward.tui.widgets.row_table import RowTable
 
 
@@ -371,7 +371,7 @@ def painted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return update
 
     monkeypatch.setattr(Compositor, "render_update", record)
-    monkeypatch.setattr(textual_internals, "_MAX_FRAME_DELAY_S", 60.0)
+    monkeypatch.setattr(frames, "_MAX_FRAME_DELAY_S", 60.0)
     return cells
 
 

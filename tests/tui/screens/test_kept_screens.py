@@ -23,7 +23,7 @@ from tui_forward.tui.screens.forward_form import ForwardForm
 from tui_forward.tui.screens.help import HelpScreen
 from tui_forward.tui.screens.jump import JumpScreen
 from tui_forward.tui.screens.palette import PaletteScreen
-from tui_forward.tui.textual_internals import KeptScreen
+from tui_forward.tui.textual_internals.screens import KeptScreen
 
 KEYS: dict[str, type[KeptScreen[Any]]] = {
     "question_mark": HelpScreen, "f": ForwardForm, "colon": JumpScreen, "ctrl+p": PaletteScreen,

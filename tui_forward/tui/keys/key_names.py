@@ -13,7 +13,7 @@ from textual.app import App
 from textual.binding import Binding
 from textual.keys import KEY_NAME_REPLACEMENTS, Keys, key_to_character
 
-from tui_forward.tui.textual_internals import active_keymap
+from tui_forward.tui.textual_internals.apps import active_keymap
 
 T = TypeVar("T")
 

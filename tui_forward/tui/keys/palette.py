@@ -18,7 +18,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 
 from tui_forward.tui.keys.key_names import bindings_of, format_key
-from tui_forward.tui.textual_internals import active_keymap
+from tui_forward.tui.textual_internals.apps import active_keymap
 from tui_forward.tui.viewmodel.filter_query import fuzzy_score
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from textual.widget import Widget
 from tui_forward.common.printable import blank_unprintable
 from tui_forward.tui.keys.key_names import format_key
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import OverlayScreen
+from tui_forward.tui.textual_internals.screens import OverlayScreen
 from tui_forward.tui.viewmodel.cell_layout import fit_text
 
 TIMEOUT_S: Final = 10.0

@@ -14,7 +14,7 @@ from tui_forward.tui.screens.filter_actions import FilterActions
 from tui_forward.tui.screens.navigation import Navigation
 from tui_forward.tui.screens.row_actions import RowActions
 from tui_forward.tui.screens.view_actions import ViewActions
-from tui_forward.tui.textual_internals import StaticFocusScreen
+from tui_forward.tui.textual_internals.screens import StaticFocusScreen
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.pane_layout import Pane
 from tui_forward.tui.widgets import row_messages

@@ -12,7 +12,7 @@ from textual.containers import Vertical
 
 from tui_forward.common.formatting import pluralize
 from tui_forward.tui.plain_text import PlainText
-from tui_forward.tui.textual_internals import OverlayScreen
+from tui_forward.tui.textual_internals.screens import OverlayScreen
 
 _MAX_LINES = 10  # forwards listed in a question
 

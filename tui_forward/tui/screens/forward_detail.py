@@ -27,7 +27,7 @@ from tui_forward.tui.keys.key_names import format_key, keys_of
 from tui_forward.tui.messages import ForwardAction
 from tui_forward.tui.screens.row_actions import confirm_stop
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import CompleteFrameScreen
+from tui_forward.tui.textual_internals.screens import CompleteFrameScreen
 from tui_forward.tui.viewmodel import columns, detail_lines, rows
 from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.chain import timeline_mark

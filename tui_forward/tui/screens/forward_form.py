@@ -30,7 +30,8 @@ from tui_forward.model import (
 from tui_forward.tui.plain_text import PlainText, plain, styled
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import FixedLayoutInput, KeptScreen
+from tui_forward.tui.textual_internals.screens import KeptScreen
+from tui_forward.tui.textual_internals.widgets import FixedLayoutInput
 from tui_forward.tui.viewmodel.context_names import context_cell
 from tui_forward.tui.viewmodel.form_fields import (
     Fields,

@@ -19,7 +19,8 @@ from tui_forward.tui.keys.key_names import bindings_of, format_key
 from tui_forward.tui.plain_text import plain
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import KeptScreen, active_keymap
+from tui_forward.tui.textual_internals.apps import active_keymap
+from tui_forward.tui.textual_internals.screens import KeptScreen
 from tui_forward.tui.viewmodel.rows import STATE_MARKS
 from tui_forward.tui.widgets.help_body import HelpBody
 

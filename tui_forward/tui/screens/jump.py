@@ -12,7 +12,7 @@ from textual.widgets import Input
 
 from tui_forward.tui.plain_text import PlainText
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import KeptScreen, OverlayScreen
+from tui_forward.tui.textual_internals.screens import KeptScreen, OverlayScreen
 from tui_forward.tui.viewmodel.cell_layout import Column, longest_cell
 from tui_forward.tui.viewmodel.jump import JumpOption, JumpSources, jump_options
 from tui_forward.tui.viewmodel.rows import Cell, Row

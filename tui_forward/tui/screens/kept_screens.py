@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from textual.app import App
 
-from tui_forward.tui.textual_internals import KeptScreen, mount_ahead
+from tui_forward.tui.textual_internals.screens import KeptScreen, mount_ahead
 
 T = TypeVar("T")
 S = TypeVar("S", bound=KeptScreen[Any])

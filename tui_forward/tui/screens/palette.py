@@ -13,7 +13,7 @@ from textual.widgets import Input
 from tui_forward.tui.keys.palette import PaletteCommand, find_commands
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import KeptScreen
+from tui_forward.tui.textual_internals.screens import KeptScreen
 from tui_forward.tui.widgets.palette_body import PaletteBody
 
 

@@ -14,7 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import OverlayScreen
+from tui_forward.tui.textual_internals.screens import OverlayScreen
 from tui_forward.tui.viewmodel.sorting import SortColumn
 
 _PROMPT: Final = "sort by"

@@ -13,7 +13,7 @@ from textual.widgets import Input
 
 from tui_forward.tui import messages
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals import CompleteFrameScreen
+from tui_forward.tui.textual_internals.screens import CompleteFrameScreen
 from tui_forward.tui.viewmodel.header import HeaderContent
 from tui_forward.tui.viewmodel.log_tail import sanitize_terminal_text
 from tui_forward.tui.viewmodel.rows import Cell

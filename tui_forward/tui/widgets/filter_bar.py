@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from tui_forward.tui.plain_text import PlainText
-from tui_forward.tui.textual_internals import FixedLayoutInput
+from tui_forward.tui.textual_internals.widgets import FixedLayoutInput
 from tui_forward.tui.widgets.key_bar import KeyBar
 
 

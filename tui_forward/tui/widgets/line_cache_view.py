@@ -8,7 +8,7 @@ from typing import Self
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tui_forward.tui.textual_internals import SelfDrawingScrollView
+from tui_forward.tui.textual_internals.widgets import SelfDrawingScrollView
 from tui_forward.tui.widgets.row_renderer import DrawnLine
 
 RULE_LINE = -1  # line of the viewport above the first one

@@ -1,14 +1,19 @@
-"""What the compositor and the overlays of `textual_internals` paint, compared with Textual's."""
+"""What the compositor and overlays paint, compared with Textual's, and how long lines are kept."""
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 from rich.segment import Segment
 from textual._compositor import Compositor, CompositorUpdate
+from textual._styles_cache import StylesCache
 from textual.app import App, ComposeResult
+from textual.color import Color
 from textual.containers import Horizontal, Vertical
 from textual.geometry import Region, Size
 from textual.renderables.background_screen import BackgroundScreen
@@ -20,7 +25,8 @@ from tests.support import waiting
 from tests.support.fleet_app import fleet_app, settled
 from tests.support.terminal_grid import TerminalGrid
 from tui_forward.tui.screens.dialogs import Dialog
-from tui_forward.tui.textual_internals import CompleteFrameScreen, LineCompositor, OverlayScreen
+from tui_forward.tui.textual_internals.painting import LineCompositor, free_lines_early
+from tui_forward.tui.textual_internals.screens import CompleteFrameScreen, OverlayScreen
 
 SIZE = (40, 12)
 KEYS = ("down", "up", "tab", "shift+tab", "t", "s", "escape", "z", "G", "g", "space", "pagedown")
@@ -204,3 +210,36 @@ async def test_overlay_follows_a_new_size_and_a_new_theme() -> None:
         await pilot.resize_terminal(60, 20)
         await pilot.pause()
         assert [line.cell_length for line in top.render_lines(Region(0, 0, 60, 20))] == [60] * 20
+
+
+class Line(Strip):
+    """A strip that weak references can refer to."""
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_lines_are_freed_without_the_garbage_collector() -> None:
+    free_lines_early()
+    line = Line([Segment("a line")])
+    assert line.divide([6]) == [line]
+    assert [one.text for one in line.divide([2, 6])] == ["a ", "line"]
+    freed = weakref.ref(line)
+    del line
+    assert freed() is None
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_backgrounds_keep_no_lines() -> None:
+    free_lines_early()
+    cache, red, green = StylesCache(), Color.parse("red"), Color.parse("#00ff0080")
+    inner, outer = cache.get_inner_outer(red, green)
+    assert (inner.background, outer.background) == (red + green, red)
+    freed = weakref.ref(cache)
+    del cache
+    assert freed() is None
