@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import ClassVar
 
+from textual import events
 from textual.await_complete import AwaitComplete
 
 from tui_forward.common.access_options import with_environment
@@ -209,6 +210,12 @@ class TuiForwardApp(AppActions):
         else:
             self.wants_demo = True
             self.exit()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Note what the user does, then handle it."""
+        if isinstance(event, events.InputEvent):
+            self._memory.note_input()
+        await super().on_event(event)
 
     def pop_screen(self) -> AwaitComplete:
         """Close the top screen."""

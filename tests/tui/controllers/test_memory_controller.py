@@ -61,6 +61,38 @@ async def test_closed_screens_are_freed(
         assert set(collector.calls) == {"freeze", call}
 
 
+async def test_collection_waits_while_keys_are_pressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_controller, "_PAUSE_S", 0.01)
+    collector, now, looks = Collector(), 5.0, 0
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        return now
+
+    async with running(shop()) as (app, _pilot):
+        memory = memory_controller.MemoryController(app._sampler, collector, clock)
+        memory.note_input()
+        app.run_worker(memory.run())
+        await until(lambda: collector.calls == ["freeze"])
+        memory.note_closed()
+        await until(lambda: looks >= 5)
+        assert collector.calls == ["freeze"]
+        now = 6.0
+        await until(lambda: collector.calls == ["freeze", "all"])
+
+
+async def test_input_is_noted() -> None:
+    async with running(shop()) as (app, pilot):
+        await shows(app, "web-1")
+        before = app._memory._last_input
+        await pilot.press("j")
+        after_key = app._memory._last_input
+        assert after_key > before
+        await pilot.click()
+        assert app._memory._last_input > after_key
+
+
 async def test_lines_of_closed_screens_are_freed_at_once() -> None:
     async with running(shop()) as (app, pilot):
         await shows(app, "web-1")
