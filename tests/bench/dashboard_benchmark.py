@@ -512,26 +512,19 @@ async def painting(folder: Path) -> list[Figure]:
         app._sampler.set_interval(3600.0)
         painted = PaintedCells(app)
 
-        async def sample() -> int:
-            painted.take()
-            await app.sample()
-            for _ in range(3):
-                await pilot.pause()
-            return painted.count
-
         def speed_up(one: Forward, rate: float) -> None:
             counters = msgspec.structs.replace(one.counters, rate_from_pod=rate)
             session.update(one.id, counters=counters)
 
         for _ in range(50):  # what the start still paints
-            await sample()
-        unchanged = max([await sample() for _ in range(10)])
+            await painted.sample(pilot)
+        unchanged = max([await painted.sample(pilot) for _ in range(10)])
         ready = [one for one in session.forwards.values() if one.state is ForwardState.READY]
         speed_up(ready[0], 5e3)
-        one_row = await sample()
+        one_row = await painted.sample(pilot)
         for one in ready:
             speed_up(one, 7e3)
-        all_rows = await sample()
+        all_rows = await painted.sample(pilot)
     # Each row, and the totals in the header.
     return [
         Figure("painted by a sample without a change", unchanged, "cells", 0),

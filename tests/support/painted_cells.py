@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.pilot import Pilot
 from textual.screen import Screen
 
 from tui_forward.tui.app import TuiForwardApp
@@ -12,6 +13,7 @@ class PaintedCells:
     """Counts the cells that an app writes to its terminal from now on."""
 
     def __init__(self, app: TuiForwardApp) -> None:
+        self._app = app
         self.count = 0
         self.lines: set[int] = set()
         display = app._display
@@ -32,3 +34,11 @@ class PaintedCells:
         count, self.count = self.count, 0
         self.lines.clear()
         return count
+
+    async def sample(self, pilot: Pilot[None]) -> int:
+        """Take a sample; return the cells that it painted."""
+        self.take()
+        await self._app.sample()
+        for _ in range(3):
+            await pilot.pause()
+        return self.count

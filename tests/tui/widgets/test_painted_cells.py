@@ -33,28 +33,21 @@ async def test_sample_paints_only_the_lines_that_it_changes(
 
         painted = PaintedCells(app)
 
-        async def sample() -> int:
-            painted.take()
-            await app.sample()
-            for _ in range(3):
-                await pilot.pause()
-            return painted.count
-
         for _ in range(50):  # what the start still paints
-            if not await sample():
+            if not await painted.sample(pilot):
                 break
-        assert await sample() == 0
+        assert await painted.sample(pilot) == 0
         ready = [one for one in session.forwards.values() if one.state is ForwardState.READY]
         forward = ready[0]
         session.update(forward.id, counters=faster(forward, 5e3))
         # The row, and the totals in the header.
-        assert 0 < await sample() <= 2 * WIDTH, painted.lines
+        assert 0 < await painted.sample(pilot) <= 2 * WIDTH, painted.lines
         assert 0 in painted.lines
         assert len(painted.lines) <= 2
         for one in ready:
             session.update(one.id, counters=faster(one, 7e3))
-        assert 0 < await sample() <= (len(ready) + 1) * WIDTH
+        assert 0 < await painted.sample(pilot) <= (len(ready) + 1) * WIDTH
         # A reason that changes paints its row, its second line, the strip and the title.
         waiting = next(one for one in session.forwards.values() if one.reason)
         session.update(waiting.id, reason="another reason")
-        assert await sample() <= 6 * WIDTH
+        assert await painted.sample(pilot) <= 6 * WIDTH

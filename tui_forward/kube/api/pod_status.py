@@ -10,7 +10,7 @@ from tui_forward.kube.api.container_faults import is_sidecar
 from tui_forward.model import ENDED_PHASES
 
 
-class PodSummary(NamedTuple):
+class PodStatusSummary(NamedTuple):
     """The columns, and the cluster's message why the pod is not running."""
 
     status: str
@@ -20,7 +20,7 @@ class PodSummary(NamedTuple):
     message: str
 
 
-def summarize_pod(pod: Pod) -> PodSummary:
+def summarize_pod(pod: Pod) -> PodStatusSummary:
     """Return the columns of one pod."""
     spec, status = pod.spec, pod.status
     conditions = status.conditions or ()
@@ -77,7 +77,7 @@ def summarize_pod(pod: Pod) -> PodSummary:
             reason = "Unknown"
         elif status.phase not in ENDED_PHASES:
             reason = "Terminating"
-    return PodSummary(reason, ready, total, restarts, message)
+    return PodStatusSummary(reason, ready, total, restarts, message)
 
 
 def _summarize_containers(
