@@ -150,3 +150,11 @@ class ForwardError(TuiForwardError):
     """A forward, or one connection of it, cannot continue."""
 
     default_code = "connection.failed"
+
+
+class StartError(ForwardError):
+    """A forward cannot become ready without action by the user."""
+
+
+class NotReadyError(StartError, TimeoutError):
+    """A forward did not become ready in time; `code` and hint are those of its state."""

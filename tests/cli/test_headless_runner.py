@@ -8,9 +8,9 @@ import pytest
 
 from tests.cli.fake_session import FakeSession, until
 from tui_forward.cli.event_output import JsonEventPrinter, KubectlEventPrinter
-from tui_forward.cli.headless_runner import HeadlessRunner, StartError
+from tui_forward.cli.headless_runner import HeadlessRunner
 from tui_forward.cli.output import Output
-from tui_forward.errors import TransportError, TuiForwardError
+from tui_forward.errors import NotReadyError, TransportError, TuiForwardError
 from tui_forward.model import (
     ApiHealth,
     BlockedBy,
@@ -320,7 +320,7 @@ async def test_forward_that_is_not_ready_in_time_fails(lines: Lines) -> None:
     task = asyncio.create_task(runner.run([spec()], asyncio.Event()))
     await until(lambda: session.forwards)
     session.change("f1", ForwardState.WAITING, "no pod matches")
-    with pytest.raises(StartError, match=r"not ready within 0\.2s: no pod matches"):
+    with pytest.raises(NotReadyError, match=r"not ready within 0\.2s: no pod matches"):
         await task
     assert not session.forwards
 

@@ -12,49 +12,15 @@ import contextlib
 from collections.abc import Sequence
 
 from tui_forward.cli.event_output import EventPrinter
-from tui_forward.common.arguments import format_duration_arg, is_loopback
-from tui_forward.errors import ConfigError, ForwardError, TransportError
-from tui_forward.model import (
-    BlockedBy,
-    EventKind,
-    Forward,
-    ForwardSpec,
-    ForwardState,
-    LocalAddress,
-    ReasonCode,
-    Snapshot,
-)
-from tui_forward.reasons import is_login
+from tui_forward.common.arguments import is_loopback
+from tui_forward.errors import TransportError
+from tui_forward.model import EventKind, Forward, ForwardSpec, ForwardState, LocalAddress
 from tui_forward.session import Session
 from tui_forward.session.batch import run_batch
+from tui_forward.session.start_monitor import StartMonitor
 
-# Interval of health checks while a forward was never ready.
-_HEALTH_S = 0.2
-# Faults of a connection to an API server that time does not cure.
-_WRONG_SERVER = frozenset(
-    {
-        ReasonCode.API_REDIRECTED,
-        ReasonCode.API_UNKNOWN_PATH,
-        ReasonCode.NETWORK_CERTIFICATE,
-        ReasonCode.NETWORK_CERTIFICATE_EXPIRED,
-        ReasonCode.NETWORK_CERTIFICATE_NAME,
-        ReasonCode.NETWORK_CERTIFICATE_NOT_YET_VALID,
-        ReasonCode.NETWORK_CLIENT_CERTIFICATE,
-        ReasonCode.NETWORK_DNS,
-        ReasonCode.NETWORK_NOT_HTTP,
-        ReasonCode.NETWORK_NOT_TLS,
-        ReasonCode.NETWORK_PROTOCOL,
-        ReasonCode.NETWORK_PROXY_AUTH,
-        ReasonCode.NETWORK_PROXY_NOT_HTTP,
-        ReasonCode.NETWORK_PROXY_REFUSED,
-    }
-)
 # How long to wait for the last events of forwards.
 _STOP_S = 2.0
-
-
-class StartError(ForwardError):
-    """A forward cannot become ready without action by the user."""
 
 
 class HeadlessRunner:
@@ -68,8 +34,9 @@ class HeadlessRunner:
     ) -> None:
         self._session = session
         self._printer = printer
-        self._first_ready_s = first_ready_s
-        self._pending: dict[str, ForwardSpec] = {}  # started, never ready yet
+        self._start_monitor = StartMonitor(
+            session, timeout_s=first_ready_s, hint="Wait longer with --pod-running-timeout"
+        )
         self._active: dict[str, ForwardSpec] = {}
         self._announced: dict[str, tuple[tuple[LocalAddress, ...], int | None]] = {}
         self._event_seen = asyncio.Event()
@@ -99,8 +66,9 @@ class HeadlessRunner:
         """Start all forwards and watch them until each was ready once."""
         for spec in specs:
             forward_id = await self._session.start(spec)
-            self._pending[forward_id] = self._active[forward_id] = spec
-        await self._watch_start()
+            self._active[forward_id] = spec
+            self._start_monitor.add(forward_id, spec)
+        await self._start_monitor.wait()
 
     def _note_exposure(self, specs: Sequence[ForwardSpec]) -> None:
         exposed = sorted({a for spec in specs for a in spec.addresses if not is_loopback(a)})
@@ -117,7 +85,7 @@ class HeadlessRunner:
                 await self._announce(event.forward)
             elif event.event is EventKind.STOPPED:
                 self._active.pop(event.forward, None)
-                self._pending.pop(event.forward, None)
+            self._start_monitor.notice(event)
             self._event_seen.set()
 
     async def _announce(self, forward_id: str) -> None:
@@ -134,7 +102,6 @@ class HeadlessRunner:
                 self._note_insecure(forward)
                 self._announced[forward_id] = addresses
                 self._printer.ready(forward)
-        self._pending.pop(forward_id, None)
 
     def _note_other_port(self, forward: Forward) -> None:
         """Print a note if no local port was given and it differs from the remote one."""
@@ -162,43 +129,6 @@ class HeadlessRunner:
                 "(insecure-skip-tls-verify)",
                 "set certificate-authority in the kubeconfig instead",
             )
-
-    async def _watch_start(self) -> None:
-        """Raise on what only the user can change until every forward was ready once.
-
-        Outages are waited for, as they are later; the events print them.
-        """
-        loop = asyncio.get_running_loop()
-        begun_at = loop.time()
-        while self._pending:
-            snapshot = await self._session.snapshot()
-            for forward in snapshot.forwards:
-                is_blocked = forward.state is ForwardState.BLOCKED and not is_login(forward.code)
-                if forward.id in self._pending and is_blocked:
-                    raise StartError(forward.reason, hint=forward.hint)
-            contexts = {spec.target.context for spec in self._pending.values()}
-            for health in snapshot.health:
-                affected = health.context in contexts or "" in contexts
-                wrong = health.blocked_by is not None or health.code in _WRONG_SERVER
-                wrong = wrong and not is_login(health.code)
-                if health.ok is False and health.error and affected and wrong:
-                    kind = ConfigError if health.blocked_by is BlockedBy.CONFIG else StartError
-                    raise kind(health.error, hint=health.hint)
-            if self._first_ready_s is not None and loop.time() - begun_at > self._first_ready_s:
-                self._raise_not_ready(snapshot, self._first_ready_s)
-            self._event_seen.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_HEALTH_S):
-                    await self._event_seen.wait()
-
-    def _raise_not_ready(self, snapshot: Snapshot, waited_s: float) -> None:
-        """Raise for the first forward that was never ready."""
-        for forward in snapshot.forwards:
-            if forward.id in self._pending:
-                raise StartError(
-                    f"not ready within {format_duration_arg(waited_s)}: {forward.reason}",
-                    hint=forward.hint or "Wait longer with --pod-running-timeout",
-                )
 
     async def _stop_all(self, printing: asyncio.Task[None]) -> None:
         """Stop every forward and print its last events, within `_STOP_S`."""

@@ -10,7 +10,7 @@ import click
 from tui_forward.cli.questions import ask, can_ask
 from tui_forward.common.formatting import pluralize
 from tui_forward.common.printable import one_line
-from tui_forward.errors import TuiForwardError, UsageError
+from tui_forward.errors import TuiForwardError
 from tui_forward.model import Target
 
 if TYPE_CHECKING:
@@ -34,27 +34,19 @@ async def require_permission(session: Session, targets: Iterable[Target], *, all
     Raise UsageError without a terminal to ask at, and TuiForwardError if the user declines. The
     question blocks the event loop.
     """
+    if allowed:
+        return
     # Not when a shell completes the options of a command.
-    from tui_forward.cli.sessions import known_contexts
-    from tui_forward.common import paths
-    from tui_forward.settings.parser import load_settings
-    from tui_forward.settings.protected_contexts import protected_contexts
+    from tui_forward.session.protected_targets import protected_contexts_of, protected_error
 
-    settings = load_settings(paths.settings_file())
-    if allowed or not (settings.protected_contexts or settings.problems):
-        return
     targets = tuple(targets)
-    known = await known_contexts(session, [one.options for one in targets])
-    contexts = protected_contexts(settings, known)
-    names = contexts.shown_names_of(targets)
-    if not names:
+    contexts = await protected_contexts_of(session, targets)
+    error = protected_error(contexts, targets, "add --allow-protected to start forwards there")
+    if error is None:
         return
-    shown = ", ".join(map(one_line, names))
     if not can_ask():
-        raise UsageError(
-            f"{shown} {'is' if len(names) == 1 else 'are'} protected",
-            hint="add --allow-protected to start forwards there",
-        )
+        raise error
+    shown = ", ".join(map(one_line, contexts.shown_names_of(targets)))
     inside = [one for one in targets if contexts.is_protected(one.context, one.options)]
     if not ask(f"Start {_describe(inside)} in {shown} (protected)?", default=False):
         raise TuiForwardError("not started", hint="nothing was changed")

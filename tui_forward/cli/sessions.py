@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +16,7 @@ from tui_forward.common import paths
 from tui_forward.common.bounded_file import may_exist
 from tui_forward.common.printable import one_line
 from tui_forward.errors import ConfigError, TuiForwardError
-from tui_forward.model import AccessOptions, Context
+from tui_forward.model import Context
 from tui_forward.session import Session
 
 if TYPE_CHECKING:
@@ -152,16 +152,6 @@ async def find_save_problem(session: Session) -> str:
         return (await session.snapshot()).save_problem
     except TuiForwardError:
         return ""
-
-
-async def known_contexts(session: Session, options: Iterable[AccessOptions]) -> tuple[Context, ...]:
-    """Return the contexts; none without a kubeconfig that each of `options` makes superfluous."""
-    try:
-        return await session.contexts()
-    except ConfigError:
-        if not all(one.names_server for one in options):
-            raise
-        return ()
 
 
 async def resolve_context(session: Session, name: str | None) -> Context:

@@ -14,17 +14,13 @@ from tui_forward.cli import output
 from tui_forward.cli.dashboard_runner import DashboardRunner, StartView
 from tui_forward.cli.kubeconfig_files import context_choice
 from tui_forward.cli.protection import require_permission
-from tui_forward.cli.sessions import (
-    engine_log_arguments,
-    known_contexts,
-    remote_session,
-    resolve_context,
-)
+from tui_forward.cli.sessions import engine_log_arguments, remote_session, resolve_context
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.common.garbage import GarbageCollector
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import NO_CONTEXT, NO_OPTIONS, AccessOptions, CatalogScope, Context
 from tui_forward.session import Session
+from tui_forward.session.protected_targets import known_contexts
 from tui_forward.tui.storage.view_state import ViewStateStore
 
 if TYPE_CHECKING:
