@@ -56,17 +56,13 @@ async def remote_session(
     client, unless it is set to keep running. `arguments` are those of an engine that is started
     here.
     """
-    from tui_forward.daemon import connect
-    from tui_forward.daemon.reconnecting_session import ReconnectingSession
+    from tui_forward.daemon.reconnecting_session import open_reconnecting_session
 
     arguments = [*engine_log_arguments(), *arguments]
     _note_level_of_running_engine(kubeconfig)
-    opened = await _replace_if_older(kubeconfig, partial(connect, kubeconfig, arguments=arguments))
-
-    async def reopen() -> RemoteSession:
-        return await connect(kubeconfig, arguments=[*arguments, "--restore"])
-
-    session = ReconnectingSession(opened, reopen)
+    session = await _replace_if_older(
+        kubeconfig, partial(open_reconnecting_session, kubeconfig, arguments=arguments)
+    )
     try:
         yield session
     finally:

@@ -140,6 +140,11 @@ def _parse_remote(text: str, whole: str) -> str:
     return text
 
 
+def parse_remote_port(text: str) -> str:
+    """Return a remote port: its number in decimal, or its name."""
+    return _parse_remote(text, text)
+
+
 def _parse_local(text: str, whole: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) > 65535:
         raise UsageError(

@@ -10,11 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Final, TypeVar
 
 Result = TypeVar("Result")
+
+
+_threads: Final[set[threading.Thread]] = set()
 
 
 def start_in_thread(function: Callable[[], Result], *, name: str) -> Future[Result]:
@@ -29,9 +33,21 @@ def start_in_thread(function: Callable[[], Result], *, name: str) -> Future[Resu
             future.set_exception(error)
         else:
             future.set_result(result)
+        finally:
+            _threads.discard(threading.current_thread())
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    _threads.add(thread)
+    thread.start()
     return future
+
+
+def join_threads(timeout_s: float) -> None:
+    """Wait for all calls in progress, but no longer than a time: one that hangs stays."""
+    deadline = time.monotonic() + timeout_s
+    for thread in list(_threads):
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class ThreadSlots:

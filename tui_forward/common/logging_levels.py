@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from tui_forward.common.redaction import redact_lines
 
@@ -26,6 +26,7 @@ LEVELS: Final = {
 _PACKAGE = "tui_forward"
 _WATCHFILES = "watchfiles"
 _MAX_LINE = 8000
+_TRACEBACKS = logging.Formatter()
 
 logging.addLevelName(TRACE, "TRACE")
 
@@ -39,6 +40,32 @@ class RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record, including its traceback."""
         return redact_lines(super().format(record), limit=_MAX_LINE)
+
+
+def redact_records() -> None:
+    """Remove secrets from all records of the package when they are made. Idempotent.
+
+    For a program that uses the package as a library, and has handlers of its own. Without any, it
+    gets no records.
+    """
+    logger = logging.getLogger(_PACKAGE)
+    make_record = logging.getLogRecordFactory()
+    if any(isinstance(one, logging.NullHandler) for one in logger.handlers):
+        return
+    logger.addHandler(logging.NullHandler())
+
+    def make_redacted_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make_record(*args, **kwargs)
+        if record.name.partition(".")[0] == _PACKAGE:
+            record.msg = redact_lines(record.getMessage(), limit=_MAX_LINE)
+            record.args = None
+            if record.exc_info:
+                traceback = _TRACEBACKS.formatException(record.exc_info)
+                record.exc_text = redact_lines(traceback, limit=_MAX_LINE)
+                record.exc_info = None
+        return record
+
+    logging.setLogRecordFactory(make_redacted_record)
 
 
 def install_handler(handler: logging.Handler, level: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from tui_forward.daemon.remote_session import RemoteSession
@@ -245,3 +245,19 @@ def _retrieve_error(task: asyncio.Task[None]) -> None:
     """Retrieve the error of a task whose callers may all have been canceled."""
     if not task.cancelled():
         task.exception()
+
+
+async def open_reconnecting_session(
+    kubeconfig: str | None, *, arguments: Sequence[str] = ()
+) -> ReconnectingSession:
+    """Open a session in the engine process, which is started if none is running.
+
+    If the engine is killed, the session continues in a new one. `arguments` and errors: see
+    `launcher.connect`.
+    """
+    from tui_forward.daemon.launcher import connect
+
+    async def reopen() -> RemoteSession:
+        return await connect(kubeconfig, arguments=[*arguments, "--restore"])
+
+    return ReconnectingSession(await connect(kubeconfig, arguments=arguments), reopen)

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-import tui_forward
 from tui_forward.errors import TransportError
 
 READY_TIMEOUT_S = 30.0
@@ -89,7 +88,7 @@ class ComponentProcess:
     async def _launch(self) -> None:
         environment = {**os.environ, **self._environment}
         # The package may be importable only because of the current folder, which `-P` excludes.
-        root = str(Path(tui_forward.__file__).parent.parent)
+        root = str(Path(__file__).parents[2])
         paths = [root, *filter(os.path.isabs, environment.get("PYTHONPATH", "").split(os.pathsep))]
         environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
         with self._log.open("ab") as log:

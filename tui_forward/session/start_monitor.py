@@ -7,7 +7,7 @@ import contextlib
 from typing import Final
 
 from tui_forward.common.arguments import format_duration_arg
-from tui_forward.errors import ConfigError, NotReadyError, StartError
+from tui_forward.errors import ConfigError, NotReadyError, StartError, TuiForwardError
 from tui_forward.model import (
     BlockedBy,
     Event,
@@ -44,7 +44,7 @@ _WRONG_SERVER: Final = frozenset(
 
 
 class StartMonitor:
-    """Waits until each of its forwards was ready once.
+    """Waits until each of its forwards was ready once, or has its local port if that is enough.
 
     What only the user can change is an error: a forward that is blocked, a server that is not the
     right one. An API server that does not answer is waited for, and so is a login. Forwards that
@@ -57,11 +57,14 @@ class StartMonitor:
         self._timeout_s = timeout_s
         self._hint = hint
         self._pending: dict[str, ForwardSpec] = {}
+        self._need_port: set[str] = set()  # those of them that need no more
         self._changed = asyncio.Event()
 
-    def add(self, forward_id: str, spec: ForwardSpec) -> None:
-        """Wait for a forward that was just started."""
+    def add(self, forward_id: str, spec: ForwardSpec, *, only_port: bool = False) -> None:
+        """Wait for a forward that was just started, with `only_port` until it has its port."""
         self._pending[forward_id] = spec
+        if only_port:
+            self._need_port.add(forward_id)
 
     def notice(self, event: Event) -> None:
         """Take a forward as started that is ready, or was stopped."""
@@ -90,7 +93,12 @@ class StartMonitor:
 
     def _remove_started(self, snapshot: Snapshot) -> None:
         """Remove what is ready, or gone: its event may have come before `add`."""
-        waiting = {one.id for one in snapshot.forwards if one.state is not ForwardState.READY}
+        waiting = {
+            one.id
+            for one in snapshot.forwards
+            if one.state is not ForwardState.READY
+            and not (one.id in self._need_port and one.listening)
+        }
         for forward_id in self._pending.keys() - waiting:
             del self._pending[forward_id]
 
@@ -99,15 +107,16 @@ class StartMonitor:
         for forward in snapshot.forwards:
             is_blocked = forward.state is ForwardState.BLOCKED and not is_login(forward.code)
             if forward.id in self._pending and is_blocked:
-                raise StartError(forward.reason, hint=forward.hint, code=forward.code)
+                raise _error_of(forward.blocked_by)(
+                    forward.reason, hint=forward.hint, code=forward.code
+                )
         contexts = {spec.target.context for spec in self._pending.values()}
         for health in snapshot.health:
             affected = health.context in contexts or "" in contexts
             wrong = health.blocked_by is not None or health.code in _WRONG_SERVER
             wrong = wrong and not is_login(health.code)
             if health.ok is False and health.error and affected and wrong:
-                kind = ConfigError if health.blocked_by is BlockedBy.CONFIG else StartError
-                raise kind(health.error, hint=health.hint, code=health.code)
+                raise _error_of(health.blocked_by)(health.error, hint=health.hint, code=health.code)
 
     def _raise_not_ready(self, snapshot: Snapshot, waited_s: float) -> None:
         """Raise for the first forward that was never ready."""
@@ -118,3 +127,7 @@ class StartMonitor:
                     hint=forward.hint or self._hint,
                     code=forward.code,
                 )
+
+
+def _error_of(blocked_by: BlockedBy | None) -> type[TuiForwardError]:
+    return ConfigError if blocked_by is BlockedBy.CONFIG else StartError
