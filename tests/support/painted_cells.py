@@ -25,7 +25,7 @@ class PaintedCells:
             elif isinstance(renderable, ChopsUpdate):
                 self.count += sum(end - start for _, start, end in renderable.spans)
                 self.lines |= {y for y, _, _ in renderable.spans}
-            display(screen, renderable)  # type: ignore[arg-type]
+            display(screen, renderable)
 
         app._display = count  # type: ignore[method-assign]
 

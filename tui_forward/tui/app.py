@@ -98,6 +98,7 @@ class TuiForwardApp(AppActions):
         self._sampler = sampler = Sampler(
             session, self.dashboard, screens=lambda: self.screen_stack,
             on_changes=notifier.changes, clock=clock, histories=histories,
+            input_priority=self.input_priority,
         )  # fmt: skip
         self._memory = MemoryController(sampler, collector)
         self._queue = queue = CommandQueue(session, sampler, notifier)

@@ -20,6 +20,7 @@ from tui_forward.tui.textual_internals.apps import (
     ScreenStylesApp,
     preset_theme,
 )
+from tui_forward.tui.textual_internals.input_priority import InputFirstApp
 from tui_forward.tui.textual_internals.terminal import CrashCapturingApp
 
 T = TypeVar("T")
@@ -181,7 +182,10 @@ def _luminance(color: Color) -> float:
     return 0.2126 * linear(color.r) + 0.7152 * linear(color.g) + 0.0722 * linear(color.b)
 
 
-class ThemedApp(PlainTextApp[T], FewNotificationsApp[T], CrashCapturingApp[T], ScreenStylesApp[T]):
+class ThemedApp(
+    PlainTextApp[T], InputFirstApp[T], FewNotificationsApp[T], CrashCapturingApp[T],
+    ScreenStylesApp[T],
+):  # fmt: skip
     """App with these themes from the first frame; an unknown name gives the default one.
 
     With `few_colors`, or `NO_COLOR`, a theme of the settings is replaced by `ANSI`: its colors

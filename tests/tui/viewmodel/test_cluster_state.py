@@ -51,6 +51,23 @@ def test_view_without_changes_updates_the_status_only() -> None:
     assert picture.resource_error("services") is None
 
 
+def test_changes_are_applied_in_parts_of_which_the_last_sets_the_version() -> None:
+    picture = ClusterState(SHOP)
+    picture.apply(view(pod("a")))
+    many = CatalogView(
+        scope=SHOP, version=2, complete=False, removed=("pods/shop/a",),
+        pods=tuple(pod(f"b{number}") for number in range(199)),
+    )  # fmt: skip
+    parts = picture.apply_in_parts(many)
+    next(parts)
+    assert 0 < len(picture.pods) < 199
+    assert picture.version == 1, "else the other changes are lost if this stops here"
+    assert [picture.version for _ in parts] == [1, 1]
+    assert (picture.version, len(picture.pods)) == (2, 199)
+    complete = msgspec.structs.replace(many, version=3, complete=True)
+    assert not list(picture.apply_in_parts(complete)), "half of a cluster is never shown"
+
+
 def test_view_of_another_scope_is_ignored() -> None:
     picture = ClusterState(SHOP)
     assert not picture.apply(view(pod("a"), scope=CatalogScope("here", "other")))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from unittest import mock
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,7 @@ from tui_forward.model import (
     TargetKind,
     Workload,
 )
-from tui_forward.tui.viewmodel import columns
+from tui_forward.tui.viewmodel import cluster_state, columns
 from tui_forward.tui.viewmodel.cluster_state import ClusterState, owner_key
 from tui_forward.tui.viewmodel.entries import EntryKind, entry_of
 from tui_forward.tui.viewmodel.entry_list import EntryList
@@ -161,7 +163,7 @@ def test_cells_of_a_long_list_are_measured_little_by_little() -> None:
     )  # fmt: skip
     namespace = len("shop/")
     assert made.longest[1] == len("web-0000") + namespace
-    for _ in range(12):
+    for _ in range(2500 // 150 + 1):
         made.update()
     assert made.longest[1] == 40 + namespace
 
@@ -455,14 +457,14 @@ def take(made: EntryList, step: Step) -> None:
         _, items, removed, complete = step
         assert isinstance(items, list)
         assert isinstance(removed, list)
-        picture.apply(
-            seen(
-                *items,
-                removed=() if complete else tuple(removed),
-                version=picture.version + 1,
-                complete=bool(complete),
-            )
+        view = seen(
+            *items,
+            removed=() if complete else tuple(removed),
+            version=picture.version + 1,
+            complete=bool(complete),
         )
+        for _ in picture.apply_in_parts(view):
+            made.merge()
     elif what == "fold":
         made.folds[str(step[1])] = not made.folds.get(str(step[1]), False)
     elif what == "star":
@@ -541,12 +543,33 @@ def test_incremental_update_equals_a_full_rebuild(
     )
     made.query, made.order = parse_query(text), order
     for batch in batches:
-        for step in batch:
-            take(made, step)
+        shown = {key: made.entry(key) for key in made.keys}
+        with mock.patch.object(cluster_state, "_PART", 2):
+            for step in batch:
+                take(made, step)
+        if not picture.is_all_new:
+            assert all(map(made.entry, shown)), "what is shown can be acted on until the update"
         made.update()
         assert made.keys == plainly(made)
         for key in (*picture.pods, *picture.workloads, *picture.services):
             assert made.entry(key) == entry_of(picture, key)
+
+
+def test_rows_stay_until_an_update_and_rows_that_are_gone_have_their_entries() -> None:
+    made, picture = listing(
+        workload("web"), owned("web-1", "web"), owned("web-2", "web"), pod("alone")
+    )
+    shown = made.keys
+    for _ in picture.apply_in_parts(seen(removed=("pods/shop/web-1",), version=2)):
+        pass
+    made.merge()
+    assert made.keys == shown
+    gone = made.entry("pod/shop/web-1")
+    assert gone is not None
+    assert gone.name == "web-1"
+    made.update()
+    assert made.keys == ("pod/shop/alone", "deploy/shop/web", "pod/shop/web-2")
+    assert made.entry("pod/shop/web-1") is None
 
 
 def test_view_of_another_scope_changes_nothing() -> None:

@@ -16,13 +16,14 @@ from textual.screen import Screen
 
 from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Connection, EventKind, Forward, Snapshot
+from tui_forward.model import CatalogView, Connection, EventKind, Forward, Snapshot
 from tui_forward.session import Session
 from tui_forward.settings.parser import REFRESH_S
 from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.screens.forward_detail import DetailSample, DetailScreen
 from tui_forward.tui.screens.sample_renderer import DashboardSample
+from tui_forward.tui.textual_internals.input_priority import InputPriority
 from tui_forward.tui.viewmodel.detail_lines import Position
 from tui_forward.tui.viewmodel.logins import LoginTracker
 from tui_forward.tui.viewmodel.notifications import StateChangeTracker
@@ -50,7 +51,7 @@ class Sampler:
         self, session: Session, dashboard: Dashboard, *,
         screens: Callable[[], Sequence[Screen[object]]],
         on_changes: Callable[[Sequence[ToastText]], None], clock: Callable[[], float],
-        histories: TrafficHistories,
+        histories: TrafficHistories, input_priority: InputPriority,
     ) -> None:  # fmt: skip
         # Whether another part reports the state of a forward.
         self.is_reported_elsewhere: Callable[[Forward], bool] = lambda _forward: False
@@ -62,6 +63,8 @@ class Sampler:
         self._on_changes = on_changes  # receives changes of state the user may want to know about
         self._clock = clock
         self._histories = histories
+        self._input_priority = input_priority
+        self._sampling = asyncio.Lock()
         self._state_changes = StateChangeTracker(
             lambda forwards: dashboard.naming.name_of(forwards)
         )
@@ -152,13 +155,24 @@ class Sampler:
             await asyncio.sleep(_RESUBSCRIBE_S)
 
     async def sample(self) -> None:
-        """Take one sample and draw it; an error is drawn, too."""
+        """Take one sample and draw it; an error is drawn, too.
+
+        That takes several turns of the event loop, between which keys are handled: then they find
+        the rows before or after the sample.
+        """
+        async with self._sampling:
+            await self._sample()
+        self._sampled.set()
+        self._sampled = asyncio.Event()
+
+    async def _sample(self) -> None:
         dashboard, cluster = self._dashboard, self._dashboard.cluster_state
         connections: tuple[Connection, ...] = ()
+        view: CatalogView | None = None
         try:
             async with session_timeout():
                 self.snapshot = await self._session.snapshot()
-                cluster.apply(await self._session.catalog(cluster.scope, cluster.version))
+                view = await self._session.catalog(cluster.scope, cluster.version)
                 # The first answer may arrive before the screen is mounted.
                 sampled = dashboard.sampled_connections if dashboard.is_mounted else ""
                 if sampled is None or sampled in {one.id for one in self.snapshot.forwards}:
@@ -175,16 +189,25 @@ class Sampler:
             toasts = [*self._state_changes.notice(forwards, now, steady, muted), *toasts]
             toasts += self._logins.notice(self.snapshot.logins)
         self._on_changes(toasts)
+        if view is not None:
+            await self._apply(view)
         if cluster is dashboard.cluster_state:
-            dashboard.draw(DashboardSample(self.snapshot, connections, self._error))
+            sample = DashboardSample(self.snapshot, connections, self._error)
+            for _ in dashboard.draw_in_turns(sample):
+                await self._input_priority.wait()
         # The stack is empty while the app ends.
         top = next(reversed(self._screens()), None)
         if top is not None and top.is_mounted and isinstance(top, HasHeader):
             top.draw_header(dashboard.header)
         if isinstance(top, DetailScreen) and top.is_mounted:
             await self._draw_detail(top)
-        self._sampled.set()
-        self._sampled = asyncio.Event()
+
+    async def _apply(self, view: CatalogView) -> None:
+        """Apply a view of the cluster shown; the last part is drawn in the same turn."""
+        entries = self._dashboard.tables.entries.entries
+        for _ in entries.cluster_state.apply_in_parts(view):
+            entries.merge()
+            await self._input_priority.wait()
 
     def _engine_notices(self) -> list[ToastText]:
         """Return what the engine did automatically since the last sample.

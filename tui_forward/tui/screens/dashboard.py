@@ -7,7 +7,7 @@ calls the session and never waits.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from textual.app import ComposeResult
 
@@ -120,11 +120,17 @@ class Dashboard(DashboardActions):
         self._renderer.inspection = inspection
         self._renderer.draw_strip()
 
-    def draw(self, sample: DashboardSample) -> None:
-        """Show a sample, now or when the screen is mounted."""
+    def draw_in_turns(self, sample: DashboardSample) -> Iterator[None]:
+        """Show a sample, a part with each value; when the screen is mounted if it is not now.
+
+        Between the parts, keys may be handled.
+        """
         self._renderer.sample = sample
         if self.is_mounted:
-            self._draw()
+            self._renderer.draw_cluster()
+            yield
+            self._renderer.draw_forwards()
+            self._after_draw()
 
     def draw_first_frame(self) -> None:
         """Draw the lines and columns for which there turned out to be room."""
@@ -132,6 +138,9 @@ class Dashboard(DashboardActions):
 
     def _draw(self) -> None:
         self._renderer.draw()
+        self._after_draw()
+
+    def _after_draw(self) -> None:
         self._inspect()
         self.footer.refresh()
 

@@ -65,16 +65,26 @@ class SampleRenderer:
 
     def draw(self) -> None:
         """Draw the sample; needs mounted widgets."""
-        sample, cluster, tables = self.sample, self.cluster_state, self._tables
-        forwards = sample.snapshot.forwards
+        self.draw_cluster()
+        self.draw_forwards()
+
+    def draw_cluster(self) -> None:
+        """Draw the panes of the cluster."""
+        cluster, tables = self.cluster_state, self._tables
+        forwards = self.sample.snapshot.forwards
         tables.entries.set_forwards(ForwardsByEntry(forwards, cluster))
         tables.ports.set_forwards(cluster.scope, forwards)
-        tables.forwards.set_forwards(forwards, sample.snapshot.other_engines)
-        tables.forwards.context = tables.connections.context = cluster.scope.context
-        tables.connections.set_connections(sample.connections)
-        self.header_bar.show(self.header)
         tables.entries.draw()
         tables.ports.draw(tables.entries.current)
+
+    def draw_forwards(self) -> None:
+        """Draw the header and the panes of forwards, then fit all panes."""
+        sample, tables = self.sample, self._tables
+        snapshot, context = sample.snapshot, self.cluster_state.scope.context
+        tables.forwards.set_forwards(snapshot.forwards, snapshot.other_engines)
+        tables.forwards.context = tables.connections.context = context
+        tables.connections.set_connections(sample.connections)
+        self.header_bar.show(self.header)
         tables.forwards.draw()
         self.draw_strip()
         tables.connections.draw(tables.forwards.current)

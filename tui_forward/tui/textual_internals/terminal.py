@@ -16,8 +16,10 @@ from rich.console import Console
 from textual import constants
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
 
 from tui_forward.common.ascii_symbols import REPLACE_SYMBOLS
+from tui_forward.tui.textual_internals.input_priority import InputFirstApp
 
 T = TypeVar("T")
 
@@ -99,6 +101,13 @@ class TerminalDriver(LinuxDriver):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._file = cast("Any", _TerminalFile(cast("CrashCapturingApp[Any]", self._app).encoding))
+
+    def send_message(self, message: Message) -> None:
+        """Pass a message on at once; Textual's driver creates a task, which takes a turn more."""
+        if isinstance(self._app, InputFirstApp):
+            self._app.receive(message)
+        else:
+            super().send_message(message)
 
     def _run_input_thread(self) -> None:
         """Read keys until the terminal is lost; `LinuxDriver` would print a traceback."""

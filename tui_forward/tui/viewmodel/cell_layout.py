@@ -6,9 +6,8 @@ fit, and only where nothing is left to drop do names lose their middle.
 
 from __future__ import annotations
 
-from collections import Counter
+import operator
 from collections.abc import Collection, Sequence
-from typing import Final
 
 import msgspec
 from rich.cells import cell_len, set_cell_size
@@ -167,8 +166,12 @@ class NaturalWidths:
     def update(self, keys: Sequence[str], longest: Sequence[int]) -> tuple[int, ...]:
         """Return the lengths for these rows: at least those before if no row has left."""
         before = self._keys
-        have_left = keys is not before and not set(before) <= set(keys)
-        if have_left or len(longest) != len(self._longest):
+        if len(longest) != len(self._longest) or (
+            # Only then it matters whether rows have left, of thousands.
+            any(map(operator.lt, longest, self._longest))
+            and keys is not before
+            and not set(keys).issuperset(before)
+        ):
             self._longest = tuple(longest)
         else:
             # A column that is hidden, or is not any more, does not depend on its cells.
@@ -184,9 +187,6 @@ class NaturalWidths:
         self._longest = ()
 
 
-_MAX_SHARED: Final = 4096
-
-
 class LengthCounts:
     """Lengths of the cells of many rows, of which the longest are known at any time."""
 
@@ -197,9 +197,10 @@ class LengthCounts:
     def clear(self) -> None:
         """Forget all rows."""
         self._of: dict[str, tuple[int, ...]] = {}
-        # One object for the rows of equal lengths: they are few for thousands of rows.
+        # By lengths, which are few for thousands of rows: one object, and the number of rows.
         self._shared: dict[tuple[int, ...], tuple[int, ...]] = {}
-        self._counts: list[Counter[int]] = [Counter() for _ in range(self._columns)]
+        self._rows: dict[tuple[int, ...], int] = {}
+        self._longest: tuple[int, ...] | None = None  # None if it has to be found again
 
     def set(self, key: str, lengths: tuple[int, ...] | None) -> None:
         """Set the lengths of a row, or forget it."""
@@ -208,16 +209,16 @@ class LengthCounts:
             return
         if before is not None:
             del self._of[key]
-            for counts, length in zip(self._counts, before, strict=True):
-                counts[length] -= 1
-                if not counts[length]:
-                    del counts[length]
+            rows = self._rows[before] = self._rows[before] - 1
+            if not rows:
+                del self._rows[before], self._shared[before]
+                self._longest = None
         if lengths is not None:
-            if len(self._shared) > _MAX_SHARED:
-                self._shared.clear()
-            self._of[key] = self._shared.setdefault(lengths, lengths)
-            for counts, length in zip(self._counts, lengths, strict=True):
-                counts[length] += 1
+            self._of[key] = lengths = self._shared.setdefault(lengths, lengths)
+            rows = self._rows.get(lengths, 0)
+            self._rows[lengths] = rows + 1
+            if not rows:
+                self._longest = None
 
     def get(self, key: str) -> tuple[int, ...] | None:
         """Return the lengths of a row, None for one that is not counted."""
@@ -226,7 +227,9 @@ class LengthCounts:
     @property
     def longest(self) -> list[int]:
         """The greatest length of each column."""
-        return [max(counts, default=0) for counts in self._counts]
+        if self._longest is None:
+            self._longest = tuple(map(max, zip(*self._rows, strict=True)))
+        return list(self._longest) or [0] * self._columns
 
 
 # Text -----------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from tui_forward.model import (
     ApiHealth,
@@ -18,10 +19,14 @@ from tui_forward.model import (
     Workload,
 )
 
-# Controllers that can be targets, by the kind in an owner reference.
-_CONTROLLERS = {
-    "Deployment": TargetKind.DEPLOYMENT, "StatefulSet": TargetKind.STATEFULSET,
-    "DaemonSet": TargetKind.DAEMONSET, "ReplicaSet": TargetKind.REPLICASET, "Job": TargetKind.JOB,
+# Beginnings of the keys of controllers that can be targets, by the kind in an owner reference.
+_OWNER_PREFIXES = {
+    kind: controller.value
+    for kind, controller in {
+        "Deployment": TargetKind.DEPLOYMENT, "StatefulSet": TargetKind.STATEFULSET,
+        "DaemonSet": TargetKind.DAEMONSET, "ReplicaSet": TargetKind.REPLICASET,
+        "Job": TargetKind.JOB,
+    }.items()
 }  # fmt: skip
 _KINDS = {
     "deployments": TargetKind.DEPLOYMENT, "statefulsets": TargetKind.STATEFULSET,
@@ -29,6 +34,7 @@ _KINDS = {
     "jobs": TargetKind.JOB, "services": TargetKind.SERVICE, "pods": TargetKind.POD,
 }  # fmt: skip
 _MAX_NAMED = 3  # namespaces in one text
+_PART = 64  # changes of objects, which take a millisecond or two
 # Resources whose objects own pods.
 WORKLOADS = _KINDS.keys() - {"services", "pods"}
 _NO_KEYS: frozenset[str] = frozenset()
@@ -49,42 +55,64 @@ class ClusterState:
         self.workloads: dict[str, Workload] = {}  # by key, without ReplicaSets of a Deployment
         self.resources: dict[str, ResourceStatus] = {}
         self.health: ApiHealth | None = None
+        # Objects that are gone but were listed until `forget_removed`, by key.
+        self.removed: dict[str, PodSummary | Service | Workload] = {}
         self._pods_of: dict[str, set[str]] = {}
         self._changed: set[str] = set()
         self._all_new = True
 
     def apply(self, view: CatalogView) -> bool:
         """Apply a view and return whether objects changed; ignore a late reply of another scope."""
+        has_changes = self._has_changes(view)
+        for _ in self.apply_in_parts(view):
+            pass
+        return has_changes
+
+    def apply_in_parts(self, view: CatalogView) -> Iterator[None]:
+        """Apply a view like `apply`; yield between parts of its changes.
+
+        A complete view is one part. If the caller stops before the end, the version stays as it
+        was, so that the changes are requested again.
+        """
         if view.scope != self.scope:
-            return False
+            return
         self.health = view.health or self.health
         self.resources.update({status.resource: status for status in view.resources})
-        content = (view.namespaces, view.pods, view.services, view.workloads, view.removed)
-        changed = (view.complete or any(content)) and view.version != self.version
+        if self._has_changes(view):
+            if view.complete:
+                self._clear()
+            if view.namespaces:
+                self.namespaces.update({namespace.name: namespace for namespace in view.namespaces})
+                self.namespaces = dict(sorted(self.namespaces.items()))
+            for count, (put, item) in enumerate(self._changes(view), 1):
+                put(item)
+                if count % _PART == 0 and not view.complete:
+                    yield
         self.version = view.version
-        if not changed:
-            return False
-        if view.complete:
-            self._clear()
-        for key in view.removed:
-            self._remove(key)
-        if view.namespaces:
-            self.namespaces.update({namespace.name: namespace for namespace in view.namespaces})
-            self.namespaces = dict(sorted(self.namespaces.items()))
-        for pod in view.pods:
-            self._put_pod(pod)
-        for service in view.services:
-            key = key_of(TargetKind.SERVICE, service.namespace, service.name)
-            self.services[key] = service
-            self._changed.add(key)
-        for workload in view.workloads:
-            key = key_of(workload.kind, workload.namespace, workload.name)
-            if workload.owner is None or workload.owner.kind != "Deployment":
-                self.workloads[key] = workload
-                self._changed.add(key)
-            elif self.workloads.pop(key, None) is not None:  # adopted by a Deployment
-                self._changed.add(key)
-        return True
+
+    def _has_changes(self, view: CatalogView) -> bool:
+        content = (view.namespaces, view.pods, view.services, view.workloads, view.removed)
+        is_other = view.scope == self.scope and view.version != self.version
+        return is_other and (view.complete or any(content))
+
+    def _changes(self, view: CatalogView) -> Iterator[tuple[Callable[[Any], None], object]]:
+        """Yield the changes of objects in order, each with the function that applies it."""
+        for put, items in (
+            (self._remove, view.removed), (self._put_pod, view.pods),
+            (self._put_service, view.services), (self._put_workload, view.workloads),
+        ):  # fmt: skip
+            for item in items:
+                yield put, item
+
+    @property
+    def is_all_new(self) -> bool:
+        """Whether `changes` would return None."""
+        return self._all_new
+
+    def forget_removed(self) -> set[str]:
+        """Forget the objects that are gone; return their keys."""
+        removed, self.removed = set(self.removed), {}
+        return removed
 
     def changes(self) -> set[str] | None:
         """Return keys added, removed or changed since the last call; None means all."""
@@ -124,7 +152,9 @@ class ClusterState:
         return not self.pods and (status is None or not (status.synced or status.error))
 
     def _clear(self) -> None:
-        for objects in (self.namespaces, self.pods, self.services, self.workloads, self._pods_of):
+        for objects in (
+            self.namespaces, self.pods, self.services, self.workloads, self._pods_of, self.removed,
+        ):  # fmt: skip
             objects.clear()
         self._all_new = True
 
@@ -137,6 +167,20 @@ class ClusterState:
         self._changed.add(key)
         if (owner := owner_key(pod)) is not None:
             self._pods_of.setdefault(owner, set()).add(key)
+
+    def _put_service(self, service: Service) -> None:
+        key = key_of(TargetKind.SERVICE, service.namespace, service.name)
+        self.services[key] = service
+        self._changed.add(key)
+
+    def _put_workload(self, workload: Workload) -> None:
+        key = key_of(workload.kind, workload.namespace, workload.name)
+        if workload.owner is None or workload.owner.kind != "Deployment":
+            self.workloads[key] = workload
+            self._changed.add(key)
+        elif (adopted := self.workloads.pop(key, None)) is not None:  # by a Deployment
+            self.removed[key] = adopted
+            self._changed.add(key)
 
     def _remove_from_owner(self, pod: PodSummary, key: str) -> None:
         owner = owner_key(pod)
@@ -159,10 +203,12 @@ class ClusterState:
         if kind is TargetKind.POD:
             if (pod := self.pods.pop(key, None)) is not None:
                 self._remove_from_owner(pod, key)
+                self.removed[key] = pod
         elif kind is TargetKind.SERVICE:
-            self.services.pop(key, None)
-        else:
-            self.workloads.pop(key, None)
+            if (service := self.services.pop(key, None)) is not None:
+                self.removed[key] = service
+        elif (workload := self.workloads.pop(key, None)) is not None:
+            self.removed[key] = workload
 
 
 def key_of(kind: TargetKind, namespace: str, name: str) -> str:
@@ -178,8 +224,8 @@ def pod_key(pod: PodSummary) -> str:
 def owner_key(pod: PodSummary) -> str | None:
     """Return the key of the workload that owns a pod, if it can be a target."""
     owner: OwnerRef | None = pod.owner
-    kind = _CONTROLLERS.get(owner.kind) if owner is not None else None
-    return key_of(kind, pod.namespace, owner.name) if owner is not None and kind else None
+    prefix = _OWNER_PREFIXES.get(owner.kind) if owner is not None else None
+    return f"{prefix}/{pod.namespace}/{owner.name}" if owner is not None and prefix else None
 
 
 def port_reference(ports: tuple[DeclaredPort, ...], port: DeclaredPort) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from tui_forward.model import DeclaredPort, PodSummary, PortProtocol, Service, TargetKind, Workload
-from tui_forward.tui.viewmodel.cluster_state import ClusterState, key_of
+from tui_forward.tui.viewmodel.cluster_state import ClusterState, key_of, pod_key
 
 Item = PodSummary | Service | Workload
 _NO_LABELS: Final[Mapping[str, str]] = {}
@@ -218,10 +218,12 @@ def _age_order(pod: PodSummary) -> tuple[float, str]:
 
 def entry_of(state: ClusterState, key: str) -> Entry | None:
     """Return the entry of a key, or None if the object does not exist."""
-    if (pod := state.pods.get(key)) is not None:
-        return Entry(key, TargetKind.POD, pod)
-    if (workload := state.workloads.get(key)) is not None:
-        return workload_entry(workload, state)
-    if (service := state.services.get(key)) is not None:
-        return service_entry(service)
-    return None
+    item = state.pods.get(key) or state.workloads.get(key) or state.services.get(key)
+    return entry_of_item(state, item) if item is not None else None
+
+
+def entry_of_item(state: ClusterState, item: Item) -> Entry:
+    """Return the entry of an object."""
+    if isinstance(item, PodSummary):
+        return Entry(pod_key(item), TargetKind.POD, item)
+    return service_entry(item) if isinstance(item, Service) else workload_entry(item, state)

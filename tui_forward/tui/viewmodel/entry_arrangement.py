@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from tui_forward.tui.viewmodel.entries import EntryKind
 from tui_forward.tui.viewmodel.entry_matches import EntryMatches
@@ -45,23 +45,23 @@ class EntryArrangement:
             if (parent := parents[key]) and preference < preferences.get(parent, _LEAST_PREFERRED):
                 preferences[parent] = preference
         if scores is None:
-            return list(self._with_pods(preferences))
+            return self._with_pods(preferences)
         return self._matching(scores, preferences)
 
-    def _with_pods(self, preferences: Mapping[str, Preference]) -> Iterator[str]:
-        """Yield the workloads with the pods of those that are not folded."""
-        lists, shown, preferred_before = self._sorted.lists, "", False
+    def _with_pods(self, preferences: Mapping[str, Preference]) -> list[str]:
+        """Return the workloads with the pods of those that are not folded."""
+        lists, is_folded, preferred_before = self._sorted.lists, self._is_folded, False
+        shown: list[str] = []
         for key in _in_order(lists[TOP], None, preferences):
             is_preferred = key in preferences
             if preferred_before and not is_preferred:
-                self.last_preferred = shown
-            preferred_before, shown = is_preferred, key
-            yield key
-            if key in lists and not self._is_folded(key):
-                pods = lists[key]
-                pods = _in_order(pods, None, preferences) if is_preferred else pods
-                shown = pods[-1]
-                yield from pods
+                self.last_preferred = shown[-1]
+            preferred_before = is_preferred
+            shown.append(key)
+            pods = lists.get(key)
+            if pods is not None and not is_folded(key):
+                shown += _in_order(pods, None, preferences) if is_preferred else pods
+        return shown
 
     def _matching(
         self, scores: Mapping[str, int], preferences: Mapping[str, Preference]

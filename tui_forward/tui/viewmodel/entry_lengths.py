@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tui_forward.model import TargetKind
 from tui_forward.tui.viewmodel.cell_layout import LengthCounts
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
+from tui_forward.tui.viewmodel.entries import Entry
 from tui_forward.tui.viewmodel.entry_cache import EntryCache
 from tui_forward.tui.viewmodel.entry_rows import (
     LENGTH_COLUMNS,
@@ -16,7 +18,7 @@ from tui_forward.tui.viewmodel.entry_rows import (
 )
 from tui_forward.tui.viewmodel.sorted_entries import TOP, SortedEntries
 
-_AT_ONCE = 250  # rows: two milliseconds
+_AT_ONCE = 150  # rows: two milliseconds
 
 
 class EntryLengths:
@@ -48,8 +50,11 @@ class EntryLengths:
         self._measure(keys[: _AT_ONCE + 1])
 
     def update(self, changed: Iterable[str]) -> None:
-        """Measure rows that were added or changed, forget those removed, and go on."""
+        """Measure rows that were added or changed, forget those removed."""
         self._measure(changed)
+
+    def measure_more(self) -> None:
+        """Measure the next of a long list."""
         if self._unmeasured:
             self._measure(self._unmeasured[-_AT_ONCE:])
             del self._unmeasured[-_AT_ONCE:]
@@ -63,6 +68,13 @@ class EntryLengths:
             if parent is not None and pod is not None:  # without an `Entry` for each of 10,000
                 owner = parent.rpartition("/")[2] if parent else ""
                 lengths = pod_lengths(pod, kind, owner, with_namespace)
-            elif parent is not None and (entry := self._cache.get(key)) is not None:
+            elif parent is not None and (entry := self._entry(key)) is not None:
                 lengths = entry_lengths(entry, kind, with_namespace)
             self._lengths.set(key, lengths)
+
+    def _entry(self, key: str) -> Entry | None:
+        """Return an entry; of a workload without its pods, unless its status depends on them."""
+        workload = self._cluster_state.workloads.get(key)
+        if workload is None or workload.kind is TargetKind.JOB:
+            return self._cache.get(key)
+        return Entry(key, workload.kind, workload)

@@ -46,6 +46,7 @@ class EntryList:
         self._lengths = EntryLengths(cluster_state, self._cache, self._sorted)
         self._arrangement = EntryArrangement(self._sorted, self._matches, self.is_folded)
         self._troubled: set[str] = set()  # workloads that are not ready
+        self._is_stale = True  # whether the rows have to be arranged again
         self._arranged_by: tuple[object, ...] = ()
 
     def entry(self, key: str) -> Entry | None:
@@ -111,39 +112,52 @@ class EntryList:
         owner = owner_key(pod) if pod is not None else None
         return owner if owner is not None and owner in self.cluster_state.workloads else None
 
+    def merge(self) -> None:
+        """Apply changes of the cluster state, but leave the rows as they are until `update`.
+
+        Until then, rows may have entries that are gone.
+        """
+        if not self.cluster_state.is_all_new and not self._sorted.is_of_another_kind:
+            self._merge(self._affected(self.cluster_state.changes() or set()))
+
     def update(self) -> None:
         """Apply changes of the cluster state and of attributes."""
         changed = self.cluster_state.changes()
         lists, matches = self._sorted, self._matches
         lists.kind, lists.order = self.kind, self.order
-        if changed is not None:
-            changed = self._affected(changed)
-        self._cache.forget(changed)
-        stale = True
         if changed is None or lists.is_of_another_kind:
+            self._cache.forget(None if changed is None else self._affected(changed))
             lists.rebuild()
             matches.reset()
             self._lengths.measure_all()
             self._find_troubled()
+            self._is_stale = True
         else:
-            # Evaluate with the previous query first, so that its matches can be narrowed.
-            rescored = matches.rescore(changed)
-            moved = lists.update(changed)
-            matches.forget_order(moved)
-            stale = rescored or moved is None or bool(moved)
-            self._lengths.update(changed)
-            self._note_troubled(changed)
+            self._merge(self._affected(changed))
+            self._lengths.measure_more()
+        self._cache.forget(self.cluster_state.forget_removed())
         if self.query != matches.query:
             matches.apply(self.query)
-            stale = True
-        self._arrange(stale=stale)
+            self._is_stale = True
+        self._arrange()
 
-    def _arrange(self, *, stale: bool) -> None:
+    def _merge(self, changed: set[str]) -> None:
+        self._cache.forget(changed)
+        # Evaluate with the previous query first, so that its matches can be narrowed.
+        rescored = self._matches.rescore(changed)
+        moved = self._sorted.update(changed)
+        self._matches.forget_order(moved)
+        self._is_stale |= rescored or moved is None or bool(moved)
+        self._lengths.update(changed)
+        self._note_troubled(changed)
+
+    def _arrange(self) -> None:
         """Arrange the rows if the lists, or what they are arranged by, have changed."""
         folded = (dict(self.folds), frozenset(self._troubled) if self._folds_ready else None)
         arrangement = (self.favorites, dict(self.recent), folded)
-        if not stale and arrangement == self._arranged_by:
+        if not self._is_stale and arrangement == self._arranged_by:
             return
+        self._is_stale = False
         if arrangement[:2] != self._arranged_by[:2]:
             self._matches.forget_order(None)
         self._arranged_by = (frozenset(self.favorites), *arrangement[1:])

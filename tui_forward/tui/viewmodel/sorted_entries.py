@@ -95,16 +95,17 @@ class SortedEntries:
         gone: set[str] = set()
         removed: dict[str, set[str]] = {}
         added: dict[str, list[str]] = {}
+        is_sorted, values = self.is_sorted, self._sort_values
         for key in changed:
             before, parent = self.parents.pop(key, None), self.parent_of(key)
-            previous_value = self._sort_values.pop(key, 0)
+            previous_value = values.pop(key, 0)
             if parent is None:
                 gone.add(key)
             else:
                 self.parents[key] = parent
-                if self.is_sorted:
-                    self._sort_values[key] = self._sort_value(key)
-                if parent == before and self._sort_values.get(key, 0) == previous_value:
+                if is_sorted:
+                    values[key] = self._sort_value(key)
+                if parent == before and values.get(key, 0) == previous_value:
                     continue
                 added.setdefault(parent, []).append(key)
             if before is not None:
