@@ -24,7 +24,12 @@ from tests.endurance.engine_process import (
     running_forward,
     wait_until,
 )
-from tests.endurance.isolation import KINDS, measure_neighbors
+from tests.endurance.isolation import (
+    KINDS,
+    STOPPED_READERS,
+    UNREAD_ECHOES,
+    measure_neighbors,
+)
 from tests.endurance.leaks import run_soak
 from tests.endurance.outages import (
     Fault,
@@ -51,6 +56,8 @@ _MAX_LATENCY_RATIO = 2.0
 # Allowance for a median of microseconds on a machine with other work.
 _LATENCY_NOISE_S = 0.002
 _MAX_IDLE_SOCKETS = 40
+# How many connections share tunnels beside the stalled ones.
+SHARERS = (50, 500, 2000)
 
 
 class Report:
@@ -177,10 +184,13 @@ class Runner:
         self._report.print_row(results.row(), *results.violations, *cut)
 
     async def run_isolation(self) -> None:
-        self._report.print_heading("Latency of neighbors of ten stalled connections (p50)")
-        for kind in KINDS:
+        self._report.print_heading("Latency of neighbors of stalled connections (p50)")
+        sharers = [
+            (kind, 20, count) for kind in (STOPPED_READERS, UNREAD_ECHOES) for count in SHARERS
+        ]
+        for kind, count, sharing in [*((kind, 10, 0) for kind in KINDS), *sharers]:
             result = await measure_neighbors(
-                self._cluster, kind, count=10, probes=self._options.probes
+                self._cluster, kind, count=count, probes=self._options.probes, sharers=sharing
             )
             failures = [
                 f"latency of neighbors: {latency}"

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from tests.endurance import toolbox
-from tests.endurance.clients import Client, connected, download, echo, exchange
+from tests.endurance.clients import TIMEOUT_S, Client, connected, download, echo, exchange
 from tests.endurance.engine_process import (
     MIB,
     EngineProcess,
@@ -37,6 +37,7 @@ class StallKind:
         start: Makes a new connection stall, at once or when its buffers are full.
         sends: Whether the client sends endlessly.
         probe: Exchange of a neighbor on the same forward; returns its seconds.
+        exchange: Exchange on an open connection, which stays open; None if the port has none.
     """
 
     name: str
@@ -44,6 +45,7 @@ class StallKind:
     start: Callable[[Client], Awaitable[object]]
     sends: bool
     probe: Callable[[int], Awaitable[float]]
+    exchange: Callable[[Client], Awaitable[None]] | None = None
 
 
 async def _start_large_download(client: Client) -> None:
@@ -70,11 +72,22 @@ async def _receive_one_byte(port: int) -> float:
     return await exchange(port, b"1 0\n", b".")
 
 
+async def _download_and_keep(client: Client) -> None:
+    await client.send(b"1000 keep\n")
+    await client.receive_exactly(1000)
+
+
+async def _echo_and_keep(client: Client) -> None:
+    await client.send(b"0123456789")
+    assert await client.receive_exactly(10) == b"0123456789"
+
+
 STOPPED_READERS = StallKind(
-    "stopped readers", toolbox.SOURCE, _start_large_download, False, _download_briefly
-)
+    "stopped readers", toolbox.SOURCE, _start_large_download, False, _download_briefly,
+    _download_and_keep,
+)  # fmt: skip
 STOPPED_SERVERS = StallKind("stopped servers", toolbox.SLOW, _pause_server, True, _receive_one_byte)
-UNREAD_ECHOES = StallKind("unread echoes", toolbox.ECHO, _start_echo, True, echo)
+UNREAD_ECHOES = StallKind("unread echoes", toolbox.ECHO, _start_echo, True, echo, _echo_and_keep)
 KINDS = (STOPPED_READERS, STOPPED_SERVERS, UNREAD_ECHOES)
 
 
@@ -108,6 +121,29 @@ async def stalled_connections(
         yield clients
 
 
+@contextlib.asynccontextmanager
+async def sharing_connections(
+    handle: ForwardHandle, kind: StallKind, count: int
+) -> AsyncIterator[list[Client]]:
+    """Open connections at the same time, which then share tunnels; close them at the end."""
+    async with contextlib.AsyncExitStack() as stack:
+        opening = (stack.enter_async_context(connected(handle.port)) for _ in range(count))
+        clients = await asyncio.gather(*opening)
+        await exchange_on_all(clients, kind)
+        yield clients
+
+
+async def exchange_on_all(clients: list[Client], kind: StallKind) -> float:
+    """Make an exchange on all connections at once; return the seconds until the last answer."""
+    if not clients:
+        return 0.0
+    assert kind.exchange is not None
+    began = time.perf_counter()
+    async with asyncio.timeout(TIMEOUT_S):
+        await asyncio.gather(*map(kind.exchange, clients))
+    return time.perf_counter() - began
+
+
 @dataclass(frozen=True)
 class Latency:
     """Median seconds of an exchange without and with stalled connections."""
@@ -127,6 +163,7 @@ class NeighborLatency:
     Attributes:
         same: Neighbors on the same forward.
         other: Neighbors on another forward.
+        sharers: All connections of the same forward that share tunnels, at once.
         peak_growth: Peak growth of the engine's memory, in bytes.
         retained: Growth of the engine's memory after all connections have ended.
         failures: Reasons of failed connections of the forward with the stalled connections.
@@ -137,6 +174,7 @@ class NeighborLatency:
     count: int
     same: Latency
     other: Latency
+    sharers: Latency
     peak_growth: int
     retained: int
     failures: tuple[str, ...]
@@ -146,7 +184,8 @@ class NeighborLatency:
         """Return one line of the printed table."""
         return (
             f"{self.count} {self.name:20} same forward {self.same}   other forward {self.other}   "
-            f"memory +{self.peak_growth / MIB:.1f} MiB, afterwards {self.retained / MIB:+.1f} MiB"
+            + (f"sharers {self.sharers}   " if self.sharers.before else "")
+            + f"memory +{self.peak_growth / MIB:.1f} MiB, afterwards {self.retained / MIB:+.1f} MiB"
         )
 
 
@@ -156,6 +195,7 @@ async def measure_neighbors(
     *,
     count: int,
     probes: int,
+    sharers: int = 0,
     transport: TransportChoice = TransportChoice.AUTO,
 ) -> NeighborLatency:
     """Measure neighbors before and during a stall, with an engine of its own.
@@ -163,6 +203,7 @@ async def measure_neighbors(
     Args:
         count: Number of stalled connections.
         probes: Number of exchanges per median.
+        sharers: Number of open connections that were opened at once before.
 
     Raises:
         OSError: A neighbor failed.
@@ -173,7 +214,7 @@ async def measure_neighbors(
             running_forward(session, kind.port, transport=transport) as same,
             running_forward(session, toolbox.ECHO, transport=transport) as other,
         ):
-            return await _measure(engine, same, other, kind, count, probes)
+            return await _measure(engine, same, other, kind, count, probes, sharers)
 
 
 async def _measure(
@@ -183,6 +224,7 @@ async def _measure(
     kind: StallKind,
     count: int,
     probes: int,
+    sharers: int,
 ) -> NeighborLatency:
     async def probe_both() -> tuple[float, float]:
         return (
@@ -194,8 +236,12 @@ async def _measure(
     same_before, other_before = await probe_both()
     rss_before = engine.footprint().rss
     memory_growth = engine.track_memory_growth()
-    async with stalled_connections(same, kind, count) as clients:
+    async with contextlib.AsyncExitStack() as stack:
+        sharing = await stack.enter_async_context(sharing_connections(same, kind, sharers))
+        sharers_before = await exchange_on_all(sharing, kind)
+        clients = await stack.enter_async_context(stalled_connections(same, kind, count))
         same_during, other_during = await probe_both()
+        sharers_during = await exchange_on_all(sharing, kind)
         for client in clients if kind.sends else ():
             # After a close, the engine would keep unread data until the half-close timeout.
             client.reset()
@@ -207,6 +253,7 @@ async def _measure(
         count=count,
         same=Latency(same_before, same_during),
         other=Latency(other_before, other_during),
+        sharers=Latency(sharers_before, sharers_during),
         peak_growth=peak_growth,
         retained=engine.footprint().rss - rss_before,
         failures=await same.failures(),

@@ -23,7 +23,7 @@ _MAX_GROWTH = 80 * MIB
 
 def _stalls(*counts: tuple[StallKind, int]) -> pytest.MarkDecorator:
     """Return parameters: a kind, and how many; an unread echo fills all buffers in both ways."""
-    ids = [kind.name.replace(" ", "-") for kind, _ in counts]
+    ids = [f"{count}-{kind.name.replace(' ', '-')}" for kind, count in counts]
     return pytest.mark.parametrize(("kind", "count"), counts, ids=ids)
 
 
@@ -37,6 +37,16 @@ async def test_neighbors_of_stalled_connections_are_served(
     # `python -m tests.endurance` checks the milliseconds; this machine runs other tests, too.
     for each in (latency.same, latency.other):
         assert each.during < 10 * each.before + 0.2, latency.row()
+    assert latency.failures == ()
+    assert latency.log_errors == ""
+
+
+@_stalls((STOPPED_READERS, 20), (UNREAD_ECHOES, 1), (UNREAD_ECHOES, 5))
+async def test_connections_that_share_tunnels_are_served_beside_stalled_ones(
+    cluster: ClusterProcess, kind: StallKind, count: int
+) -> None:
+    # Opened at once, so that most share a tunnel; one that gets no response is an error.
+    latency = await measure_neighbors(cluster, kind, count=count, probes=5, sharers=50)
     assert latency.failures == ()
     assert latency.log_errors == ""
 

@@ -16,6 +16,7 @@ from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import ForwardError
 from tui_forward.model import PodRef, Reason, ReasonCode, TransportChoice
+from tui_forward.protocol.error_stream import PortForwardFailure
 
 POD = PodRef(namespace="shop", name="web-1", uid="u1")
 OTHER_POD = PodRef(namespace="shop", name="web-2", uid="u2")
@@ -43,6 +44,22 @@ async def pool_to(
         yield pool
     finally:
         await pool.close()
+
+
+class IgnoringHandler:
+    """Handler of a channel without a connection."""
+
+    def data_received(self, pieces: list[memoryview]) -> None: ...
+
+    def eof_received(self) -> None: ...
+
+    def writing_paused(self) -> None: ...
+
+    def writing_resumed(self) -> None: ...
+
+    def evicted(self, reason: Reason) -> None: ...
+
+    def closed(self, failure: PortForwardFailure | None) -> None: ...
 
 
 class FakeConnectionOwner:

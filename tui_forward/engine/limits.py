@@ -18,10 +18,9 @@ class Limits:
     spare: int = 1  # idle tunnels kept warm, so that a new connection pays no handshake
     max_spare: int = 6  # the most idle tunnels kept warm after bursts of connections
     max_tunnels: int = 32  # tunnels per forward, the warm ones included
-    parallel_dials: int = 8  # handshakes in flight at once while the pool grows
-    # How long a connection waits for a tunnel of its own before it shares one; shorter when there
-    # are more of them than there can be tunnels.
-    share_after_s: float = 1.0
+    # Handshakes in flight at once while the pool grows. Connections share tunnels meanwhile, and
+    # each handshake takes processor time from them, at both ends.
+    parallel_dials: int = 2
     tunnel_idle_s: float = 30.0  # how long an idle tunnel beyond `spare` is kept
     dial_timeout_s: float = 10.0  # TCP, proxy and TLS together
     upgrade_timeout_s: float = 5.0  # how long one transport may take to answer the upgrade request

@@ -8,11 +8,19 @@ from dataclasses import replace
 import pytest
 
 from tests.engine.fake_cluster import ECHO, running_cluster
-from tests.engine.harness import OTHER_POD, POD, engine_harness, pool_to, receive
+from tests.engine.harness import (
+    OTHER_POD,
+    POD,
+    IgnoringHandler,
+    engine_harness,
+    pool_to,
+    receive,
+)
 from tests.support.reasons import because
 from tests.support.waiting import until
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels import time_limit
+from tui_forward.engine.tunnels.flow_control import WORKERS
 from tui_forward.engine.tunnels.spdy_tunnel import SpdyTunnel
 from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import TransportError
@@ -55,21 +63,68 @@ async def test_spare_tunnel_is_kept() -> None:
         client.close()
 
 
-async def test_simultaneous_connections_get_separate_tunnels() -> None:
-    async with engine_harness(replace(Limits(), max_tunnels=8, share_after_s=5)) as harness:
+async def test_connections_one_after_another_get_separate_tunnels() -> None:
+    async with engine_harness(replace(Limits(), max_tunnels=8)) as harness:
         await harness.open(ECHO)
-        clients = [harness.accept() for _ in range(6)]
+        for _ in range(6):
+            client = harness.accept()
+            client.send(b"x")
+            assert await receive(client, 1) == b"x"
+            await until(lambda: harness.pool._tunnels.count_idle())
+        assert max(tunnel.load for tunnel in harness.pool._tunnels) == 1
+
+
+@pytest.mark.parametrize("count", [WORKERS, 50])
+async def test_simultaneous_connections_do_not_wait_for_a_dial(count: int) -> None:
+    async with engine_harness() as harness:
+        await harness.open(ECHO)
+        harness.cluster.hang = {"spdy"}  # no other tunnel will be up
+        clients = [harness.accept() for _ in range(count)]
         for client in clients:
             client.send(b"x")
             assert await receive(client, 1) == b"x"
-        pairs = [len(connection.tunnel.spdy._streams) for connection in harness.cluster.live]  # type: ignore[union-attr]
-        assert max(pairs) <= 2  # one pair is two streams
-        for client in clients:
-            client.close()
+        assert harness.pool.tunnels == 1
+        await until(lambda: len(harness.cluster.requests) > 1)  # it is being dialed
+
+
+async def test_connection_waits_for_a_dial_rather_than_share_a_worker() -> None:
+    async with engine_harness() as harness:
+        await harness.open(ECHO)
+        (tunnel,) = harness.pool._tunnels
+        harness.cluster.hang = {"spdy"}
+        for _ in range(WORKERS):
+            client = harness.accept()
+            client.send(b"x")
+            assert await receive(client, 1) == b"x"
+        await until(lambda: len(harness.cluster.requests) == 1 + harness.pool._growth.dialing)
+        dialing = harness.pool._growth.dialing
+        assert dialing
+        opening = [asyncio.create_task(harness.pool.open(IgnoringHandler())) for _ in range(5)]
+        await until(lambda: sum(task.done() for task in opening) == 5 - dialing)
+        assert len(harness.pool._waiters) == dialing
+        assert tunnel.load == WORKERS + 5 - dialing
+        # It waits for a moment only.
+        await asyncio.gather(*opening)
+        assert tunnel.load == WORKERS + 5
+
+
+async def test_waiting_connections_are_served_one_by_one_when_a_tunnel_recovers() -> None:
+    async with engine_harness(replace(Limits(), max_tunnels=1, spare=0)) as harness:
+        await harness.open(ECHO)
+        (tunnel,) = harness.pool._tunnels
+        assert isinstance(tunnel, SpdyTunnel)
+        tunnel.writing_paused()
+        opening = [asyncio.create_task(harness.pool.open(IgnoringHandler())) for _ in range(20)]
+        await until(lambda: len(harness.pool._waiters) == 20)
+        opening[0].cancel()
+        tunnel.writing_resumed()
+        opening[1].cancel()  # as it was woken: the others do not depend on it
+        await asyncio.gather(*opening[2:])
+        assert tunnel.load == 18
 
 
 async def test_beyond_the_maximum_tunnels_are_shared_evenly_except_the_sentinel() -> None:
-    async with engine_harness(replace(Limits(), max_tunnels=4, share_after_s=0.3)) as harness:
+    async with engine_harness(replace(Limits(), max_tunnels=4)) as harness:
         await harness.open(ECHO)
         clients = []
         for number in range(12):

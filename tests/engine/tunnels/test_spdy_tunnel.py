@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
@@ -95,10 +96,10 @@ class TunnelHarness:
 
 @contextlib.asynccontextmanager
 async def tunnel_harness(
-    limits: Limits | None = None, *, start: bool = True
+    limits: Limits | None = None, *, start: bool = True, write_limit: int = 1_000_000
 ) -> AsyncIterator[TunnelHarness]:
     limits = limits or Limits()
-    local, remote = memory_pair(write_limit=1_000_000)
+    local, remote = memory_pair(write_limit=write_limit)
     stream = FaultyStream(local)
     owner = RecordingOwner(limits)
     tunnel = SpdyTunnel(
@@ -181,6 +182,65 @@ async def test_stopped_application_does_not_block_other_channels() -> None:
         await until(lambda: harness.server.taken[stopped_id] == sent * len(FRAME))
         await until(lambda: stopped.writable)
         assert not stopped_local.paused
+
+
+class EndlessUpload(RecordingHandler):
+    """Client that has data whenever its socket is read."""
+
+    def __init__(self, ready: deque[EndlessUpload]) -> None:
+        super().__init__()
+        self.sent = 0
+        self.longest_wait = 0  # frames of others between two of its own
+        self._waited = 0
+        self._ready = ready
+
+    def writing_paused(self) -> None:
+        super().writing_paused()
+        if self in self._ready:
+            self._ready.remove(self)
+
+    def writing_resumed(self) -> None:
+        super().writing_resumed()
+        if self not in self._ready:
+            self._ready.append(self)
+
+    def send(self) -> None:
+        assert self.channel is not None
+        self.channel.send(bytes(20_000))
+        self.sent += 1
+        self.longest_wait = max(self.longest_wait, self._waited)
+        self._waited = 0
+
+    def wait(self) -> None:
+        self._waited += 1
+
+
+@pytest.mark.parametrize("count", [2, 7, 50])
+async def test_uploads_that_share_a_tunnel_take_turns(count: int) -> None:
+    async with tunnel_harness(write_limit=50_000) as harness:
+        # As a loop does: sockets are read in the order in which they were added.
+        ready: deque[EndlessUpload] = deque()
+        uploads = []
+        for _ in range(count):
+            upload = EndlessUpload(ready)
+            upload.channel = harness.tunnel.open(upload)
+            uploads.append(upload)
+        harness.tunnel.flush()
+        ready.extend(uploads)
+        while sum(upload.sent for upload in uploads) < 40 * count:
+            if ready:
+                sender = ready.popleft()
+                ready.append(sender)
+                sender.send()
+                for other in uploads:
+                    if other is not sender:
+                        other.wait()
+            else:
+                await asyncio.sleep(0)
+        counts = [upload.sent for upload in uploads]
+        assert max(counts) - min(counts) <= 4, counts
+        # A worker of the server may be paused for a turn, until it has acknowledged.
+        assert max(upload.longest_wait for upload in uploads) <= 4 * count
 
 
 async def test_new_channel_avoids_a_stopped_worker() -> None:

@@ -69,7 +69,20 @@ async def test_least_loaded_busy_tunnel_is_shared() -> None:
     assert tunnels.find_shared() is heavy
     heavy.stalled = True
     assert tunnels.find_shared() is idle
-    assert tunnels.loads() == [0, 1]
+    idle.stalled = True
+    assert tunnels.find_shared() is light, "if all others are stalled, a suspect one"
+    light.stalled = True
+    assert tunnels.find_shared() is None
+
+
+async def test_tunnel_with_a_bulk_transfer_is_shared_later() -> None:
+    bulk, quiet = FakeTunnel(load=1), FakeTunnel(load=5)
+    tunnels = set_of(bulk, quiet)
+    assert tunnels.find_shared() is bulk
+    bulk.bulk_at = asyncio.get_running_loop().time()
+    assert tunnels.find_shared() is quiet
+    quiet.load = 7
+    assert tunnels.find_shared() is bulk
 
 
 async def test_expired_tunnels_leave_the_spare_ones() -> None:

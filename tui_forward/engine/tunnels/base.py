@@ -116,6 +116,7 @@ class Tunnel(ABC):
     refused_at: float = -math.inf
     opened_at: float = math.inf  # when its pool got it, in the loop's time
     last_received_at: float = -math.inf  # when the last byte was received, in the loop's time
+    bulk_at: float = -math.inf  # when it carried much data at once last, in the loop's time
 
     _ended: bool = False
     _liveness: LivenessMonitor

@@ -3,10 +3,14 @@
 Which connection gets which tunnel:
 
 * A new connection takes an idle tunnel. One is kept warm, so it pays no handshake.
-* Taking it makes the pool dial the next, up to `Limits.max_tunnels`. In a burst a
-  connection waits a moment (`Limits.share_after_s`) for a tunnel of its own.
-* After that, or at the maximum, it shares the least loaded tunnel that is not stalled.
-  The last idle tunnel at the maximum is kept as a sentinel (`TunnelSet.find_idle`).
+* Taking it makes the pool dial the next, up to `Limits.max_tunnels`.
+* In a burst, and at the maximum, a connection shares the least loaded tunnel that is not
+  stalled. It does so at once: a handshake takes longer than to share, and in a crowd the
+  handshakes would slow each other down. What is dialed meanwhile is for later connections.
+* Where it would share a worker of the server as well (`flow_control`), it waits a moment for a
+  tunnel that is being dialed, but only as many connections as there are such tunnels.
+* Otherwise it waits only while all tunnels are stalled, or a part of each has stopped.
+* The last idle tunnel at the maximum is kept as a sentinel (`TunnelSet.find_idle`).
 * Idle tunnels beyond the spare ones are closed after a while.
 
 The legacy transport has one tunnel per connection, dialed when the connection is accepted. The
@@ -28,6 +32,7 @@ from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel
 from tui_forward.engine.tunnels.dialer import Connect, Dialer, OnNoAnswer
 from tui_forward.engine.tunnels.draining_tunnels import DrainingTunnels
+from tui_forward.engine.tunnels.flow_control import WORKERS
 from tui_forward.engine.tunnels.late_answers import LateAnswers, OnAnswer
 from tui_forward.engine.tunnels.pool_growth import PoolGrowth
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
@@ -41,6 +46,8 @@ from tui_forward.transport import ServerAccess, connect
 
 _log = logging.getLogger(__name__)
 
+# How long a connection waits for a tunnel of its own instead of sharing a worker.
+_OWN_WAIT_S: Final = 0.1
 # How long a connection avoids suspect tunnels; most are cleared long before.
 _SUSPECT_WAIT_S: Final = 1.0
 # While connections are refused, the upload of new ones is delayed until a refusal would be
@@ -97,11 +104,11 @@ class TunnelPool:
         self._tunnels = TunnelSet(limits.max_tunnels)
         self._draining = DrainingTunnels(self._close_tunnel)
         self._closing: set[asyncio.Task[None]] = set()
-        self._waiters = TunnelWaiters(self._tunnels, limits)
+        self._waiters = TunnelWaiters()
         self._growth = PoolGrowth(
             self._tunnels,
             limits,
-            count_waiting=self._waiters.__len__,
+            has_waiting=lambda: bool(self._waiters),
             dial=self._dial_more,
             on_dialed=self._dialed_more,
             on_unneeded=self._close_tunnel,
@@ -228,12 +235,14 @@ class TunnelPool:
     async def open(self, handler: ChannelHandler) -> Channel:
         """Open a channel on the best tunnel; see `Tunnel.open`. Raises if the pool is or goes down.
 
-        Usually does not wait; at most `limits.share_after_s` in a burst, or for the
-        handshake of the legacy transport. Safe to cancel.
+        Usually does not wait; otherwise for a tunnel that can be used, or for the handshake of
+        the legacy transport. Safe to cancel.
         """
         if self._is_legacy:
             return await self._open_legacy(handler)
-        tunnel = self._tunnels.find_idle()
+        if not self.up:
+            raise self._last_error
+        tunnel = self._find_tunnel()
         if tunnel is None:
             tunnel = await self._wait_for_tunnel()
         channel = tunnel.open(handler)
@@ -241,26 +250,38 @@ class TunnelPool:
         self._growth.grow()
         return channel
 
+    def _find_tunnel(self, waited_s: float = 0.0) -> Tunnel | None:
+        """Return an idle tunnel, else the best one to share; None if it is better to wait."""
+        tunnel = self._tunnels.find_idle()
+        if tunnel is not None:
+            return tunnel
+        if not waited_s:
+            self._growth.record_burst()
+            self._growth.grow()
+        tunnel = self._tunnels.find_shared()
+        if tunnel is None or (tunnel.suspect and waited_s < _SUSPECT_WAIT_S):
+            return None
+        has_own_worker = tunnel.load < WORKERS
+        if not has_own_worker and waited_s < _OWN_WAIT_S and self._has_unclaimed_dial:
+            return None
+        return tunnel
+
+    @property
+    def _has_unclaimed_dial(self) -> bool:
+        """Whether more tunnels are being dialed than connections wait for one."""
+        return len(self._waiters) < self._growth.dialing
+
     async def _wait_for_tunnel(self) -> Tunnel:
-        """Return an idle tunnel if there is one soon, else the best one to share."""
-        self._growth.record_burst()
         since = self._loop.time()
         while True:
+            await self._waiters.wait()
             if not self.up:
                 raise self._last_error
-            tunnel = self._tunnels.find_idle()
+            tunnel = self._find_tunnel(self._loop.time() - since)
             if tunnel is not None:
+                self._waiters.wake_one()
                 return tunnel
             self._growth.grow()
-            waited_s = self._loop.time() - since
-            tunnel = self._tunnels.find_shared()
-            if (
-                tunnel is not None
-                and tunnel.load < self._waiters.max_load(waited_s, self._growth)
-                and not (tunnel.suspect and waited_s < _SUSPECT_WAIT_S)
-            ):
-                return tunnel
-            await self._waiters.wait(since, self._growth)
 
     def tunnel_changed(self, tunnel: Tunnel) -> None:
         """See `TunnelOwner`."""

@@ -1,4 +1,7 @@
-"""Growth of a pool: how many tunnels are dialed ahead of need, and when."""
+"""Growth of a pool: how many tunnels are dialed ahead of need, and when.
+
+Growth serves the connections to come: those that are here share the tunnels that are up.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class PoolGrowth:
         tunnels: TunnelSet,
         limits: Limits,
         *,
-        count_waiting: Callable[[], int],
+        has_waiting: Callable[[], bool],  # whether no tunnel can be used, and a connection waits
         dial: Callable[[], Awaitable[Tunnel]],
         on_dialed: Callable[[Tunnel], None],  # takes over a tunnel that is up
         on_unneeded: Callable[[Tunnel], None],  # closes a tunnel that came too late
@@ -35,7 +38,7 @@ class PoolGrowth:
         self._loop = asyncio.get_running_loop()
         self._tunnels = tunnels
         self._limits = limits
-        self._count_waiting = count_waiting
+        self._has_waiting = has_waiting
         self._dial = dial
         self._on_dialed = on_dialed
         self._on_unneeded = on_unneeded
@@ -89,13 +92,15 @@ class PoolGrowth:
         """Dial until enough idle tunnels are up or under way."""
         if not self._is_active or self._loop.time() < self._retry_at:
             return
-        idle = self._tunnels.count_idle()
-        needed = max(self.spare, self._count_waiting())
-        while (
-            idle + len(self._dials) < needed
-            and len(self._dials) < self._limits.parallel_dials
-            and len(self._tunnels) + len(self._dials) < self._limits.max_tunnels
-        ):
+        room = min(
+            self._limits.parallel_dials - len(self._dials),
+            self._limits.max_tunnels - len(self._tunnels) - len(self._dials),
+        )
+        if room <= 0:
+            return
+        needed = max(self.spare, int(self._has_waiting()))
+        missing = needed - self._tunnels.count_idle() - len(self._dials)
+        for _ in range(min(missing, room)):
             dial = spawn(self._dial_one(), name="tunnel dial")
             self._dials.add(dial)
             dial.add_done_callback(self._settled)

@@ -18,7 +18,7 @@ class SlowReaderOwner(Protocol):
     load: int
     last_received_at: float
     budget: BufferBudget
-    all_channels: set[SpdyChannel]
+    all_channels: dict[SpdyChannel, None]
 
     def notify_owner(self) -> None:
         """Report that the tunnel stalled, or is no longer stalled."""

@@ -31,8 +31,8 @@ class SpdyChannelOwner(Protocol):
     def received(self, channel: SpdyChannel) -> None:
         """Have the channel's `deliver` called when the present chunk is processed."""
 
-    def sent(self, window: WorkerWindow | None, size: int) -> None:
-        """Send the `size` bytes of DATA that were queued, and meter them."""
+    def sent(self, channel: SpdyChannel, size: int) -> None:
+        """Send the `size` bytes of DATA that a channel has queued, and meter them."""
 
     def flush(self) -> None:
         """Send what is queued, unless that happens anyway after the present chunk."""
@@ -90,7 +90,7 @@ class SpdyChannel(Channel):
     def send(self, data: Buffer) -> None:
         """See `Channel`."""
         if self._pair.send(data):
-            self._tunnel.sent(self.window, len(data))
+            self._tunnel.sent(self, len(data))
             self._frames += 1
             self._last_frame = self._worker.sent_frames
             if self._frames == 1:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Final
 
 from tui_forward.common.logging_levels import TRACE
 from tui_forward.engine.limits import Limits
@@ -25,6 +26,9 @@ from tui_forward.protocol.portforward import TunnelClient
 from tui_forward.transport.stream import ByteStream
 
 _log = logging.getLogger(__name__)
+
+# A chunk of so much is part of a bulk transfer.
+_BULK_BYTES: Final = 64 * 1024
 
 
 class SpdyTunnel(Tunnel):
@@ -48,7 +52,8 @@ class SpdyTunnel(Tunnel):
         self.limits = limits
         self.error: TuiForwardError | None = None  # why it ended
         self.write_paused = False  # the stream takes no more data
-        self.all_channels: set[SpdyChannel] = set()  # the open channels
+        self.all_channels: dict[SpdyChannel, None] = {}  # the open channels, oldest first
+        self._last_sender: SpdyChannel | None = None
         self.load = 0
         self._loop = asyncio.get_running_loop()
         self._stream = stream
@@ -116,7 +121,7 @@ class SpdyTunnel(Tunnel):
         if self._ended:
             raise TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED))
         channel = SpdyChannel(self, handler, self._port, self._flow.place_channel())
-        self.all_channels.add(channel)
+        self.all_channels[channel] = None
         self.opened += 1
         if self._traced:
             self._trace("channel %d opened, load %d", self.opened, self.load)
@@ -156,8 +161,12 @@ class SpdyTunnel(Tunnel):
         """See `SpdyChannelOwner`."""
         self._receivers.append(channel)
 
-    def sent(self, window: WorkerWindow | None, size: int) -> None:
+    def sent(self, channel: SpdyChannel, size: int) -> None:
         """See `SpdyChannelOwner`."""
+        self._last_sender = channel
+        if size >= _BULK_BYTES:
+            self.bulk_at = self._loop.time()
+        window = channel.window
         if window is None or self.load < 2:
             # Alone, it can only make itself wait, and the acknowledgements would cost it a
             # third of its speed.
@@ -186,8 +195,10 @@ class SpdyTunnel(Tunnel):
 
     def channel_ended(self, channel: SpdyChannel) -> None:
         """See `SpdyChannelOwner`."""
-        self.all_channels.discard(channel)
+        self.all_channels.pop(channel, None)
         self._slow_readers.discard(channel)
+        if self._last_sender is channel:
+            self._last_sender = None
         self._flow.stop_metering_if_alone()
         if self._traced:
             self._trace("channel ended, load %d", self.load)
@@ -200,6 +211,8 @@ class SpdyTunnel(Tunnel):
     def data_received(self, data: memoryview) -> None:
         """See `StreamHandler`."""
         self.last_received_at = self._loop.time()
+        if len(data) >= _BULK_BYTES:
+            self.bulk_at = self.last_received_at
         self._is_receiving = True
         self.client.receive_data(data)
         # Before the chunk's memory is used again.
@@ -221,7 +234,7 @@ class SpdyTunnel(Tunnel):
         """See `StreamHandler`."""
         self.write_paused = False
         self._write_queue()
-        for channel in list(self.all_channels):
+        for channel in self.channels_in_turn():
             if self.write_paused:
                 return
             channel.resume_writing()
@@ -272,6 +285,18 @@ class SpdyTunnel(Tunnel):
         # to deliver than its queues hold. Then the other tunnels show whether the path is up.
         unread = self.write_paused or self._flow.has_unacked_bytes
         return unread and bool(self.all_channels) and self._owner.path_is_alive(self)
+
+    def channels_in_turn(self) -> list[SpdyChannel]:
+        """Return the open channels in the order in which they may send again.
+
+        The one that has sent last comes last: of many that have data, only the first few send
+        before the tunnel is full again, and each time it must be others.
+        """
+        channels = list(self.all_channels)
+        if self._last_sender is not None:
+            following = channels.index(self._last_sender) + 1
+            channels = channels[following:] + channels[:following]
+        return channels
 
     # Private.
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Final
 
 from tui_forward.engine.tunnels.base import Tunnel
+
+# A tunnel with a bulk transfer makes its sharers wait about as long as so many quiet connections.
+_BULK_LOAD: Final = 5
+_BULK_RECENT_S: Final = 0.25
 
 
 class TunnelSet:
@@ -66,14 +71,20 @@ class TunnelSet:
         return max(idle, key=self._idle_since.__getitem__)
 
     def find_shared(self) -> Tunnel | None:
-        """Return the best tunnel to share."""
-        usable = [tunnel for tunnel in self if not tunnel.stalled]
-        # A busy one before the idle sentinel, and a suspect one only if all are.
-        return min(usable, key=lambda one: (one.suspect, not one.load, one.load), default=None)
+        """Return the best tunnel to share; None if all are stalled."""
+        bulk_since = self._loop.time() - _BULK_RECENT_S
 
-    def loads(self) -> list[int]:
-        """Return the loads of the tunnels that are not stalled."""
-        return [tunnel.load for tunnel in self if not tunnel.stalled]
+        def cost(tunnel: Tunnel) -> tuple[bool, int]:
+            # A busy one before the idle sentinel.
+            bulk = _BULK_LOAD if tunnel.bulk_at > bulk_since else 0
+            return (not tunnel.load, tunnel.load + bulk)
+
+        # In this order, because it takes longer to tell whether a tunnel is suspect.
+        usable = [tunnel for tunnel in sorted(self, key=cost) if not tunnel.stalled]
+        for tunnel in usable:
+            if not tunnel.suspect:
+                return tunnel
+        return usable[0] if usable else None
 
     def find_expired(self, keep: int, idle_s: float) -> list[Tunnel]:
         """Return the tunnels idle for longer than `idle_s`, but leave `keep` idle ones."""

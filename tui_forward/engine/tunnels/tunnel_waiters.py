@@ -1,90 +1,64 @@
-"""Connections that wait for a tunnel of their own, and when they share one instead."""
+"""Connections that wait for a tunnel of their pool."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import Final
 
-from tui_forward.engine.limits import Limits
-from tui_forward.engine.tunnels.pool_growth import PoolGrowth
-from tui_forward.engine.tunnels.tunnel_set import TunnelSet
-
 _WAKE_INTERVAL_S: Final = 0.01
-# How fast the number of connections that may share a tunnel rises in a burst.
-_SHARING_PERIOD_S: Final = 0.03
 
 
 class TunnelWaiters:
-    """Waiting connections of a pool, oldest first."""
+    """Waiting connections of a pool, in the order in which they try again.
 
-    __slots__ = ("_limits", "_loop", "_timer", "_tunnels", "_waiting_since")
+    The first one tries when a tunnel changes, and in between every few milliseconds, because a
+    tunnel also becomes usable by the passing of time. One that succeeds wakes the next, so all of
+    them are served once one can be.
+    """
 
-    def __init__(self, tunnels: TunnelSet, limits: Limits) -> None:
+    __slots__ = ("_loop", "_timer", "_waiting")
+
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._tunnels = tunnels
-        self._limits = limits
-        self._waiting_since: dict[asyncio.Future[None], float] = {}
+        self._waiting: dict[asyncio.Future[None], None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._waiting_since)
+        return len(self._waiting)
 
-    async def wait(self, since: float, growth: PoolGrowth) -> None:
-        """Wait until a tunnel was added or became idle, all are gone, or sharing is allowed.
-
-        The connection began to wait at `since`, in the loop's time.
-        """
+    async def wait(self) -> None:
+        """Wait until it is worthwhile to try again. Safe to cancel."""
         waiter: asyncio.Future[None] = self._loop.create_future()
-        self._waiting_since[waiter] = since
+        self._waiting[waiter] = None
         if self._timer is None:
-            self._schedule(growth)
+            self._schedule()
         try:
             await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.wake_one()  # in its place
+            raise
         finally:
-            del self._waiting_since[waiter]
-
-    def max_load(self, waited_s: float, growth: PoolGrowth) -> float:
-        """Return below which load a tunnel may be shared after waiting so long."""
-        if not growth.dialing or waited_s >= self._limits.share_after_s:
-            return math.inf
-        if len(self) < self._limits.max_tunnels - len(self._tunnels):
-            return 0  # there will be a tunnel for each
-        # In a burst connections have to share in the end. They spread over the tunnels that
-        # are under way, instead of all using the one that is up: the longer it lasts, the more
-        # may share.
-        connections = len(self) + sum(tunnel.load for tunnel in self._tunnels)
-        return connections / self._limits.max_tunnels * waited_s / _SHARING_PERIOD_S
+            del self._waiting[waiter]
 
     def wake_one(self) -> None:
-        """Have the oldest waiting connection try again."""
-        for waiter in self._waiting_since:
+        """Have the first waiting connection try again."""
+        for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
                 return
 
     def wake_all(self) -> None:
         """Have all waiting connections try again."""
-        for waiter in self._waiting_since:
+        for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _schedule(self, growth: PoolGrowth) -> None:
-        self._timer = self._loop.call_later(_WAKE_INTERVAL_S, self._wake_sharers, growth)
+    def _schedule(self) -> None:
+        self._timer = self._loop.call_later(_WAKE_INTERVAL_S, self._wake_first)
 
-    def _wake_sharers(self, growth: PoolGrowth) -> None:
-        """Wake as many as may share the tunnels that are up."""
+    def _wake_first(self) -> None:
         self._timer = None
-        waiting = [waiter for waiter in self._waiting_since if not waiter.done()]
-        if not waiting:
-            return
-        self._schedule(growth)
-        oldest = min(self._waiting_since[waiter] for waiter in waiting)
-        loads = self._tunnels.loads()
-        max_load = self.max_load(self._loop.time() - oldest, growth)
-        if math.isinf(max_load):
-            room = len(waiting)
-        else:
-            room = max(1, int(max_load * len(loads)) - sum(loads))
-        for waiter in waiting[:room]:
-            waiter.set_result(None)
+        if self._waiting:
+            self._schedule()
+            self.wake_one()

@@ -18,11 +18,14 @@ class UploadFlowOwner(Protocol):
     client: TunnelClient
     load: int
     round_trip_s: float | None
-    all_channels: set[SpdyChannel]
+    all_channels: dict[SpdyChannel, None]
 
     @property
     def up(self) -> bool:
         """Return whether the tunnel has not ended."""
+
+    def channels_in_turn(self) -> list[SpdyChannel]:
+        """Return the open channels in the order in which they may send again."""
 
     def flush(self) -> None:
         """Send what is queued."""
@@ -113,7 +116,7 @@ class UploadFlow:
                 self._resume(window)
 
     def _resume(self, window: WorkerWindow) -> None:
-        for channel in list(self._tunnel.all_channels):
+        for channel in self._tunnel.channels_in_turn():
             if window.full:
                 return
             if channel.window is window:
