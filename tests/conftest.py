@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 from tests.support.order import ordered
 from tui_forward import known_secrets
 
+pytest_plugins = ["pytester"]  # for the tests of our plugin
+
 # Tests with these markers need programs or rights that a developer's machine may lack, where they
 # are skipped. CI has all of them, so a skip is a failure there.
 MARKERS_OF_REQUIREMENTS = ("kubectl", "containerd", "netns", "mountns", "shells")

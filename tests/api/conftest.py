@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.cluster_process import ONE_NODE, ClusterProcess, running_cluster
+
+# For a thread that has done its work, on a busy machine.
+_END_S = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -27,5 +31,7 @@ def cluster(running: ClusterProcess, monkeypatch: pytest.MonkeyPatch) -> Cluster
 def no_thread_is_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    left = set(threading.enumerate()) - before
-    assert not left, left
+    deadline = time.monotonic() + _END_S
+    for thread in set(threading.enumerate()) - before:
+        thread.join(max(0.0, deadline - time.monotonic()))
+        assert not thread.is_alive(), thread

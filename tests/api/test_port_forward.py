@@ -160,7 +160,7 @@ async def test_twin_for_coroutines(cluster: ClusterProcess) -> None:
         assert (await one.wait_ready()).id == (await one.status()).id
         assert len(await one.connections()) == 1
         await one.reconnect()
-        await one.wait_ready()
+        assert (await one.wait_ready()).state is ForwardState.READY
         kinds = []
         async for event in one.events():
             kinds.append(event.event)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tui_forward.cli import embedded_cluster, signals
+from tui_forward.api import embedded_cluster
+from tui_forward.cli import signals
 from tui_forward.cli.demo.check_result import CheckFailedError, CheckResult, require
 from tui_forward.cli.demo.report import Check, JsonRenderer, TextRenderer
 from tui_forward.cli.demo.runner import DemoRunner

@@ -49,7 +49,7 @@ def test_failed_check_fails_the_demo(
         "from tui_forward.cli.demo import isolation_checks, recovery_checks, runner\n"
         "from tui_forward.cli.demo import transport_checks\n"
         "from tui_forward.cli.demo.check_result import CheckFailedError\n"
-        "from tui_forward.cli.embedded_cluster import EmbeddedCluster\n"
+        "from tui_forward.api.embedded_cluster import EmbeddedCluster\n"
         "@contextlib.asynccontextmanager\n"
         f"async def running(): yield EmbeddedCluster(*{ready!r}, None)\n"
         "runner.embedded_cluster = running\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -206,11 +207,13 @@ class EventSource:
 
 @contextlib.asynccontextmanager
 async def watched_by(session: Session, monitor: StartMonitor) -> AsyncIterator[None]:
-    """Pass all events of a session to a monitor."""
+    """Pass the events of a session from now on to a monitor."""
+    begun_at = time.time()
 
     async def pass_events() -> None:
         async for event in session.events():
-            monitor.notice(event)
+            if event.time >= begun_at:  # the others come first
+                monitor.notice(event)
 
     task = spawn(pass_events(), name="api-events")
     try:

@@ -1,37 +1,21 @@
-"""An event loop in a thread of its own, with the session of all forwards of one kubeconfig.
-
-The caller's thread may block, run another event loop, or have none: bytes flow all the same. The
-thread starts with the first forward and ends with the last one.
-"""
+"""The engine of all forwards of one kubeconfig, in a thread that ends with the last of them."""
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import contextlib
 import os
-import selectors
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import CancelledError, Future
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tui_forward.common.blocking_call import join_threads
+from tui_forward.api.loop_thread import LoopThread
 from tui_forward.common.logging_levels import redact_records
-from tui_forward.errors import ForwardError
-from tui_forward.model import ReasonCode
 
 if TYPE_CHECKING:
     from tui_forward.session import Session
-
-T = TypeVar("T")
-
-# Closing a session waits for the last bytes of connections, for two seconds at most.
-_JOIN_S: Final = 10.0
-# Lookups of names and processes have threads of their own, which may hang.
-_LOOKUPS_S: Final = 1.0
 
 
 class EngineKey(NamedTuple):
@@ -45,104 +29,12 @@ class EngineKey(NamedTuple):
     daemon: bool
 
 
-class EngineThread:
+class EngineThread(LoopThread["Session"]):
     """A session in a thread."""
 
     def __init__(self, key: EngineKey) -> None:
+        super().__init__(_open_session(key))
         self.key = key
-        self._pid = os.getpid()
-        self._selector = selectors.DefaultSelector()
-        self._loop = asyncio.SelectorEventLoop(self._selector)
-        self._session: Future[Session] = Future()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="tui-forward", daemon=True)
-
-    # Life -----------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Start the thread, which opens the session."""
-        self._thread.start()
-
-    def end(self) -> None:
-        """Close the session and wait for the thread to end."""
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(_JOIN_S)
-        join_threads(_LOOKUPS_S)
-
-    @property
-    def is_inherited(self) -> bool:
-        """Whether this process is a fork of the one whose thread this is."""
-        return self._pid != os.getpid()
-
-    def close_inherited(self, null: int) -> None:
-        """Replace all descriptors of the loop, in a fork, by one of the null device.
-
-        The objects that own them close them again at some time, so they may not be reused.
-        """
-        for descriptor in list(self._selector.get_map()):
-            if isinstance(descriptor, int):
-                with contextlib.suppress(OSError):
-                    os.dup2(null, descriptor, inheritable=False)
-
-    def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
-
-    async def _serve(self) -> None:
-        """Open the session, keep it until the end, and close it."""
-        async with contextlib.AsyncExitStack() as stack:
-            try:
-                session = await stack.enter_async_context(_open_session(self.key))
-            except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
-                self._session.set_exception(error)
-            else:
-                self._session.set_result(session)
-            await self._stop.wait()
-
-    # Use ------------------------------------------------------------------------------
-
-    def submit(self, function: Callable[[Session], Coroutine[Any, Any, T]]) -> Future[T]:
-        """Run a function on the session in the thread; canceling the future cancels it.
-
-        ForwardError: this process is a fork, which has no threads of the one before.
-        """
-        if self.is_inherited:
-            raise ForwardError(
-                "the forward belongs to the process that this one was forked from",
-                hint="start forwards after the fork, or start processes by spawn",
-            )
-        call = self._call(function)
-        try:
-            return asyncio.run_coroutine_threadsafe(call, self._loop)
-        except RuntimeError as error:  # its loop is closed
-            call.close()
-            raise _ended_error() from error
-
-    async def _call(self, function: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
-        session = await asyncio.shield(asyncio.wrap_future(self._session))
-        return await function(session)
-
-    def wait(self, function: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
-        """Run a function on the session in the thread, and wait for its result."""
-        future = self.submit(function)
-        try:
-            return future.result()
-        except CancelledError:
-            raise _ended_error() from None
-        except BaseException:  # KeyboardInterrupt: the function must not go on
-            future.cancel()
-            raise
-
-    async def call(self, function: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
-        """Run a function on the session in the thread, for a caller in another event loop."""
-        future = self.submit(function)
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise _ended_error() from None
 
 
 @contextlib.asynccontextmanager
@@ -162,14 +54,6 @@ async def _open_session(key: EngineKey) -> AsyncIterator[Session]:
         yield session
     finally:
         await session.close()
-
-
-def _ended_error() -> ForwardError:
-    return ForwardError(
-        "the forward is stopped",
-        hint="use it inside its with block",
-        code=ReasonCode.FORWARD_STOPPED,
-    )
 
 
 class EngineThreads:

@@ -27,7 +27,7 @@ from tui_forward.common.arguments import (
     validate_selector,
 )
 from tui_forward.common.blocking_call import run_in_thread
-from tui_forward.errors import ForwardError, TuiForwardError, UsageError
+from tui_forward.errors import ForwardError, UsageError
 from tui_forward.model import (
     BUILT_IN,
     Forward,
@@ -266,9 +266,7 @@ async def _start(
             await monitor.wait()
         found = {one.id: one for one in (await session.snapshot()).forwards}
         return [_handle(engine, found.get(one)) for one in ids]
-    except BaseException as error:
-        if isinstance(error, TuiForwardError) and error.hint:
-            error.add_note(f"Hint: {error.hint}")  # part of the traceback
+    except BaseException:
         await run_batch(session.stop, ids, timeout_s=STOP_TIMEOUT_S)
         raise
 

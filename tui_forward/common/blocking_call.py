@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 Result = TypeVar("Result")
 
 
-_threads: Final[set[threading.Thread]] = set()
+_starters: Final[dict[threading.Thread, threading.Thread]] = {}  # of the calls in progress
 
 
 def start_in_thread(function: Callable[[], Result], *, name: str) -> Future[Result]:
@@ -34,19 +34,19 @@ def start_in_thread(function: Callable[[], Result], *, name: str) -> Future[Resu
         else:
             future.set_result(result)
         finally:
-            _threads.discard(threading.current_thread())
+            _starters.pop(threading.current_thread(), None)
 
     thread = threading.Thread(target=run, name=name, daemon=True)
-    _threads.add(thread)
+    _starters[thread] = threading.current_thread()
     thread.start()
     return future
 
 
-def join_threads(timeout_s: float) -> None:
-    """Wait for all calls in progress, but no longer than a time: one that hangs stays."""
+def join_threads(starter: threading.Thread, timeout_s: float) -> None:
+    """Wait for the calls that a thread has started, but no longer than a time: one may hang."""
     deadline = time.monotonic() + timeout_s
-    for thread in list(_threads):
-        if thread is not threading.current_thread():
+    for thread, started_by in list(_starters.items()):
+        if started_by is starter:
             thread.join(max(0.0, deadline - time.monotonic()))
 
 

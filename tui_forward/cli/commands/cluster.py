@@ -12,7 +12,7 @@ from tui_forward.cli.output import style, use_color
 from tui_forward.errors import TuiForwardError, UsageError
 
 if TYPE_CHECKING:
-    from tui_forward.cli.embedded_cluster import EmbeddedCluster
+    from tui_forward.api.embedded_cluster import EmbeddedCluster
 
 # Changes per second of each generated pod.
 _CHURN_PER_POD = 0.002
@@ -80,7 +80,7 @@ def cluster(ctx: click.Context, runtime: str, pods: int, port: int, as_json: boo
 
 async def _serve(arguments: list[str], *, as_json: bool) -> None:
     """Run the cluster until this task is canceled; raise if the cluster ends by itself."""
-    from tui_forward.cli.embedded_cluster import embedded_cluster
+    from tui_forward.api.embedded_cluster import embedded_cluster
 
     async with embedded_cluster(arguments) as running:
         _announce(running, as_json=as_json)

@@ -51,8 +51,8 @@ def demo(ctx: click.Context, report: bool, as_json: bool) -> None:
 
 
 async def _show_dashboard(watchdog: TerminalWatchdog) -> None:
+    from tui_forward.api.embedded_cluster import embedded_cluster
     from tui_forward.cli.commands.dashboard import show_dashboard
-    from tui_forward.cli.embedded_cluster import embedded_cluster
 
     click.echo("Starting the embedded cluster ...", err=True)
     async with embedded_cluster() as cluster:

@@ -8,11 +8,11 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tui_forward.api.embedded_cluster import EmbeddedCluster, embedded_cluster
 from tui_forward.cli.demo import isolation_checks, recovery_checks, transport_checks
 from tui_forward.cli.demo.check_result import CheckFailedError, CheckResult
 from tui_forward.cli.demo.environment import DemoEnvironment
 from tui_forward.cli.demo.report import Check, Renderer
-from tui_forward.cli.embedded_cluster import EmbeddedCluster, embedded_cluster
 from tui_forward.cli.sessions import remote_session
 from tui_forward.common.formatting import milliseconds
 from tui_forward.errors import TuiForwardError
