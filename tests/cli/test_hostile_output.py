@@ -114,7 +114,7 @@ class Lines:
     def out(self, line: str | bytes) -> None:
         self.lines.append(line if isinstance(line, str) else line.decode())
 
-    err = out
+    out_soon = err = out
 
 
 async def test_events_are_printable(session: EngineSession) -> None:

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from tests.support.waiting import until
 from tui_forward.cli.output import Output, error_lines, fd_writer
 from tui_forward.common.printable import one_line
 from tui_forward.errors import ConfigError
@@ -23,6 +24,32 @@ def test_lines_arrive_in_order_on_both_streams() -> None:
     assert b"".join(written).decode().split() == [
         word for number in range(100) for word in (f"{number}", f"{number}!")
     ]
+
+
+async def test_lines_about_connections_are_written_together_and_soon() -> None:
+    written: list[bytes] = []
+    done = threading.Event()
+
+    def write(data: bytes) -> None:
+        written.append(data)
+        if data.endswith(b"99\n"):
+            done.set()
+
+    output = Output(write, write)
+    try:
+        for number in range(100):
+            output.out_soon(f"{number}")
+        assert not written
+        await until(done.is_set)
+        assert len(written) == 1
+        output.out_soon("before")
+        output.err("after")
+        await until(lambda: len(written) == 3)
+        assert written[1:] == [b"before\n", b"after\n"]
+        output.out_soon("last")
+    finally:
+        output.close()
+    assert written[3:] == [b"last\n"]
 
 
 @pytest.mark.parametrize("failing", ["stdout", "stderr"])

@@ -75,6 +75,9 @@ class FakeConnectionOwner:
         self.open = asyncio.Event()
         self.open.set()
 
+    def usable_pool(self) -> TunnelPool | None:
+        return self._pool if self.open.is_set() and self._pool.up else None
+
     async def wait_for_pool(self) -> TunnelPool:
         await self.open.wait()
         return self._pool
@@ -111,7 +114,7 @@ class EngineHarness:
         self.owner = FakeConnectionOwner(self.pool)
         self.clients: list[socket.socket] = []
         self.connections: list[LocalConnection] = []
-        self.tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Future[None]] = []  # the end of each connection
 
     def accept(
         self,
@@ -119,6 +122,7 @@ class EngineHarness:
         queue_timeout_s: float = 5.0,
         half_close_timeout_s: float = 0.2,
         small: bool = False,
+        first: bytes = b"",
     ) -> socket.socket:
         """Return a client's socket with a running connection at its other end.
 
@@ -126,16 +130,20 @@ class EngineHarness:
             queue_timeout_s: See `LocalConnection`.
             half_close_timeout_s: See `LocalConnection`.
             small: Use small kernel buffers.
+            first: What the client has sent when its connection is accepted.
         """
         with socket.create_server(("127.0.0.1", 0)) as listener:
             client = socket.socket()
             if small:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(listener.getsockname())
+            client.send(first)
             local, _ = listener.accept()
         if small:
             local.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         client.setblocking(False)
+        local.setblocking(False)
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.clients.append(client)
         connection = LocalConnection(
             local,
@@ -146,9 +154,11 @@ class EngineHarness:
             limits=self.limits,
             queue_timeout_s=queue_timeout_s,
             half_close_timeout_s=half_close_timeout_s,
+            on_closed=lambda: ended.set_result(None),
         )
         self.connections.append(connection)
-        self.tasks.append(asyncio.create_task(connection.run()))
+        self.tasks.append(ended)
+        connection.start()
         return client
 
     async def open(self, port: int) -> None:

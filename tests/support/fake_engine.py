@@ -353,6 +353,7 @@ class FakeConnection:
         limits: Limits,
         queue_timeout_s: float,
         half_close_timeout_s: float,
+        on_closed: Callable[[], None],
     ) -> None:
         self.id = connection_id
         self.record = ConnectionRecord(connection_id, forward_id, client)
@@ -366,10 +367,18 @@ class FakeConnection:
         self._bytes = 0
         self._reason: Reason | None = None
         self._failed = False
+        self._on_closed = on_closed
         self._task: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
-        self._task = asyncio.current_task()
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(lambda _: self._on_closed())
+
+    def cancel(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._queue_timeout_s):

@@ -54,7 +54,8 @@ class JsonEventPrinter:
 
     def event(self, event: Event) -> None:
         """Print one object on one line."""
-        self._output.out(escape_json(self._encoder.encode(event)))
+        put = self._output.out_soon if event.connection is not None else self._output.out
+        put(escape_json(self._encoder.encode(event)))
 
     def ready(self, forward: Forward) -> None:
         """Do nothing: the events contain the addresses."""
@@ -90,7 +91,7 @@ class KubectlEventPrinter:
             case EventKind.CONNECTION_OPENED if not self._quiet:
                 port = self._local_ports.get(event.forward)
                 if port is not None:
-                    self._output.out(f"Handling connection for {port}")
+                    self._output.out_soon(f"Handling connection for {port}")
             case EventKind.CONNECTION_CLOSED if not self._quiet:
                 connection = event.connection
                 if connection is not None and connection.failed:

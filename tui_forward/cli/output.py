@@ -7,6 +7,7 @@ be written (the reader has gone, the disk is full) are dropped: forwards outlive
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import select
@@ -22,6 +23,9 @@ from tui_forward.errors import TuiForwardError
 
 _MAX_LINES = 10_000
 _FLUSH_S = 1.0
+# How long a line about a connection may wait for others. Each write takes the interpreter from the
+# data path, which costs a sixth of the time of a connect.
+_BATCH_S = 0.01
 
 Write = Callable[[bytes], None]
 
@@ -107,6 +111,7 @@ class Output:
         self._lines: deque[tuple[bool, bytes]] = deque(maxlen=max_lines)
         self._wake = threading.Condition()
         self._closed = False
+        self._batch_timer: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
         self._thread.start()
 
@@ -114,17 +119,35 @@ class Output:
         """Write one line to stdout. Never blocks."""
         self._put(True, line)
 
+    def out_soon(self, line: str | bytes) -> None:
+        """Write one line to stdout in a moment, together with others; for a running event loop.
+
+        In order with all other lines, and not later than the next one of `out` or `err`.
+        """
+        self._append(True, line)
+        if self._batch_timer is None:
+            self._batch_timer = asyncio.get_running_loop().call_later(_BATCH_S, self._write_batch)
+
     def err(self, line: str) -> None:
         """Write one line to stderr. Never blocks."""
         self._put(False, line)
 
     def _put(self, is_data: bool, line: str | bytes) -> None:
+        self._append(is_data, line)
+        with self._wake:
+            self._wake.notify_all()
+
+    def _append(self, is_data: bool, line: str | bytes) -> None:
         if isinstance(line, str):
             line = line.encode(self._encodings[is_data], REPLACE_SYMBOLS)
         with self._wake:
             if not self._closed:
                 self._lines.append((is_data, line + b"\n"))
-                self._wake.notify_all()
+
+    def _write_batch(self) -> None:
+        self._batch_timer = None
+        with self._wake:
+            self._wake.notify_all()
 
     def close(self, timeout_s: float = _FLUSH_S) -> None:
         """Write what is queued; give up after `timeout_s` if a reader is too slow."""

@@ -95,8 +95,7 @@ async def test_opening_and_first_bytes_share_one_write() -> None:
 
         connection.data_received = count  # type: ignore[method-assign]
         connection.transport.set_protocol(connection)
-        client = harness.accept()
-        client.send(b"GET / HTTP/1.0")
+        client = harness.accept(first=b"GET / HTTP/1.0")
         assert await receive(client, 14) == b"GET / HTTP/1.0"
         assert len(chunks) == 1
         client.close()
@@ -276,18 +275,44 @@ async def test_abort_resets_the_client_and_closes_the_channel(transport: Transpo
         client.close()
 
 
-async def test_canceled_run_resets_the_client() -> None:
+async def test_canceled_connection_that_waits_resets_the_client() -> None:
     async with engine_harness() as harness:
-        await harness.open(SILENT)
+        harness.owner.open.clear()
         client = harness.accept()
-        await until(lambda: harness.cluster.opened)
-        harness.tasks[0].cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await harness.tasks[0]
-        harness.tasks.clear()
+        await asyncio.sleep(0)
+        harness.connections[0].cancel()
+        await harness.tasks[0]
         with pytest.raises(ConnectionResetError):
             await receive(client, 1)
         client.close()
+
+
+async def test_opening_is_sent_before_accept_returns() -> None:
+    async with engine_harness() as harness:
+        await harness.open(ECHO)
+        (tunnel,) = harness.pool._tunnels
+        tasks = asyncio.all_tasks()
+        client = harness.accept()
+        assert tunnel.load == 1
+        assert harness.connections[0].state is ConnectionState.OPEN
+        assert asyncio.all_tasks() == tasks, "a connection needs no task while a tunnel is up"
+        client.send(b"x")
+        assert await receive(client, 1) == b"x"
+        client.close()
+
+
+async def test_unexpected_error_closes_the_connection(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with engine_harness() as harness:
+        await harness.open(ECHO)
+        monkeypatch.delattr(harness.pool, "_tunnels")
+        client = harness.accept()
+        monkeypatch.undo()
+        await harness.tasks[0]
+        with pytest.raises(ConnectionResetError):
+            await receive(client, 1)
+    assert "connection 1 of f1 failed" in caplog.text
 
 
 async def test_slow_reader_alone_on_its_tunnel_receives_every_byte() -> None:

@@ -25,6 +25,9 @@ class RefusalOwner:
         self.changed = asyncio.Event()
         self._refusal_is_final = refusal_is_final
 
+    def usable_pool(self) -> TunnelPool | None:
+        raise NotImplementedError
+
     async def wait_for_pool(self) -> TunnelPool:
         raise NotImplementedError
 

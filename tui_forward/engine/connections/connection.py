@@ -1,7 +1,7 @@
 """One local connection through a tunnel, from accept to close.
 
-The data path is callbacks on a raw socket (`Upload`, `Download`). The coroutine `run` waits
-for rare events only: a pool that is up, the end of the channel, the next retry.
+The data path is callbacks on a raw socket (`Upload`, `Download`), and so is everything else while
+a tunnel is up. A task exists only while the connection waits: for a tunnel, or for its next try.
 
 Exactness: bytes from the pod count when the local socket took them; bytes to the pod when
 they were read from it, once each, however often they are sent again.
@@ -10,11 +10,12 @@ they were read from it, once each, however often they are sent again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import socket
 from collections.abc import Callable
 from typing import ClassVar, Final
 
+from tui_forward.common.tasks import spawn
 from tui_forward.engine.connections.client_monitor import ClientMonitor
 from tui_forward.engine.connections.client_socket import close_socket
 from tui_forward.engine.connections.dial_watch import DialWatch
@@ -34,10 +35,12 @@ from tui_forward.engine.connections.retry import RetryPolicy
 from tui_forward.engine.connections.upload import Upload
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel
+from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ForwardError, TuiForwardError
 from tui_forward.model import Connection, ConnectionState, Reason, ReasonCode
 from tui_forward.protocol.error_stream import PortForwardFailure
-from tui_forward.transport.tcp import set_socket_options
+
+_log = logging.getLogger(__name__)
 
 _POOL_DOWN_PAUSE_S: Final = 0.01
 
@@ -45,7 +48,8 @@ _POOL_DOWN_PAUSE_S: Final = 0.01
 class LocalConnection:
     """One accepted socket: waits for a channel, connects the two, retries and ends.
 
-    Implements `ChannelHandler`; owns the socket.
+    Implements `ChannelHandler`; owns the socket, which is not blocking. `on_closed` is called once,
+    from the event loop, when the socket is closed and no task of the connection runs.
     """
 
     data_received: Callable[[list[memoryview]], None]
@@ -61,9 +65,11 @@ class LocalConnection:
         limits: Limits,
         queue_timeout_s: float,
         half_close_timeout_s: float,
+        on_closed: Callable[[], None],
     ) -> None:
         self.record = ConnectionRecord(connection_id, forward_id, client)  # what is shown of it
         self._owner = owner
+        self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._state = State.QUEUED
@@ -98,7 +104,7 @@ class LocalConnection:
         self._failure: PortForwardFailure | None = None
         self._hold_s = 0.0
         self._hold_timer: asyncio.TimerHandle | None = None
-        self._channel_ended: asyncio.Future[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------- for the forward
 
@@ -117,90 +123,134 @@ class LocalConnection:
         """Whether it ended by a failure."""
         return self.record.failed
 
-    async def run(self) -> None:
-        """Serve the client. Returns when the local socket is closed; call once.
+    def start(self) -> None:
+        """Serve the client. Call once; does not raise.
 
-        Raises nothing but `CancelledError`; when canceled, the local socket is reset.
+        If a tunnel is up, the opening of the channel has been sent on return.
         """
         try:
-            with contextlib.suppress(OSError):
-                self._sock.setblocking(False)
-                # Keep-alive finds clients that left while nothing was read from them.
-                set_socket_options(self._sock)
-            await self._serve()
+            opened = self._try_open_channel()
+        except TuiForwardError as error:
+            self._fail(error)
+            return
+        except Exception:  # noqa: BLE001 - whatever it is, the socket must not stay open
+            _log.exception("connection %d of %s failed", self.id, self.record.forward_id)
+            self._end(Reason(code=ReasonCode.CONNECTION_CLOSED), reset=True)
+            return
+        if opened is None:
+            self._wait_in_task()
+        else:
+            self._relay(*opened)
+
+    def abort(self, reason: Reason) -> None:
+        """End it now: the local socket is reset, `on_closed` is called soon. Idempotent."""
+        self._end(reason, reset=True)
+
+    def cancel(self) -> None:
+        """Cancel the task of a connection that was aborted, and does not end. Idempotent."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def snapshot(self, now: float) -> Connection:
+        """Return the connection at `now` (seconds since the epoch), also after its end."""
+        return self.record.snapshot(self.state, self._upload, self._download, now)
+
+    # ------------------------------------------------------------------------ channels
+
+    def _try_open_channel(self) -> tuple[TunnelPool, Channel] | None:
+        """Open a channel if that is possible at once; `ForwardError` if it never will be."""
+        pool = self._owner.usable_pool()
+        if pool is None:
+            return None
+        try:
+            channel = pool.try_open(self)
+        except ForwardError:
+            raise
+        except TuiForwardError:
+            # The pool has just gone down.
+            return None
+        return None if channel is None else (pool, channel)
+
+    async def _open_channel(self) -> tuple[TunnelPool, Channel]:
+        while True:
+            pool = await self._owner.wait_for_pool()
+            try:
+                return pool, await pool.open(self)
+            except ForwardError:
+                raise
+            except TuiForwardError:
+                # The pool went down in between, which the forward may not have noticed yet.
+                await asyncio.sleep(_POOL_DOWN_PAUSE_S)
+
+    def _relay(self, pool: TunnelPool, channel: Channel) -> None:
+        self._channel = channel
+        self._failure = None
+        self._acknowledged = False
+        self._hold_s = pool.upload_delay_s
+        self._download.attach(channel)
+        self._advance(Input.CHANNEL_HELD if self._hold_s else Input.CHANNEL_OPENED)
+        channel.flush()
+        # It is on its way. What follows can wait, unless that has closed the connection already.
+        if self._channel is channel:
+            self._dial.opened(channel)
+        assert pool.pod is not None
+        self.record.connected(self._owner.follow_pod(pool.pod))
+
+    def _retry_or_fail(self) -> None:
+        """Process the failure of the channel, whose data is delivered."""
+        failure = self._failure
+        if failure is None or self._is_closed:
+            return
+        error = failure.to_error()
+        if failure.code is ReasonCode.RUNTIME_SANDBOX_GONE:
+            self._owner.sandbox_gone(error)
+        allowed = self._retry.is_allowed(
+            failure, error, replay=self._upload.replay, acknowledged=self._acknowledged
+        )
+        if not allowed or self._queue.is_over:
+            self._fail(error)
+            return
+        self._advance(Input.RETRY)
+        self._wait_in_task(is_retry=True)
+
+    def _wait_in_task(self, *, is_retry: bool = False) -> None:
+        if self._waiting is not None:
+            # It has opened the channel that failed, and is about to end.
+            self._waiting.add_done_callback(lambda _: self._wait_in_task(is_retry=is_retry))
+        elif not self._is_closed:
+            name = f"connection {self.id} of {self.record.forward_id}"
+            self._waiting = spawn(self._wait_for_channel(is_retry=is_retry), name=name)
+            self._waiting.add_done_callback(self._waited)
+
+    async def _wait_for_channel(self, *, is_retry: bool) -> None:
+        """Wait until a channel is open, and connect to it; close the socket if that fails."""
+        is_over = True
+        try:
+            if is_retry and not self._is_closed:
+                await self._queue.wait(self._retry.wait())
+            if self._is_closed:
+                return
+            opened = await self._queue.wait(self._open_channel())
+            if opened is None:
+                return
+            if self._is_closed:
+                opened[1].abort()
+                return
+            is_over = False
+            self._relay(*opened)
         except asyncio.CancelledError:
             self._end(Reason(code=ReasonCode.CONNECTION_FORWARD_STOPPED), reset=True)
             raise
         except TuiForwardError as error:
             self._fail(error)
         finally:
-            self._end(Reason(code=ReasonCode.CONNECTION_CLOSED), reset=True)
+            if is_over:
+                self._end(Reason(code=ReasonCode.CONNECTION_CLOSED), reset=True)
 
-    def abort(self, reason: Reason) -> None:
-        """End it now: the local socket is reset, `run` returns soon. Idempotent."""
-        self._end(reason, reset=True)
-
-    def snapshot(self, now: float) -> Connection:
-        """Return the connection at `now` (seconds since the epoch), also after its end."""
-        return self.record.snapshot(self.state, self._upload, self._download, now)
-
-    # ------------------------------------------------------------ waiting, in `run`
-
-    async def _serve(self) -> None:
-        """Try until a channel has served the client; raise if retrying is not allowed."""
-        while not self._is_closed:
-            channel = await self._queue.wait(self._open_channel())
-            if channel is None:
-                return
-            if self._is_closed:
-                channel.abort()
-                return
-            self._relay(channel)
-            await self._wait_channel_ended()
-            failure = self._failure
-            if failure is None or self._is_closed:
-                return
-            error = failure.to_error()
-            if failure.code is ReasonCode.RUNTIME_SANDBOX_GONE:
-                self._owner.sandbox_gone(error)
-            allowed = self._retry.is_allowed(
-                failure, error, replay=self._upload.replay, acknowledged=self._acknowledged
-            )
-            if not allowed or self._queue.is_over:
-                raise error
-            self._advance(Input.RETRY)
-            await self._queue.wait(self._retry.wait())
-
-    async def _open_channel(self) -> Channel:
-        while True:
-            pool = await self._owner.wait_for_pool()
-            try:
-                channel = await pool.open(self)
-            except ForwardError:
-                raise
-            except TuiForwardError:
-                # The pool went down in between, which the forward may not have noticed yet.
-                await asyncio.sleep(_POOL_DOWN_PAUSE_S)
-            else:
-                self._hold_s = pool.upload_delay_s
-                assert pool.pod is not None
-                self.record.connected(self._owner.follow_pod(pool.pod))
-                return channel
-
-    async def _wait_channel_ended(self) -> None:
-        if self._state not in (State.FAILED, State.CLOSED):
-            self._channel_ended = self._loop.create_future()
-            await self._channel_ended
-            self._channel_ended = None
-
-    def _relay(self, channel: Channel) -> None:
-        self._channel = channel
-        self._failure = None
-        self._acknowledged = False
-        self._download.attach(channel)
-        self._dial.opened(channel)
-        self._advance(Input.CHANNEL_HELD if self._hold_s else Input.CHANNEL_OPENED)
-        channel.flush()
+    def _waited(self, _: asyncio.Task[None]) -> None:
+        self._waiting = None
+        if self._is_closed:
+            self._on_closed()
 
     # --------------------------------------------- from the channel (`ChannelHandler`)
 
@@ -319,9 +369,9 @@ class LocalConnection:
             code = ReasonCode.CONNECTION_CLOSED_WITHOUT_DATA
         self._release(Reason(code=code), reset=False)
 
-    def _wake_run(self) -> None:
-        if self._channel_ended is not None and not self._channel_ended.done():
-            self._channel_ended.set_result(None)
+    def _report_failure(self) -> None:
+        # Not from inside a call of the channel.
+        self._loop.call_soon(self._retry_or_fail)
 
     def _fail(self, error: TuiForwardError) -> None:
         if self._is_closed:
@@ -352,7 +402,8 @@ class LocalConnection:
         self._download.close()
         close_socket(self._sock, reset=reset)
         self._queue.cancel()
-        self._wake_run()
+        if self._waiting is None:
+            self._loop.call_soon(self._on_closed)
 
     _ACTIONS: ClassVar[dict[Action, Callable[[LocalConnection], None]]] = {
         Action.START_UPLOAD: _start_upload,
@@ -362,5 +413,5 @@ class LocalConnection:
         Action.SEND_EOF: _send_eof,
         Action.DELIVER: _deliver,
         Action.FINISH: _finish,
-        Action.REPORT_FAILURE: _wake_run,
+        Action.REPORT_FAILURE: _report_failure,
     }

@@ -59,7 +59,7 @@ class Action(Enum):
     SEND_EOF = auto()
     DELIVER = auto()  # deliver what is buffered, then input `DELIVERED`
     FINISH = auto()  # close the socket in order: both sides ended
-    REPORT_FAILURE = auto()  # wake `run`, which retries or gives up
+    REPORT_FAILURE = auto()  # retry or give up
     RELEASE = auto()  # close the socket with the reason given to the input
 
 

@@ -18,6 +18,9 @@ class ConnectionOwner(Protocol):
     # counts open and total.
     counters: ForwardCounters
 
+    def usable_pool(self) -> TunnelPool | None:
+        """Return the pool if it is up; raises as `wait_for_pool`."""
+
     async def wait_for_pool(self) -> TunnelPool:
         """Wait until a pool is up, and return it. The caller applies the time limit.
 

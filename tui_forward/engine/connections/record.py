@@ -25,7 +25,7 @@ class ConnectionRecord:
         self.id = connection_id
         self.process = ""  # "psql (4211)", set by `ClientProcessLookup`
         self.failed = False  # ended by a failure
-        self._forward_id = forward_id
+        self.forward_id = forward_id
         self._client = client
         self._opened_at = steady_time()
         self._closed_at: float | None = None
@@ -88,7 +88,7 @@ class ConnectionRecord:
         condition = self._condition(state, upload, download)
         return Connection(
             id=self.id,
-            forward_id=self._forward_id,
+            forward_id=self.forward_id,
             client=self._client,
             process=self.process,
             state=state,

@@ -94,7 +94,7 @@ class ConnectionQueue:
 
     async def wait_for_pool(self) -> TunnelPool:
         """Wait until a pool is up, and return it; raise `ForwardError` if stopped or paused."""
-        if (pool := self._usable_pool()) is not None:
+        if (pool := self.usable_pool()) is not None:
             return pool
         outage = self._recorder.outage
         if outage is not None:
@@ -102,7 +102,7 @@ class ConnectionQueue:
         served = False
         self._change_queued(1)
         try:
-            while (pool := self._usable_pool()) is None:
+            while (pool := self.usable_pool()) is None:
                 # The pool may be down already while the forward's task has not run yet:
                 # without this the loop would spin.
                 self._admitted.clear()
@@ -116,7 +116,8 @@ class ConnectionQueue:
                 outage.given_up += not served
                 self._recorder.finish_outage(outage)
 
-    def _usable_pool(self) -> TunnelPool | None:
+    def usable_pool(self) -> TunnelPool | None:
+        """Return the pool if it is up, None if not; `ForwardError` if stopped or paused."""
         if self._failure is not None:
             raise ForwardError(self._failure)
         pool = self._pool

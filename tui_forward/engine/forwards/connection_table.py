@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import msgspec
 
 from tui_forward.common.clock import correction_s, steady_time
-from tui_forward.common.tasks import spawn
 from tui_forward.engine.connections.connection import LocalConnection
 from tui_forward.engine.connections.owner import ConnectionOwner
 from tui_forward.engine.connections.pod_history import REPORT_LAG_S
@@ -31,7 +30,7 @@ _UNEXPLAINED_MAX = 200
 
 
 class ConnectionTable:
-    """Runs each accepted socket as a `LocalConnection` in a task of its own."""
+    """Serves each accepted socket as a `LocalConnection`."""
 
     def __init__(
         self,
@@ -47,7 +46,8 @@ class ConnectionTable:
         self._owner = owner
         self._recorder = recorder
         self._engine = engine
-        self._live: dict[int, tuple[LocalConnection, asyncio.Task[None], SocketPair]] = {}
+        self._live: dict[int, tuple[LocalConnection, SocketPair]] = {}
+        self._all_ended = asyncio.Event()  # cleared by `end_all`
         # With the correction of the clock that their times contain.
         self._recent: deque[tuple[float, Connection]] = deque(maxlen=_RECENT_MAX)
         # Closed ones whose cause the pod may still tell, with when to stop waiting for it.
@@ -70,20 +70,23 @@ class ConnectionTable:
             limits=self._engine.limits,
             queue_timeout_s=self._spec.queue_timeout_s,
             half_close_timeout_s=self._spec.half_close_timeout_s,
+            on_closed=lambda: self._ended(number),
         )
         counters = self._owner.counters
         counters.connections_open += 1
         counters.connections_total += 1
-        task = spawn(connection.run(), name=f"connection {number} of {self._forward_id}")
+        # First: whatever follows makes the client wait.
+        connection.start()
         ends = SocketPair((client.host, client.port), (local.host, local.port))
-        self._live[number] = (connection, task, ends)
-        task.add_done_callback(lambda _: self._ended(number))
+        self._live[number] = (connection, ends)
         self._recorder.emit(
             EventKind.CONNECTION_OPENED, connection=connection.snapshot(steady_time())
         )
 
     def _ended(self, number: int) -> None:
-        connection, _, _ = self._live.pop(number)
+        connection, _ = self._live.pop(number)
+        if not self._live:
+            self._all_ended.set()
         self._owner.counters.connections_open -= 1
         self._engine.process_lookup.forget(number)
         self._codes.pop(number, None)
@@ -117,7 +120,7 @@ class ConnectionTable:
     def pods_changed(self) -> None:
         """Process a report about the pods of connections."""
         self._explain()
-        for number, (connection, _, _) in self._live.items():
+        for number, (connection, _) in self._live.items():
             going = connection.record.pod_condition
             if going is not None and self._codes.get(number) is not going.code:
                 self._codes[number] = going.code
@@ -134,19 +137,27 @@ class ConnectionTable:
 
     async def end_all(self, reason: Reason) -> None:
         """Reset all connections, and wait for their end for a bounded time."""
-        entries = list(self._live.values())
-        for connection, _, _ in entries:
+        for connection, _ in list(self._live.values()):
             connection.abort(reason)
-        tasks = [task for _, task, _ in entries]
         self._explain(wait=False)
-        if not tasks:
+        if await self._wait_all_ended():
             return
-        _, late = await asyncio.wait(tasks, timeout=_END_TIMEOUT_S)
-        for task in late:
-            task.cancel()
-        if late:
-            _log.warning("%d connections of %s did not end in time", len(late), self._forward_id)
-            await asyncio.wait(late, timeout=_END_TIMEOUT_S)
+        late = [connection for connection, _ in self._live.values()]
+        _log.warning("%d connections of %s did not end in time", len(late), self._forward_id)
+        for connection in late:
+            connection.cancel()
+        await self._wait_all_ended()
+
+    async def _wait_all_ended(self) -> bool:
+        """Wait until no connection is left; return False if some are after a while."""
+        try:
+            async with asyncio.timeout(_END_TIMEOUT_S):
+                while self._live:
+                    self._all_ended.clear()
+                    await self._all_ended.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def snapshot(self, now: float) -> Iterator[Connection]:
         """Yield connections closed in the 30 s before `now` (`steady_time`), then the open ones."""
@@ -157,7 +168,7 @@ class ConnectionTable:
             yield closed if before == correction else _shifted(closed, correction - before)
         for connection, _ in self._unexplained.values():
             yield connection.snapshot(now)
-        for connection, _, ends in self._live.values():
+        for connection, ends in self._live.values():
             if not connection.record.process:
                 self._engine.process_lookup.request(connection.id, ends, connection.record)
             yield connection.snapshot(now)

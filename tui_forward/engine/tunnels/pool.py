@@ -232,6 +232,16 @@ class TunnelPool:
             return 0.0
         return min(_MIN_UPLOAD_DELAY_S + 2 * (self._round_trip_s or 0.0), _MAX_UPLOAD_DELAY_S)
 
+    def try_open(self, handler: ChannelHandler) -> Channel | None:
+        """Open a channel as `open` does if that needs no waiting, else return None.
+
+        Raises `TransportError` if the tunnel has just ended.
+        """
+        if self._is_legacy or not self.up:
+            return None
+        tunnel = self._find_tunnel()
+        return None if tunnel is None else self._open_on(tunnel, handler)
+
     async def open(self, handler: ChannelHandler) -> Channel:
         """Open a channel on the best tunnel; see `Tunnel.open`. Raises if the pool is or goes down.
 
@@ -245,9 +255,12 @@ class TunnelPool:
         tunnel = self._find_tunnel()
         if tunnel is None:
             tunnel = await self._wait_for_tunnel()
+        return self._open_on(tunnel, handler)
+
+    def _open_on(self, tunnel: Tunnel, handler: ChannelHandler) -> Channel:
         channel = tunnel.open(handler)
         self._tunnels.mark_used(tunnel)
-        self._growth.grow()
+        self._growth.grow_soon()
         return channel
 
     def _find_tunnel(self, waited_s: float = 0.0) -> Tunnel | None:

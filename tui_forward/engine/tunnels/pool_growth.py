@@ -44,6 +44,7 @@ class PoolGrowth:
         self._on_unneeded = on_unneeded
         self._on_settled = on_settled
         self._is_active = False
+        self._is_growing_soon = False
         self._generation = 0
         self._dials: set[asyncio.Task[None]] = set()
         self._retry_at = 0.0
@@ -87,6 +88,16 @@ class PoolGrowth:
     def shrink(self) -> None:
         """Keep one idle tunnel less, but not fewer than the minimum."""
         self.spare = max(self._limits.spare, self.spare - 1)
+
+    def grow_soon(self) -> None:
+        """Call `grow` after what the event loop does now, which is to serve connections."""
+        if not self._is_growing_soon:
+            self._is_growing_soon = True
+            self._loop.call_soon(self._grow_now)
+
+    def _grow_now(self) -> None:
+        self._is_growing_soon = False
+        self.grow()
 
     def grow(self) -> None:
         """Dial until enough idle tunnels are up or under way."""
