@@ -16,6 +16,8 @@ from textual.app import App, ComposeResult
 from textual.color import Color
 from textual.containers import Horizontal, Vertical
 from textual.geometry import Region, Size
+from textual.message import Message
+from textual.messages import Prompt, Update
 from textual.renderables.background_screen import BackgroundScreen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -27,6 +29,8 @@ from tests.support.terminal_grid import TerminalGrid
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.textual_internals.painting import LineCompositor, free_lines_early
 from tui_forward.tui.textual_internals.screens import CompleteFrameScreen, OverlayScreen
+from tui_forward.tui.viewmodel.lines import part
+from tui_forward.tui.widgets.lines_view import LinesView
 
 SIZE = (40, 12)
 KEYS = ("down", "up", "tab", "shift+tab", "t", "s", "escape", "z", "G", "g", "space", "pagedown")
@@ -158,6 +162,31 @@ async def test_only_dirty_lines_of_dirty_widgets_are_rendered() -> None:
         base.words[2].refresh(Region(0, 5, 5, 1))  # line 11 of the screen
         await waiting.until(lambda: bool(base.words[2].rendered))
         assert [word.rendered for word in base.words] == [[2], [], [5]]
+
+
+async def test_widget_that_draws_itself_is_painted_without_messages() -> None:
+    app = Painting()
+    async with app.run_test(size=SIZE) as pilot:
+        line = LinesView()
+        await app.base.mount(line)
+        line.styles.height = 2
+        await pilot.pause()
+        posted: list[Message] = []
+        for receiver in (line, app.base):
+
+            def post(message: Message, receiver: Widget = receiver) -> bool:
+                posted.append(message)
+                return Widget.post_message(receiver, message)
+
+            receiver.post_message = post  # type: ignore[method-assign]
+
+        def shown() -> str:
+            return "\n".join(strip.text for strip in app.base.render_screen_lines(range(SIZE[1])))
+
+        line.show(lambda _width, _height: ((part("a line"),),))
+        assert not posted
+        await waiting.until(lambda: "a line" in shown())
+        assert not any(isinstance(one, Prompt | Update) for one in posted)
 
 
 async def test_overlay_tints_the_screen_beneath_as_textual_does() -> None:

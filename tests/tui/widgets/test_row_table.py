@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import pytest
 from textual.app import ComposeResult
 
+from tests.support.waiting import until
 from tui_forward.tui.stylesheets import stylesheet
 from tui_forward.tui.themes import ThemedApp
 from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.rows import Cell, Row
 from tui_forward.tui.widgets import row_messages
+from tui_forward.tui.widgets.line_cache_view import RULE_LINE
+from tui_forward.tui.widgets.row_renderer import DrawnLine
 from tui_forward.tui.widgets.row_table import RowTable
 
 COLUMNS = (
@@ -74,14 +77,13 @@ async def test_only_changed_lines_are_drawn() -> None:
         app.show(KEYS)
         await pilot.pause()
         drawn: list[int] = []
-        original = app.table._line
+        original = app.table.draw_line
 
-        def watch(y: int) -> object:
-            if y not in app.table._drawn:
-                drawn.append(y)
+        def watch(y: int) -> DrawnLine:
+            drawn.append(y)
             return original(y)
 
-        app.table._line = watch  # type: ignore[assignment,method-assign]
+        app.table.draw_line = watch  # type: ignore[method-assign]
         app.show(KEYS)
         await pilot.pause()
         assert drawn == []
@@ -96,6 +98,20 @@ async def test_only_changed_lines_are_drawn() -> None:
         app.show([*KEYS[:-5], "another"])
         await pilot.pause()
         assert drawn == []
+
+
+async def test_line_that_looks_the_same_for_another_row_is_not_painted() -> None:
+    """As those of the ports, which nearly all workloads have in common."""
+    app = TableApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.table.show(["a", "b", "z"], lambda _key: Row((Cell("same"),)))
+        await pilot.pause()
+        painted: list[int] = []
+        app.table.refresh_line = painted.append  # type: ignore[method-assign,assignment]
+        app.table.show(["a", "b", "c"], lambda key: Row((Cell("other" if key == "b" else "same"),)))
+        assert painted == [RULE_LINE, 2]
+        await pilot.press("end", "enter")
+        await until(lambda: app.chosen == ["c"])
 
 
 async def test_text_of_an_empty_table_may_change() -> None:

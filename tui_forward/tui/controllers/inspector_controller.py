@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from textual.app import App
+from textual.worker import WorkType
 
 from tui_forward.errors import TuiForwardError
 from tui_forward.session import Session
@@ -29,7 +31,9 @@ class InspectorController:
 
     def follow(self, request: InspectionRequested) -> None:
         """Poll another forward, or none."""
-        self._app.run_worker(self._poll(request.forward_id), group="inspector", exclusive=True)
+        # A function, because the app may end before a coroutine begins, which Python warns about.
+        poll: WorkType[None] = partial(self._poll, request.forward_id)
+        self._app.run_worker(poll, group="inspector", exclusive=True)
 
     async def _poll(self, forward_id: str | None) -> None:
         if forward_id is None:

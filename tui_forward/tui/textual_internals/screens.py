@@ -101,18 +101,30 @@ class CompleteFrameScreen(Screen[T]):
 
         That one waits for a tick of a timer that runs 60 times a second, also after a pause.
         """
+        if self._dirty_widgets:
+            self._request_paint()
+
+    def repaint(self, widget: Widget) -> None:
+        """Paint the regions of a widget that have changed, with what else changes now."""
+        self._dirty_widgets.add(widget)
+        self._request_paint()
+
+    def _request_paint(self) -> None:
         is_painted = self._is_complete and self.is_current  # a closed one would ask forever
-        if is_painted and self._dirty_widgets and not self._paint_is_due:
+        if is_painted and not self._paint_is_due:
             self._paint_is_due = True
             self._wait_to_paint(_PAINT_TURNS)
 
     def _wait_to_paint(self, turns: int) -> None:
         """Wait while other widgets that the same key has changed ask for a paint."""
+        loop = asyncio.get_running_loop()
+        remaining_s = self._painted + 1 / constants.MAX_FPS - time.monotonic()
         if turns:
-            asyncio.get_running_loop().call_soon(self._wait_to_paint, turns - 1)
-            return
-        self._paint_is_due = False
-        if time.monotonic() - self._painted >= 1 / constants.MAX_FPS:
+            loop.call_soon(self._wait_to_paint, turns - 1)
+        elif remaining_s > 0:
+            loop.call_later(remaining_s, self._wait_to_paint, 0)
+        else:
+            self._paint_is_due = False
             self.call_later(self._on_timer_update)
 
     def _update_overlays(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Self
 
+from textual.color import Color
 from textual.geometry import Region
 from textual.strip import Strip
 
@@ -20,6 +21,7 @@ class LineCacheView(SelfDrawingScrollView):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name for it
         super().__init__(id=id)
         self._drawn: dict[int, DrawnLine] = {}  # by line of the viewport
+        self._background: Color | None = None  # until the theme or the focus changes
 
     @abstractmethod
     def draw_line(self, y: int) -> DrawnLine:
@@ -32,6 +34,13 @@ class LineCacheView(SelfDrawingScrollView):
     def drawn_lines(self) -> list[tuple[int, DrawnLine]]:
         """Return the visible lines as drawn last."""
         return list(self._drawn.items())
+
+    def redraw_line(self, line: int) -> None:
+        """Draw a visible line now; paint it if it looks different."""
+        before, drawn = self._drawn.get(line), self.draw_line(line)
+        if before is None or drawn.strip != before.strip:
+            self.refresh_line(line)
+        self._drawn[line] = drawn
 
     def clear_lines(self) -> None:
         """Draw every line again at the next frame."""
@@ -57,12 +66,14 @@ class LineCacheView(SelfDrawingScrollView):
     def notify_style_update(self) -> None:
         """Draw everything again after a change of theme."""
         self._drawn.clear()
+        self._background = None
         super().notify_style_update()
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draw a part of the widget from lines drawn before, with the rule as its only border."""
         top, width = self.styles.gutter.top, self.outer_size.width
-        filters, background = self.get_line_filters(), self.background_colors[1]
+        filters = self.get_line_filters()
+        background = self._background = self._background or self.background_colors[1]
         strips: list[Strip] = []
         for y in crop.line_range:
             strip = self._line(y - top).strip if y >= top else self.draw_rule()

@@ -155,7 +155,7 @@ class RowView(DraggableRuleView):
                 or (self._is_second(line) != drawn.is_second)
                 or (key is not None and row_of(key) != drawn.row)
             ):
-                self.refresh_line(line)
+                self.redraw_line(line)
 
     def _replace_keys(self, keys: tuple[str, ...], tall: Collection[str]) -> None:
         position = self.selection.position(self.cursor) or 0
