@@ -149,11 +149,12 @@ class TuiForwardApp(AppActions):
             shown_name=self.protection.shown_name,
         )  # fmt: skip
         self._profiles = ProfileController(
-            self, notifier, session, sampler, self._forwards, paths, self.protection.shown_name
-        )
+            self, notifier, session, sampler, self._forwards, paths, self.protection.shown_name,
+            self.kept_screens,
+        )  # fmt: skip
         self.scope = ScopeController(
             self, session, self.dashboard, sampler, favorites, notifier,
-            lambda: self.protection.naming, self._start_demo,
+            lambda: self.protection.naming, self._start_demo, self.kept_screens,
         )  # fmt: skip
         self._restoring = RestoreController(
             self, queue, notifier, lambda: settings_file.settings.restore, self._forwards,
@@ -166,6 +167,7 @@ class TuiForwardApp(AppActions):
         self._settings = SettingsController(
             self, settings_file, sampler, notifier,
             lambda: (type(self), *bindable_classes()), self.quitting.sync_keep_running,
+            self.kept_screens,
         )  # fmt: skip
         self._engine = EngineController(self, sampler, notifier, restart_engine)
         self._jumps = JumpController(

@@ -319,12 +319,15 @@ class AppActions(ThemedApp[None]):
         from tui_forward.tui.screens.help import HelpScreen
         from tui_forward.tui.screens.jump import JumpScreen
         from tui_forward.tui.screens.palette import PaletteScreen
+        from tui_forward.tui.screens.picker import Picker
 
         bindable_classes()
+        self._profiles.import_service()
         return {
             HelpScreen: self._filled_help, PaletteScreen: self._filled_palette,
             JumpScreen: self._jumps.filled_screen,
             ForwardForm: lambda: self.kept_screens.take(ForwardForm),
+            Picker: lambda: self.scope.namespace_picker()[0],
         }  # fmt: skip
 
     def action_log(self) -> None:

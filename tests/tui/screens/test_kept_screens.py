@@ -23,10 +23,12 @@ from tui_forward.tui.screens.forward_form import ForwardForm
 from tui_forward.tui.screens.help import HelpScreen
 from tui_forward.tui.screens.jump import JumpScreen
 from tui_forward.tui.screens.palette import PaletteScreen
+from tui_forward.tui.screens.picker import Picker
 from tui_forward.tui.textual_internals.screens import KeptScreen
 
 KEYS: dict[str, type[KeptScreen[Any]]] = {
     "question_mark": HelpScreen, "f": ForwardForm, "colon": JumpScreen, "ctrl+p": PaletteScreen,
+    "n": Picker, "c": Picker, "P": Picker,
 }  # fmt: skip
 
 
@@ -74,6 +76,19 @@ async def test_screen_that_opens_again_is_the_same_and_looks_like_a_new_one(
             await close_screen(app, pilot)
             assert await open_screen(app, pilot, key) == new, key
             assert app.screen is screen
+            await close_screen(app, pilot)
+
+
+async def test_picker_looks_the_same_whatever_was_chosen_with_it_before(tmp_path: Path) -> None:
+    keys = [key for key, one in KEYS.items() if one is Picker]
+    new: dict[str, str] = {}
+    for key in keys:
+        async with fleet(tmp_path) as (app, pilot):
+            new[key] = await open_screen(app, pilot, key)
+    async with fleet(tmp_path) as (app, pilot):
+        for key in [*keys, *reversed(keys)]:
+            assert await open_screen(app, pilot, key) == new[key], key
+            await pilot.press("down", "x", "backspace", "pagedown")
             await close_screen(app, pilot)
 
 

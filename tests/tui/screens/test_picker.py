@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import process_time
 
@@ -38,10 +38,11 @@ def text(app: App[None]) -> str:
 
 @asynccontextmanager
 async def picking(
-    picker: Picker, size: tuple[int, int] = (80, 24)
+    make: Callable[[], Picker], size: tuple[int, int] = (80, 24)
 ) -> AsyncIterator[tuple[PickerApp, Pilot[None]]]:
     app = PickerApp()
     async with app.run_test(size=size) as pilot:
+        picker = make()
         app.push_screen(picker, app.answers.append)
         await until(lambda: app.screen is picker and picker.is_mounted and picker._table.keys)
         await pilot.pause()
@@ -64,7 +65,7 @@ def test_options_are_ranked_by_match() -> None:
 
 
 async def test_cursor_starts_at_the_current_option() -> None:
-    async with picking(Picker("context", OPTIONS)) as (app, pilot):
+    async with picking(lambda: Picker().fill("context", OPTIONS)) as (app, pilot):
         assert "context" in text(app)
         assert "● " in text(app)
         await pilot.press("enter")
@@ -72,7 +73,7 @@ async def test_cursor_starts_at_the_current_option() -> None:
 
 
 async def test_typing_selects_the_best_match() -> None:
-    async with picking(Picker("context", OPTIONS)) as (app, pilot):
+    async with picking(lambda: Picker().fill("context", OPTIONS)) as (app, pilot):
         await pilot.press(*"us")
         await until(lambda: "dev" not in text(app))
         await pilot.press("enter")
@@ -80,25 +81,25 @@ async def test_typing_selects_the_best_match() -> None:
 
 
 async def test_arrow_keys_move_the_cursor_while_typing() -> None:
-    async with picking(Picker("context", OPTIONS)) as (app, pilot):
+    async with picking(lambda: Picker().fill("context", OPTIONS)) as (app, pilot):
         await pilot.press(*"prod", "down", "enter")
         await until(lambda: app.answers == ["prod-us"])
 
 
 async def test_escape_returns_none() -> None:
-    async with picking(Picker("context", OPTIONS)) as (app, pilot):
+    async with picking(lambda: Picker().fill("context", OPTIONS)) as (app, pilot):
         await pilot.press(*"dev", "escape")
         await until(lambda: app.answers == [None])
 
 
 async def test_click_chooses_an_option() -> None:
-    async with picking(Picker("context", OPTIONS)) as (app, pilot):
+    async with picking(lambda: Picker().fill("context", OPTIONS)) as (app, pilot):
         await pilot.click(RowTable, offset=(6, 2))
         await until(lambda: app.answers == ["prod-us"])
 
 
 async def test_enter_without_a_match_does_nothing() -> None:
-    async with picking(Picker("context", OPTIONS)) as (app, pilot):
+    async with picking(lambda: Picker().fill("context", OPTIONS)) as (app, pilot):
         await pilot.press(*"zzz")
         await until(lambda: "No match" in text(app))
         await pilot.press("enter")
@@ -109,7 +110,10 @@ async def test_enter_without_a_match_does_nothing() -> None:
 
 async def test_typed_name_can_be_chosen() -> None:
     note = "No permission to list [b]namespaces: type a name"
-    async with picking(Picker("namespace", OPTIONS, free=True, note=note)) as (app, pilot):
+    async with picking(lambda: Picker().fill("namespace", OPTIONS, free=True, note=note)) as (
+        app,
+        pilot,
+    ):
         await until(lambda: note in text(app))
         await pilot.press(*" foo ")
         await until(lambda: "show namespace “foo”" in text(app))
@@ -118,7 +122,7 @@ async def test_typed_name_can_be_chosen() -> None:
 
 
 async def test_typed_name_in_the_list_is_not_repeated() -> None:
-    async with picking(Picker("namespace", OPTIONS, free=True)) as (app, pilot):
+    async with picking(lambda: Picker().fill("namespace", OPTIONS, free=True)) as (app, pilot):
         await pilot.press(*"dev")
         await pilot.pause()
         assert "show namespace" not in text(app)
@@ -127,15 +131,18 @@ async def test_typed_name_in_the_list_is_not_repeated() -> None:
 
 
 async def test_markup_in_names_is_shown_as_text() -> None:
-    async with picking(Picker("context", OPTIONS)) as (app, _pilot):
+    async with picking(lambda: Picker().fill("context", OPTIONS)) as (app, _pilot):
         assert "[b]odd[/]  [2J" in text(app)
         assert "[/nope]" in text(app)
 
 
 async def test_favorite_key_toggles_an_option() -> None:
     toggled: list[str] = []
-    picker = Picker("context", OPTIONS, toggle_favorite=toggled.append)
-    async with picking(picker) as (app, pilot):
+
+    def make() -> Picker:
+        return Picker().fill("context", OPTIONS, toggle_favorite=toggled.append)
+
+    async with picking(make) as (app, pilot):
         assert text(app).count("★") == 1
         await pilot.press("ctrl+s")
         await until(lambda: text(app).count("★") == 2)
@@ -146,7 +153,7 @@ async def test_favorite_key_toggles_an_option() -> None:
 
 
 async def test_favorite_key_needs_a_callback() -> None:
-    async with picking(Picker("context", OPTIONS, free=True)) as (app, pilot):
+    async with picking(lambda: Picker().fill("context", OPTIONS, free=True)) as (app, pilot):
         assert "ctrl+s" not in app.screen.active_bindings
         await pilot.press("ctrl+s", *"typed", "ctrl+s")
         assert isinstance(app.screen, Picker)
@@ -157,7 +164,7 @@ async def test_two_thousand_options_are_drawn_lazily(size: tuple[int, int]) -> N
     options = [
         PickerOption(f"ns-{number}", f"team-{number % 7}-{number}") for number in range(2000)
     ]
-    async with picking(Picker("namespace", options), size) as (app, pilot):
+    async with picking(lambda: Picker().fill("namespace", options), size) as (app, pilot):
         started_at = process_time()
         for word in ("t", "te", "team-3", "33"):
             rank_options(options, word)
@@ -180,7 +187,7 @@ ACCOUNTS = [
 @pytest.mark.parametrize("size", [(80, 24), (60, 20), (44, 20)])
 async def test_contexts_of_two_accounts_are_distinguishable(size: tuple[int, int]) -> None:
     options = [PickerOption(name, name, f"cluster {name}") for name in ACCOUNTS]
-    async with picking(Picker("context", options), size) as (app, pilot):
+    async with picking(lambda: Picker().fill("context", options), size) as (app, pilot):
         lines = [line for line in text(app).splitlines() if "…" in line or "arn:" in line]
         for account in ("111122223333", "444455556666"):
             for name in ("prod-a", "prod-b"):
@@ -194,8 +201,8 @@ async def test_contexts_of_two_accounts_are_distinguishable(size: tuple[int, int
 
 async def test_cursor_is_visible_with_a_note_on_a_low_screen() -> None:
     options = [PickerOption(f"context-{number}", f"context-{number}") for number in range(60)]
-    picker = Picker("context", options, note="the kubeconfig has no current context. Choose one.")
-    async with picking(picker, (80, 24)) as (app, pilot):
+    note = "the kubeconfig has no current context. Choose one."
+    async with picking(lambda: Picker().fill("context", options, note=note)) as (app, pilot):
         for _ in range(45):
             await pilot.press("down")
         await until(lambda: "context-45 " in text(app))
@@ -204,7 +211,7 @@ async def test_cursor_is_visible_with_a_note_on_a_low_screen() -> None:
 @pytest.mark.parametrize("size", [(20, 10), (256, 60)])
 async def test_picker_fits_any_width(size: tuple[int, int]) -> None:
     options = [PickerOption(name, name, "cluster") for name in ACCOUNTS]
-    async with picking(Picker("context", options), size) as (app, pilot):
+    async with picking(lambda: Picker().fill("context", options), size) as (app, pilot):
         box = app.screen.query_one("Picker > Vertical")
         assert box.region.x >= 0
         assert box.region.right <= size[0]

@@ -20,6 +20,7 @@ from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.controllers.terminal_program import TerminalProgram
+from tui_forward.tui.screens.kept_screens import KeptScreens
 from tui_forward.tui.storage.paths import DashboardPaths
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ class ProfileController:
     def __init__(
         self, app: App[None], notifier: Notifier, session: Session, sampler: Sampler,
         forwards: ForwardController, paths: DashboardPaths, shown_context: ShownContext,
+        kept_screens: KeptScreens,
     ) -> None:  # fmt: skip
         self.editor = TerminalProgram(app)
         self._app = app
+        self._kept_screens = kept_screens
         self._notifier = notifier
         self._session = session
         self._sampler = sampler
@@ -76,6 +79,10 @@ class ProfileController:
 
         self._app.push_screen(SaveProfileScreen(facts), save)
 
+    def import_service(self) -> None:
+        """Import what `choose` needs, which takes long; callable in a thread."""
+        import tui_forward.tui.controllers.profile_service  # noqa: F401 - imported ahead of its use
+
     def _service(self) -> ProfileService | None:
         paths = self._paths
         if paths.profiles is None or paths.trusted_profiles is None:
@@ -103,7 +110,10 @@ class ProfileController:
 
         forwards = self._sampler.snapshot.forwards
         if entries:
-            self._app.push_screen(Picker("profile", service.options(entries, forwards)), preview)
+            picker = self._kept_screens.take(Picker)
+            self._app.push_screen(
+                picker.fill("profile", service.options(entries, forwards)), preview
+            )
         elif forwards:
             self._notifier.info("No profiles yet. W saves the active forwards as one.")
         else:

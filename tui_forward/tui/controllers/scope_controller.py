@@ -17,6 +17,7 @@ from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.messages import FavoriteToggled
 from tui_forward.tui.screens.dashboard import Dashboard
+from tui_forward.tui.screens.kept_screens import KeptScreens
 from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.context_names import ContextNaming
@@ -24,6 +25,7 @@ from tui_forward.tui.viewmodel.entry_list import EntryList
 
 if TYPE_CHECKING:
     from tui_forward.tui.keys.palette import PaletteCommand
+    from tui_forward.tui.screens.picker import Picker
     from tui_forward.tui.storage.context_choice import ContextChoice
 
 _NO_CONTEXT = ""  # key of the favorite contexts in the favorites
@@ -43,11 +45,12 @@ class ScopeController:
     def __init__(
         self, app: App[None], session: Session, dashboard: Dashboard, sampler: Sampler,
         favorites: Favorites, notifier: Notifier, naming: Callable[[], ContextNaming],
-        start_demo: Callable[[], None],
+        start_demo: Callable[[], None], kept_screens: KeptScreens,
     ) -> None:  # fmt: skip
         self._start_demo = start_demo  # leaves the dashboard
         self._naming = naming  # returns how contexts are named
         self._app = app
+        self._kept_screens = kept_screens
         self._session = session
         self._dashboard = dashboard
         self._sampler = sampler
@@ -80,6 +83,10 @@ class ScopeController:
 
     def choose_namespace(self) -> None:
         """Open the picker of namespaces, which also accepts names that are not listed."""
+        self._app.push_screen(*self.namespace_picker())
+
+    def namespace_picker(self) -> tuple[Picker, Callable[[str | None], None]]:
+        """Return the picker of namespaces, and what to do with its result."""
         from tui_forward.tui.screens.picker import Picker
         from tui_forward.tui.viewmodel import picker_options
 
@@ -98,8 +105,10 @@ class ScopeController:
         def toggle(name: str) -> None:
             self._favorites.toggle(context, picker_options.namespace_key(name))
 
-        picker = Picker("namespace", options, free=True, note=note, toggle_favorite=toggle)
-        self._app.push_screen(picker, show)
+        picker = self._kept_screens.take(Picker).fill(
+            "namespace", options, free=True, note=note, toggle_favorite=toggle
+        )
+        return picker, show
 
     def choose_context(self, choice: ContextChoice | None = None) -> None:
         """Open the picker of the kubeconfig's contexts, with the reason for a choice."""
@@ -137,7 +146,10 @@ class ScopeController:
             self._favorites.toggle(_NO_CONTEXT, picker_options.context_key(name))
 
         note = f"{choice.reason}. Choose one." if choice is not None else ""
-        self._app.push_screen(Picker("context", options, note=note, toggle_favorite=toggle), show)
+        picker = self._kept_screens.take(Picker)
+        self._app.push_screen(
+            picker.fill("context", options, note=note, toggle_favorite=toggle), show
+        )
 
     async def _read_again(self, choice: ContextChoice) -> None:
         """Show the current context if there is one now, or let the user choose again."""

@@ -20,6 +20,7 @@ from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.keys.key_names import default_keys
 from tui_forward.tui.keys.keymap import KeyCheck, check_keys
+from tui_forward.tui.screens.kept_screens import KeptScreens
 from tui_forward.tui.themes import ThemedApp
 
 if TYPE_CHECKING:
@@ -86,8 +87,10 @@ class SettingsController:
     def __init__(
         self, app: ThemedApp[None], file: SettingsFile, sampler: Sampler, notifier: Notifier,
         bindable_classes: BindableClasses, on_change: Callable[[], Awaitable[None]],
+        kept_screens: KeptScreens,
     ) -> None:  # fmt: skip
         self._app = app
+        self._kept_screens = kept_screens
         self._file = file
         self._sampler = sampler
         self._notifier = notifier
@@ -184,4 +187,4 @@ class SettingsController:
             PickerOption(name, name, current=name == self._app.theme)
             for name in self._app.theme_names
         ]
-        self._app.push_screen(Picker("theme", options), use)
+        self._app.push_screen(self._kept_screens.take(Picker).fill("theme", options), use)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final, Self
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
@@ -14,6 +14,7 @@ from textual.widgets import Input
 from tui_forward.tui.plain_text import PlainText, plain
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.textual_internals.screens import KeptScreen
 from tui_forward.tui.viewmodel.cell_layout import Column
 from tui_forward.tui.viewmodel.filter_query import fuzzy_score
 from tui_forward.tui.viewmodel.name_shortening import NameShortener
@@ -24,8 +25,9 @@ from tui_forward.tui.widgets.row_table import RowTable
 
 _TYPED = "+"  # prefix of the key of a typed name
 # Cells of a name that matter more than its description, and of the description.
-_NAME_WIDTH = 50
-_DETAIL_WIDTH = 28
+_MIN_NAME: Final = 12
+_NAME_WIDTH: Final = 50
+_DETAIL_WIDTH: Final = 28
 _NAME, _DETAIL = 2, 3  # positions of the columns
 
 
@@ -43,7 +45,7 @@ def rank_options(options: Sequence[PickerOption], text: str) -> list[PickerOptio
     return [option for _, _, option in sorted(found, key=lambda match: match[:2])]
 
 
-class Picker(Dialog[str | None]):
+class Picker(Dialog[str | None], KeptScreen[str | None]):
     """Input line over a list of options; its result is a key, or None."""
 
     CSS_PATH = stylesheet("picker.tcss")
@@ -59,55 +61,75 @@ class Picker(Dialog[str | None]):
                 tooltip="Add to or remove from the favorites"),
     ]  # fmt: skip
 
-    def __init__(
+    def __init__(self) -> None:
+        super().__init__()
+        self._title = ""
+        self._options: tuple[PickerOption, ...] = ()
+        self._keys: frozenset[str] = frozenset()
+        self._free = False
+        self._toggle_favorite: Callable[[str], object] | None = None
+        self._starred: set[str] = set()
+        self._shown: dict[str, PickerOption] = {}
+        self._shortener = NameShortener(())
+        self._box = Vertical()
+        self._input = Input(placeholder="type to search", max_length=253, id="search")
+        self._note = PlainText(id="note")
+        self._table = RowTable(
+            _columns(0), empty="No match", header=False, id="options",
+        )  # fmt: skip
+        # What the table cuts of the option under the cursor; shown if it may cut anything.
+        self._full = PlainText(id="full")
+        self._table.can_focus = False
+
+    def fill(
         self, title: str, options: Sequence[PickerOption], *, free: bool = False,
         note: str = "", toggle_favorite: Callable[[str], object] | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__()
+    ) -> Self:  # fmt: skip
+        """Set the options, and start at the present one; return the screen.
+
+        Args:
+            title: What is chosen.
+            options: All options in order.
+            free: Whether a typed name that is not in the list may be chosen.
+            note: Line above the list; may be empty.
+            toggle_favorite: Called with the key of an option whose star is changed.
+        """
         self._title = title
         self._options = tuple(options)
         self._keys = frozenset(option.key for option in options)
-        self._free = free  # whether a typed name that is not in the list may be chosen
-        self._note = note  # line above the list; may be empty
-        self._toggle_favorite = toggle_favorite  # called with the key of a changed option
+        self._free = free
+        self._toggle_favorite = toggle_favorite
         self._starred = {option.key for option in options if option.starred}
-        self._shown: dict[str, PickerOption] = {}
         self._shortener = NameShortener(option.text for option in options)
         longest = max((len(option.text) for option in options), default=0)
-        self._table = RowTable(
-            (
-                Column("", 1), Column("", 1),
-                Column("", min(max(12, longest), _NAME_WIDTH), flexible=True),
-                Column("", _DETAIL_WIDTH, drop=1),
-            ),
-            empty="No match", header=False, id="options",
-        )  # fmt: skip
-        # What the table cuts of the option under the cursor; composed if it may cut anything.
-        self._full = PlainText(id="full")
-        self._may_cut = longest > 12 or any(len(one.detail) > _DETAIL_WIDTH for one in options)
-        self._table.can_focus = False
+        may_cut = longest > _MIN_NAME or any(len(one.detail) > _DETAIL_WIDTH for one in options)
+        self._box.border_title = plain(title)
+        favorite = " · ctrl+s Favorite" if toggle_favorite is not None else ""
+        self._box.border_subtitle = plain(f"enter Choose{favorite} · esc Cancel")
+        self._input.value = ""
+        self._note.show(note)
+        self._note.display = bool(note)
+        self._full.display = may_cut
+        self.set_class(bool(note) or may_cut, "-with-text")
+        self._table.columns = _columns(longest)
+        self._table.restart()
+        self._show("")
+        current = next((option.key for option in options if option.current), None)
+        if current is not None:
+            self._table.cursor = current
+        return self
 
     def compose(self) -> ComposeResult:
         """Show the input line over the list."""
-        with Vertical() as box:
-            box.border_title = plain(self._title)
-            favorite = " · ctrl+s Favorite" if self._toggle_favorite is not None else ""
-            box.border_subtitle = plain(f"enter Choose{favorite} · esc Cancel")
-            yield Input(placeholder="type to search", max_length=253, id="search")
-            if self._note:
-                yield PlainText(self._note, id="note")
+        with self._box:
+            yield self._input
+            yield self._note
             yield self._table
-            if self._may_cut:
-                yield self._full
+            yield self._full
 
     def on_mount(self) -> None:
-        """Start at the present choice."""
-        self.set_class(bool(self._note) or self._may_cut, "-with-text")
+        """Follow the cursor."""
         self.watch(self._table, "cursor", self._show_full, init=False)
-        self._show("")
-        current = next((option.key for option in self._options if option.current), None)
-        if current is not None:
-            self._table.cursor = current
 
     def _show(self, text: str) -> None:
         found = rank_options(self._options, text)
@@ -177,3 +199,12 @@ class Picker(Dialog[str | None]):
     def _choose(self, key: str | None) -> None:
         if key is not None:
             self.dismiss(key if key in self._keys else key.removeprefix(_TYPED))
+
+
+def _columns(longest: int) -> tuple[Column, ...]:
+    """Return the columns for names of a length."""
+    width = min(max(_MIN_NAME, longest), _NAME_WIDTH)
+    return (
+        Column("", 1), Column("", 1), Column("", width, flexible=True),
+        Column("", _DETAIL_WIDTH, drop=1),
+    )  # fmt: skip

@@ -96,6 +96,11 @@ class RowTable(RowView, can_focus=True):
             self.cursor = selection.clamped(position) if self.keys else None
         self._go_to_followed()
 
+    def restart(self) -> None:
+        """Remove all rows; the next ones are shown as in a new table."""
+        self.cursor_rules = CursorRules()
+        self.show((), self._row_of)
+
     def follow(self, key: str) -> None:
         """Move the cursor to a row, now or when it appears."""
         self.cursor_rules.follow(key)
