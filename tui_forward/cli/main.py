@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -211,6 +212,12 @@ def _pass_on(ctx: click.Context, name: str, options: dict[str, str]) -> None:
     ctx.default_map = {name: options}
 
 
+def _program_name() -> str:
+    """Return the words that start the program, as usage lines show them."""
+    is_plugin = os.path.basename(sys.argv[0]).startswith("kubectl-")  # noqa: PTH119 - no pathlib
+    return "kubectl tui-forward" if is_plugin else "tui-forward"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; errors are printed, not raised."""
     collect_garbage_rarely()
@@ -220,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result: Any = cli.main(
             args=None if arguments is None else list(arguments),
-            prog_name="tui-forward",
+            prog_name=_program_name(),
             complete_var=completers.COMPLETE_VARIABLE,
             standalone_mode=False,
         )
