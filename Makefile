@@ -14,7 +14,7 @@ PYTEST_OPTIONS := -n $(WORKERS) --dist worksteal
 SLOW_TESTS := tests/containerd tests/e2e tests/endurance
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test pytest check format bench bench-ui screenshots soak lock proto clean
+.PHONY: help demo run test pytest check format bench bench-ui screenshots soak dist lock proto clean
 .SECONDARY:
 
 help: ## show this text
@@ -67,6 +67,7 @@ check: $(INSTALLED) ## run linters, types, import contracts and the check of wor
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@! git grep -nwiEf tests/forbidden_words.txt -- '*.py' '*.md' '*.tcss' Makefile
 
 format: $(INSTALLED) ## format the code and apply safe fixes
@@ -84,6 +85,9 @@ screenshots: $(INSTALLED) ## take the README's screenshots again
 
 soak: $(INSTALLED) ## run all outages, kills, terminal losses and edits, then ten minutes of mixed load
 	$(BIN)/python -m tests.endurance
+
+dist: $(INSTALLED) ## build sdist, wheel and the one-file program, and try each on every Python that is found
+	$(BIN)/python -m tests.packaging --into dist
 
 lock: ## resolve requirements.lock again (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --group bench --universal --python-version 3.11 \
