@@ -75,7 +75,7 @@ def test_dashboard(programs: Path, env: dict[str, str]) -> None:
 def test_no_package_of_an_extra_is_imported(programs: Path, env: dict[str, str]) -> None:
     script = (
         "from importlib.util import find_spec\n"
-        "assert not [one for one in ('grpc', 'google', 'cryptography') if find_spec(one)]\n"
+        "assert not [one for one in ('grpc', 'google', 'cryptography', 'mcp') if find_spec(one)]\n"
         "import tui_forward, tui_forward.session.local, tui_forward.tui.app\n"
         "print(tui_forward.__file__)\n"
     )
@@ -87,9 +87,16 @@ def test_no_package_of_an_extra_is_imported(programs: Path, env: dict[str, str])
     assert Path(done.stdout.strip()).is_relative_to(programs.parent)
 
 
-@pytest.mark.parametrize("command", [["cluster"], ["demo", "--report"]])
+@pytest.mark.parametrize(
+    ("command", "error", "extra"),
+    [
+        (["cluster"], "the embedded cluster is not installed", "demo"),
+        (["demo", "--report"], "the embedded cluster is not installed", "demo"),
+        (["mcp"], "the server is not installed", "mcp"),
+    ],
+)
 def test_command_of_an_extra_says_how_to_install_it(
-    programs: Path, env: dict[str, str], command: list[str]
+    programs: Path, env: dict[str, str], command: list[str], error: str, extra: str
 ) -> None:
     done = subprocess.run(
         [programs / "tui-forward", *command],
@@ -97,8 +104,8 @@ def test_command_of_an_extra_says_how_to_install_it(
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.splitlines()[-2:] == [
-        "error: the embedded cluster is not installed",
-        'hint:  pip install "tui-forward[demo]"',
+        f"error: {error}",
+        f'hint:  pip install "tui-forward[{extra}]"',
     ]
 
 

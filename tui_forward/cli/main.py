@@ -57,6 +57,10 @@ COMMANDS = {
         "tui_forward.cli.commands.metrics",
         "Print metrics in the OpenMetrics format, or serve them.",
     ),
+    "mcp": (
+        "tui_forward.cli.commands.mcp",
+        "Serve tools for agents (Model Context Protocol) on stdin and stdout.",
+    ),
     "config": (
         "tui_forward.cli.commands.config",
         "Show effective settings and where they are set.",

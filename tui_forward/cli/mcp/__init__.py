@@ -1,0 +1,1 @@
+"""`tui-forward mcp`: forwards as tools of an agent, by the Model Context Protocol."""
