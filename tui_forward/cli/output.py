@@ -7,7 +7,6 @@ be written (the reader has gone, the disk is full) are dropped: forwards outlive
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import select
@@ -15,11 +14,14 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from tui_forward.common.ascii_symbols import REPLACE_SYMBOLS
 from tui_forward.common.printable import one_line
 from tui_forward.errors import TuiForwardError
+
+if TYPE_CHECKING:
+    import asyncio
 
 _MAX_LINES = 10_000
 _FLUSH_S = 1.0
@@ -126,6 +128,8 @@ class Output:
         """
         self._append(True, line)
         if self._batch_timer is None:
+            import asyncio  # `--help` imports this module
+
             self._batch_timer = asyncio.get_running_loop().call_later(_BATCH_S, self._write_batch)
 
     def err(self, line: str) -> None:
