@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.order import ordered
 from tui_forward import known_secrets
+from tui_forward.common import event_loop
 
 pytest_plugins = ["pytester"]  # for the tests of our plugin
 
@@ -52,6 +54,38 @@ def pytest_configure() -> None:
 
 def _ignore_here(number: int, frame: object) -> None:
     """Ignore a signal in this process alone: a handler does not outlive `exec`."""
+
+
+# What calls the event loop directly runs on both loops that the engine may have.
+_ON_BOTH_LOOPS = frozenset(
+    {
+        "engine/connections/test_connection.py",
+        "engine/connections/test_listener.py",
+        "engine/forwards/test_pool_dialer.py",
+        "engine/tunnels/test_channels_tunnel.py",
+        "engine/tunnels/test_pool.py",
+        "engine/tunnels/test_spdy_tunnel.py",
+        "kube/auth/test_exec_plugin.py",
+        "transport/test_connect.py",
+        "transport/test_proxy_dialer.py",
+        "transport/test_socket_stream.py",
+        "transport/test_tls_stream.py",
+    }
+)
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config,
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Return the event loops that a test runs on."""
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]]
+    factories = {"asyncio": asyncio.new_event_loop}
+    uvloop_factory = event_loop.loop_factory()
+    name = item.path.relative_to(Path(__file__).parent).as_posix()
+    if name in _ON_BOTH_LOOPS and uvloop_factory is not None:
+        factories["uvloop"] = uvloop_factory
+    return factories
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -10,6 +10,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from tui_forward.errors import AuthError
 from tui_forward.model import Reason
@@ -160,7 +161,7 @@ class ServerConnection(asyncio.Protocol):
         self.muted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)
         self.transport = transport
         self.cluster.connections.append(self)
 

@@ -6,6 +6,7 @@ import random
 import socket
 import ssl
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -78,7 +79,7 @@ async def test_bytes_behind_the_handshake_are_kept(tmp_path: Path) -> None:
 
     class Eager(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
+            transport = cast("asyncio.Transport", transport)
             transport.write(b"first words")
             transport.close()
 
@@ -142,7 +143,7 @@ async def test_plain_server_is_reported(tmp_path: Path) -> None:
 
     class Plain(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
+            transport = cast("asyncio.Transport", transport)
             self.transport = transport
 
         def data_received(self, data: bytes) -> None:
@@ -203,7 +204,7 @@ async def test_tls_inside_tls_works(tmp_path: Path) -> None:
 
         class Tunnel(asyncio.Protocol):
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                assert isinstance(transport, asyncio.Transport)
+                transport = cast("asyncio.Transport", transport)
                 self.near = transport
                 self.far: asyncio.Transport | None = None
                 self.early = b""

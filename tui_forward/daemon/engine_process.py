@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_forward.common import paths
+from tui_forward.common import event_loop, paths
 from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.logging_levels import LEVELS
 from tui_forward.common.tasks import spawn, spawn_restarting
@@ -115,8 +115,7 @@ def run(
                 engine.report_problem(log_problem)
             await engine.run(notifier)
 
-        with asyncio.Runner() as runner:
-            runner.run(serve())
+        event_loop.run(serve())
     finally:
         record.remove()
         lock.release()

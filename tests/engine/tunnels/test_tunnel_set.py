@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel
 from tui_forward.engine.tunnels.tunnel_set import TunnelSet
@@ -79,7 +80,7 @@ async def test_tunnel_with_a_bulk_transfer_is_shared_later() -> None:
     bulk, quiet = FakeTunnel(load=1), FakeTunnel(load=5)
     tunnels = set_of(bulk, quiet)
     assert tunnels.find_shared() is bulk
-    bulk.bulk_at = asyncio.get_running_loop().time()
+    bulk.bulk_at = time.monotonic()
     assert tunnels.find_shared() is quiet
     quiet.load = 7
     assert tunnels.find_shared() is bulk

@@ -122,9 +122,7 @@ def forward(
 
     The forward follows pods that are replaced; connections wait until a pod is ready.
     """
-    import asyncio
-
-    from tui_forward.common import paths
+    from tui_forward.common import event_loop, paths
     from tui_forward.common.access_options import with_environment
     from tui_forward.settings.parser import load_settings
 
@@ -150,7 +148,7 @@ def forward(
         else half_close_timeout,
     )
     notes = [one_line(str(problem)) for problem in settings.problems] + ignored_option_notes()
-    asyncio.run(
+    event_loop.run(
         _forward(
             specs, kubeconfig, context, notes, pod_running_timeout, as_json=as_json, quiet=quiet,
             log_level=_log_level(settings), allow_protected=allow_protected,

@@ -1,6 +1,9 @@
 """Interfaces of tunnels, channels and their users, independent of the transport.
 
 A tunnel leads to one pod and carries channels, one per forwarded connection.
+
+Times are those of `time.monotonic`: uvloop's own clock has milliseconds and stands still during a
+callback, and a round trip may take less.
 """
 
 from __future__ import annotations
@@ -112,11 +115,11 @@ class Tunnel(ABC):
     round_trip_s: float | None = None  # the latest measurement, None before the first
     opened: int = 0  # how many channels it has carried
     load: int = 0  # open channels, except those that were marked half closed
-    # When a channel was refused last by the application, in the loop's time.
+    # When a channel was refused last by the application, monotonic seconds.
     refused_at: float = -math.inf
-    opened_at: float = math.inf  # when its pool got it, in the loop's time
-    last_received_at: float = -math.inf  # when the last byte was received, in the loop's time
-    bulk_at: float = -math.inf  # when it carried much data at once last, in the loop's time
+    opened_at: float = math.inf  # when its pool got it, monotonic seconds
+    last_received_at: float = -math.inf  # when the last byte was received, monotonic seconds
+    bulk_at: float = -math.inf  # when it carried much data at once last, monotonic seconds
 
     _ended: bool = False
     _liveness: LivenessMonitor

@@ -7,6 +7,7 @@ the handshake. In return connections do not share a TCP stream, so none waits fo
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 from tui_forward.engine.limits import Limits
@@ -26,7 +27,7 @@ class LegacyChannel(Channel):
         self._tunnel = tunnel
         self.handler = handler
         self.budget = tunnel.budget
-        self.opened_at = asyncio.get_running_loop().time()  # when it was opened, in the loop's time
+        self.opened_at = time.monotonic()
         self.ended = False  # no more events follow
         self.client = ChannelsClient(port, self, tunnel)  # the codec
 
@@ -111,7 +112,7 @@ class ChannelsTunnel(Tunnel):
         self.budget = owner.budget
         self._limits = limits
         self._channel: LegacyChannel | None = None
-        self.last_received_at = self._loop.time()
+        self.last_received_at = time.monotonic()
         self._ping_at: float | None = None
         # Payload was sent since the last pong; an application that does not read it delays
         # pongs, too.
@@ -181,7 +182,7 @@ class ChannelsTunnel(Tunnel):
             self._stream.pause_reading()
         elif self._is_paused and size <= bound // 2:
             self._is_paused = False
-            self.last_received_at = self._loop.time()
+            self.last_received_at = time.monotonic()
             self._resume_reading()
 
     def channel_ended(self) -> None:
@@ -194,7 +195,7 @@ class ChannelsTunnel(Tunnel):
 
     def data_received(self, data: memoryview) -> None:
         """See `StreamHandler`."""
-        self.last_received_at = self._loop.time()
+        self.last_received_at = time.monotonic()
         if self._channel is not None:
             self._channel.client.receive_data(data)
             if not self.write_paused:
@@ -227,7 +228,7 @@ class ChannelsTunnel(Tunnel):
     def pong_received(self, ping_id: int) -> None:
         """See `TunnelHandler`."""
         if ping_id and self._ping_at is not None:
-            self.round_trip_s = self._loop.time() - self._ping_at
+            self.round_trip_s = time.monotonic() - self._ping_at
             self._ping_at = None
             self._has_sent_payload = False
             self._owner.tunnel_changed(self)
@@ -246,7 +247,7 @@ class ChannelsTunnel(Tunnel):
         """See `MonitoredTunnel`."""
         channel = self._channel
         if channel is not None and self._ping_at is None and channel.client.send_ping():
-            self._ping_at = self._loop.time()
+            self._ping_at = time.monotonic()
             self.flush()
 
     def expire_channels(self, opened_before: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from typing import Final, Protocol
 
 from tui_forward.engine.limits import Limits
@@ -67,18 +68,18 @@ class LivenessMonitor:
     def probe(self, within_s: float) -> None:
         """Send a PING now; end the tunnel if nothing is received within that time."""
         if self._tunnel.is_monitored:
-            sent_at = self._loop.time()
+            sent_at = time.monotonic()
             self._tunnel.send_ping()
             self._loop.call_later(within_s, self._check_probe, sent_at)
 
     def _check_probe(self, sent_at: float) -> None:
         if self._tunnel.is_monitored and self._tunnel.last_received_at < sent_at:
-            self._end_if_dead(self._loop.time() - self._tunnel.last_received_at)
+            self._end_if_dead(time.monotonic() - self._tunnel.last_received_at)
 
     def _check(self) -> None:
         self.start()
         tunnel = self._tunnel
-        now = self._loop.time()
+        now = time.monotonic()
         tunnel.expire_channels(now - self._limits.open_timeout_s)
         if not tunnel.is_monitored:
             return

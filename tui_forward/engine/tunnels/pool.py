@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -228,7 +229,7 @@ class TunnelPool:
     @property
     def upload_delay_s(self) -> float:
         """How long to hold data back on a channel just opened; 0.0 unless others were refused."""
-        if self._loop.time() - self._refused_at > _REFUSED_RECENTLY_S:
+        if time.monotonic() - self._refused_at > _REFUSED_RECENTLY_S:
             return 0.0
         return min(_MIN_UPLOAD_DELAY_S + 2 * (self._round_trip_s or 0.0), _MAX_UPLOAD_DELAY_S)
 
@@ -285,12 +286,12 @@ class TunnelPool:
         return len(self._waiters) < self._growth.dialing
 
     async def _wait_for_tunnel(self) -> Tunnel:
-        since = self._loop.time()
+        since = time.monotonic()
         while True:
             await self._waiters.wait()
             if not self.up:
                 raise self._last_error
-            tunnel = self._find_tunnel(self._loop.time() - since)
+            tunnel = self._find_tunnel(time.monotonic() - since)
             if tunnel is not None:
                 self._waiters.wake_one()
                 return tunnel
@@ -319,7 +320,7 @@ class TunnelPool:
         if not self._tunnels.remove(tunnel) or self._is_legacy:
             return
         self._growth.record_loss()
-        now = self._loop.time()
+        now = time.monotonic()
         reason = self._time_limit.ended(now - tunnel.opened_at, error.reason, now)
         if reason is not error.reason:
             error = TransportError(reason)
@@ -334,7 +335,7 @@ class TunnelPool:
 
     def path_is_alive(self, tunnel: Tunnel) -> bool:
         """See `TunnelOwner`."""
-        since = self._loop.time() - self._limits.silence_s
+        since = time.monotonic() - self._limits.silence_s
         return any(
             other is not tunnel and other.up and other.last_received_at > since
             for other in self._draining.group_of(tunnel) or self._tunnels
@@ -369,7 +370,7 @@ class TunnelPool:
         self._on_change()
 
     def _add(self, tunnel: Tunnel) -> None:
-        tunnel.opened_at = self._loop.time()
+        tunnel.opened_at = time.monotonic()
         self._tunnels.add(tunnel)
         self._round_trip_s = tunnel.round_trip_s
         self._waiters.wake_one()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Protocol
 
 from tui_forward.engine.limits import Limits
@@ -88,7 +89,7 @@ class SlowReaders:
     def _resume_reading(self) -> None:
         self.close()
         # Answers to PINGs from before the pause are still behind unread data.
-        self._owner.last_received_at = self._loop.time()
+        self._owner.last_received_at = time.monotonic()
         self._stream.resume_reading()
         self._owner.notify_owner()
 

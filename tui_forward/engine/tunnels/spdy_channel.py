@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Protocol
 
@@ -64,7 +65,7 @@ class SpdyChannel(Channel):
         self._frames = 0
         self._first_frame = self._last_frame = 0
         self._has_received = False
-        self._opened_at = self._loop.time()
+        self._opened_at = time.monotonic()
         self._pieces: list[memoryview] = []
         self._half_close_timer: asyncio.TimerHandle | None = None
         # Window of the server's worker that its data goes through; None once it is half closed.
@@ -196,7 +197,7 @@ class SpdyChannel(Channel):
                 self._frames += 1
                 self._last_frame = self._first_frame
             if failure.code is ReasonCode.PORT_REFUSED:
-                self._tunnel.refused_at = self._loop.time()
+                self._tunnel.refused_at = time.monotonic()
         self._end()
         self.handler.closed(failure)
 

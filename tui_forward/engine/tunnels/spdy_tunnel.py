@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Final
 
 from tui_forward.common.logging_levels import TRACE
@@ -67,7 +68,7 @@ class SpdyTunnel(Tunnel):
         self._is_receiving = False
         # Channels with data in the present chunk.
         self._receivers: list[SpdyChannel] = []
-        self.last_received_at = self._loop.time()
+        self.last_received_at = time.monotonic()
         self._answered: asyncio.Future[None] = self._loop.create_future()
         self._closed = self._loop.create_future()
         self._close_timer: asyncio.TimerHandle | None = None
@@ -165,7 +166,7 @@ class SpdyTunnel(Tunnel):
         """See `SpdyChannelOwner`."""
         self._last_sender = channel
         if size >= _BULK_BYTES:
-            self.bulk_at = self._loop.time()
+            self.bulk_at = time.monotonic()
         window = channel.window
         if window is None or self.load < 2:
             # Alone, it can only make itself wait, and the acknowledgements would cost it a
@@ -210,7 +211,7 @@ class SpdyTunnel(Tunnel):
 
     def data_received(self, data: memoryview) -> None:
         """See `StreamHandler`."""
-        self.last_received_at = self._loop.time()
+        self.last_received_at = time.monotonic()
         if len(data) >= _BULK_BYTES:
             self.bulk_at = self.last_received_at
         self._is_receiving = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -19,10 +19,9 @@ class TunnelSet:
     At `max_tunnels`, the last idle tunnel is left alone.
     """
 
-    __slots__ = ("_idle_since", "_loop", "_max_tunnels")
+    __slots__ = ("_idle_since", "_max_tunnels")
 
     def __init__(self, max_tunnels: int) -> None:
-        self._loop = asyncio.get_running_loop()
         self._max_tunnels = max_tunnels
         self._idle_since: dict[Tunnel, float] = {}  # 0.0 if not idle
 
@@ -37,7 +36,7 @@ class TunnelSet:
 
     def add(self, tunnel: Tunnel) -> None:
         """Add an idle tunnel."""
-        self._idle_since[tunnel] = self._loop.time()
+        self._idle_since[tunnel] = time.monotonic()
 
     def mark_used(self, tunnel: Tunnel) -> None:
         """Record that a connection uses a tunnel; adds it if it is new."""
@@ -48,7 +47,7 @@ class TunnelSet:
         if tunnel.load:
             self._idle_since[tunnel] = 0.0
         elif not self._idle_since[tunnel]:
-            self._idle_since[tunnel] = self._loop.time()
+            self._idle_since[tunnel] = time.monotonic()
 
     def remove(self, tunnel: Tunnel) -> bool:
         """Remove a tunnel; return whether it was there."""
@@ -72,7 +71,7 @@ class TunnelSet:
 
     def find_shared(self) -> Tunnel | None:
         """Return the best tunnel to share; None if all are stalled."""
-        bulk_since = self._loop.time() - _BULK_RECENT_S
+        bulk_since = time.monotonic() - _BULK_RECENT_S
 
         def cost(tunnel: Tunnel) -> tuple[bool, int]:
             # A busy one before the idle sentinel.
@@ -92,7 +91,7 @@ class TunnelSet:
             (tunnel for tunnel, since in self._idle_since.items() if since and not tunnel.channels),
             key=self._idle_since.__getitem__,
         )
-        idle_before = self._loop.time() - idle_s
+        idle_before = time.monotonic() - idle_s
         extra = idle[: max(0, len(idle) - keep)]
         return [tunnel for tunnel in extra if self._idle_since[tunnel] < idle_before]
 

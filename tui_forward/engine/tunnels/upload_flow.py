@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final, Protocol
 
 from tui_forward.engine.tunnels.flow_control import MAX_UNANSWERED, WorkerWindow, WorkerWindows
@@ -77,7 +78,7 @@ class UploadFlow:
     @property
     def _slow_before(self) -> float:
         healthy_s = max(_MAX_HEALTHY_ANSWER_S, 4 * (self._tunnel.round_trip_s or 0.0))
-        return self._loop.time() - healthy_s
+        return time.monotonic() - healthy_s
 
     # Channels.
 
@@ -128,7 +129,7 @@ class UploadFlow:
         """Queue a PING; return False if the connection has ended."""
         ping_id = self._tunnel.client.send_ping()
         if ping_id:
-            self._windows.record_ping(ping_id, self._loop.time())
+            self._windows.record_ping(ping_id, time.monotonic())
         return bool(ping_id)
 
     @property
@@ -143,7 +144,7 @@ class UploadFlow:
             sent_at = window.record_pong(ping_id)
             if sent_at is None:
                 continue
-            self._tunnel.round_trip_s = self._loop.time() - sent_at
+            self._tunnel.round_trip_s = time.monotonic() - sent_at
             if was_full and not window.full:
                 self._resume(window)
             elif window.full and not window.unanswered:
