@@ -51,6 +51,9 @@ def test_files_of_the_environment_or_of_the_option(tmp_path: Path, own_home: Pat
     assert [(one.path, one.state) for one in choice.files] == [
         (str(old), "file not found"), ("~/new", "2 contexts, current-context is empty"),
     ]  # fmt: skip
+    old.write_text(CONTEXTS)
+    assert choice.read_again is not None
+    assert [one.state for one in choice.read_again().files] == [choice.files[1].state] * 2
     option = context_choice("why", "", str(new), {"KUBECONFIG": value})
     assert (option.source, [one.path for one in option.files]) == ("--kubeconfig", ["~/new"])
     default = context_choice("why", "", None, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from tui_forward.common.formatting import pluralize
@@ -27,7 +28,8 @@ def context_choice(
         source, paths = "KUBECONFIG is not set", (home_dir() / ".kube" / "config",)
     files = tuple(KubeconfigFile(short_path(path), describe_file(path)) for path in paths)
     has_demo = importlib.util.find_spec("grpc") is not None
-    return ContextChoice(reason, namespace, source, files, has_demo, hint)
+    again = partial(context_choice, reason, namespace, kubeconfig, environ, hint)
+    return ContextChoice(reason, namespace, source, files, has_demo, hint, again)
 
 
 def describe_file(path: Path) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.cli.fake_session import until
@@ -167,10 +168,13 @@ async def test_first_start_without_contexts_reads_the_files_again() -> None:
     session = shop()
     contexts, session.context_list = session.context_list, ()
     choice = ContextChoice("no contexts", None, "KUBECONFIG=a", FILES, hint="Get one and set it")
+    found = (KubeconfigFile("/home/ana/.kube/found", "2 contexts, current-context is empty"),)
+    later = msgspec.structs.replace(choice, files=found)
+    choice = msgspec.structs.replace(choice, read_again=lambda: later)
     async with running(session, (100, 30), context="", namespace="", choice=choice) as (app, pilot):
         await shows(app, "✗ no contexts", "Get one and set it", "1 Read the files again")
         await pilot.press("1")
-        await shows(app, "1 Read the files again")
+        await shows(app, "/home/ana/.kube/found", "1 Read the files again")
         session.context_list = contexts
         await pilot.press("enter")
         await shows(app, "here ▾")

@@ -15,7 +15,8 @@ from tui_forward.model import (
     LocalAddress,
 )
 from tui_forward.settings.protected_contexts import ProtectedContexts
-from tui_forward.tui.viewmodel.cell_layout import HIDDEN
+from tui_forward.tui.viewmodel.cell_layout import HIDDEN, fit, fit_text
+from tui_forward.tui.viewmodel.columns import forward_columns
 from tui_forward.tui.viewmodel.connection_rows import connection_labels, connection_row
 from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.forward_list import Heading
@@ -122,6 +123,11 @@ def test_a_context_whose_server_is_not_verified_is_marked() -> None:
         "here insecure", "warn", trail=9, trail_style="warn"
     )
     protected = forward_labels([other], "", ContextNaming(ProtectedContexts(["*"])))
+    columns = forward_columns(protected.contexts.least_width)
+    for width in range(40, 120):
+        cell = fit(columns, width, protected.longest).widths[2]
+        text = fit_text("here! insecure", cell, middle=True, trail=10).text
+        assert not cell or text.endswith("! insecure"), width
     shown = forward_row(other, 0.0, protected).cells[2]
     assert shown == Cell("here! insecure", "protected", trail=10, trail_style="protected")
     connection = Connection(id=1, forward_id="f2", client="c")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -167,6 +168,8 @@ class ScopeController:
             reason = "there is no current context"
             await self._choose_context(msgspec.structs.replace(choice, reason=reason, files=()))
         else:
+            if choice.read_again is not None:
+                choice = await asyncio.to_thread(choice.read_again)
             self._show_first_start(choice, contexts)
 
     def _show_first_start(self, choice: ContextChoice, contexts: Sequence[Context]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 
@@ -21,3 +23,5 @@ class ContextChoice(msgspec.Struct, frozen=True):
     files: tuple[KubeconfigFile, ...] = ()
     offers_demo: bool = False  # whether the embedded cluster is installed
     hint: str = ""  # what helps besides a choice
+    # Returns the choice with the files as they are now; blocks.
+    read_again: Callable[[], ContextChoice] | None = None

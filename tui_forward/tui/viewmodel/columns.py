@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from tui_forward.tui.viewmodel.cell_layout import Column
 
 SPARKLINE: Final = 16  # seconds, a cell each
@@ -54,6 +56,16 @@ FORWARDS: Final = (
     _POD,
     Column("last event", 24, prose=True, drop=12, max_width=40, grows=True),
 )
+
+
+def forward_columns(context_width: int) -> tuple[Column, ...]:
+    """Return the columns of forwards, whose contexts need at least some cells."""
+    return tuple(
+        replace(one, shrink_to=max(one.shrink_to, context_width)) if one.key == "context" else one
+        for one in FORWARDS
+    )
+
+
 CONNECTIONS: Final = (
     Column("process", 15, key="process", max_width=20, grows=True),
     Column("client", 15, drop=9, key="client", max_width=21),

@@ -124,6 +124,11 @@ class ContextNames:
         return self._cells[used]
 
     @property
+    def least_width(self) -> int:
+        """The cells in which a name, cut to its first letter, still has its marks."""
+        return max((cell.trail for cell in self._cells.values() if cell.trail), default=-3) + 3
+
+    @property
     def texts(self) -> list[str]:
         """All names as they are shown."""
         return [cell.text for cell in self._cells.values()]

@@ -196,6 +196,7 @@ class ForwardTable(SortedTable):
         self.empty = _NO_MATCH if query and self._forwards else self._empty_text()
 
         labels = forward_labels(self._forwards.values(), self.context, self.naming)
+        self.columns = columns.forward_columns(labels.contexts.least_width)
 
         def row(key: str) -> rows.Row:
             heading = self._grouped.headings.get(key)
