@@ -101,6 +101,24 @@ async def test_state_change_does_not_wait_for_the_next_sample() -> None:
         await shows(app, "◐ reconnecting", "pod web-1 was deleted")
 
 
+async def test_first_change_after_a_pause_does_not_wait_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        app._sampler.set_interval(3600.0)
+        await pilot.press("1")
+        await shows(app, "● ready")
+        monkeypatch.setattr(sampler, "COALESCE_S", 3600.0)
+        app._sampler._sampled_at -= 3600.0
+        session.change("f1", ForwardState.RECONNECTING, "pod web-1 was deleted")
+        await shows(app, "◐ reconnecting")
+        session.change("f1", ForwardState.READY)
+        await pilot.pause()
+        assert app._sampler.snapshot.forwards[0].state is ForwardState.RECONNECTING
+
+
 async def test_idle_dashboard_samples_seldom_until_a_connection_opens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

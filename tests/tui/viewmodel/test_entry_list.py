@@ -572,6 +572,17 @@ def test_rows_stay_until_an_update_and_rows_that_are_gone_have_their_entries() -
     assert made.entry("pod/shop/web-1") is None
 
 
+def test_entries_that_a_search_has_made_are_freed_when_it_ends() -> None:
+    made, _ = listing(*(pod(f"web-{number}") for number in range(50)), view=EntryKind.PODS)
+    made.query = parse_query("web")
+    made.update()
+    assert len(made._cache.made) == 50
+    made.query = parse_query("")
+    made.update()
+    assert not made._cache.made
+    assert made.entry("pod/shop/web-1") is not None
+
+
 def test_view_of_another_scope_changes_nothing() -> None:
     made, picture = listing(pod("a"), view=EntryKind.PODS)
     assert not picture.apply(CatalogView(scope=SHOP, version=9, complete=True))

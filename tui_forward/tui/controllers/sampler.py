@@ -38,7 +38,8 @@ _IDLE_FACTOR = 4
 _STATE_EVENTS = frozenset(
     {EventKind.LISTENING, EventKind.STATE, EventKind.STOPPED, EventKind.CONNECTION_CHANGED}
 )
-# Events of this time share a sample: fifty forwards may lose the same API server.
+# An event soon after a sample waits for others to share the next one: fifty forwards may lose the
+# same API server.
 COALESCE_S = 0.02
 _RESUBSCRIBE_S = 1.0
 _CHART_S = 300
@@ -65,6 +66,7 @@ class Sampler:
         self._histories = histories
         self._input_priority = input_priority
         self._sampling = asyncio.Lock()
+        self._sampled_at = 0.0  # `time.monotonic` of the last sample
         self._state_changes = StateChangeTracker(
             lambda forwards: dashboard.naming.name_of(forwards)
         )
@@ -122,7 +124,7 @@ class Sampler:
             try:
                 async with asyncio.timeout(FAST_INTERVAL_S if fast else self._next_interval_s()):
                     await self._sample_requested.wait()
-                await asyncio.sleep(COALESCE_S)
+                await asyncio.sleep(self._sampled_at + COALESCE_S - time.monotonic())
             except TimeoutError:
                 continue
 
@@ -162,6 +164,7 @@ class Sampler:
         """
         async with self._sampling:
             await self._sample()
+        self._sampled_at = time.monotonic()
         self._sampled.set()
         self._sampled = asyncio.Event()
 
