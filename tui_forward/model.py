@@ -528,6 +528,19 @@ class FirstByteTimes(msgspec.Struct, frozen=True, kw_only=True):
     p99_s: float
 
 
+FIRST_BYTE_BOUNDS_S: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+"""Upper bounds of the buckets of `FirstByteHistogram`; the last bucket has none."""
+
+
+class FirstByteHistogram(msgspec.Struct, frozen=True, kw_only=True):
+    """Times from accept to the first byte from the pod, of all connections so far."""
+
+    counts: tuple[int, ...] = (0,) * (len(FIRST_BYTE_BOUNDS_S) + 1)  # by bucket, not cumulative
+    sum_s: float = 0.0
+
+
 class TimelineKind(StrEnum):
     """Subject of an entry of a forward's timeline."""
 
@@ -585,6 +598,8 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     queued: int = 0  # connections that wait for a tunnel
     counters: Counters = Counters()
     first_byte: FirstByteTimes | None = None  # None without a connection that got a byte
+    first_bytes: FirstByteHistogram = FirstByteHistogram()
+    reconnects: int = 0  # how often it was ready again after it had been lost
     failed_at: float | None = None  # when a connection failed last
     insecure: bool = False  # the certificate of the API server is not verified
     last_event: str = ""  # latest timeline text about a failure

@@ -55,6 +55,8 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
         "connections": counters.connections_open,
         "bytes_from_pod": counters.bytes_from_pod,
         "bytes_to_pod": counters.bytes_to_pod,
+        "first_byte": msgspec.to_builtins(forward.first_byte),
+        "reconnects": forward.reconnects,
     }
 
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 
 from tui_forward.common.printable import escape_unprintable
-from tui_forward.model import Forward, ForwardState, Snapshot
+from tui_forward.model import (
+    FIRST_BYTE_BOUNDS_S,
+    FirstByteHistogram,
+    Forward,
+    ForwardState,
+    Snapshot,
+)
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -68,16 +75,13 @@ def _families(snapshot: Snapshot) -> Iterator[tuple[str, str, str, Iterable[Samp
         (("_total", labels, float(one.counters.connections_failed)) for one, labels in forwards),
     )  # fmt: skip
     yield (
-        "tui_forward_first_byte_seconds", "gauge",
-        "Time to first byte of the connections of the last minutes.",
-        (
-            ("", {**labels, "quantile": quantile}, seconds)
-            for one, labels in forwards
-            if one.first_byte is not None
-            for quantile, seconds in (
-                ("0.5", one.first_byte.p50_s), ("0.99", one.first_byte.p99_s),
-            )
-        ),
+        "tui_forward_reconnects", "counter", "How often a forward was ready again.",
+        (("_total", labels, float(one.reconnects)) for one, labels in forwards),
+    )  # fmt: skip
+    yield (
+        "tui_forward_first_byte_seconds", "histogram",
+        "Time from the connect of a client to the first byte from the pod.",
+        (sample for one, labels in forwards for sample in _histogram(one.first_bytes, labels)),
     )  # fmt: skip
     yield (
         "tui_forward_api_up", "gauge", "Whether an API server responds.",
@@ -95,6 +99,15 @@ def _families(snapshot: Snapshot) -> Iterator[tuple[str, str, str, Iterable[Samp
             if one.latency_s is not None
         ),
     )  # fmt: skip
+
+
+def _histogram(histogram: FirstByteHistogram, labels: Labels) -> Iterator[Sample]:
+    bounds = (*map(str, FIRST_BYTE_BOUNDS_S), "+Inf")
+    counts = list(accumulate(histogram.counts))
+    for bound, count in zip(bounds, counts, strict=True):
+        yield "_bucket", {**labels, "le": bound}, float(count)
+    yield "_count", labels, float(counts[-1])
+    yield "_sum", labels, histogram.sum_s
 
 
 def _forward_labels(forward: Forward) -> Labels:

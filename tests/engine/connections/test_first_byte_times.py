@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_forward.engine.connections.first_byte_times import WINDOW_S, FirstByteRecorder
+from tui_forward.model import FIRST_BYTE_BOUNDS_S
 
 
 def test_percentiles_are_within_five_percent() -> None:
@@ -40,3 +41,14 @@ def test_any_time_has_a_place(times: list[float]) -> None:
     found = recorder.snapshot(0.0)
     assert found is not None
     assert 0 < found.p50_s <= found.p99_s < 1000
+
+
+def test_histogram_counts_all_connections() -> None:
+    recorder = FirstByteRecorder(0.0)
+    for seconds in (0.0, 0.001, 0.0011, 10.0, 10.1, 1e9):
+        recorder.record(seconds, 0.0)
+    recorder.snapshot(100 * WINDOW_S)
+    found = recorder.histogram()
+    assert found.counts == (2, 1, *[0] * 9, 0, 1, 2)
+    assert found.sum_s == pytest.approx(1e9 + 20.1021)
+    assert len(found.counts) == len(FIRST_BYTE_BOUNDS_S) + 1

@@ -1,13 +1,14 @@
-"""Percentiles of the times to first byte of a forward's connections, in bounded memory."""
+"""Times to first byte of a forward's connections, in bounded memory: percentiles, histogram."""
 
 from __future__ import annotations
 
 import math
 import time
 from array import array
+from bisect import bisect_left
 from typing import Final
 
-from tui_forward.model import FirstByteTimes
+from tui_forward.model import FIRST_BYTE_BOUNDS_S, FirstByteHistogram, FirstByteTimes
 
 WINDOW_S: Final = 300.0  # percentiles are of this time up to twice this time
 _SHORTEST_S: Final = 1e-4
@@ -17,18 +18,20 @@ _BUCKETS: Final = _STEPS * _DOUBLINGS
 
 
 class FirstByteRecorder:
-    """Histogram with logarithmic buckets of the current window and of the one before.
+    """Histograms: with logarithmic buckets of the current window and of the one before; of all.
 
     One call for each connection, none for its bytes.
     """
 
-    __slots__ = ("_before", "_began_at", "_current", "_known")
+    __slots__ = ("_all", "_before", "_began_at", "_current", "_known", "_sum_s")
 
     def __init__(self, now: float | None = None) -> None:
         self._current = array("I", bytes(4 * _BUCKETS))
         self._before = array("I", bytes(4 * _BUCKETS))
         self._began_at = time.monotonic() if now is None else now
         self._known: FirstByteTimes | None = None  # until something changes
+        self._all = array("Q", bytes(8 * (len(FIRST_BYTE_BOUNDS_S) + 1)))
+        self._sum_s = 0.0
 
     def record(self, seconds: float, now: float | None = None) -> None:
         """Record the time to first byte of a connection."""
@@ -36,6 +39,12 @@ class FirstByteRecorder:
         ratio = max(1.0, seconds / _SHORTEST_S)
         self._current[min(_BUCKETS - 1, int(math.log2(ratio) * _STEPS))] += 1
         self._known = None
+        self._all[bisect_left(FIRST_BYTE_BOUNDS_S, seconds)] += 1
+        self._sum_s += seconds
+
+    def histogram(self) -> FirstByteHistogram:
+        """Return the times of all connections so far."""
+        return FirstByteHistogram(counts=tuple(self._all), sum_s=self._sum_s)
 
     def snapshot(self, now: float | None = None) -> FirstByteTimes | None:
         """Return the percentiles; None if no connection got a byte in the window."""

@@ -271,6 +271,8 @@ class ActiveForward:
             queued=self._queue.queued,
             counters=counters.snapshot(),
             first_byte=counters.first_byte.snapshot(),
+            first_bytes=counters.first_byte.histogram(),
+            reconnects=recorder.reconnects,
             failed_at=None if counters.failed_at is None else counters.failed_at + correction,
             last_event=recorder.last_event,
             insecure=self._reconciler.insecure,

@@ -151,6 +151,7 @@ class StatusRecorder:
         self._log = ForwardLogger(_log, forward_id, spec.target.context)
         self._timeline = Timeline()
         self.outage: Outage | None = None  # the one that is not settled yet
+        self.reconnects = 0
         self.status = state_machine.INITIAL
         self.since = self.started_at = steady_time()
         self._warned_at: dict[ReasonCode, float] = {}  # when each warning was first seen
@@ -222,6 +223,7 @@ class StatusRecorder:
         self._on_status(before, after)
         if after.state is ForwardState.READY and self.outage is not None:
             self.outage.ended = time.monotonic()
+            self.reconnects += not self.outage.first
             self.finish_outage(self.outage)
 
     def finish_outage(self, outage: Outage) -> None:
