@@ -10,7 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # Files of users.
-OTHERS = {"package.json", "settings.toml", "tasks.json"}
+OTHERS = {
+    "package.json", "settings.toml", "tasks.json", "browse.json", "places.json", "trusted.json",
+}  # fmt: skip
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 
 

@@ -62,6 +62,16 @@ def find_running_engine(socket: Path) -> RunningEngine | None:
     return engine if engine is not None and engine.is_running else None
 
 
+def running_engines() -> tuple[RunningEngine, ...]:
+    """Return the running engines of this user, whatever their kubeconfig. Blocks."""
+    try:
+        files = sorted(paths.sessions_dir().glob(f"*.{place_id()}{_SUFFIX}"))
+    except OSError:
+        return ()
+    found = (_read(file) for file in files)
+    return tuple(one for one in found if one is not None and one.is_running)
+
+
 def unreachable_error(engine: RunningEngine) -> TransportError:
     """Return the error about an engine that runs, but whose socket was removed or hidden."""
     folder = Path(engine.socket).parent

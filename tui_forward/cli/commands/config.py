@@ -21,11 +21,17 @@ Value = str | float | list[str]
 @click.command(short_help="Show effective settings and where they are set.")
 @click.option("--json", "as_json", is_flag=True, help="One object per setting; times in seconds.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of the file, for editors.")
-def config(as_json: bool, schema: bool) -> int:
+@click.option("--purge", is_flag=True, help="Remove all files of the program, after a question.")
+@click.option("-y", "--yes", is_flag=True, help="With --purge: do not ask.")
+def config(as_json: bool, schema: bool, purge: bool, yes: bool) -> int:
     """Show effective settings and where they are set.
 
     Settings are read from settings.toml; its problems are listed on stderr.
     """
+    if purge:
+        from tui_forward.cli.purge import purge as remove_files
+
+        return remove_files(yes=yes)
     if schema:
         click.echo(schema_path().read_text(encoding="utf-8"), nl=False)
         return ExitCode.DONE
