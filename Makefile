@@ -14,7 +14,7 @@ PYTEST_OPTIONS := -n $(WORKERS) --dist worksteal
 SLOW_TESTS := tests/containerd tests/e2e tests/endurance
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test pytest check format bench bench-ui screenshots soak dist lock proto clean
+.PHONY: help demo run test pytest check format bench bench-short bench-ui screenshots soak dist lock proto clean
 .SECONDARY:
 
 help: ## show this text
@@ -76,6 +76,9 @@ format: $(INSTALLED) ## format the code and apply safe fixes
 
 bench: $(INSTALLED) ## compare speed and memory with kubectl and kr8s
 	$(BIN)/python -m tests.bench
+
+bench-short: $(INSTALLED) ## the same beside kubectl over SPDY only, in a minute and a half
+	$(BIN)/python -m tests.bench --short
 
 bench-ui: $(INSTALLED) ## measure start-up, latency, CPU and memory of the dashboard
 	$(BIN)/python -m tests.bench.dashboard_benchmark

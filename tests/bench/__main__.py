@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
-import statistics
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench import measurements
@@ -18,222 +17,142 @@ from tests.bench.forwarders import (
     KUBECTL_SPDY,
     KUBECTL_WEBSOCKET,
     OURS,
+    OURS_WEBSOCKET,
     Forwarder,
     Running,
     forwarders,
+    newest_kubectl,
 )
-from tests.bench.list_benchmark import listings
-from tests.bench.result_table import Row, say, table
+from tests.bench.list_benchmark import Listing, listings
+from tests.bench.result_table import Ratio, as_json, say, table
+from tests.bench.rounds import Rounds, Section
+from tests.bench.sections import FULL, MEASURES, REPLACEMENT, ROWS, SHORT, section
 from tests.bench.toolbox import DEPLOYMENT, NAMESPACE, Toolbox
 from tests.support.cluster_process import ClusterProcess, running_cluster
 
-Figures = dict[str, dict[str, float | None]]  # row -> forwarder -> figure
-
-# Row, unit, whether more is better.
-ROWS = (
-    Row("download", "MiB/s", more_is_better=True, target=1.2),
-    Row("upload", "MiB/s", more_is_better=True, target=1.2),
-    Row("client CPU, download", "s/GiB", target=0.7, digits=2),
-    Row("client CPU, upload", "s/GiB", target=0.7, digits=2),
-    Row("client busy, download", "% of a core"),
-    Row("client busy, upload", "% of a core"),
-    Row("connect + first byte p50", "ms", target=0.65, digits=2),
-    Row("connect + first byte p99", "ms", digits=2),
-    Row("round trip p50", "ms", target=1.0, digits=3),
-    Row("round trip p99", "ms", digits=3),
-    Row("1,000 at once, failed", "", target=1.0),
-    Row("1,000 at once, first byte p50", "ms"),
-    Row("2,000 at once, failed", "", target=1.0),
-    Row("2,000 at once, first byte p50", "ms"),
-    Row("peak memory after all that", "MiB", target=0.5),
-    Row("beside 10 stopped readers p50", "ms", digits=2),
-    Row("beside 10 stopped servers p50", "ms", digits=2),
-    Row("works after they have ended", "yes/no"),
-    Row("pod replaced: first byte after Ready", "ms"),
+RATIOS = (
+    Ratio(OURS, KUBECTL_SPDY, is_judged=True),
+    Ratio(OURS, KUBECTL_WEBSOCKET),
+    Ratio(OURS_WEBSOCKET, KUBECTL_WEBSOCKET),
 )
+REPLACED = "replaced"
+LISTING = "listing"
+PARTS = (*MEASURES, REPLACED, LISTING)
+# Within a minute and a half, with the rivals that ratios are about.
+SHORT_PARTS = ("speed", "burst", "ping-pong", "crowds", "quiet")
+SHORT_FORWARDERS = (OURS, KUBECTL_SPDY)
 
 
 class Bench:
-    """Benchmark of all forwarders on one cluster, in turns."""
+    """Benchmark of forwarders to one pod of one cluster."""
 
-    def __init__(
-        self, cluster: ClusterProcess, chosen: list[Forwarder], size: int, rounds: int
-    ) -> None:
-        self.cluster = cluster
-        self.chosen = chosen
-        self.size = size
-        self.rounds = rounds
-        self.toolbox = Toolbox(cluster.kubeconfig)
-        self.pod = self.toolbox.create()
-        self.samples: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        self.figures: Figures = defaultdict(dict)
+    def __init__(self, cluster: ClusterProcess, chosen: Sequence[Forwarder]) -> None:
+        self._cluster = cluster
+        self._chosen = {forwarder.name: forwarder for forwarder in chosen}
+        self._toolbox = Toolbox(cluster.kubeconfig)
+        self._pod = self._toolbox.create()
+        self.rounds: Rounds[Running] = Rounds(tuple(self._chosen), self._start)
 
-    def start(self, forwarder: Forwarder, target: str = "") -> Running:
-        """Start a forwarder on the pod."""
-        return forwarder.start(
-            self.cluster.kubeconfig, NAMESPACE, target or f"pod/{self.pod}", measurements.PORTS
+    def _start(self, name: str) -> Running:
+        return self._chosen[name].start(
+            self._cluster.kubeconfig, NAMESPACE, f"pod/{self._pod}", measurements.PORTS
         )
 
-    @contextlib.contextmanager
-    def all_running(self) -> Iterator[list[Running]]:
-        """Start all forwarders at the same time."""
-        with contextlib.ExitStack() as stack:
-            running = []
-            for forwarder in self.chosen:
-                running.append(self.start(forwarder))
-                stack.callback(running[-1].stop)
-            yield running
+    def measure_replacements(self, rounds: int) -> None:
+        """Measure from readiness of a replacement to the first byte of a queued connection."""
+        ours = [name for name in self._chosen if name.startswith(OURS)]  # the others end, or hang
+        replaced: Rounds[Running] = Rounds(ours, self._start_on_deployment)
+        replaced.run(Section(REPLACED, self._replace), rounds)
+        for row, by_name in replaced.samples.items():
+            self.rounds.samples[row].update(by_name)
+        for name, sentences in replaced.failures.items():
+            self.rounds.failures[name] += sentences
 
-    def add(self, row: str, running: Running, figure: float) -> None:
-        """Record one sample of a figure."""
-        self.samples[row][running.forwarder.name].append(figure)
+    def _start_on_deployment(self, name: str) -> Running:
+        return self._chosen[name].start(
+            self._cluster.kubeconfig, NAMESPACE, DEPLOYMENT, measurements.PORTS
+        )
 
-    def speed(self) -> None:
-        """Measure throughput, CPU and latency: medians of alternating rounds."""
-        with self.all_running() as everyone:
-            for running in everyone:
-                measurements.connects(running, 20)  # warm
-            for turn in range(self.rounds):
-                say(f"speed, round {turn + 1} of {self.rounds}")
-                for running in everyone:
-                    self.attempt(running, self._speed_of)
-        for row, by_name in self.samples.items():
-            for name, figures in by_name.items():
-                self.figures[row][name] = statistics.median(figures)
-
-    def _speed_of(self, running: Running) -> None:
-        down = measurements.download(running, self.size)
-        self.add("download", running, down.mib_s)
-        self.add("client CPU, download", running, down.cpu_s_per_gib)
-        self.add("client busy, download", running, down.busy_percent)
-        up = measurements.upload(running, self.size)
-        self.add("upload", running, up.mib_s)
-        self.add("client CPU, upload", running, up.cpu_s_per_gib)
-        self.add("client busy, upload", running, up.busy_percent)
-        connects = measurements.connects(running, 100)
-        self.add("connect + first byte p50", running, connects.p50_ms)
-        self.add("connect + first byte p99", running, connects.p99_ms)
-        trips = measurements.round_trips(running, 500)
-        self.add("round trip p50", running, trips.p50_ms)
-        self.add("round trip p99", running, trips.p99_ms)
-
-    def attempt(self, running: Running, what: Callable[[Running], None]) -> None:
-        """Leave the cell empty when a forwarder fails."""
-        try:
-            what(running)
-        except (OSError, RuntimeError) as error:
-            say(f"{running.forwarder.name}: {error}")
-
-    def each_alone(self, title: str, what: Callable[[Running], None]) -> None:
-        """Start a new process for each forwarder, one after another."""
-        for forwarder in self.chosen:
-            say(f"{title}: {forwarder.name}")
-            running = self.start(forwarder)
-            try:
-                self.attempt(running, what)
-            finally:
-                running.stop()
-
-    def crowds(self, running: Running) -> None:
-        """Measure many concurrent connections."""
-        name = running.forwarder.name
-        for count in (1000, 2000):
-            # The slow rival is spared the second helping.
-            crowd = measurements.crowd(running, count, timeout_s=30 if count == 1000 else 60)
-            self.figures[f"{count:,} at once, failed"][name] = crowd.failed
-            self.figures[f"{count:,} at once, first byte p50"][name] = crowd.first_byte.p50_ms
-        self.figures["peak memory after all that"][name] = running.peak_bytes() / measurements.MIB
-
-    def stalled(self, running: Running) -> None:
-        """Measure connections next to stalled ones."""
-        name = running.forwarder.name
-        for row, port in (
-            ("beside 10 stopped readers p50", measurements.SOURCE),
-            ("beside 10 stopped servers p50", measurements.NEVER_READS),
-        ):
-            spread = measurements.beside_stalled(running, port, 10, 30) if running.alive else None
-            self.figures[row][name] = spread.p50_ms if spread else None
-        works = measurements.recovers(running)
-        self.figures["works after they have ended"][name] = 1.0 if works else 0.0
-
-    def replacement(self) -> None:
-        """Measure from readiness of the replacement to the first byte of a queued connection."""
-        for forwarder in self.chosen:
-            if not forwarder.name.startswith(OURS):
-                continue  # the others end, or go on to the pod that is gone
-            running = self.start(forwarder, DEPLOYMENT)
-            try:
-                times = []
-                for turn in range(self.rounds):
-                    say(f"pod replaced, {turn + 1} of {self.rounds}: {forwarder.name}")
-                    old, _ = self.toolbox.ready()
-                    self.toolbox.delete(old)
-                    while True:
-                        try:
-                            self.pod, ready = self.toolbox.ready(other_than=old)
-                            with measurements.connected(running, measurements.ECHO) as sock:
-                                sock.sendall(b"x")
-                                if sock.recv(1) == b"x":
-                                    times.append(time.perf_counter() - ready)
-                                    break
-                        except OSError:
-                            continue
-                self.figures["pod replaced: first byte after Ready"][forwarder.name] = (
-                    statistics.median(times) * 1e3
-                )
-            finally:
-                running.stop()
+    def _replace(self, running: Running) -> dict[str, float]:
+        old, _ = self._toolbox.ready()
+        self._toolbox.delete(old)
+        deadline = time.perf_counter() + measurements.TIMEOUT_S
+        while time.perf_counter() < deadline:
+            self._pod, ready = self._toolbox.ready(other_than=old)
+            with (
+                contextlib.suppress(OSError),
+                measurements.connected(running, measurements.ECHO) as sock,
+            ):
+                sock.sendall(b"x")
+                if sock.recv(1) == b"x":
+                    return {REPLACEMENT: (time.perf_counter() - ready) * 1e3}
+        raise TimeoutError("no connection reached the replacement")
 
 
 def main() -> int:
     """Run all benchmarks."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--size", type=int, default=256, help="MiB per transfer (256)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of the speed test (5)")
-    parser.add_argument("--pods", type=int, default=10_000, help="pods to list (10000)")
-    parser.add_argument(
-        "--only", choices=("speed", "crowds", "stalled", "replaced", "listing"), action="append"
-    )
-    parser.add_argument("--forwarder", action="append", help="only these (by name)")
-    parser.add_argument("--runtime", default="embedded", help="the cluster's runtime")
-    options = parser.parse_args()
-    wanted = set(options.only or ("speed", "crowds", "stalled", "replaced", "listing"))
-    chosen = [f for f in forwarders() if not options.forwarder or f.name in options.forwarder]
+    options = _parser().parse_args()
+    parts = options.only or (SHORT_PARTS if options.short else PARTS)
+    names = options.forwarder or (SHORT_FORWARDERS if options.short else None)
+    chosen = [one for one in forwarders() if names is None or one.name in names]
     say(f"{os.cpu_count()} cores; " + ", ".join(forwarder.name for forwarder in chosen))
+    kubectl = str(newest_kubectl() or "no kubectl")
+    say(kubectl)
+    result: dict[str, object] = {"cores": os.cpu_count(), "kubectl": kubectl}
+    scale = SHORT if options.short else FULL
+    rounds = options.rounds or (2 if options.short else 5)
 
-    if wanted - {"listing"}:
+    if set(parts) - {LISTING}:
         with running_cluster("--runtime", options.runtime) as cluster:
-            bench = Bench(cluster, chosen, options.size * measurements.MIB, options.rounds)
-            if "speed" in wanted:
-                bench.speed()
-            if "crowds" in wanted:
-                bench.each_alone("many at once", bench.crowds)
-            if "stalled" in wanted:
-                bench.each_alone("stalled neighbours", bench.stalled)
-            if "replaced" in wanted:
-                bench.replacement()
+            bench = Bench(cluster, chosen)
+            try:
+                for part in MEASURES:
+                    if part in parts:
+                        bench.rounds.run(section(part, scale), rounds)
+                if REPLACED in parts:
+                    bench.measure_replacements(rounds)
+            except KeyboardInterrupt:
+                say("interrupted: the table has what was measured until then")
             spent = cpu_by_component(cluster.process.pid)
-        names = [forwarder.name for forwarder in chosen]
-        sys.stdout.write(table(ROWS, names, bench.figures, (KUBECTL_WEBSOCKET, KUBECTL_SPDY)))
+        shown = (ROWS, bench.rounds.names, bench.rounds.samples, RATIOS, bench.rounds.failures)
+        sys.stdout.write(table(*shown))
         hops = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in sorted(spent.items()))
         sys.stdout.write(f"\nCPU of the cluster: {hops}\n")
-    if "listing" in wanted:
+        result |= as_json(*shown)
+    if LISTING in parts:
         say(f"listing {options.pods:,} pods")
         with running_cluster("--pods", str(options.pods)) as cluster:
-            _print_listings(cluster.kubeconfig)
+            found = listings(cluster.kubeconfig)
+        _print_listings(found)
+        result["listings"] = [vars(one) for one in found]
+    if options.json is not None:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
     return 0
 
 
-def _print_listings(kubeconfig: Path) -> None:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="beside kubectl only, in 90 s")
+    parser.add_argument("--rounds", type=int, help="rounds of each part (5; short: 2)")
+    parser.add_argument("--pods", type=int, default=10_000, help="pods to list (10000)")
+    parser.add_argument("--only", choices=PARTS, action="append", help="only this part")
+    parser.add_argument("--forwarder", action="append", help="only these (by name)")
+    parser.add_argument("--runtime", default="embedded", help="the cluster's runtime")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
+    return parser
+
+
+def _print_listings(found: Sequence[Listing]) -> None:
     sys.stdout.write(
         f"\n{'listing':<30}{'first page s':>14}{'all s':>9}{'peak MiB':>10}{'pods':>9}\n"
     )
-    for found in listings(kubeconfig):
-        first = f"{found.first_s:.2f}" if found.first_s is not None else "–"
-        peak = f"{found.peak_mib:.0f}" if found.peak_mib else "–"
-        sys.stdout.write(
-            f"{found.name:<30}{first:>14}{found.all_s:>9.2f}{peak:>10}{found.count:>9}\n"
-        )
+    for one in found:
+        if one.problem:
+            sys.stdout.write(f"{one.name:<30}{one.problem}\n")
+            continue
+        first = f"{one.first_s:.2f}" if one.first_s is not None else "–"
+        peak = f"{one.peak_mib:.0f}" if one.peak_mib else "–"
+        sys.stdout.write(f"{one.name:<30}{first:>14}{one.all_s:>9.2f}{peak:>10}{one.count:>9}\n")
 
 
 if __name__ == "__main__":

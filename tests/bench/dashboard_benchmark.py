@@ -132,7 +132,7 @@ def starts(env: dict[str, str]) -> float:
     for _ in range(STARTS):
         with dashboard(env) as terminal:
             times.append(terminal.shows(USABLE) - terminal.begun)
-        while _engines(env["KUBECONFIG"]):
+        while engines(env["KUBECONFIG"]):
             time.sleep(0.05)
     return statistics.median(times)
 
@@ -158,7 +158,7 @@ async def attaching(env: dict[str, str]) -> float:
     return statistics.median(times)
 
 
-def _engines(kubeconfig: str) -> list[psutil.Process]:
+def engines(kubeconfig: str) -> list[psutil.Process]:
     """Return the engine processes of a kubeconfig."""
     found = []
     for process in psutil.process_iter():

