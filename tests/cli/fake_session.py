@@ -254,6 +254,12 @@ class FakeSession:
                 if len(self._events) <= since:
                     await self._changed.wait()
 
+    async def changes(self) -> AsyncIterator[int]:
+        while True:
+            async with self._changed:
+                await self._changed.wait()
+            yield len(self._events)
+
     async def contexts(self) -> tuple[Context, ...]:
         return self.context_list
 

@@ -13,6 +13,7 @@ from tui_forward.common.formatting import (
     format_duration,
     format_rate,
     format_short_reason,
+    format_uptime,
     milliseconds,
     pluralize,
     short_age,
@@ -175,3 +176,9 @@ def test_short_reason_of_a_credential_has_its_age(age: float | None, text: str) 
         expired_at=None if age is None else 1e9 - age,
     )
     assert format_short_reason(forward, 1e9) == text
+
+
+def test_uptime_changes_once_a_minute() -> None:
+    assert [format_uptime(one) for one in (8, 59, 60, 119, 3599, 3600, 3 * 86400)] == [
+        "8s", "59s", "1m", "1m", "59m", "1h00m", "3d",
+    ]  # fmt: skip

@@ -47,7 +47,7 @@ class Engine:
         saver = SessionSaver(session, self.path)
         store = ProfileStore(self.profile.parent, Path("/"))
         if await saver.open(restore=restore):
-            notices.profile_started.set()
+            notices.profiles_changed.set()
         watcher = ProfileWatcher(session, store, self.trust, notices, saver)
         task = asyncio.create_task(watcher.run())
         try:
@@ -75,7 +75,7 @@ class Running:
         for one in ProfileFile(file, team).read().forwards:
             await self.session.start(one.spec)
         self.saver.schedule_save()
-        self.notices.profile_started.set()
+        self.notices.profiles_changed.set()
 
     def ids(self) -> dict[str, str]:
         return {one.spec.name: one.id for one in self.session.forwards.values()}
@@ -138,7 +138,7 @@ async def test_profile_of_a_restored_session_is_compared(shop: Engine) -> None:
         await session_store.restore(running.session, previous)
         session_store.discard_session(session_store.previous_session_file(shop.path))
         running.saver.schedule_save()
-        running.notices.profile_started.set()
+        running.notices.profiles_changed.set()
         await running.wait_notice("+ more")
 
 

@@ -72,6 +72,7 @@ REQUESTS: list[rpc.FromClient] = [
     rpc.RetryLogin(23, ("here", NO_OPTIONS)),
     rpc.GetCatalog(11, CatalogScope("here", "shop"), 5),
     rpc.Subscribe(12, 0),
+    rpc.SubscribeChanges(13),
     rpc.Cancel(12),
 ]
 RESPONSES: list[rpc.FromEngine] = [

@@ -17,7 +17,7 @@ def test_contexts_are_listed_without_an_http_client() -> None:
         "from tui_forward.kube import ClusterClients, KubeconfigSource\n"
         "ClusterClients\n"
         "import tui_forward.catalog\n"
-        "heavy = {'aiohttp', 'kubernetes', 'watchfiles', 'cryptography', 'yaml', 'asyncio.ssl'}\n"
+        "heavy = {'aiohttp', 'kubernetes', 'cryptography', 'yaml', 'asyncio.ssl'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert run(code) == "[]"

@@ -7,13 +7,14 @@ import asyncio
 import pytest
 
 from tests.support.fake_engine import FakeBackend, FakeDataPath, echo, pod
+from tests.support.virtual_time import VirtualTime
 from tests.support.waiting import until
+from tui_forward.common.periodic_checks import FILE_CHECKS
 from tui_forward.engine import engine as engine_module
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.liveness import LivenessMonitor
 from tui_forward.errors import AuthError, TuiForwardError
 from tui_forward.model import ForwardSpec, ForwardState, Target, TargetKind
-from tui_forward.session import kubeconfig_watcher
 from tui_forward.session.local import LocalSession
 
 
@@ -35,7 +36,7 @@ def states(session: LocalSession) -> set[ForwardState]:
     return {forward.state for forward in session._engine.forwards()}
 
 
-async def test_idle_session_has_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_session_has_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeDataPath(monkeypatch)
     backend = FakeBackend()
     session = LocalSession(backend=backend, monitor_system=False)
@@ -44,8 +45,7 @@ async def test_idle_session_has_one_timer(monkeypatch: pytest.MonkeyPatch) -> No
         await session.start(spec(f"web-{number}"))
 
     await until(lambda: states(session) == {ForwardState.READY})
-    # Only the check of the kubeconfig is left.
-    await until(lambda: len(timers()) <= 1 and min(timers(), default=9.0) > 0.9)
+    await until(lambda: not timers())
 
     # The traffic after a pause is in the right second.
     monkeypatch.setattr(engine_module, "_HISTORY_INTERVAL_S", 0.01)
@@ -57,8 +57,54 @@ async def test_idle_session_has_one_timer(monkeypatch: pytest.MonkeyPatch) -> No
     await session.close()
 
 
+async def test_timers_of_an_idle_session_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeDataPath(monkeypatch)
+    backend = FakeBackend()
+    time = VirtualTime(monkeypatch)
+    session = LocalSession(backend=backend, monitor_system=False)
+    for number in range(15):
+        backend.resolutions[f"web-{number}"] = pod(f"web-{number}-1")
+        await session.start(spec(f"web-{number}"))
+    await until(lambda: states(session) == {ForwardState.READY})
+
+    # A connection that is open and silent: its traffic is recorded for the charts.
+    port = (await session.snapshot()).forwards[0].listening[0].port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await time.pass_seconds(60)
+    await time.pass_seconds(120)
+    assert time.fired.keys() == {"Engine._record_histories", "HeapTrimmer.run"}
+    assert time.fired["Engine._record_histories"] <= 121
+    assert time.fired["HeapTrimmer.run"] <= 41
+
+    writer.close()
+    assert await reader.read() == b""
+    await time.pass_seconds(60)
+    await time.pass_seconds(120)
+    assert not time.fired
+    await session.close()
+
+
+async def test_changes_are_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeDataPath(monkeypatch)
+    backend = FakeBackend()
+    session = LocalSession(backend=backend, monitor_system=False)
+    changes = session.changes()
+    waiting = asyncio.ensure_future(anext(changes))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    backend.on_change()
+    backend.on_change()
+    first = await waiting
+    backend.resolutions["web"] = pod("web-1")
+    await session.start(spec("web"))
+    assert await anext(changes) > first
+    await session.close()
+    with pytest.raises(StopAsyncIteration):
+        await anext(changes)
+
+
 async def test_blocked_forward_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubeconfig_watcher, "_BLOCKED_INTERVAL_S", 0.01)
+    monkeypatch.setattr(FILE_CHECKS, "interval_s", 0.01)
     data_path = FakeDataPath(monkeypatch)
     backend = FakeBackend()
     session = LocalSession(backend=backend, monitor_system=False)

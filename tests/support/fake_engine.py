@@ -258,6 +258,9 @@ class FakeBackend:
     def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:
         self.on_login_line = on_line
 
+    def listen_to_changes(self, on_change: Callable[[], None]) -> None:
+        self.on_change = on_change
+
     def has_changed(self, before: int, now: int) -> bool:
         return before != now
 

@@ -36,8 +36,10 @@ class Catalog:
     """Informers of scopes, started at the first view and dropped `idle_s` after the last one."""
 
     def __init__(
-        self, cluster_of: Callable[[str, AccessOptions], ClusterClient], *, idle_s: float = _IDLE_S
-    ) -> None:
+        self, cluster_of: Callable[[str, AccessOptions], ClusterClient], *, idle_s: float = _IDLE_S,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._on_change = on_change  # called after every change of a view
         self._cluster_of = cluster_of
         self._idle_s = idle_s
         self._entries: dict[CatalogScope, _Entry] = {}
@@ -114,7 +116,9 @@ class Catalog:
     def _entry(self, scope: CatalogScope) -> _Entry:
         entry = self._entries.get(scope)
         if entry is None:
-            informer = ScopeInformer(scope, self._cluster_of(scope.context, scope.options))
+            informer = ScopeInformer(
+                scope, self._cluster_of(scope.context, scope.options), self._on_change
+            )
             informer.start()
             entry = self._entries[scope] = _Entry(informer)
             if self._sweep is None:

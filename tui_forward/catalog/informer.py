@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import cast
 
 from msgspec.structs import replace
@@ -58,7 +59,11 @@ AnyReflector = Reflector[AnyItem] | NamespacedReflectors[AnyItem]
 class ScopeInformer:
     """Reflectors of every resource of a scope; an error of one does not affect the others."""
 
-    def __init__(self, scope: CatalogScope, cluster: ClusterClient) -> None:
+    def __init__(
+        self, scope: CatalogScope, cluster: ClusterClient,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._on_change = on_change
         self.scope = scope
         self._cluster = cluster
         self._log = ChangeLog()
@@ -189,7 +194,7 @@ class ScopeInformer:
     def _reflector(self, resource: Resource[AnyItem]) -> AnyReflector:
         prefix = resource.plural
         record = self._log.record
-        wake = self._changed.set
+        wake = self._notify
 
         def changed(old: AnyItem | None, new: AnyItem | None) -> None:
             item = old if new is None else new
@@ -259,9 +264,13 @@ class ScopeInformer:
             if isinstance(reflector, NamespacedReflectors):
                 reflector.update_namespaces()
 
+    def _notify(self) -> None:
+        self._changed.set()
+        self._on_change()
+
     def _bump_version(self) -> None:
         self._log.bump_version()
-        self._changed.set()
+        self._notify()
         if self._health.ok is False and any(
             reflector.synced and reflector.error is None for reflector in self._reflectors
         ):

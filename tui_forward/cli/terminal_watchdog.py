@@ -14,6 +14,7 @@ import contextlib
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -29,8 +30,8 @@ Action = Callable[[], object]
 EXIT_S = 1.5
 # For a write to a terminal that is not read.
 _RESTORE_S = 0.3
-# poll() reports a hangup at once on Linux, but not on every system.
-_CHECK_S = 1.0
+# poll() reports a hangup at once on Linux, but not on every system; None: no other check.
+_CHECK_S = None if sys.platform == "linux" else 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WAKE = b"w"
 # All that a pipe holds, so that a flood of signals is read at once.
@@ -157,7 +158,7 @@ class TerminalWatchdog:
         if self._terminal is not None:
             poller.register(self._terminal, 0)
         while True:
-            found = dict(poller.poll(1000 * _CHECK_S))
+            found = dict(poller.poll(None if _CHECK_S is None else 1000 * _CHECK_S))
             if self._wake_receiver in found:
                 os.read(self._wake_receiver, _PIPE_BYTES)
                 return not self._is_stopped

@@ -67,6 +67,11 @@ def short_age(seconds: float) -> str:
     return f"{whole}s"
 
 
+def format_uptime(seconds: float) -> str:
+    """`8s`, `4m`, `3h05m`, `12d`: an age that changes once a minute after the first one."""
+    return short_age(seconds) if seconds < 3600 else format_age(seconds)
+
+
 def milliseconds(seconds: float, *, whole: bool = False) -> str:
     """`0.4 ms`, `4 ms`, `12 ms`, `1.5 s`, then an age: at most 6 characters below 100 days.
 

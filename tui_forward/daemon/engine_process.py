@@ -219,7 +219,7 @@ class EngineProcess:
         session_file = options.session or session_store.session_file(path)
         files = unix_socket.kubeconfig_files(options.kubeconfig, os.environ)
         kubeconfig = os.pathsep.join(map(str, files))
-        self._notices = NoticeLog()
+        self._notices = NoticeLog(self._session.changes_signal.notify)
         self._saver = saver = SessionSaver(
             self._session, session_file, socket=str(path), kubeconfig=kubeconfig,
             on_problem=self.report_problem,
@@ -247,8 +247,8 @@ class EngineProcess:
         )
         self._server = SessionServer(
             self._session, saver, self._notices, self._sender, kubeconfig=kubeconfig,
-            other_engines=OtherEngines(path), on_client_count=self._lifetime.set_client_count,
-            on_request=self._lifetime.set_used,
+            other_engines=OtherEngines(path, self._session.changes_signal.notify),
+            on_client_count=self._lifetime.set_client_count, on_request=self._lifetime.set_used,
         )  # fmt: skip
         self._guard = SocketGuard(
             path, lock, on_rebound=self._serve_socket, on_overtaken=self._sender.give_up
@@ -293,9 +293,9 @@ class EngineProcess:
             await saver.open(restore=True, handed_over=handover.session)
             # A client of another version cannot reconnect, which must not stop its forwards.
             saver.keep_requested |= handover.offer.version != rpc.VERSION
-            self._notices.profile_started.set()
+            self._notices.profiles_changed.set()
         elif await saver.open(restore=self._restore):
-            self._notices.profile_started.set()
+            self._notices.profiles_changed.set()
 
     async def _serve_socket(self, listening: socket.socket) -> None:
         """Serve a socket at the path, which this engine owns."""
@@ -351,7 +351,7 @@ class EngineProcess:
         """Apply edits of active profiles' files."""
         # Wait for the first profile, because importing the YAML library takes a while. In a
         # thread, because restored forwards connect meanwhile.
-        await self._notices.profile_started.wait()
+        await self._notices.profiles_changed.wait()
         for name in ("daemon.profile_watcher", "profiles.store", "profiles.trust"):
             await run_in_thread(partial(import_module, f"tui_forward.{name}"), name="import")
         from tui_forward.daemon.profile_watcher import ProfileWatcher

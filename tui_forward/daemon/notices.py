@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 
@@ -19,9 +20,10 @@ _MAX_NOTICES = 20
 class NoticeLog:
     """The latest notices."""
 
-    def __init__(self) -> None:
-        # Set when a forward of a profile starts; cleared by the profile watcher.
-        self.profile_started = asyncio.Event()
+    def __init__(self, on_add: Callable[[], None] = lambda: None) -> None:
+        self._on_add = on_add
+        # Set when a forward of a profile starts, or any stops; cleared by the profile watcher.
+        self.profiles_changed = asyncio.Event()
         self._number = 0
         self._notices: deque[EngineNotice] = deque(maxlen=_MAX_NOTICES)
 
@@ -45,3 +47,4 @@ class NoticeLog:
                 is_problem=is_problem,
             )
         )  # fmt: skip
+        self._on_add()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -91,10 +91,11 @@ def running_socket(path: Path) -> Path:
 
 
 class OtherEngines:
-    """The other engines a few seconds ago."""
+    """The other engines a few seconds ago; `on_change` is called when there are others."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, on_change: Callable[[], None] = lambda: None) -> None:
         self._socket = socket
+        self._on_change = on_change
         self._found: tuple[OtherEngine, ...] = ()
         self._updated_at: float | None = None
         self._is_updating = False
@@ -112,8 +113,11 @@ class OtherEngines:
 
     async def _update(self) -> None:
         try:
+            before = self._found
             self._found = await run_in_thread(
                 lambda: find_other_engines(self._socket), name="other engines"
             )
+            if self._found != before:
+                self._on_change()
         finally:
             self._is_updating = False

@@ -9,18 +9,18 @@ version applied last is saved with the session.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-import watchfiles
+from typing import Any
 
 from tui_forward.common.blocking_call import run_in_thread
-from tui_forward.common.bounded_file import is_folder
+from tui_forward.common.file_signature import Signature, file_signatures
+from tui_forward.common.periodic_checks import FILE_CHECKS
+from tui_forward.common.tasks import spawn
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.profile_apply import apply_plan, validate_plan
 from tui_forward.daemon.session_saver import SessionSaver
@@ -35,9 +35,9 @@ from tui_forward.session import Session
 
 _log = logging.getLogger(__name__)
 
-_DEBOUNCE_MS = 100  # an editor writes a file in several steps
-_SETTLE_S = 0.05  # content is final if it is the same after this time
-_POLL_MS = 1000  # for changes of the active profiles, and of files that cannot be watched
+# An editor writes a file in several steps: content is final if it is the same after this time.
+_SETTLE_S = 0.05
+_RETRY_S = 1.0
 _MAX_CHANGES = 5  # listed in a notice
 
 
@@ -72,44 +72,50 @@ class ProfileWatcher:
         while True:
             try:
                 await self._watch_active()
-            except (OSError, RuntimeError) as error:  # too many watches, or a folder is gone
-                _log.info("cannot watch profiles, polling once a second: %s", error)
             except Exception:  # noqa: BLE001 - a bug must not end the watcher
                 _log.exception("watching profiles failed")
-            await asyncio.sleep(_POLL_MS / 1000)
+                await asyncio.sleep(_RETRY_S)
 
     async def _watch_active(self) -> None:
         """Watch the active profiles until other ones are active."""
-        self._notices.profile_started.clear()
+        self._notices.profiles_changed.clear()
         profiles = await self._active_profiles()
         for stopped in {*self._applied, *self._texts} - profiles:
             self._applied.pop(stopped, None)
             self._texts.pop(stopped, None)
         if not profiles:
-            await self._notices.profile_started.wait()
-            profiles = await self._active_profiles()
+            await self._notices.profiles_changed.wait()
+            return
         files = await run_in_thread(lambda: self._files(profiles), name="profile files")
-        if files:
-            await self._handle_changes(files)
-            await self._watch_files(files)
+        await self._watch_files(files)
 
     async def _watch_files(self, files: Mapping[str, ProfileFile]) -> None:
-        """Handle changes of files; return when other profiles are active.
-
-        Raise OSError or RuntimeError if the folders cannot be watched.
-        """
-        folders = await run_in_thread(lambda: _folders(files.values()), name="profile files")
-        if not folders:
-            raise FileNotFoundError("their folders are gone")
-        async for _ in watchfiles.awatch(
-            *folders, recursive=False, debounce=_DEBOUNCE_MS, rust_timeout=_POLL_MS,
-            yield_on_timeout=True, ignore_permission_denied=True,
-        ):  # fmt: skip
-            active = await self._active_profiles()
-            current = await run_in_thread(partial(self._files, active), name="profile files")
-            if current.keys() != files.keys():
-                return
+        """Handle changes of files; return when other profiles may be active, or have files."""
+        # A file that is gone may appear in the folder.
+        paths = (self._store.folder, *(file.path for file in files.values()))
+        signature = await run_in_thread(partial(file_signatures, paths), name="profile files")
+        while not self._notices.profiles_changed.is_set():
             await self._handle_changes(files)
+            await self._wait_for_change(paths, signature)
+            latest = await run_in_thread(partial(file_signatures, paths), name="profile files")
+            if latest[0] != signature[0]:
+                return
+            signature = latest
+
+    async def _wait_for_change(self, paths: tuple[Path, ...], signature: Signature) -> None:
+        """Wait until files differ from a signature or other profiles may be active."""
+        waits: list[asyncio.Task[Any]] = [
+            spawn(
+                FILE_CHECKS.wait(lambda: file_signatures(paths) != signature), name="profile files"
+            ),
+            spawn(self._notices.profiles_changed.wait(), name="active profiles"),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def _forwards(self) -> tuple[Forward, ...]:
         try:
@@ -223,16 +229,6 @@ class ProfileWatcher:
 
     def _name(self, profile: str) -> str:
         return self._applied[profile].name if profile in self._applied else profile
-
-
-def _folders(files: Iterable[ProfileFile]) -> set[Path]:
-    """Return the folders of files and of the files that symbolic links lead to."""
-    paths = []
-    for file in files:
-        paths.append(file.path)
-        with contextlib.suppress(OSError, RuntimeError):  # links that form a loop
-            paths.append(file.path.resolve())
-    return {path.parent for path in paths if is_folder(path.parent)}
 
 
 def _read(file: ProfileFile) -> _Content:

@@ -173,6 +173,20 @@ class ReconnectingSession:
                 await self._replace(session)
                 since = 0
 
+    async def changes(self) -> AsyncIterator[int]:
+        """See `Session.changes`. Also yields after the engine was replaced."""
+        while True:
+            session = self._session
+            try:
+                async for version in session.changes():
+                    yield version
+                return
+            except TransportError:
+                if session.lost is None:
+                    raise
+                await self._replace(session)
+                yield 0
+
     async def close(self) -> None:
         """See `Session.close`."""
         self._closed = True

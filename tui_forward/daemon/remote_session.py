@@ -175,6 +175,10 @@ class RemoteSession:
         """See `Session.events`."""
         return self._client.subscribe(lambda id_: rpc.Subscribe(id_, since), Event)
 
+    def changes(self) -> AsyncIterator[int]:
+        """See `Session.changes`."""
+        return self._client.subscribe(rpc.SubscribeChanges, int)
+
     async def close(self) -> None:
         """Disconnect. Forwards in the engine process are not affected. Idempotent."""
         await self._client.close()

@@ -35,7 +35,7 @@ from tui_forward.model import (
     Target,
 )
 
-VERSION: Final = 8
+VERSION: Final = 9
 """Client and engine process must have the same version."""
 
 HEADER_SIZE: Final = 4
@@ -209,6 +209,10 @@ class Subscribe(_Numbered, frozen=True):
     since: int
 
 
+class SubscribeChanges(_Numbered, frozen=True):
+    """`Session.changes`."""
+
+
 class Cancel(_Numbered, frozen=True):
     """Cancel request `id`, or end subscription `id`."""
 
@@ -216,8 +220,8 @@ class Cancel(_Numbered, frozen=True):
 Request = (
     Start | Stop | Pause | Resume | Reconnect | CloseConnection | SetKeepRunning
     | SetKeepRunningIfLost | GetSnapshot | GetConnections | GetTimeline | GetHistories | GetHops
-    | ReadLog | Describe | CheckPort | GetContexts | GetCatalog | Subscribe | BeginLogin
-    | FinishLogin | CancelLogin | RetryLogin
+    | ReadLog | Describe | CheckPort | GetContexts | GetCatalog | Subscribe | SubscribeChanges
+    | BeginLogin    | FinishLogin | CancelLogin | RetryLogin
 )  # fmt: skip
 FromClient = Hello | HandoverRequest | HandoverDone | Request | Cancel
 

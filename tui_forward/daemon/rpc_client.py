@@ -154,7 +154,7 @@ class RpcClient:
             raise TransportError(str(error)) from error
 
     async def subscribe(
-        self, make_request: Callable[[int], rpc.Subscribe], kind: type[T]
+        self, make_request: Callable[[int], rpc.Subscribe | rpc.SubscribeChanges], kind: type[T]
     ) -> AsyncIterator[T]:
         """Subscribe with a request made from an id; yield items until the subscription ends."""
         request_id = next(self._ids)

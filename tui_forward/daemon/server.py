@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -30,7 +30,7 @@ from tui_forward.daemon.pod_parts import encode_pods
 from tui_forward.daemon.profile_apply import start_forward
 from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.errors import ProtocolError, TransportError, TuiForwardError, UsageError
-from tui_forward.model import CatalogView, ClusterKey, Reason, ReasonCode
+from tui_forward.model import CatalogView, ClusterKey, Event, Reason, ReasonCode
 from tui_forward.session import Session
 from tui_forward.session.callers import CURRENT_CALLER
 
@@ -40,6 +40,7 @@ _CLOSE_S = 2.0
 # Concurrent requests and subscriptions of one client.
 _MAX_REQUESTS = 64
 _MAX_SUBSCRIPTIONS = 16
+_SUBSCRIPTIONS = (rpc.Subscribe, rpc.SubscribeChanges)
 _HELLO_S = 10.0
 # More than any request takes: the longest waits for a pod's log or the end of a handover.
 _REQUEST_S = 30.0
@@ -227,7 +228,7 @@ class ClientConnection:
             return
         if request.id in self._running:
             raise ProtocolError("two concurrent requests have the same id")
-        if isinstance(request, rpc.Subscribe):
+        if isinstance(request, _SUBSCRIPTIONS):
             if self._subscriptions >= _MAX_SUBSCRIPTIONS:
                 error = UsageError(f"more than {_MAX_SUBSCRIPTIONS} subscriptions at once")
                 await self._send(rpc.from_exception(request.id, error))
@@ -243,7 +244,7 @@ class ClientConnection:
 
     def _finish(self, request: rpc.Request) -> None:
         del self._running[request.id]
-        if isinstance(request, rpc.Subscribe):
+        if isinstance(request, _SUBSCRIPTIONS):
             self._subscriptions -= 1
         else:
             self._request_slots.release()
@@ -254,11 +255,11 @@ class ClientConnection:
         _log.log(TRACE, "request %d: %s", request.id, name)
         response: rpc.FromEngine
         parts: tuple[rpc.Item, ...] = ()
-        limit = asyncio.timeout(None if isinstance(request, rpc.Subscribe) else _REQUEST_S)
+        limit = asyncio.timeout(None if isinstance(request, _SUBSCRIPTIONS) else _REQUEST_S)
         try:
             async with limit:
-                if isinstance(request, rpc.Subscribe):
-                    response = await self._send_events(request)
+                if isinstance(request, _SUBSCRIPTIONS):
+                    response = await self._send_items(request)
                 else:
                     result = await self._execute(request)
                     if isinstance(result, CatalogView):
@@ -290,9 +291,14 @@ class ClientConnection:
                     await self._send_response(part)
             await self._send_response(response)
 
-    async def _send_events(self, request: rpc.Subscribe) -> rpc.End:
-        async for event in self._session.events(request.since):
-            await self._send_response(rpc.Item(request.id, rpc.encode_value(event)))
+    async def _send_items(self, request: rpc.Subscribe | rpc.SubscribeChanges) -> rpc.End:
+        items: AsyncIterator[Event] | AsyncIterator[int]
+        if isinstance(request, rpc.Subscribe):
+            items = self._session.events(request.since)
+        else:
+            items = self._session.changes()
+        async for item in items:
+            await self._send_response(rpc.Item(request.id, rpc.encode_value(item)))
         return rpc.End(request.id)
 
     async def _execute(self, request: rpc.Request) -> object:
@@ -343,14 +349,18 @@ class ClientConnection:
             case rpc.Start(spec=spec):
                 if not spec.profile:
                     return await session.start(spec)
-                self._notices.profile_started.set()
-                return await start_forward(session, spec)
+                try:
+                    return await start_forward(session, spec)
+                finally:
+                    self._notices.profiles_changed.set()
             case rpc.SetKeepRunning(on=on):
                 self._saver.keep_requested, self._saver.orphaned = on, False
             case rpc.SetKeepRunningIfLost(on=on):
                 self._keep_running_if_lost = on
             case rpc.Stop(forward=forward):
                 await session.stop(forward)
+                if self._saver.profiles:
+                    self._notices.profiles_changed.set()
             case rpc.Pause(forward=forward):
                 await session.pause(forward)
             case rpc.Resume(forward=forward):

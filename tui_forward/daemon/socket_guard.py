@@ -7,20 +7,17 @@ Without its path, clients cannot reach the engine. Those that find its record wa
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tui_forward.common.periodic_checks import FILE_CHECKS
 from tui_forward.daemon import unix_socket
 from tui_forward.daemon.unix_socket import SocketLock
 from tui_forward.errors import ConfigError
 
 _log = logging.getLogger(__name__)
-
-# Two stat(2) each. Until then clients wait.
-CHECK_S = 1.0
 
 
 class SocketGuard:
@@ -49,11 +46,11 @@ class SocketGuard:
         while True:
             if not await self.check():
                 return
-            await asyncio.sleep(CHECK_S)
+            await FILE_CHECKS.wait(lambda: not self._is_complete)
 
     async def check(self) -> bool:
         """Restore what is missing; return False if another engine has taken the path."""
-        if self._lock.is_in_place and self.is_in_place:
+        if self._is_complete:
             return True
         try:
             unix_socket.ensure_private_dir(self._path)
@@ -74,6 +71,10 @@ class SocketGuard:
             _log.warning("restored %s, which was removed", self._path)
             self._failed = False
         return True
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._lock.is_in_place and self.is_in_place
 
     @property
     def is_in_place(self) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from tui_forward.common.clock import steady_time
 from tui_forward.common.local_addresses import may_listen_on
@@ -69,7 +69,9 @@ class Engine:
         limits: Limits | None = None,
         monitor_system: bool = True,
         socket_holder: SocketHolder | None = None,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_change = on_change  # called after every change, and when bytes begin to move
         self.clusters = clusters
         self.socket_holder = socket_holder or NullSocketHolder()
         self.limits = limits if limits is not None else Limits()
@@ -325,8 +327,14 @@ class Engine:
     # ------------------------------------------------------------------- Background tasks
 
     async def _record_histories(self) -> None:
+        moved = 0
         while True:
-            self._histories.sample(self.forwards(), time.monotonic())
+            forwards = self.forwards()
+            self._histories.sample(forwards, time.monotonic())
+            totals = self.totals(forwards)
+            before, moved = moved, totals.bytes_from_pod + totals.bytes_to_pod
+            if moved != before:
+                self._on_change()
             await self._wait_for_connections()
             # The seconds without a connection are without traffic.
             self._histories.sample(self.forwards(), time.monotonic())
@@ -359,6 +367,7 @@ class Engine:
     def changed(self) -> None:
         """See `EngineContext`."""
         self.version += 1
+        self._on_change()
         if self.blocked:
             self._blocked.set()
         else:

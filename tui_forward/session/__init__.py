@@ -137,6 +137,14 @@ class Session(Protocol):
         `not_found`, or `forbidden` if neither the object nor its events may be read.
         """
 
+    def changes(self) -> AsyncIterator[int]:
+        """Yield a version after something that `snapshot` or `catalog` shows has changed.
+
+        Counters, rates and times change without it, but bytes that begin to move are reported
+        within a second. Changes that follow each other are reported together, four times a second
+        at most. Close to stop.
+        """
+
     def events(self, since: int = 0) -> AsyncIterator[Event]:
         """Yield events after sequence number `since`, then new ones. Close to stop.
 

@@ -118,6 +118,9 @@ class ClusterBackend(CallerBackend, Protocol):
     def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:
         """Call `on_line` with context and text of each line that a plugin writes for the user."""
 
+    def listen_to_changes(self, on_change: Callable[[], None]) -> None:
+        """Call `on_change` whenever a view, the health of a server or a login has changed."""
+
     def revision(self) -> Any:
         """Return the state of the kubeconfig and the files it names."""
 

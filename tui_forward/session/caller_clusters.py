@@ -46,7 +46,8 @@ class CallerClusters:
     """Clients, watches and views that use the credentials of one environment.
 
     Implements `ClusterProvider`, and what `backend.CallerBackend` adds. `on_login_line` gets
-    context and text of each line that a credential plugin writes for the user. With `has_terminal`,
+    context and text of each line that a credential plugin writes for the user, `on_change` is
+    called when a view changes. With `has_terminal`,
     plugins may use the terminal of this process. `secrets` and `login_handover` are shared by all
     environments.
     """
@@ -57,6 +58,7 @@ class CallerClusters:
         environ: Mapping[str, str],
         *,
         on_login_line: Callable[[str, str], None],
+        on_change: Callable[[], None],
         secrets: OptionSecrets,
         login_handover: LoginHandover,
         has_terminal: bool = False,
@@ -72,7 +74,7 @@ class CallerClusters:
             environment_key=environment_key(environ),
         )
         self._resolver = CatalogTargetResolver(self._clusters.get)
-        self._catalog = Catalog(self._clusters.get)
+        self._catalog = Catalog(self._clusters.get, on_change=on_change)
         self._inspector: ClusterInspector | None = None
         self._health: dict[ClusterKey, tuple[float, ApiHealth]] = {}
 

@@ -52,6 +52,7 @@ class DelegatingSession:
     describe = _delegate(Session.describe)
     check_port = _delegate(Session.check_port)
     events = _delegate(Session.events)
+    changes = _delegate(Session.changes)
     contexts = _delegate(Session.contexts)
     catalog = _delegate(Session.catalog)
     close = _delegate(Session.close)

@@ -2,55 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
+from tui_forward.common.periodic_checks import FILE_CHECKS
 from tui_forward.session.backend import ClusterBackend
 from tui_forward.session.lazy_engine import LazyEngine
 
 _log = logging.getLogger(__name__)
 
-# Intervals of checks (a few stat(2)): while all is well, while an API server cannot be used, and
-# while a forward waits for a login.
-_INTERVAL_S = 5.0
-_UNHEALTHY_INTERVAL_S = 1.0
-_BLOCKED_INTERVAL_S = 0.1
-
 
 class KubeconfigWatcher:
-    """Notices logins in other terminals by the files that they change."""
+    """Notices logins in other terminals, within a second, by the files that they change.
 
-    def __init__(self, backend: ClusterBackend, engine: LazyEngine) -> None:
+    `on_change` is called after each change.
+    """
+
+    def __init__(
+        self, backend: ClusterBackend, engine: LazyEngine, on_change: Callable[[], None]
+    ) -> None:
         self._backend: Final = backend
         self._engine: Final = engine
+        self._on_change: Final = on_change
+        self._revision: Any = None  # of the files, when they were handled last
 
     async def run(self) -> None:
         """Check until canceled."""
-        revision = self._backend.revision()
+        self._revision = self._backend.revision()
         while True:
-            await self._wait_for_next_check()
-            latest = self._backend.revision()
-            changed = self._backend.has_changed(revision, latest)
-            revision = latest
-            if changed:
+            await FILE_CHECKS.wait(lambda: self._backend.revision() != self._revision)
+            before, self._revision = self._revision, self._backend.revision()
+            if self._backend.has_changed(before, self._revision):
                 _log.info("the kubeconfig or a file it names has changed")
                 engine = self._engine.created
                 if engine is not None:
                     engine.retry_waiting("the kubeconfig has changed")
                 else:
                     self._backend.refresh()
-
-    async def _wait_for_next_check(self) -> None:
-        engine = self._engine.created
-        if engine is not None and engine.blocked:
-            await asyncio.sleep(_BLOCKED_INTERVAL_S)
-            return
-        is_healthy = all(health.ok is not False for health in self._backend.health())
-        if engine is None or not is_healthy:
-            await asyncio.sleep(_UNHEALTHY_INTERVAL_S)
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_INTERVAL_S):
-                await engine.wait_blocked()
+                self._on_change()

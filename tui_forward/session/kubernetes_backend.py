@@ -10,13 +10,14 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from tui_forward.common.file_signature import Signature
 from tui_forward.common.redaction import is_secret_name
 from tui_forward.common.tasks import spawn
 from tui_forward.known_secrets import remember
 from tui_forward.kube import KubeconfigSource
 from tui_forward.kube.auth.login_handover import HandedOverLogin, LoginHandover
 from tui_forward.kube.kubeconfig.overrides import OptionSecrets
-from tui_forward.kube.kubeconfig.source import Signature, has_changed
+from tui_forward.kube.kubeconfig.source import has_changed
 from tui_forward.model import NO_OPTIONS, AccessOptions, Caller, Context, Login
 from tui_forward.session.caller_clusters import CallerClusters
 from tui_forward.session.callers import describe_caller, environment_key
@@ -42,11 +43,13 @@ class KubernetesBackend(CallerClusters):
             source,
             source.environ,
             on_login_line=self._pass_login_line,
+            on_change=self._pass_change,
             secrets=secrets,
             login_handover=login_handover,
             has_terminal=has_terminal,
         )
         self._on_line: Callable[[str, str], None] = lambda _context, _line: None
+        self._on_changed: Callable[[], None] = lambda: None
         self._own_key = environment_key(source.environ)
         self._callers: dict[bytes, tuple[Caller, CallerClusters]] = {}  # the latest one last
         self._latest: tuple[Caller, CallerClusters] | None = None  # of `for_caller`
@@ -79,6 +82,7 @@ class KubernetesBackend(CallerClusters):
                 self._source,
                 caller.environ,
                 on_login_line=self._pass_login_line,
+                on_change=self._pass_change,
                 secrets=self.secrets,
                 login_handover=self._login_handover,
             )
@@ -137,6 +141,13 @@ class KubernetesBackend(CallerClusters):
     def listen_to_logins(self, on_line: Callable[[str, str], None]) -> None:
         """See `ClusterBackend.listen_to_logins`."""
         self._on_line = on_line
+
+    def listen_to_changes(self, on_change: Callable[[], None]) -> None:
+        """See `ClusterBackend.listen_to_changes`."""
+        self._on_changed = on_change
+
+    def _pass_change(self) -> None:
+        self._on_changed()
 
     def _pass_login_line(self, context: str, line: str) -> None:
         self._on_line(context, line)

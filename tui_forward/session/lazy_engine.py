@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -28,12 +29,14 @@ class LazyEngine:
     def __init__(
         self, backend: ClusterBackend, *, limits: Limits | None, disk_buffer: int | None,
         monitor_system: bool, socket_holder: SocketHolder | None,
+        on_change: Callable[[], None],
     ) -> None:  # fmt: skip
         self._backend = backend
         self._limits = limits
         self._disk_buffer = disk_buffer
         self._monitor_system = monitor_system
         self._socket_holder = socket_holder
+        self._on_change = on_change
         self._engine: Engine | None = None
         self._closed = False
 
@@ -58,6 +61,7 @@ class LazyEngine:
                 limits=limits,
                 monitor_system=self._monitor_system,
                 socket_holder=self._socket_holder,
+                on_change=self._on_change,
             )
         return self._engine
 

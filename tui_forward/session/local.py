@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tui_forward.common.change_signal import ChangeSignal
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.errors import ConfigError, UsageError
 from tui_forward.model import (
@@ -79,9 +80,10 @@ class LocalSession:
 
             backend = KubernetesBackend(kubeconfig, context=context, has_terminal=has_terminal)
         self._backend = backend
+        self.changes_signal = ChangeSignal()
         self._lazy_engine = engine = LazyEngine(
             backend, limits=limits, disk_buffer=disk_buffer, monitor_system=monitor_system,
-            socket_holder=socket_holder,
+            socket_holder=socket_holder, on_change=self.changes_signal.notify,
         )  # fmt: skip
         self._callers = ForwardCallers(backend, engine)
         self._logins = LoginCommands(backend, engine, self._callers)
@@ -89,8 +91,12 @@ class LocalSession:
         self._shown: tuple[tuple[ApiHealth, ...], tuple[Login, ...]] = ((), ())
         self._cluster_version = 0
         backend.listen_to_logins(self._emit_login_line)
+        backend.listen_to_changes(self.changes_signal.notify)
         self._helpers = [
-            spawn_restarting(KubeconfigWatcher(backend, engine).run, name="kubeconfig"),
+            spawn_restarting(
+                KubeconfigWatcher(backend, engine, self.changes_signal.notify).run,
+                name="kubeconfig",
+            ),
             spawn(engine.load(), name="engine"),
         ]
 
@@ -312,6 +318,10 @@ class LocalSession:
         """See `Session.events`."""
         return self._engine.events(since)
 
+    def changes(self) -> AsyncIterator[int]:
+        """See `Session.changes`."""
+        return self.changes_signal.read()
+
     async def contexts(self) -> tuple[Context, ...]:
         """See `Session.contexts`."""
         return self._backend.contexts()
@@ -342,6 +352,7 @@ class LocalSession:
     async def close(self) -> None:
         """Stop everything. Idempotent."""
         self._lazy_engine.forbid()
+        self.changes_signal.close()
         for helper in self._helpers:
             helper.cancel()
         await asyncio.gather(*self._helpers, return_exceptions=True)

@@ -139,7 +139,7 @@ class TuiForwardApp(AppActions):
             paths.kubeconfigs,
         )
         self._details = DetailController(self, session, sampler, defaults, clock, self.dashboard)
-        self._inspector = InspectorController(self, session, self.dashboard)
+        self._inspector = InspectorController(self, session, sampler, self.dashboard)
         self._logs = LogController(self, session, clock, paths.working_dir)
         self._addresses = AddressController(self, sampler, queue, notifier, defaults)
         self._logins = LoginController(
@@ -166,7 +166,7 @@ class TuiForwardApp(AppActions):
         )  # fmt: skip
         self._settings = SettingsController(
             self, settings_file, sampler, notifier,
-            lambda: (type(self), *bindable_classes()), self.quitting.sync_keep_running,
+            lambda: (type(self), *bindable_classes()), self._settings_changed,
             self.kept_screens,
         )  # fmt: skip
         self._engine = EngineController(self, sampler, notifier, restart_engine)
@@ -187,8 +187,9 @@ class TuiForwardApp(AppActions):
         """Start the loops of the controllers and show what the user should know first."""
         problems = self._settings.apply_at_start()
         for loop in (
-            self._sampler.run, self._sampler.follow_events, self._queue.run, self._settings.run,
-            self.view_state.run, self.protection.run, self._memory.run,
+            self._sampler.run, self._sampler.follow_events, self._sampler.follow_changes,
+            self._queue.run, self._settings.run, self.view_state.run, self.protection.run,
+            self._memory.run,
         ):  # fmt: skip
             self.run_worker(loop(), group=loop.__qualname__)
         for text in (
@@ -218,6 +219,7 @@ class TuiForwardApp(AppActions):
         """Note what the user does, then handle it."""
         if isinstance(event, events.InputEvent):
             self._memory.note_input()
+            self.view_state.note_input()
         await super().on_event(event)
 
     def pop_screen(self) -> AwaitComplete:
@@ -228,6 +230,10 @@ class TuiForwardApp(AppActions):
         closing = super().pop_screen()
         self.call_next(self._memory.note_closed)  # once its widgets are removed
         return closing
+
+    async def _settings_changed(self) -> None:
+        self.protection.apply_settings()
+        await self.quitting.sync_keep_running()
 
     def interrupt(self) -> None:
         """End what blocks the event loop: an editor, a login. May be called in another thread."""

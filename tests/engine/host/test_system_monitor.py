@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.waiting import until
 from tui_forward.common.clock import boottime
+from tui_forward.common.periodic_checks import PeriodicChecks
 from tui_forward.engine.host.system_monitor import (
     Fingerprint,
     SystemMonitor,
@@ -23,7 +24,11 @@ async def monitored(
 ) -> AsyncIterator[list[str]]:
     events: list[str] = []
     monitor = SystemMonitor(
-        events.append, every_s=0.005, slack_s=5, clock=clock, fingerprint=fingerprint
+        events.append,
+        checks=PeriodicChecks("test", 0.005),
+        slack_s=5,
+        clock=clock,
+        fingerprint=fingerprint,
     )
     task = asyncio.create_task(monitor.run())
     try:

@@ -87,6 +87,7 @@ class Reconciler:
         self._stop_observing: Callable[[], None] = lambda: None
         self._connected: Resolved | None = None  # latest connection of the pool
         self._moved_at = 0.0  # when the pool was connected to another pod than before
+        self._shown_pool: object = None  # what front ends were told of the pool
         self._was_up = False
         self._failure: Reason | None = None  # of the latest dial or tunnel
         self.insecure = False  # the certificate of the API server is not verified
@@ -378,7 +379,11 @@ class Reconciler:
             self._queue.pause()
         if self.pool is None or self.pool.up != self._was_up:
             self._wake.set()
-        self._engine.changed()
+        # Not its round-trip time, which differs after every PING.
+        shown = (self.pool.up, self.pool.tunnels, self.pool.transport) if self.pool else None
+        if shown != self._shown_pool:
+            self._shown_pool = shown
+            self._engine.changed()
 
 
 def _waits_for_credentials(reason: Reason) -> bool:

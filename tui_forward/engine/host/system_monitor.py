@@ -11,16 +11,16 @@ interfaces' addresses and of the default routes. A false alarm costs one early t
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import functools
 import ipaddress
 import logging
 import socket
 from collections.abc import Callable
 
-from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.clock import boottime
 from tui_forward.common.formatting import format_duration
+from tui_forward.common.periodic_checks import SYSTEM_CHECKS, PeriodicChecks
 
 _log = logging.getLogger(__name__)
 
@@ -48,16 +48,24 @@ def network_fingerprint() -> Fingerprint:
         for address in addresses:
             if address.family not in (socket.AF_INET, socket.AF_INET6):
                 continue
-            # Link-local addresses change with every container's veth and mean nothing.
-            with contextlib.suppress(ValueError):
-                parsed = ipaddress.ip_address(address.address.partition("%")[0])
-                if not parsed.is_loopback and not parsed.is_link_local:
-                    marks.add(f"{name} {parsed}")
+            if parsed := _significant_address(address.address):
+                marks.add(f"{name} {parsed}")
     for family, remote in _REMOTE_ADDRESSES:
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((remote, 9))
             marks.add(f"route {probe.getsockname()[0]}")
     return frozenset(marks)
+
+
+@functools.lru_cache(maxsize=1024)
+def _significant_address(text: str) -> str:
+    """Return an address without its zone, or "" if its changes mean nothing."""
+    try:
+        parsed = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    # Link-local addresses change with every container's veth.
+    return "" if parsed.is_loopback or parsed.is_link_local else str(parsed)
 
 
 class SystemMonitor:
@@ -70,38 +78,46 @@ class SystemMonitor:
         self,
         on_event: Callable[[str], None],
         *,
-        every_s: float = 2.0,
+        checks: PeriodicChecks = SYSTEM_CHECKS,
         slack_s: float = 5.0,  # a check later than this counts as sleep
         clock: Callable[[], float] = boottime,  # runs on while the machine sleeps
         fingerprint: Callable[[], Fingerprint] = network_fingerprint,
     ) -> None:
         self._on_event = on_event
-        self._every_s = every_s
+        self._checks = checks
         self._slack_s = slack_s
         self._clock = clock
         self._fingerprint = fingerprint
+        self._network: Fingerprint | None = None  # read first when a forward has run for a while
+        self._last = 0.0  # time of the last check
+        self._events: list[str] = []  # found by the last check
 
     async def run(self) -> None:
         """Check until canceled."""
-        network: Fingerprint | None = None  # read first when a forward has run for a while
-        last = self._clock()
+        self._last = self._clock()
         while True:
-            await asyncio.sleep(self._every_s)
-            now = self._clock()
-            passed, last = now - last, now
-            if passed > self._every_s + self._slack_s:
-                self._on_event(f"the machine slept for {format_duration(passed)}")
-            current = await self._read_network()
-            if current is not None and network is not None and current != network:
-                self._on_event(_describe_change(network, current))
-            network = current if current is not None else network
+            await self._checks.wait(self._look)
+            events, self._events = self._events, []
+            for text in events:
+                self._on_event(text)
 
-    async def _read_network(self) -> Fingerprint | None:
+    def _look(self) -> bool:
+        """Compare the clock and the network, in a thread; return whether there are events."""
+        events = []
+        now = self._clock()
+        passed, self._last = now - self._last, now
+        if passed > self._checks.interval_s + self._slack_s:
+            events.append(f"the machine slept for {format_duration(passed)}")
         try:
-            return await run_in_thread(self._fingerprint, name="network")
+            current = self._fingerprint()
         except OSError as error:
             _log.debug("cannot read the network interfaces: %s", error)
-            return None
+        else:
+            if self._network is not None and current != self._network:
+                events.append(_describe_change(self._network, current))
+            self._network = current
+        self._events = events
+        return bool(events)
 
 
 def _describe_change(before: Fingerprint, after: Fingerprint) -> str:

@@ -401,9 +401,10 @@ class TunnelPool:
         return tunnel.open(handler)
 
     def _schedule_idle_check(self) -> None:
-        self._idle_timer = self._loop.call_later(
-            self._limits.tunnel_idle_s / 2, self._close_idle_tunnels
-        )
+        # At the same moments for all pools, so that an idle engine seldom wakes.
+        period_s = self._limits.tunnel_idle_s / 2
+        due_at = (self._loop.time() // period_s + 1) * period_s
+        self._idle_timer = self._loop.call_at(due_at, self._close_idle_tunnels)
 
     def _close_idle_tunnels(self) -> None:
         self._schedule_idle_check()

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from tui_forward.common.blocking_call import run_in_thread
+from tui_forward.common.file_signature import Signature, file_signatures
 from tui_forward.errors import AuthError, ConfigError
 from tui_forward.kube.access.tls import create_client_context
 from tui_forward.kube.auth.credentials import (
@@ -27,7 +28,7 @@ from tui_forward.kube.auth.validity import ends_at, explain_refusal
 from tui_forward.kube.kubeconfig.loader import ClusterEntry, ResolvedContext
 from tui_forward.kube.kubeconfig.overrides import resolve_context
 from tui_forward.kube.kubeconfig.server_url import parse_server_url
-from tui_forward.kube.kubeconfig.source import KubeconfigSource, Signature, file_signatures
+from tui_forward.kube.kubeconfig.source import KubeconfigSource
 from tui_forward.kube.kubeconfig.validation import validate_context
 from tui_forward.kube.proxy_selection import select_proxy
 from tui_forward.model import (

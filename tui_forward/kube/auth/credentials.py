@@ -18,12 +18,12 @@ from urllib.parse import quote
 import msgspec
 
 from tui_forward.common.bounded_file import read_bounded
+from tui_forward.common.file_signature import Signature, file_signatures
 from tui_forward.errors import AuthError, ConfigError, TuiForwardError
 from tui_forward.known_secrets import remember
 from tui_forward.kube.kubeconfig.loader import ResolvedContext, UserEntry
 from tui_forward.kube.kubeconfig.schema import decode_base64
 from tui_forward.kube.kubeconfig.server_url import parse_server_url
-from tui_forward.kube.kubeconfig.source import Signature, file_signatures
 from tui_forward.model import LoginCommand, Reason, ReasonCode
 
 

@@ -1,13 +1,12 @@
 """Location of the kubeconfig, and detection of its changes.
 
 A login in another terminal rewrites a kubeconfig, a certificate or a token file.
-`KubeconfigSource` reads changed files again at the next use (a few `stat` calls each time) and
-watches their folders while a task waits in `changed`.
+`KubeconfigSource` reads changed files again at the next use (a few `stat` calls each time), and
+compares them once a second while a task waits in `changed`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import time
@@ -15,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from tui_forward.common.bounded_file import is_folder, may_exist
-from tui_forward.common.tasks import spawn
+from tui_forward.common.bounded_file import may_exist
+from tui_forward.common.file_signature import Signature, file_signatures
+from tui_forward.common.periodic_checks import FILE_CHECKS
 from tui_forward.common.user_folders import expand_home, home_dir, kubeconfig_list
 from tui_forward.errors import ConfigError
 from tui_forward.kube.kubeconfig.loader import (
@@ -32,22 +32,6 @@ IN_CLUSTER = "in-cluster"
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # A file that is being rewritten may be incomplete; the previous content stays valid this long.
 _RELOAD_GRACE_S = 2.0
-_POLL_INTERVAL_S = 2.0
-
-Signature = tuple[tuple[str, int, int, int], ...]
-
-
-def file_signatures(paths: tuple[Path, ...] | tuple[str, ...]) -> Signature:
-    """Return a value that changes when a file is replaced, rewritten, created or removed."""
-    signatures = []
-    for path in paths:
-        try:
-            status = os.stat(path)  # noqa: PTH116 - called on every request; Path costs twice as much
-        except OSError:
-            signatures.append((str(path), 0, 0, 0))
-        else:
-            signatures.append((str(path), status.st_mtime_ns, status.st_size, status.st_ino))
-    return tuple(signatures)
 
 
 def has_changed(before: Signature, now: Signature) -> bool:
@@ -79,9 +63,6 @@ class KubeconfigSource:
         self._signature: Signature | None = None
         self._kubeconfig: Kubeconfig | None = None
         self._stale_since: float | None = None
-        self._waiters = 0
-        self._watcher: asyncio.Task[None] | None = None
-        self._change_event = asyncio.Event()
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -218,43 +199,11 @@ class KubeconfigSource:
         return file_signatures(self._watched())
 
     async def changed(self, since: Signature | None = None) -> Signature:
-        """Wait until the files differ from `since` (default: from now). Safe to cancel.
+        """Wait until the files differ from `since` (default: from now); noticed within a second.
 
-        Uses notifications of the system, and polls every two seconds: a folder may not exist
-        yet, or be on a network file system without notifications.
+        Safe to cancel.
         """
         before = self.revision() if since is None else since
-        self._waiters += 1
-        try:
-            while (now := self.revision()) == before:
-                if self._watcher is None or self._watcher.done():
-                    self._watcher = spawn(self._watch(), name="kubeconfig watch")
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._change_event.wait(), timeout=_POLL_INTERVAL_S)
-            return now
-        finally:
-            self._waiters -= 1
-            if not self._waiters and self._watcher is not None:
-                watcher, self._watcher = self._watcher, None
-                watcher.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await watcher
-
-    async def _watch(self) -> None:
-        """Wake the waiters on every change in a watched folder."""
-        import watchfiles
-
-        folders = {path.parent for path in self._watched() if is_folder(path.parent)}
-        if not folders:
-            await asyncio.sleep(_POLL_INTERVAL_S)
-            return
-        # watchfiles polls in a thread; it runs only while a task waits for credentials.
-        try:
-            async for _ in watchfiles.awatch(
-                *folders, recursive=False, debounce=100, step=50, rust_timeout=1000
-            ):
-                event, self._change_event = self._change_event, asyncio.Event()
-                event.set()
-        except (OSError, RuntimeError):
-            # For example no inotify handles left: the waiters poll.
-            await asyncio.sleep(_POLL_INTERVAL_S)
+        while (now := self.revision()) == before:
+            await FILE_CHECKS.wait(lambda: self.revision() != before)
+        return now

@@ -29,7 +29,7 @@ from tui_forward.minicluster.apiserver.store import (
     encode_watch_line,
 )
 
-BOOKMARK_INTERVAL_S = 10.0
+BOOKMARK_INTERVAL_S = 60.0  # as kube-apiserver
 # Bytes that may wait for a slow client before its watch is ended.
 MAX_BACKLOG = 32 << 20
 # Bytes per chunk; the initial objects of a large collection make several.

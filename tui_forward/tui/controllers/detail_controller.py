@@ -20,7 +20,6 @@ from tui_forward.tui.screens.forward_detail import DetailScreen
 
 # Each poll is a request to the API server.
 HOPS_INTERVAL_S = 5.0
-_STATE_INTERVAL_S = 0.5  # between looks at the state of the forward, which cost nothing
 LOG_INTERVAL_S = 2.0
 _LOG_TIMEOUT_S = 15.0
 _LINES = 200
@@ -110,10 +109,11 @@ class DetailController:
 
     async def _wait_for_test(self, screen: DetailScreen) -> None:
         """Wait until it is time for another test: at once when the state has changed."""
-        state, waited_s = self._state_of(screen), 0.0
-        while waited_s < HOPS_INTERVAL_S and self._state_of(screen) == state:
-            await asyncio.sleep(min(_STATE_INTERVAL_S, HOPS_INTERVAL_S))
-            waited_s += _STATE_INTERVAL_S
+        state = self._state_of(screen)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HOPS_INTERVAL_S):
+                while self._state_of(screen) == state:
+                    await self._sampler.wait_for_sample()
 
     def _state_of(self, screen: DetailScreen) -> object:
         forwards = self._sampler.forwards([screen.forward_id])

@@ -30,7 +30,7 @@ from tui_forward.tui.screens.confirmation import ProtectedScreen, Question
 from tui_forward.tui.screens.dashboard import Dashboard
 from tui_forward.tui.viewmodel.context_names import ContextNaming
 
-CHECK_INTERVAL_S: Final = 1.0
+_RETRY_S: Final = 1.0
 _CONTEXTS_INTERVAL_S: Final = 30.0  # between two looks at the kubeconfig
 _MAX_NAMED: Final = 3
 _MARKER: Final = "protection-suggested"  # beside the favorites
@@ -50,6 +50,7 @@ class ProtectionController:
         self._settings = settings
         self._marker = favorites.with_name(_MARKER) if favorites is not None else None
         self._contexts: tuple[Context, ...] = ()
+        self._settings_changed = asyncio.Event()
         self._known: tuple[Settings, ProtectedContexts] | None = None  # for which settings
 
     @property
@@ -70,17 +71,21 @@ class ProtectionController:
         return self.naming.name(context, options)
 
     async def run(self) -> None:
-        """Update the marks until canceled: soon after the settings change, else now and then."""
-        applied: Settings | None = None
-        waited_s = 0.0
+        """Update the marks until canceled: when the settings change, else now and then."""
         while True:
-            settings = self._settings()
-            if settings is not applied or waited_s >= _CONTEXTS_INTERVAL_S:
-                with contextlib.suppress(TuiForwardError):  # the next turn tries it again
-                    await self._apply()
-                    applied, waited_s = settings, 0.0
-            await asyncio.sleep(CHECK_INTERVAL_S)
-            waited_s += CHECK_INTERVAL_S
+            self._settings_changed.clear()
+            interval_s = _CONTEXTS_INTERVAL_S
+            try:
+                await self._apply()
+            except TuiForwardError:
+                interval_s = _RETRY_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(interval_s):
+                    await self._settings_changed.wait()
+
+    def apply_settings(self) -> None:
+        """Update the marks after the settings have changed."""
+        self._settings_changed.set()
 
     async def _apply(self) -> None:
         async with session_timeout():

@@ -1,6 +1,8 @@
-"""Samples the session and draws it: a few times a second while bytes move, else once a second.
+"""Samples the session and draws it: a few times a second while bytes move.
 
-A change of state, and the first connection after a pause, are sampled at once.
+While nothing moves, the session reports what changes: states and the first connection at once, the
+rest as `Session.changes` says. Then time alone changes the screen: once a second while it counts
+seconds, seldom otherwise.
 
 Polls that may wait for the cluster run elsewhere, so that samples never wait for it.
 """
@@ -15,7 +17,7 @@ from collections.abc import Callable, Sequence
 from textual.screen import Screen
 
 from tui_forward.common.traffic_history import TrafficHistories
-from tui_forward.errors import TuiForwardError
+from tui_forward.errors import TuiForwardError, UsageError
 from tui_forward.model import CatalogView, Connection, EventKind, Forward, Snapshot
 from tui_forward.session import Session
 from tui_forward.settings.parser import REFRESH_S
@@ -33,8 +35,9 @@ from tui_forward.tui.widgets.header_bar import HasHeader
 # While the first rows of a new scope load.
 FAST_INTERVAL_S = 0.02
 _FAST_FOR_S = 2.0
-# So many times rarer while no byte moves and nothing is loading.
-_IDLE_FACTOR = 4
+# While the screen counts seconds, and while it does not: then ages change once a minute.
+_COUNTING_INTERVAL_S = 1.0
+QUIET_INTERVAL_S = 15.0
 _STATE_EVENTS = frozenset(
     {EventKind.LISTENING, EventKind.STATE, EventKind.STOPPED, EventKind.CONNECTION_CHANGED}
 )
@@ -57,6 +60,7 @@ class Sampler:
         # Whether another part reports the state of a forward.
         self.is_reported_elsewhere: Callable[[Forward], bool] = lambda _forward: False
         self._sampled = asyncio.Event()
+        self.count = 0  # of samples
         self.snapshot = Snapshot(version=0, at=0.0)
         self._session = session
         self._dashboard = dashboard
@@ -95,9 +99,11 @@ class Sampler:
         self._interval_s = seconds
         self._sample_requested.set()
 
-    async def wait_for_sample(self) -> None:
-        """Wait for the next sample."""
-        await self._sampled.wait()
+    async def wait_for_sample(self, since: int | None = None) -> None:
+        """Wait until more samples were taken than `since`, by default than now."""
+        since = self.count if since is None else since
+        while self.count <= since:
+            await self._sampled.wait()
 
     async def wait_for_rows(self) -> None:
         """Wait until the first rows are loaded, or take longer, and one more sample."""
@@ -132,7 +138,24 @@ class Sampler:
         totals = self.snapshot.totals
         before, self._moved = self._moved, (totals.bytes_from_pod, totals.bytes_to_pod)
         self._is_idle = before == self._moved
-        return self._interval_s * (_IDLE_FACTOR if self._is_idle else 1)
+        if not self._is_idle:
+            return self._interval_s
+        if self._counts_seconds():
+            return max(_COUNTING_INTERVAL_S, self._interval_s)
+        return max(QUIET_INTERVAL_S, self._interval_s)
+
+    def _counts_seconds(self) -> bool:
+        """Return whether the screen may change in the next second although nothing happens."""
+        return (
+            self._error is not None
+            or isinstance(self._top_screen, DetailScreen)
+            or self._dashboard.counts_seconds
+        )
+
+    @property
+    def _top_screen(self) -> Screen[object] | None:
+        """The top screen; there is none while the app ends."""
+        return next(reversed(self._screens()), None)
 
     async def _load_histories(self) -> None:
         """Load the traffic before this dashboard started."""
@@ -156,6 +179,17 @@ class Sampler:
                         self.request_sample()
             await asyncio.sleep(_RESUBSCRIBE_S)
 
+    async def follow_changes(self) -> None:
+        """Request a sample whenever something shown has changed, until canceled."""
+        await self._first_rows_loaded.wait()
+        while True:
+            with contextlib.suppress(TuiForwardError):  # the next sample shows it
+                async for _ in self._session.changes():
+                    if self._is_idle:
+                        self.request_sample()
+            await asyncio.sleep(_RESUBSCRIBE_S)
+            self.request_sample()
+
     async def sample(self) -> None:
         """Take one sample and draw it; an error is drawn, too.
 
@@ -165,6 +199,7 @@ class Sampler:
         async with self._sampling:
             await self._sample()
         self._sampled_at = time.monotonic()
+        self.count += 1
         self._sampled.set()
         self._sampled = asyncio.Event()
 
@@ -174,12 +209,12 @@ class Sampler:
         view: CatalogView | None = None
         try:
             async with session_timeout():
-                self.snapshot = await self._session.snapshot()
-                view = await self._session.catalog(cluster.scope, cluster.version)
-                # The first answer may arrive before the screen is mounted.
-                sampled = dashboard.sampled_connections if dashboard.is_mounted else ""
-                if sampled is None or sampled in {one.id for one in self.snapshot.forwards}:
-                    connections = await self._session.connections(sampled)
+                # Together, so that both processes wake once for all of them.
+                self.snapshot, view, connections = await asyncio.gather(
+                    self._session.snapshot(),
+                    self._session.catalog(cluster.scope, cluster.version),
+                    self._read_connections(),
+                )
             self._error = None
         except TuiForwardError as error:
             self._error = error
@@ -198,8 +233,7 @@ class Sampler:
             sample = DashboardSample(self.snapshot, connections, self._error)
             for _ in dashboard.draw_in_turns(sample):
                 await self._input_priority.wait()
-        # The stack is empty while the app ends.
-        top = next(reversed(self._screens()), None)
+        top = self._top_screen
         if top is not None and top.is_mounted and isinstance(top, HasHeader):
             top.draw_header(dashboard.header)
         if isinstance(top, DetailScreen) and top.is_mounted:
@@ -211,6 +245,17 @@ class Sampler:
         for _ in entries.cluster_state.apply_in_parts(view):
             entries.merge()
             await self._input_priority.wait()
+
+    async def _read_connections(self) -> tuple[Connection, ...]:
+        """Return the connections to show, oldest first."""
+        # The first answer may arrive before the screen is mounted.
+        shown = self._dashboard.sampled_connections if self._dashboard.is_mounted else ""
+        if shown is not None and shown not in {one.id for one in self.snapshot.forwards}:
+            return ()
+        try:
+            return await self._session.connections(shown)
+        except UsageError:  # the forward is gone
+            return ()
 
     def _engine_notices(self) -> list[ToastText]:
         """Return what the engine did automatically since the last sample.

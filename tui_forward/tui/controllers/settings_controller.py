@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from textual.dom import DOMNode
 from textual.theme import Theme
 
+from tui_forward.common.periodic_checks import FILE_CHECKS
 from tui_forward.common.terminal_encoding import ASCII, UTF_8, terminal_encoding
 from tui_forward.errors import TuiForwardError
 from tui_forward.settings.parser import Settings, Symbols, load_settings, settings_identity
@@ -25,8 +26,6 @@ from tui_forward.tui.themes import ThemedApp
 
 if TYPE_CHECKING:
     from tui_forward.tui.keys.palette import PaletteCommand
-
-CHECK_INTERVAL_S = 1.0
 
 BindableClasses = Callable[[], Sequence[type[DOMNode]]]
 
@@ -48,6 +47,14 @@ class SettingsFile:
             stdout = sys.__stdout__
             return terminal_encoding(stdout.encoding if stdout is not None else UTF_8)
         return ASCII if self.settings.symbols is Symbols.ASCII else UTF_8
+
+    async def wait_changed(self) -> None:
+        """Wait until the file has changed; without one, forever."""
+        path = self.path
+        if path is None:
+            await asyncio.Event().wait()
+        else:
+            await FILE_CHECKS.wait(lambda: settings_identity(path) != self._identity)
 
     async def reload(self, *, always: bool = False) -> Settings | None:
         """Return the settings of a file that has changed, or `always`; None if it has not."""
@@ -108,7 +115,7 @@ class SettingsController:
     async def run(self) -> None:
         """Apply edits of the file until canceled; one with problems changes nothing."""
         while True:
-            await asyncio.sleep(CHECK_INTERVAL_S)
+            await self._file.wait_changed()
             settings = await self._file.reload()
             if settings is not None:
                 await self._use(settings)

@@ -19,6 +19,7 @@ class ViewStateController:
         self._dashboard = dashboard
         self._store = store
         self._origin = origin  # see `ViewState`
+        self._input = asyncio.Event()
 
     @property
     def problem(self) -> str:
@@ -53,8 +54,14 @@ class ViewStateController:
         """Save now; blocks while the file is written."""
         self._store.save(self.current)
 
+    def note_input(self) -> None:
+        """Note a key or a move of the mouse, which may change what is shown."""
+        self._input.set()
+
     async def run(self) -> None:
-        """Save periodically until canceled."""
+        """Save a moment after the user did something, until canceled."""
         while True:
+            await self._input.wait()
             await asyncio.sleep(SAVE_INTERVAL_S)
+            self._input.clear()
             await asyncio.to_thread(self._store.save, self.current)

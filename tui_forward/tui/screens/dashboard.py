@@ -92,6 +92,11 @@ class Dashboard(DashboardActions):
         return self._renderer.sample.snapshot
 
     @property
+    def counts_seconds(self) -> bool:
+        """Whether the last sample has ages or countdowns in seconds."""
+        return self._renderer.counts_seconds
+
+    @property
     def sampled_connections(self) -> str | None:
         """Id of the forward whose connections are shown; None for all, "" for none."""
         if self.tables.connections.shows_all:

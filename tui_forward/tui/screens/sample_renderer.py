@@ -10,6 +10,7 @@ from tui_forward.errors import TuiForwardError
 from tui_forward.model import Connection, Snapshot
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.context_names import ContextNaming
+from tui_forward.tui.viewmodel.counting import counts_seconds
 from tui_forward.tui.viewmodel.entry_targets import ForwardsByEntry
 from tui_forward.tui.viewmodel.header import HeaderContent, build_header
 from tui_forward.tui.viewmodel.inspector import Inspection, StripSubject
@@ -149,6 +150,14 @@ class SampleRenderer:
             entry, forward, self.sample.snapshot, self.inspection, self._clock(), count
         )
         self._strip.show(subject.lines)
+
+    @property
+    def counts_seconds(self) -> bool:
+        """Whether the sample has ages or countdowns in seconds."""
+        sample, cluster = self.sample, self.cluster_state
+        return counts_seconds(
+            sample.snapshot, sample.connections, cluster.health, cluster.newest_at, self._clock()
+        )
 
     @property
     def inspected(self) -> str | None:

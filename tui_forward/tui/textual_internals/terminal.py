@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import selectors
 import signal
 import sys
 import termios
 import traceback
+from codecs import getincrementaldecoder
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from rich.console import Console
 from textual import constants
+from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
@@ -22,6 +25,10 @@ from tui_forward.common.ascii_symbols import REPLACE_SYMBOLS
 from tui_forward.tui.textual_internals.input_priority import InputFirstApp
 
 T = TypeVar("T")
+
+# As `LinuxDriver`.
+_ESCAPE_POLL_S = 0.1
+_READ_BYTES = 4096
 
 
 def has_few_colors(environ: Mapping[str, str]) -> bool:
@@ -101,6 +108,40 @@ class TerminalDriver(LinuxDriver):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._file = cast("Any", _TerminalFile(cast("CrashCapturingApp[Any]", self._app).encoding))
+        # Readable while the input thread is to end.
+        self._end_receiver, self._end_sender = os.pipe()
+
+    def disable_input(self) -> None:
+        """Stop the input thread."""
+        os.write(self._end_sender, b"e")
+        try:
+            super().disable_input()
+        finally:
+            os.read(self._end_receiver, 1)
+
+    def run_input_thread(self) -> None:
+        """Read keys; unlike `LinuxDriver`, which polls ten times a second, only when there are any.
+
+        It polls only while the parser waits for the rest of an escape sequence.
+        """
+        parser = XTermParser(self._debug)
+        decode = getincrementaldecoder("utf-8")(errors="replace").decode
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            selector.register(self._end_receiver, selectors.EVENT_READ)
+            while not self.exit_event.is_set():
+                is_incomplete = parser._timeout_time is not None  # noqa: SLF001 - no other way
+                timeout_s = _ESCAPE_POLL_S if is_incomplete else None
+                ready = {key.fd for key, _ in selector.select(timeout_s)}
+                if self.fileno in ready:
+                    data = os.read(self.fileno, _READ_BYTES)
+                    if not data:
+                        raise OSError("the terminal is gone")
+                    text = decode(data)
+                    for message in parser.feed(text) if text else ():  # "" would end the parser
+                        self.process_message(message)
+                for message in parser.tick():
+                    self.process_message(message)
 
     def send_message(self, message: Message) -> None:
         """Pass a message on at once; Textual's driver creates a task, which takes a turn more."""

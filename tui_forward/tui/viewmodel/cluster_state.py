@@ -57,6 +57,7 @@ class ClusterState:
         self.health: ApiHealth | None = None
         # Objects that are gone but were listed until `forget_removed`, by key.
         self.removed: dict[str, PodSummary | Service | Workload] = {}
+        self.newest_at = 0.0  # when the newest pod, service or workload was created
         self._pods_of: dict[str, set[str]] = {}
         self._changed: set[str] = set()
         self._all_new = True
@@ -159,6 +160,7 @@ class ClusterState:
         self._all_new = True
 
     def _put_pod(self, pod: PodSummary) -> None:
+        self.newest_at = max(self.newest_at, pod.created_at)
         key = pod_key(pod)
         before = self.pods.get(key)
         if before is not None and before.owner != pod.owner:
@@ -169,11 +171,13 @@ class ClusterState:
             self._pods_of.setdefault(owner, set()).add(key)
 
     def _put_service(self, service: Service) -> None:
+        self.newest_at = max(self.newest_at, service.created_at)
         key = key_of(TargetKind.SERVICE, service.namespace, service.name)
         self.services[key] = service
         self._changed.add(key)
 
     def _put_workload(self, workload: Workload) -> None:
+        self.newest_at = max(self.newest_at, workload.created_at)
         key = key_of(workload.kind, workload.namespace, workload.name)
         if workload.owner is None or workload.owner.kind != "Deployment":
             self.workloads[key] = workload

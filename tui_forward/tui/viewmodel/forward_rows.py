@@ -7,11 +7,11 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from tui_forward.common.formatting import (
-    format_age,
     format_bytes,
     format_countdown,
     format_rate,
     format_short_reason,
+    format_uptime,
     format_warning,
     pluralize,
     short_age,
@@ -95,7 +95,7 @@ def forward_row(
         *head, _connections_cell(forward),
         rate_cell(counters.rate_from_pod, "down"), rate_cell(counters.rate_to_pod, "up"),
         Cell(traffic, "traffic"),
-        Cell(format_age(now - forward.since) if forward.since else "", "dim"),
+        Cell(format_uptime(now - forward.since) if forward.since else "", "dim"),
         total_cell(counters.bytes_from_pod), total_cell(counters.bytes_to_pod),
         Cell(forward.pod.name if forward.pod else "", "dim"), _event_cell(forward, now),
     ), marked=marked)  # fmt: skip
