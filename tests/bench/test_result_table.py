@@ -40,7 +40,7 @@ def test_table_without_any_figure_says_why() -> None:
 def test_ratio_is_of_medians() -> None:
     assert ratio_of(SAMPLES, "upload", RATIOS[0]) == pytest.approx(1.45)
     assert ratio_of(SAMPLES, "upload", RATIOS[1]) is None  # nothing to divide by
-    assert ratio_of(SAMPLES, "works", Ratio("ours", "nobody")) is None
+    assert ratio_of(SAMPLES, "works", Ratio("ours", "absent")) is None
 
 
 def test_json_has_all_figures() -> None:

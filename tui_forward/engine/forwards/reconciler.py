@@ -87,7 +87,7 @@ class Reconciler:
         self._stop_observing: Callable[[], None] = lambda: None
         self._connected: Resolved | None = None  # latest connection of the pool
         self._moved_at = 0.0  # when the pool was connected to another pod than before
-        self._shown_pool: object = None  # what front ends were told of the pool
+        self._shown_pool: object = None  # of the pool, at the last change
         self._was_up = False
         self._failure: Reason | None = None  # of the latest dial or tunnel
         self.insecure = False  # the certificate of the API server is not verified
