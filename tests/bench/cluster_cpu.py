@@ -14,6 +14,8 @@ def cpu_by_component(pid: int) -> dict[str, float]:
         with contextlib.suppress(psutil.Error):
             modules = [word for word in process.cmdline() if "minicluster" in word]
             name = modules[0].rpartition(".")[2] if modules else process.name()
+            if name == "fork_server":  # or a component that it has forked: kubelet-node-a
+                name = process.name().partition("-node")[0]
             times = process.cpu_times()
             used[name] = used.get(name, 0.0) + times.user + times.system
     return used

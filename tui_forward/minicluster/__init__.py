@@ -5,9 +5,10 @@ on a Unix socket (`cri`) → streaming server of the runtime (`runtime`) → the
 
 The supervisor (`python -m tui_forward.minicluster`, `supervisor`) starts every component as a
 process, writes its stderr to `DIR/logs/<component>.log`, restarts it on request with the same
-port, certificates and state, and passes faults to it. `control_socket` describes its control
-socket and lists all faults. Of the other packages, this one imports only `model`, `errors` and
-`protocol`.
+port, certificates and state, and passes faults to it. Components are forked by `fork_server`, a
+process that has imported what they need; its end is the end of the cluster. `control_socket`
+describes the supervisor's control socket and lists all faults. Of the other packages, this one
+imports only `model`, `errors` and `protocol`.
 
 Control plane
 -------------

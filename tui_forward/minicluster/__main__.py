@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tui_forward.errors import TuiForwardError
+from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.minicluster.cluster_components import RUNTIMES, ClusterOptions
 from tui_forward.minicluster.control_socket import ControlClient, parse_fields
 from tui_forward.minicluster.process_lifecycle import (
@@ -110,17 +110,21 @@ async def _serve(options: argparse.Namespace) -> int:
     owner_watcher = asyncio.ensure_future(_watch_owner(options.parent_pid, stop_requested))
     starting = asyncio.ensure_future(cluster.start())
     stopping = asyncio.ensure_future(stop_requested.wait())
+    lost = asyncio.ensure_future(cluster.wait_until_lost())
     try:
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
             _print_ready(cluster, as_json=options.json)
-            await stopping
+            await asyncio.wait((stopping, lost), return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                raise TransportError("the fork server of the components has ended")
         return 0
     finally:
-        for task in (owner_watcher, starting, stopping):
+        tasks = (owner_watcher, starting, stopping, lost)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(owner_watcher, starting, stopping, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await cluster.close()
 
 

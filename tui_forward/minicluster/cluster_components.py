@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from tui_forward.errors import ApiError, TransportError, UsageError
-from tui_forward.minicluster.apiserver.auth import ADMINS, NODES
+from tui_forward.minicluster.apiserver.users import ADMINS, NODES
 from tui_forward.minicluster.certificates import CertificateAuthority
-from tui_forward.minicluster.cluster_folder import (
-    ClusterFolder,
-    write_private_file,
-    write_private_json,
-)
+from tui_forward.minicluster.cluster_folder import ClusterFolder, write_private_json
 from tui_forward.minicluster.component_process import ComponentProcess
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.control_socket import ControlClient
+from tui_forward.minicluster.fork_server_client import ForkServerClient
 
 RUNTIMES = ("embedded", "relay", "containerd")
 
@@ -41,18 +38,7 @@ class ClusterOptions:
     replace_delay_s: float = 0.0
 
 
-_PACKAGE = "tui_forward.minicluster"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-# Go's servers prefer AES-128 in TLS 1.3, which is cheaper; OpenSSL's do not.
-_OPENSSL_CONF = """\
-openssl_conf = default
-[default]
-ssl_conf = ssl
-[ssl]
-system_default = preferences
-[preferences]
-Ciphersuites = TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256
-"""
 
 
 class ClusterComponents:
@@ -63,6 +49,7 @@ class ClusterComponents:
         options: ClusterOptions,
         folder: ClusterFolder,
         authority: CertificateAuthority,
+        fork_server: ForkServerClient,
         *,
         server: str,
         port: int,
@@ -72,8 +59,7 @@ class ClusterComponents:
         self._folder = folder
         self._authority = authority
         self._server = server
-        self._openssl_conf = folder.path / "etc" / "openssl.cnf"
-        write_private_file(self._openssl_conf, _OPENSSL_CONF.encode())
+        self._fork_server = fork_server
         self.kubelets: dict[str, ComponentProcess] = {}
         self.runtimes: dict[str, ComponentProcess] = {}  # runtimes by node; empty for containerd
         for number, node in enumerate(options.nodes, 1):
@@ -109,7 +95,7 @@ class ClusterComponents:
             seed=options.seed,
             replace_delay_s=options.replace_delay_s,
         )
-        return self._create_process("apiserver", "control_plane", config)
+        return self._create_process("apiserver", "apiserver", config)
 
     def _add_runtime(self, node: str, number: int, node_folder: Path) -> str:
         """Add the runtime of a node and return its CRI endpoint."""
@@ -158,7 +144,7 @@ class ClusterComponents:
     def _create_process(
         self,
         name: str,
-        module: str,
+        component: str,
         config: Any,
         on_ready: Callable[[dict[str, Any]], None] | None = None,
     ) -> ComponentProcess:
@@ -166,11 +152,11 @@ class ClusterComponents:
         write_private_json(path, config)
         return ComponentProcess(
             name,
-            f"{_PACKAGE}.{module}",
+            component,
             path,
             self._folder.path / "logs" / f"{name}.log",
+            self._fork_server,
             on_ready,
-            environment={"OPENSSL_CONF": str(self._openssl_conf)},
         )
 
     def _all(self) -> list[ComponentProcess]:

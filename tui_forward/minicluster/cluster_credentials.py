@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from tui_forward.errors import UsageError
-from tui_forward.minicluster.apiserver.auth import (
+from tui_forward.minicluster.apiserver.users import (
     ADMINS,
     NO_PERMISSIONS_USER,
     PORT_FORWARD_NAMESPACE,

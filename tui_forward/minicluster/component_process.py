@@ -1,10 +1,9 @@
-"""A component of the cluster as a child process of the supervisor."""
+"""A component of the cluster as a process that the supervisor controls."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 import time
@@ -15,6 +14,11 @@ from typing import Any
 import msgspec
 
 from tui_forward.errors import TransportError
+from tui_forward.minicluster.fork_server_client import (
+    ForkedProcess,
+    ForkServerClient,
+    read_log_tail,
+)
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
@@ -23,8 +27,6 @@ RESTART_DELAY_S = 0.3
 MAX_RESTART_DELAY_S = 5.0
 # A component that has run this long does not count as crashed quickly.
 STABLE_AFTER_S = 10.0
-# Characters of the log in error messages.
-LOG_TAIL_SIZE = 4000
 
 
 class ComponentProcess:
@@ -33,22 +35,22 @@ class ComponentProcess:
     def __init__(
         self,
         name: str,
-        module: str,
+        component: str,
         config: Path,
         log: Path,
+        fork_server: ForkServerClient,
         on_ready: Callable[[dict[str, Any]], None] | None = None,
-        environment: dict[str, str] | None = None,
     ) -> None:
         self.name = name
         # The latest ready line; empty while the component is stopped.
         self.ready: dict[str, Any] = {}
         self.restarts = 0  # number of restarts after crashes
-        self._module = module
+        self._component = component
         self._config = config
         self._log = log
+        self._fork_server = fork_server
         self._on_ready = on_ready
-        self._environment = environment or {}
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: ForkedProcess | None = None
         self._monitor: asyncio.Task[None] | None = None
         self._should_run = False
         self._lock = asyncio.Lock()
@@ -86,31 +88,17 @@ class ComponentProcess:
         await self.start()
 
     async def _launch(self) -> None:
-        environment = {**os.environ, **self._environment}
-        # The package may be importable only because of the current folder, which `-P` excludes.
-        root = str(Path(__file__).parents[2])
-        paths = [root, *filter(os.path.isabs, environment.get("PYTHONPATH", "").split(os.pathsep))]
-        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-        with self._log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-P", "-m", self._module),  # -P: not from the current folder
-                *("--config", str(self._config)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                env=environment,
-                # Ctrl-C in a terminal must reach the supervisor only, which stops its children.
-                start_new_session=True,
-            )
-        self._process = process
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
+                process = self._process = await self._fork_server.fork(
+                    self.name, self._component, self._config, self._log
+                )
                 self.ready = await self._read_ready_line(process)
         except TimeoutError:
             await self._terminate(kill=True)
             raise TransportError(
-                f"{self.name} did not become ready within {READY_TIMEOUT_S:.0f} s{self._log_tail()}"
+                f"{self.name} did not become ready within {READY_TIMEOUT_S:.0f} s"
+                f"{read_log_tail(self._log)}"
             ) from None
         except BaseException:
             await self._terminate(kill=True)
@@ -119,8 +107,7 @@ class ComponentProcess:
             self._on_ready(self.ready)
         self._monitor = asyncio.ensure_future(self._restart_on_crash(process))
 
-    async def _read_ready_line(self, process: asyncio.subprocess.Process) -> dict[str, Any]:
-        assert process.stdout is not None
+    async def _read_ready_line(self, process: ForkedProcess) -> dict[str, Any]:
         line = await process.stdout.readline()
         with contextlib.suppress(msgspec.MsgspecError):
             ready = msgspec.json.decode(line, type=dict[str, Any])
@@ -129,17 +116,10 @@ class ComponentProcess:
         await process.wait()
         raise TransportError(
             f"{self.name} exited with code {process.returncode} before it was ready"
-            f"{self._log_tail()}"
+            f"{read_log_tail(self._log)}"
         )
 
-    def _log_tail(self) -> str:
-        with contextlib.suppress(OSError):
-            text = self._log.read_text(errors="replace")[-LOG_TAIL_SIZE:].strip()
-            if text:
-                return f"; end of its log:\n{text}"
-        return ""
-
-    async def _restart_on_crash(self, process: asyncio.subprocess.Process) -> None:
+    async def _restart_on_crash(self, process: ForkedProcess) -> None:
         """Restart the component when it exits; `stop` cancels this."""
         started = time.monotonic()
         code = await process.wait()
@@ -168,14 +148,11 @@ class ComponentProcess:
         if process is None:
             return
         if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+            process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             try:
                 async with asyncio.timeout(STOP_TIMEOUT_S):
                     await process.wait()
             except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+                process.send_signal(signal.SIGKILL)
                 await process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
+        process.close_stdin()

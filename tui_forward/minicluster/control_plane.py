@@ -157,5 +157,10 @@ async def _remove_files(paths: tuple[str, ...]) -> None:
         await asyncio.sleep(0.1)
 
 
+def main() -> int:
+    """Run the process and return its exit code."""
+    return run_component(ApiServerConfig, serve)
+
+
 if __name__ == "__main__":
-    sys.exit(run_component(ApiServerConfig, serve))
+    sys.exit(main())

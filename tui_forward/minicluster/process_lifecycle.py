@@ -34,6 +34,7 @@ FILE_DESCRIPTORS = 65536
 HANG_EXIT_CODE = 70
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 
 
 def announce(**fields: object) -> None:
@@ -48,6 +49,13 @@ def signal_on_parent_death(signum: int = signal.SIGTERM) -> None:
         return
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
+
+
+def set_process_name(name: str) -> None:
+    """Set the name that `ps -o comm` shows, 15 bytes of it; do nothing outside Linux."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 def process_exists(pid: int) -> bool:

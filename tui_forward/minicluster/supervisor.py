@@ -17,11 +17,22 @@ from tui_forward.errors import ApiError, ConfigError, TransportError, UsageError
 from tui_forward.minicluster.certificates import CertificateAuthority
 from tui_forward.minicluster.cluster_components import RUNTIMES, ClusterComponents, ClusterOptions
 from tui_forward.minicluster.cluster_credentials import ClusterCredentials
-from tui_forward.minicluster.cluster_folder import ClusterFolder
+from tui_forward.minicluster.cluster_folder import ClusterFolder, write_private_file
 from tui_forward.minicluster.component_process import ComponentProcess
 from tui_forward.minicluster.control_socket import ControlServer, Reply, Request
+from tui_forward.minicluster.fork_server_client import ForkServerClient
 
 SETTLE_TIMEOUT_S = 15.0
+# Go's servers prefer AES-128 in TLS 1.3, which is cheaper; OpenSSL's do not.
+_OPENSSL_CONF = """\
+openssl_conf = default
+[default]
+ssl_conf = ssl
+[ssl]
+system_default = preferences
+[preferences]
+Ciphersuites = TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256
+"""
 
 
 class ClusterSupervisor:
@@ -38,6 +49,7 @@ class ClusterSupervisor:
         self.control = Path()
         self.server = ""
         self._files: ClusterFolder | None = None
+        self._fork_server = ForkServerClient()
         self._reserved_port: socket.socket | None = None
         self._components: ClusterComponents | None = None
         self._router: FaultRouter | None = None
@@ -49,7 +61,10 @@ class ClusterSupervisor:
         Raises `ConfigError`: folder or port; `TransportError`: a component did not start.
         """
         try:
-            components = self._create_components()
+            self._files = folder = ClusterFolder(self._options.folder)
+            # First: it imports while the certificates are created.
+            await self._start_fork_server(folder)
+            components = self._create_components(folder)
             await components.start()
             if self._options.settle:
                 client = components.control_client(components.apiserver)
@@ -65,9 +80,19 @@ class ClusterSupervisor:
                     raise start_errors.exceptions[0] from None
             raise
 
-    def _create_components(self) -> ClusterComponents:
+    async def wait_until_lost(self) -> None:
+        """Wait until the components have ended unexpectedly, all at once."""
+        await self._fork_server.lost.wait()
+
+    async def _start_fork_server(self, folder: ClusterFolder) -> None:
+        openssl_conf = folder.path / "etc" / "openssl.cnf"
+        write_private_file(openssl_conf, _OPENSSL_CONF.encode())
+        await self._fork_server.start(
+            folder.path / "logs" / "fork-server.log", {"OPENSSL_CONF": str(openssl_conf)}
+        )
+
+    def _create_components(self, folder: ClusterFolder) -> ClusterComponents:
         options = self._options
-        self._files = folder = ClusterFolder(options.folder)
         self.folder, self.control = folder.path, folder.control
         self.kubeconfig = folder.kubeconfig
         self._reserved_port = _reserve_port(options.port)
@@ -79,7 +104,13 @@ class ClusterSupervisor:
         credentials.write()
         tokens = credentials.tokens_path
         self._components = ClusterComponents(
-            options, folder, authority, server=self.server, port=port, tokens=tokens
+            options,
+            folder,
+            authority,
+            self._fork_server,
+            server=self.server,
+            port=port,
+            tokens=tokens,
         )
         self._router = FaultRouter(self._components, credentials)
         return self._components
@@ -91,6 +122,7 @@ class ClusterSupervisor:
             self._control_server = None
         if self._components is not None:
             await self._components.stop()
+        await self._fork_server.close()
         if self._reserved_port is not None:
             self._reserved_port.close()
             self._reserved_port = None

@@ -17,14 +17,18 @@ from tui_forward.minicluster.apiserver import timestamps
 from tui_forward.minicluster.apiserver.http import Request, Response
 from tui_forward.minicluster.apiserver.resources import Object, Resource
 from tui_forward.minicluster.apiserver.status_errors import StatusError, unauthorized
+from tui_forward.minicluster.apiserver.users import (
+    ADMINS,
+    ANONYMOUS,
+    AUTHENTICATED,
+    NODES,
+    PORT_FORWARD_NAMESPACE,
+    PORT_FORWARD_USER,
+    UNAUTHENTICATED,
+    VIEWER,
+)
 from tui_forward.minicluster.config import TokenUser
 from tui_forward.protocol.upgrade_server import split_bearer_protocol
-
-ADMINS = "system:masters"
-NODES = "system:nodes"
-ANONYMOUS = "system:anonymous"
-AUTHENTICATED = "system:authenticated"
-UNAUTHENTICATED = "system:unauthenticated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +87,6 @@ def _rule(
         namespace,
     )
 
-
-# A user with the permissions that port-forward requires, in one namespace only.
-PORT_FORWARD_USER = "porter"
-PORT_FORWARD_NAMESPACE = "shop"
-# An authenticated user without permissions.
-NO_PERMISSIONS_USER = "alice"
-# A user with read permissions only.
-VIEWER = "viewer"
 
 _READ = "get list watch"
 

@@ -17,6 +17,7 @@ from tui_forward.minicluster.apiserver import (
     get_and_list,
     pod_logs,
     resources,
+    users,
     watch,
 )
 from tui_forward.minicluster.apiserver.auth import Attributes, Authenticator, User
@@ -194,8 +195,8 @@ class RequestHandler:
 
     def _authenticate(self, request: Request) -> User:
         user = self._authenticator.authenticate(request)
-        if self._allow_anonymous and user.name == auth.ANONYMOUS:
-            return User("kubernetes-admin", frozenset({auth.ADMINS, auth.AUTHENTICATED}))
+        if self._allow_anonymous and user.name == users.ANONYMOUS:
+            return User("kubernetes-admin", frozenset({users.ADMINS, users.AUTHENTICATED}))
         return user
 
     def _route(self, request: Request, user: User) -> Target | None:
@@ -203,7 +204,7 @@ class RequestHandler:
             return route(request)
         except StatusError as error:
             # Do not reveal to unauthorized users which paths exist.
-            if error.code == 404 and auth.ADMINS not in user.groups:
+            if error.code == 404 and users.ADMINS not in user.groups:
                 auth.authorize(user, _path_attributes(request))
             raise
 

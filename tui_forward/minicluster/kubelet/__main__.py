@@ -72,5 +72,10 @@ async def _start(
     return server, node
 
 
+def main() -> int:
+    """Run the process and return its exit code."""
+    return run_component(KubeletConfig, run)
+
+
 if __name__ == "__main__":
-    sys.exit(run_component(KubeletConfig, run))
+    sys.exit(main())

@@ -44,5 +44,10 @@ async def run(config: RuntimeConfig, lifetime: Lifetime) -> None:
         dialer.close()
 
 
+def main() -> int:
+    """Run the process and return its exit code."""
+    return run_component(RuntimeConfig, run)
+
+
 if __name__ == "__main__":
-    sys.exit(run_component(RuntimeConfig, run))
+    sys.exit(main())
