@@ -8,6 +8,7 @@ from tui_forward.model import PodSummary, Service
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 
 _Label = tuple[str, str]
+_Place = tuple[str, _Label]  # namespace and label
 
 
 class EndpointCounts:
@@ -20,8 +21,8 @@ class EndpointCounts:
     def __init__(self, cluster_state: ClusterState) -> None:
         self._cluster_state = cluster_state
         self._selectors: dict[str, tuple[_Label, ...]] = {}  # by key of the service
-        self._pods: dict[tuple[str, _Label], set[str]] = {}  # by namespace and indexed label
-        self._indexed: dict[str, tuple[tuple[str, _Label], ...]] = {}  # places of each pod
+        self._pods: dict[_Place, set[str]] = {}  # by namespace and indexed label
+        self._indexed: dict[str, tuple[_Place, ...]] = {}  # places of each pod
 
     def rebuild(self) -> None:
         """Index all pods by the selectors of all services."""
@@ -33,8 +34,13 @@ class EndpointCounts:
             if labels
         }
         self._indexed.clear()
+        found: dict[tuple[str, int], tuple[_Place, ...]] = {}
         for key, pod in self._cluster_state.pods.items():
-            self._put(key, pod)
+            shared = pod.namespace, id(pod.labels)  # one object for the pods of a workload
+            places = found.get(shared)
+            if places is None:
+                places = found[shared] = self._places(pod)
+            self._put(key, places)
 
     def update(self, changed: Iterable[str]) -> None:
         """Apply changes of pods and services, by key."""
@@ -50,7 +56,7 @@ class EndpointCounts:
             for place in self._indexed.pop(key, ()):
                 self._pods[place].discard(key)
             if (pod := self._cluster_state.pods.get(key)) is not None:
-                self._put(key, pod)
+                self._put(key, self._places(pod))
 
     def of(self, key: str, service: Service) -> int | None:
         """Return the number of Ready pods of a service; None if it is not known."""
@@ -65,10 +71,13 @@ class EndpointCounts:
             if (pod := pods.get(one)) is not None
         )
 
-    def _put(self, key: str, pod: PodSummary) -> None:
-        places = tuple(
+    def _places(self, pod: PodSummary) -> tuple[_Place, ...]:
+        """Return where a pod is indexed."""
+        return tuple(
             place for label in pod.labels.items() if (place := (pod.namespace, label)) in self._pods
         )
+
+    def _put(self, key: str, places: tuple[_Place, ...]) -> None:
         if places:
             self._indexed[key] = places
             for place in places:

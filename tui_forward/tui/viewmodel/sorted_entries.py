@@ -78,15 +78,19 @@ class SortedEntries:
 
     def _build_lists(self) -> None:
         self._built_for = (self.kind, self.order)
-        self.lists = {TOP: []}
-        self.parents = self._all_parents()
+        self.parents = parents = self._all_parents()
+        self.lists = {TOP: [key for key, parent in parents.items() if parent == TOP]}
+        if self.kind is EntryKind.WORKLOADS:
+            state = self._cluster_state
+            self.lists |= {
+                key: list(pods) for key in state.workloads if (pods := state.pods_of(key))
+            }
         self._sort_values = (
             {key: self._sort_value(key) for key in self.parents} if self.is_sorted else {}
         )
-        for key, parent in self.parents.items():
-            self.lists.setdefault(parent, []).append(key)
         for parent, listed in self.lists.items():
-            listed.sort(key=self._name_key(parent))
+            name = self._name_key(parent)
+            listed.sort(key=None if name is _identity else name)  # a call for each of 10,000
             if self.is_sorted:
                 listed.sort(key=self._sort_values.__getitem__)
 
