@@ -9,9 +9,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Final
 
 from tui_forward.api.engine_thread import EngineThread
+from tui_forward.api.loop_thread import stopped_error
 from tui_forward.common.tasks import spawn
 from tui_forward.errors import ForwardError, TransportError, UsageError
-from tui_forward.model import EventKind, ReasonCode
+from tui_forward.model import EventKind
 from tui_forward.session.start_monitor import StartMonitor
 
 if TYPE_CHECKING:
@@ -226,8 +227,3 @@ async def watched_by(session: Session, monitor: StartMonitor) -> AsyncIterator[N
 def local_url(address: LocalAddress, scheme: str, path: str) -> str:
     """Return the URL of a local address."""
     return f"{scheme}://{address}{path}"
-
-
-def stopped_error() -> ForwardError:
-    """Return the error of a forward that is used after its end."""
-    return ForwardError("the forward is stopped", code=ReasonCode.FORWARD_STOPPED)

@@ -102,7 +102,7 @@ class LoopThread(Generic[Value]):
             return asyncio.run_coroutine_threadsafe(call, self._loop)
         except RuntimeError as error:  # its loop is closed
             call.close()
-            raise _ended_error() from error
+            raise stopped_error() from error
 
     async def _call(self, function: Callable[[Value], Coroutine[Any, Any, Result]]) -> Result:
         try:
@@ -118,7 +118,7 @@ class LoopThread(Generic[Value]):
         try:
             return future.result()
         except CancelledError:
-            raise _ended_error() from None
+            raise stopped_error() from None
         except BaseException:  # KeyboardInterrupt: the function must not go on
             future.cancel()
             raise
@@ -132,10 +132,11 @@ class LoopThread(Generic[Value]):
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            raise _ended_error() from None
+            raise stopped_error() from None
 
 
-def _ended_error() -> ForwardError:
+def stopped_error() -> ForwardError:
+    """Return the error of a forward that is used after its end."""
     return ForwardError(
         "the forward is stopped",
         hint="use it inside its with block",

@@ -16,10 +16,10 @@ from tui_forward.api.active_forward import (
     ActiveForward,
     AsyncActiveForward,
     ForwardHandle,
-    stopped_error,
     watched_by,
 )
 from tui_forward.api.engine_thread import EngineKey, EngineThread, engine_threads
+from tui_forward.api.loop_thread import stopped_error
 from tui_forward.common.arguments import (
     parse_addresses,
     parse_remote_port,
