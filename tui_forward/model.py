@@ -163,6 +163,10 @@ class ForwardDefaults(msgspec.Struct, frozen=True, kw_only=True):
 BUILT_IN = ForwardDefaults()
 
 
+MAX_PRECONNECT = 16
+"""The most connections to an application that are opened ahead of their clients."""
+
+
 class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the user can specify about one forward."""
 
@@ -177,6 +181,7 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
     # How long the pod may stay silent after the client's end of file before the connection to the
     # pod is closed.
     half_close_timeout_s: float = BUILT_IN.half_close_timeout_s
+    preconnect: int = 0  # connections to the application opened ahead of their clients
     label: str = ""  # of the user, to group and find forwards
     name: str = ""  # in its profile, if it belongs to one
     profile: str = ""  # that profile (`profiles.Profile.id`)
@@ -573,6 +578,14 @@ class ForwardWarning(msgspec.Struct, frozen=True, kw_only=True):
     last_at: float = 0.0  # when it happened last
 
 
+class PreconnectStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Connections to the application that are open ahead of their clients."""
+
+    ready: int  # how many the next clients can use
+    off: bool = False  # not used any more: the application closes silent connections soon
+    max_age_s: float = 0.0  # how old they may get
+
+
 class Forward(msgspec.Struct, frozen=True, kw_only=True):
     """A forward at one instant."""
 
@@ -608,6 +621,7 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     environment: str = ""
     # The worst first. A ready forward with warnings is amber, and `code` is that of the first.
     warnings: tuple[ForwardWarning, ...] = ()
+    preconnect: PreconnectStatus | None = None  # None if not requested
 
 
 class TrafficHistory(msgspec.Struct, frozen=True, kw_only=True):

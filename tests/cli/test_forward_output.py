@@ -11,6 +11,7 @@ from tui_forward.model import (
     ForwardState,
     ForwardWarning,
     LocalAddress,
+    PreconnectStatus,
     ReasonCode,
     Target,
     TargetKind,
@@ -62,3 +63,10 @@ def test_json_has_the_warnings() -> None:
             "since": 1.0, "count": 2, "last_at": 2.0,
         }
     ]  # fmt: skip
+
+
+def test_json_has_the_connections_opened_ahead() -> None:
+    forward = msgspec.structs.replace(READY, preconnect=PreconnectStatus(ready=2))
+    assert forward_to_dict(forward)["preconnect"] == {"ready": 2, "off": False, "max_age_s": 0.0}
+    plain = msgspec.structs.replace(forward, preconnect=None)
+    assert forward_to_dict(plain)["preconnect"] is None

@@ -120,6 +120,7 @@ SPECS = st.builds(
     transport=st.sampled_from(list(TransportChoice)),
     queue_timeout_s=st.sampled_from([30.0, 0.0, 60.0, 86399.75]),
     half_close_timeout_s=st.sampled_from([5.0, 0.5]),
+    preconnect=st.sampled_from([0, 1, 16]),
 )
 DEFAULTS = st.builds(
     ForwardDefaults,

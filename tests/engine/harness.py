@@ -11,6 +11,7 @@ from tests.engine.fake_cluster import FakeAccess, FakeCluster, running_cluster
 from tui_forward.engine.connections.connection import LocalConnection
 from tui_forward.engine.connections.counters import ForwardCounters
 from tui_forward.engine.connections.pod_history import PodHistory
+from tui_forward.engine.connections.preconnector import Preconnector, SpareChannel
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.engine.tunnels.transport_cache import TransportCache
@@ -74,6 +75,10 @@ class FakeConnectionOwner:
         self.histories: dict[PodRef, PodHistory] = {}
         self.open = asyncio.Event()
         self.open.set()
+        self.preconnector = Preconnector(0, limits=Limits(), usable_pool=self.usable_pool)
+
+    def take_spare(self, pool: TunnelPool) -> SpareChannel | None:
+        return self.preconnector.take(pool.pod)
 
     def usable_pool(self) -> TunnelPool | None:
         return self._pool if self.open.is_set() and self._pool.up else None

@@ -41,6 +41,7 @@ forwards:
     transport: websocket
     queue_timeout: 500ms
     half_close_timeout: 0
+    preconnect: 2
     needs: api
 """
 
@@ -77,6 +78,7 @@ def test_all_keys() -> None:
     assert one.spec.target.pin
     assert (one.spec.local_port, one.spec.transport) == (0, TransportChoice.WEBSOCKET)
     assert (one.spec.queue_timeout_s, one.spec.half_close_timeout_s) == (0.5, 0.0)
+    assert (one.spec.preconnect, api.spec.preconnect) == (2, 0)
     assert [forward.name for forward in profile.in_order()] == ["db", "cache", "api", "one"]
 
 

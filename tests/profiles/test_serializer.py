@@ -44,7 +44,8 @@ def test_serialized_forwards_equal_the_parsed_profile() -> None:
         on("web", "metrics", 9090),
         on("db", "5432", 15432, namespace="data", kind=TargetKind.STATEFULSET, label="data"),
         on("app=cache", "6379", kind=TargetKind.SELECTOR, addresses=("127.0.0.1", "::1"),
-           transport=TransportChoice.WEBSOCKET, queue_timeout_s=1.5, half_close_timeout_s=0.0),
+           transport=TransportChoice.WEBSOCKET, queue_timeout_s=1.5, half_close_timeout_s=0.0,
+           preconnect=3),
     ]  # fmt: skip
     text = serialize_profile(map(spec_with_bound_port, forwards), FILE)
     assert text.startswith("version: 1\ncontext: here\nforwards:\n")

@@ -57,6 +57,7 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
         "bytes_to_pod": counters.bytes_to_pod,
         "first_byte": msgspec.to_builtins(forward.first_byte),
         "reconnects": forward.reconnects,
+        "preconnect": msgspec.to_builtins(forward.preconnect),
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tui_forward.errors import UsageError
-from tui_forward.model import TargetKind
+from tui_forward.model import MAX_PRECONNECT, TargetKind
 
 # kubectl's names, singular, plural and short, and the API group it accepts behind a dot
 # ("deployments.apps/web").
@@ -243,6 +243,17 @@ def parse_duration_s(text: str, *, longest_s: float = _MAX_DURATION_S) -> float:
             f'"{text}" is too long', hint=f"a duration is at most {longest_s / 3600:.0f}h"
         )
     return seconds
+
+
+def parse_preconnect(value: object) -> int:
+    """Return how many connections to open ahead, from a text or a number in a file."""
+    text = str(value).strip() if isinstance(value, str | int) else ""
+    if not text.isdecimal() or len(text) > 3 or int(text) > MAX_PRECONNECT:
+        raise UsageError(
+            f'"{value}" is not a number of connections to open ahead',
+            hint=f"use 0 to {MAX_PRECONNECT}",
+        )
+    return int(text)
 
 
 def parse_duration_value(value: object) -> float:

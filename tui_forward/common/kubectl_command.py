@@ -20,6 +20,7 @@ from tui_forward.common.arguments import (
     parse_addresses,
     parse_duration_s,
     parse_ports,
+    parse_preconnect,
     parse_target,
     validate_selector,
 )
@@ -56,6 +57,7 @@ _VALUES = {
     "-n": "namespace", "--namespace": "namespace", "--context": "context",
     "--address": "address", "-l": "selector", "--selector": "selector", "--transport": "transport",
     "--queue-timeout": "queue_timeout", "--half-close-timeout": "half_close_timeout",
+    "--preconnect": "preconnect",
 }  # fmt: skip
 
 
@@ -209,6 +211,7 @@ def _make_specs(
             transport=chosen,
             queue_timeout_s=seconds("queue_timeout", defaults.queue_timeout_s),
             half_close_timeout_s=seconds("half_close_timeout", defaults.half_close_timeout_s),
+            preconnect=parse_preconnect(line.last("preconnect", "0")),
         )
         for pair in parse_ports(words)
     ]
@@ -235,6 +238,8 @@ def format_command(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> s
         == BUILT_IN.half_close_timeout_s
     ):
         words += ["--half-close-timeout", format_duration_arg(spec.half_close_timeout_s)]
+    if spec.preconnect:
+        words += ["--preconnect", str(spec.preconnect)]
     if spec.transport is not TransportChoice.AUTO:
         words += ["--transport", spec.transport.value]
     if target.kind is TargetKind.SELECTOR:

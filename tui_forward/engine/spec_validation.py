@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tui_forward.engine.connections.local_ports import check_addresses
 from tui_forward.errors import UsageError
-from tui_forward.model import ForwardSpec
+from tui_forward.model import MAX_PRECONNECT, ForwardSpec
 
 _MAX_PORT = 65535
 
@@ -29,4 +29,8 @@ def validate_spec(spec: ForwardSpec) -> None:
         )
     if spec.queue_timeout_s < 0 or spec.half_close_timeout_s < 0:
         raise UsageError("times cannot be negative")
+    if not 0 <= spec.preconnect <= MAX_PRECONNECT:
+        raise UsageError(
+            f"cannot open {spec.preconnect} connections ahead", hint=f"use 0 to {MAX_PRECONNECT}"
+        )
     check_addresses(spec.addresses)

@@ -71,6 +71,8 @@ def _details(one: ProfileForward) -> Iterator[str]:
         yield f"queue timeout {format_duration_arg(spec.queue_timeout_s)}"
     if spec.half_close_timeout_s != BUILT_IN.half_close_timeout_s:
         yield f"half-close timeout {format_duration_arg(spec.half_close_timeout_s)}"
+    if spec.preconnect:
+        yield f"opens {spec.preconnect} connections ahead"
     if spec.label:
         yield f"label {_short(spec.label)}"
     if one.needs:

@@ -22,6 +22,7 @@ from ruamel.yaml.parser import RoundTripParser
 from tui_forward.common.arguments import (
     parse_addresses,
     parse_duration_value,
+    parse_preconnect,
     parse_target,
     share_address,
     validate_selector,
@@ -437,6 +438,7 @@ _FORWARD: Final[Mapping[str, ValueParser]] = {
     "pin": parse_flag_value,
     "queue_timeout": parse_duration_value,
     "half_close_timeout": parse_duration_value,
+    "preconnect": parse_preconnect,
     "label": parse_text,
     "access": _PROFILE["access"],
     "env": matching(_ENV, "a valid variable prefix", "for example DB"),
@@ -448,4 +450,5 @@ _SPEC: Final = {
     "transport": "transport",
     "queue_timeout": "queue_timeout_s",
     "half_close_timeout": "half_close_timeout_s",
+    "preconnect": "preconnect",
 }

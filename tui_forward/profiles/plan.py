@@ -209,5 +209,6 @@ _LABELS = {
     "transport": "transport",
     "queue_timeout_s": "queue_timeout",
     "half_close_timeout_s": "half_close_timeout",
+    "preconnect": "preconnect",
     "label": "label",
 }

@@ -29,6 +29,7 @@ _DEFAULTS = {
     "transport": "auto",
     "queue_timeout_s": 30.0,
     "half_close_timeout_s": 5.0,
+    "preconnect": 0,
     "label": "",
 }
 _KEYS = {
@@ -36,6 +37,7 @@ _KEYS = {
     "transport": "transport",
     "queue_timeout_s": "queue_timeout",
     "half_close_timeout_s": "half_close_timeout",
+    "preconnect": "preconnect",
     "label": "label",
 }
 

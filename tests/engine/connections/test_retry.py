@@ -7,6 +7,7 @@ import pytest
 
 from tui_forward.engine.connections.counters import ForwardCounters
 from tui_forward.engine.connections.pod_history import PodHistory
+from tui_forward.engine.connections.preconnector import SpareChannel
 from tui_forward.engine.connections.retry import RetryPolicy
 from tui_forward.engine.connections.upload import ReplayBuffer
 from tui_forward.engine.limits import Limits
@@ -24,6 +25,9 @@ class RefusalOwner:
         self.counters = ForwardCounters()
         self.changed = asyncio.Event()
         self._refusal_is_final = refusal_is_final
+
+    def take_spare(self, pool: TunnelPool) -> SpareChannel | None:
+        raise NotImplementedError
 
     def usable_pool(self) -> TunnelPool | None:
         raise NotImplementedError

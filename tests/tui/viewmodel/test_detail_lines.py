@@ -14,6 +14,7 @@ from tui_forward.model import (
     ForwardWarning,
     Hop,
     HopKind,
+    PreconnectStatus,
     ReasonCode,
 )
 from tui_forward.settings.protected_contexts import ProtectedContexts
@@ -137,6 +138,26 @@ def test_times_to_first_byte_are_judged() -> None:
     cells = {cell.text: cell.style for line in lines for cell in line}
     assert cells["TTFB p50 3.1 ms"] == "dim"
     assert cells["p99 1.5 s"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "style"),
+    [
+        (PreconnectStatus(ready=3), "preconnect 4, 3 ready", "dim"),
+        (
+            PreconnectStatus(ready=0, off=True),
+            "preconnect off: the server closes silent connections",
+            "warn",
+        ),
+    ],
+)
+def test_connections_opened_ahead_are_shown(
+    status: PreconnectStatus, text: str, style: str
+) -> None:
+    spec = msgspec.structs.replace(POSTGRES.spec, preconnect=4)
+    forward = msgspec.structs.replace(POSTGRES, spec=spec, preconnect=status)
+    lines = specification_lines(forward, fleet.NOW, ForwardDefaults(), 160)
+    assert {cell.text: cell.style for line in lines for cell in line}[text] == style
 
 
 def test_tabs_are_clicked_by_their_names() -> None:

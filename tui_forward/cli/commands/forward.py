@@ -39,7 +39,14 @@ from tui_forward.common.arguments import (
 from tui_forward.common.logging_levels import LEVELS, RedactingFormatter, temporary_handler
 from tui_forward.common.printable import one_line
 from tui_forward.errors import UsageError
-from tui_forward.model import AccessOptions, ForwardSpec, Target, TargetKind, TransportChoice
+from tui_forward.model import (
+    MAX_PRECONNECT,
+    AccessOptions,
+    ForwardSpec,
+    Target,
+    TargetKind,
+    TransportChoice,
+)
 
 if TYPE_CHECKING:
     from tui_forward.settings.parser import Settings
@@ -99,6 +106,13 @@ Examples:
     help="How long the pod may keep sending after the client closes its side. [default: 5s *]",
 )
 @click.option(
+    "--preconnect",
+    type=click.IntRange(0, MAX_PRECONNECT),
+    default=0,
+    metavar="N",
+    help="Open N connections to the server ahead of clients. Not for servers with few workers.",
+)
+@click.option(
     "--pod-running-timeout",
     type=Duration(MAX_GO_DURATION_S),
     metavar="TIME",
@@ -116,7 +130,8 @@ def forward(
     target: str | None, ports: tuple[str, ...], selector: str | None, address: tuple[str, ...],
     kubeconfig: str | None, context: str | None, namespace: str | None,
     transport: str | None, pin: bool, queue_timeout: float | None, half_close_timeout: float | None,
-    pod_running_timeout: float | None, as_json: bool, quiet: bool, allow_protected: bool,
+    preconnect: int, pod_running_timeout: float | None, as_json: bool, quiet: bool,
+    allow_protected: bool,
 ) -> None:  # fmt: skip
     """Forward local ports to a pod, a service or a workload, until Ctrl-C.
 
@@ -146,6 +161,7 @@ def forward(
         half_close_timeout_s=defaults.half_close_timeout_s
         if half_close_timeout is None
         else half_close_timeout,
+        preconnect=preconnect,
     )
     notes = [one_line(str(problem)) for problem in settings.problems] + ignored_option_notes()
     event_loop.run(
@@ -168,6 +184,7 @@ def _specs(
     target: str | None, ports: tuple[str, ...], selector: str | None, *, context: str,
     namespace: str, pin: bool, addresses: tuple[str, ...], options: AccessOptions,
     transport: TransportChoice, queue_timeout_s: float, half_close_timeout_s: float,
+    preconnect: int,
 ) -> tuple[ForwardSpec, ...]:  # fmt: skip
     """Return one spec per port.
 
@@ -202,6 +219,7 @@ def _specs(
             transport=transport,
             queue_timeout_s=queue_timeout_s,
             half_close_timeout_s=half_close_timeout_s,
+            preconnect=preconnect,
         )
         for pair in parse_ports(ports)
     )  # fmt: skip

@@ -102,6 +102,7 @@ class LocalConnection:
         self._channel: Channel | None = None
         self._acknowledged = False
         self._failure: PortForwardFailure | None = None
+        self._greeting = b""  # received before the client was here
         self._hold_s = 0.0
         self._hold_timer: asyncio.TimerHandle | None = None
         self._waiting: asyncio.Task[None] | None = None
@@ -162,6 +163,11 @@ class LocalConnection:
         pool = self._owner.usable_pool()
         if pool is None:
             return None
+        spare = self._owner.take_spare(pool)
+        if spare is not None and spare.channel is not None:
+            spare.channel.handler = self
+            self._greeting = bytes(spare.greeting)
+            return pool, spare.channel
         try:
             channel = pool.try_open(self)
         except ForwardError:
@@ -190,6 +196,9 @@ class LocalConnection:
         self._download.attach(channel)
         self._advance(Input.CHANNEL_HELD if self._hold_s else Input.CHANNEL_OPENED)
         channel.flush()
+        if self._greeting and self._channel is channel:
+            greeting, self._greeting = self._greeting, b""
+            self._download.data_received([memoryview(greeting)])
         # It is on its way. What follows can wait, unless that has closed the connection already.
         if self._channel is channel:
             self._dial.opened(channel)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from tui_forward.engine.connections.counters import ForwardCounters
 from tui_forward.engine.connections.pod_history import PodHistory
+from tui_forward.engine.connections.preconnector import SpareChannel
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ForwardError
 from tui_forward.model import PodRef
@@ -17,6 +18,9 @@ class ConnectionOwner(Protocol):
     # The connection adds the bytes, and one to `connections_failed` when it fails; the forward
     # counts open and total.
     counters: ForwardCounters
+
+    def take_spare(self, pool: TunnelPool) -> SpareChannel | None:
+        """Return a channel of the pool that was opened ahead; None if there is none."""
 
     def usable_pool(self) -> TunnelPool | None:
         """Return the pool if it is up; raises as `wait_for_pool`."""

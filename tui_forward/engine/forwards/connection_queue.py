@@ -14,9 +14,11 @@ from msgspec.structs import replace
 
 from tui_forward.engine.connections.counters import ForwardCounters
 from tui_forward.engine.connections.pod_history import PodHistory
+from tui_forward.engine.connections.preconnector import Preconnector, SpareChannel
 from tui_forward.engine.forwards import state_machine
 from tui_forward.engine.forwards.pod_monitor import PodMonitor
 from tui_forward.engine.forwards.status_recorder import Refusals, StatusRecorder
+from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ForwardError
 from tui_forward.model import PodRef, Reason, Resolved, TimelineKind
@@ -37,6 +39,8 @@ class ConnectionQueue:
         pods: PodMonitor,
         on_queued: Callable[[int], None],
         on_sandbox_gone: Callable[[ForwardError], None],
+        preconnect: int = 0,
+        limits: Limits,
     ) -> None:
         self._recorder = recorder
         self._pods = pods
@@ -53,22 +57,27 @@ class ConnectionQueue:
         self._retry_event = asyncio.Event()
         self.refusals = Refusals()
         self.queued = 0
+        self.preconnector = Preconnector(preconnect, limits=limits, usable_pool=self.usable_pool)
 
     # For the forward ------------------------------------------------------------------
 
     def admit(self, pool: TunnelPool) -> None:
         """Pass connections to a pool that is up."""
         self._pool = pool
-        self._admitted.set()
+        if not self._admitted.is_set():
+            self._admitted.set()
+            self.preconnector.start()
 
     def pause(self) -> None:
         """Queue connections until a pool is up. Idempotent."""
         self._admitted.clear()
+        self.preconnector.drop()
         self.refusals = Refusals()  # the next pod, or tunnel, may find another application
 
     def fail_waiting(self, reason: Reason) -> None:
         """Fail the connections that wait and those that arrive from now on."""
         self._failure = reason
+        self.preconnector.drop()
         self._admitted.set()
 
     def clear_failure(self) -> None:
@@ -81,6 +90,7 @@ class ConnectionQueue:
         before, self._resolved = self._resolved, resolved
         if before is None or _incarnation(before) != _incarnation(resolved):
             self._last_refusal = -math.inf  # the containers that refused are gone
+            self.preconnector.drop()
             self.pod_answered()
         elif resolved.ready and not self._is_pod_ready:
             self._wake_refused()
@@ -91,6 +101,10 @@ class ConnectionQueue:
         self._is_pod_ready = False
 
     # For connections (`ConnectionOwner`) ----------------------------------------------
+
+    def take_spare(self, pool: TunnelPool) -> SpareChannel | None:
+        """Return a channel of the pool that was opened ahead; None if there is none."""
+        return self.preconnector.take(pool.pod)
 
     async def wait_for_pool(self) -> TunnelPool:
         """Wait until a pool is up, and return it; raise `ForwardError` if stopped or paused."""

@@ -61,6 +61,8 @@ class ActiveForward:
             pods=pods,
             on_queued=self._queued_changed,
             on_sandbox_gone=lambda failure: self._reconciler.invalidate_pod(failure),
+            preconnect=spec.preconnect,
+            limits=engine.limits,
         )
         self._reconciler = Reconciler(
             spec,
@@ -277,6 +279,7 @@ class ActiveForward:
             last_event=recorder.last_event,
             insecure=self._reconciler.insecure,
             warnings=recorder.warnings(self._queue.refusals),
+            preconnect=self._queue.preconnector.status,
         )
 
     def connections(self, now: float) -> Iterator[Connection]:

@@ -53,6 +53,7 @@ class Channel(ABC):
     """One forwarded connection inside a tunnel."""
 
     budget: BufferBudget  # memory and disk for bytes that the local reader has not taken
+    handler: ChannelHandler  # may be replaced by another one between two events
 
     @property
     @abstractmethod

@@ -20,7 +20,14 @@ from tui_forward.common.formatting import (
     short_age,
 )
 from tui_forward.common.kubectl_command import format_command
-from tui_forward.model import ApiHealth, Forward, ForwardDefaults, ForwardState, Hop
+from tui_forward.model import (
+    ApiHealth,
+    Forward,
+    ForwardDefaults,
+    ForwardState,
+    Hop,
+    PreconnectStatus,
+)
 from tui_forward.tui.viewmodel.chain import chain_lines, fault_of, known_hops
 from tui_forward.tui.viewmodel.chart import axis_maximum, downsample, render_area
 from tui_forward.tui.viewmodel.context_names import ContextNaming, context_of
@@ -183,6 +190,8 @@ def _facts(forward: Forward, now: float) -> list[HeaderCell]:
     facts.append(("pinned to this pod" if spec.target.pin else "follows its owner", "dim"))
     facts.append((f"queue {spec.queue_timeout_s:g} s", "dim"))
     facts.append((f"half-close {spec.half_close_timeout_s:g} s", "dim"))
+    if forward.preconnect is not None:
+        facts.append(_preconnect(spec.preconnect, forward.preconnect))
     if spec.profile:
         facts.append((f"profile {spec.profile}", "dim"))
     if forward.started_at:
@@ -204,6 +213,13 @@ def _facts(forward: Forward, now: float) -> list[HeaderCell]:
     if forward.environment:
         facts.append((f"environment of {forward.environment}", "warn"))
     return [part(text, style) for text, style in facts]
+
+
+def _preconnect(count: int, status: PreconnectStatus) -> tuple[str, str]:
+    """Return how many of the connections opened ahead are ready, or that there are none."""
+    if status.off:
+        return "preconnect off: the server closes silent connections", "warn"
+    return f"preconnect {count}, {status.ready} ready", "dim"
 
 
 def _first_byte(forward: Forward) -> list[tuple[str, str]]:
