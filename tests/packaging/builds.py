@@ -46,6 +46,8 @@ def build_one_file(wheel: Path, pythons: Sequence[Path], into: Path, cache: Path
         run(
             sys.executable, "-m", "pex", wheel, "--constraints", constraints,
             *(word for one in pythons for word in ("--python", one)),
+            # Its default, the oldest one, loses constraints.
+            "--pip-version", "24.2", "--resolver-version", "pip-2020-resolver",
             "--script", "tui-forward", "--venv", "prepend",
             "--python-shebang", "/usr/bin/env python3",
             "-o", path, cwd=into, env=build_environment(cache) | {"PEX_ROOT": str(cache)},
