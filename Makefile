@@ -11,7 +11,7 @@ INSTALLED := .venv/.installed
 WORKERS ?= auto
 PYTEST_OPTIONS := -n $(WORKERS) --dist worksteal
 # Tests of other Python versions leave out what takes minutes and does not depend on the version.
-SLOW_TESTS := tests/containerd tests/e2e tests/endurance
+SLOW_TESTS := tests/containerd tests/e2e tests/endurance tests/packaging
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test pytest check format bench bench-short bench-ui screenshots soak dist lock proto clean

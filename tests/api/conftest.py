@@ -14,7 +14,7 @@ from tests.support.cluster_process import ONE_NODE, ClusterProcess, running_clus
 _END_S = 5.0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def running() -> Iterator[ClusterProcess]:
     with running_cluster(*ONE_NODE) as running:
         yield running
