@@ -7,9 +7,10 @@ largest supported clusters need (150,000 pods); beyond one, the request fails wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Final, get_args, get_origin
+from operator import attrgetter
+from typing import Any, Final, get_args, get_origin
 
 import msgspec
 
@@ -43,21 +44,24 @@ _encoder = msgspec.msgpack.Encoder()
 
 def measure(items: Sequence[msgspec.Struct]) -> int:
     """Return an estimate of the memory of decoded objects, in bytes."""
-    entries = 0
-    for item in items:
-        for name in _collections(type(item)):
-            entries += len(getattr(item, name) or ())
+    if not items:
+        return 0
+    collections_of = _collections(type(items[0]))  # objects of a list are of one type
+    entries = sum(len(one) for item in items for one in collections_of(item) if one)
     return len(_encoder.encode(items)) + _OBJECT_BYTES * len(items) + _ENTRY_BYTES * entries
 
 
 @cache
-def _collections(kind: type[msgspec.Struct]) -> tuple[str, ...]:
-    """Return the names of the fields that hold a dict or tuple."""
-    return tuple(
+def _collections(kind: type[msgspec.Struct]) -> Callable[[object], tuple[Any, ...]]:
+    """Return a function that returns the dicts and tuples of an object, of which some are None."""
+    names = [
         field.name
         for field in msgspec.structs.fields(kind)
         if {dict, tuple} & {get_origin(part) for part in (field.type, *get_args(field.type))}
-    )
+    ]
+    if len(names) < 2:  # `attrgetter` of one name returns no tuple
+        return lambda item: tuple(getattr(item, name) for name in names)
+    return attrgetter(*names)
 
 
 def max_decoded_size(content: bytes | bytearray) -> int:
