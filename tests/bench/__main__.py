@@ -17,6 +17,7 @@ from tests.bench.forwarders import (
     KUBECTL_SPDY,
     KUBECTL_WEBSOCKET,
     OURS,
+    OURS_PRECONNECT,
     OURS_WEBSOCKET,
     Forwarder,
     Running,
@@ -34,6 +35,7 @@ RATIOS = (
     Ratio(OURS, KUBECTL_SPDY, is_judged=True),
     Ratio(OURS, KUBECTL_WEBSOCKET),
     Ratio(OURS_WEBSOCKET, KUBECTL_WEBSOCKET),
+    Ratio(OURS_PRECONNECT, KUBECTL_SPDY),
 )
 REPLACED = "replaced"
 LISTING = "listing"

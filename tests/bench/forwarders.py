@@ -22,6 +22,7 @@ from tests.support.cluster_process import REPOSITORY
 
 OURS = "tui-forward"
 OURS_WEBSOCKET = "tui-forward ws"
+OURS_PRECONNECT = "tui-forward preconnect"
 KUBECTL_WEBSOCKET = "kubectl ws"
 KUBECTL_SPDY = "kubectl spdy"
 KR8S = "kr8s"
@@ -182,6 +183,7 @@ def forwarders() -> list[Forwarder]:
     found = [
         Forwarder(OURS, ours),
         Forwarder(OURS_WEBSOCKET, (*ours, "--transport", "websocket")),
+        Forwarder(OURS_PRECONNECT, (*ours, "--preconnect", "4")),
     ]
     if kubectl := newest_kubectl():
         command = (kubectl.path, "port-forward", "-n", "{namespace}", "{target}")
