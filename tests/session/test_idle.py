@@ -9,7 +9,7 @@ import pytest
 from tests.support.fake_engine import FakeBackend, FakeDataPath, echo, pod
 from tests.support.virtual_time import VirtualTime
 from tests.support.waiting import until
-from tui_forward.common.periodic_checks import FILE_CHECKS
+from tui_forward.common.file_checks import FILE_CHECKS
 from tui_forward.engine import engine as engine_module
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.liveness import LivenessMonitor

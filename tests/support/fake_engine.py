@@ -11,6 +11,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Collection
+from pathlib import Path
 
 import pytest
 
@@ -260,6 +261,9 @@ class FakeBackend:
 
     def listen_to_changes(self, on_change: Callable[[], None]) -> None:
         self.on_change = on_change
+
+    def watched_files(self) -> tuple[Path, ...]:
+        return ()
 
     def has_changed(self, before: int, now: int) -> bool:
         return before != now

@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.cli.fake_session import FakeSession, until
-from tui_forward.common.periodic_checks import FILE_CHECKS
+from tui_forward.common.periodic_checks import SETTINGS_CHECKS
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.controllers import sampler
 from tui_forward.tui.storage.context_choice import ContextChoice
@@ -41,7 +41,7 @@ async def running(
     app.animation_level = "none"  # scrolls in one step, so that tests need not wait for it
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampler, "QUIET_INTERVAL_S", 0.25)  # what a test changes is to be seen soon
-        patch.setattr(FILE_CHECKS, "interval_s", 0.1)
+        patch.setattr(SETTINGS_CHECKS, "interval_s", 0.1)
         async with app.run_test(size=size, notifications=True) as pilot:
             yield app, pilot
     assert app.crash is None

@@ -24,6 +24,7 @@ LEVELS: Final = {
 }
 
 _PACKAGE = "tui_forward"
+_WATCHFILES = "watchfiles"
 _MAX_LINE = 8000
 _TRACEBACKS = logging.Formatter()
 
@@ -79,6 +80,8 @@ def install_handler(handler: logging.Handler, level: int) -> None:
     root.addHandler(handler)
     root.setLevel(max(level, logging.INFO))
     logging.getLogger(_PACKAGE).setLevel(level)
+    # watchfiles logs every change it sees at INFO.
+    logging.getLogger(_WATCHFILES).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(True)
 
 
@@ -86,7 +89,7 @@ def install_handler(handler: logging.Handler, level: int) -> None:
 def temporary_handler(handler: logging.Handler, level: int) -> Iterator[None]:
     """Install a handler as `install_handler` does, and restore the earlier ones at the end."""
     root = logging.getLogger()
-    loggers = [root, logging.getLogger(_PACKAGE)]
+    loggers = [root, logging.getLogger(_PACKAGE), logging.getLogger(_WATCHFILES)]
     handlers, levels = list(root.handlers), [logger.level for logger in loggers]
     install_handler(handler, level)
     try:

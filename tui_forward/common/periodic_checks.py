@@ -1,9 +1,8 @@
-"""Checks of files, clocks and networks, every 1.2 s in one thread.
+"""Checks of what no system reports, such as clocks and networks, at intervals in one thread.
 
-A task that waits for a change that not every system reports registers a check here. However many
-there are, an idle process wakes once per interval for all of them, and its event loop not at all.
-Notifications of the system are no replacement: network file systems have none, and the library for
-them polls, too.
+A task that waits for such a change registers a check here. However many there are, an idle process
+wakes once per interval for all of them, and its event loop not at all. `file_checks` has those of
+files that change rarely and should be noticed soon.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ class PeriodicChecks:
     """Runs checks in a thread of its own, which exists while there are any.
 
     One that blocks delays the others, so those of files and those of the system have a thread each.
+    A subclass may pause in another way.
     """
 
     def __init__(self, name: str, interval_s: float = INTERVAL_S) -> None:
@@ -62,13 +62,26 @@ class PeriodicChecks:
         finally:
             with self._lock:
                 self._checks.pop(number, None)
+                if not self._checks:
+                    self._end_pause()
+
+    def _pause(self) -> None:
+        """Wait until the checks are due."""
+        time.sleep(self.interval_s)
+
+    def _end_pause(self) -> None:
+        """Let a pause end soon, if that is possible. The lock is held."""
+
+    def _finish(self) -> None:
+        """Release what pauses need, at the end of the thread. The lock is held."""
 
     def _run(self) -> None:
         while True:
-            time.sleep(self.interval_s)
+            self._pause()
             with self._lock:
                 checks = list(self._checks.items())
                 if not checks:
+                    self._finish()
                     self._is_running = False
                     return
             for number, (check, report) in checks:
@@ -86,5 +99,5 @@ class PeriodicChecks:
             return True
 
 
-FILE_CHECKS: Final = PeriodicChecks("file-checks")
+SETTINGS_CHECKS: Final = PeriodicChecks("settings-checks")
 SYSTEM_CHECKS: Final = PeriodicChecks("system-checks", 2.0)

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tui_forward.common.blocking_call import run_in_thread
+from tui_forward.common.file_checks import FILE_CHECKS
 from tui_forward.common.file_signature import Signature, file_signatures
-from tui_forward.common.periodic_checks import FILE_CHECKS
 from tui_forward.common.tasks import spawn
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.profile_apply import apply_plan, validate_plan
@@ -106,7 +106,8 @@ class ProfileWatcher:
         """Wait until files differ from a signature or other profiles may be active."""
         waits: list[asyncio.Task[Any]] = [
             spawn(
-                FILE_CHECKS.wait(lambda: file_signatures(paths) != signature), name="profile files"
+                FILE_CHECKS.wait_for(lambda: paths, lambda: file_signatures(paths) != signature),
+                name="profile files",
             ),
             spawn(self._notices.profiles_changed.wait(), name="active profiles"),
         ]

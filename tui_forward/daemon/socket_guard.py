@@ -12,7 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tui_forward.common.periodic_checks import FILE_CHECKS
+from tui_forward.common.file_checks import FILE_CHECKS
 from tui_forward.daemon import unix_socket
 from tui_forward.daemon.unix_socket import SocketLock
 from tui_forward.errors import ConfigError
@@ -46,7 +46,7 @@ class SocketGuard:
         while True:
             if not await self.check():
                 return
-            await FILE_CHECKS.wait(lambda: not self._is_complete)
+            await FILE_CHECKS.wait_for(lambda: (self._path,), lambda: not self._is_complete)
 
     async def check(self) -> bool:
         """Restore what is missing; return False if another engine has taken the path."""

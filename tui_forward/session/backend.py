@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tui_forward.model import (
@@ -123,6 +124,9 @@ class ClusterBackend(CallerBackend, Protocol):
 
     def revision(self) -> Any:
         """Return the state of the kubeconfig and the files it names."""
+
+    def watched_files(self) -> tuple[Path, ...]:
+        """Return the files of the kubeconfig, and those that it names. Called in a thread."""
 
     def has_changed(self, before: Any, now: Any) -> bool:
         """Return whether they have changed between two revisions."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from tui_forward.common.periodic_checks import FILE_CHECKS
+from tui_forward.common.file_checks import FILE_CHECKS
 from tui_forward.session.backend import ClusterBackend
 from tui_forward.session.lazy_engine import LazyEngine
 
@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 class KubeconfigWatcher:
-    """Notices logins in other terminals, within a second, by the files that they change.
+    """Notices logins in other terminals, within two seconds, by the files that they change.
 
     `on_change` is called after each change.
     """
@@ -31,7 +31,10 @@ class KubeconfigWatcher:
         """Check until canceled."""
         self._revision = self._backend.revision()
         while True:
-            await FILE_CHECKS.wait(lambda: self._backend.revision() != self._revision)
+            await FILE_CHECKS.wait_for(
+                self._backend.watched_files,
+                lambda: self._backend.revision() != self._revision,
+            )
             before, self._revision = self._revision, self._backend.revision()
             if self._backend.has_changed(before, self._revision):
                 _log.info("the kubeconfig or a file it names has changed")

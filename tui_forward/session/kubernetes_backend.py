@@ -162,6 +162,10 @@ class KubernetesBackend(CallerClusters):
         """See `ClusterBackend.revision`."""
         return self._source.revision()
 
+    def watched_files(self) -> tuple[Path, ...]:
+        """See `ClusterBackend.watched_files`."""
+        return self._source.watched()
+
     def has_changed(self, before: Signature, now: Signature) -> bool:
         """See `ClusterBackend.has_changed`."""
         return has_changed(before, now)

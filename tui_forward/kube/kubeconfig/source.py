@@ -2,7 +2,7 @@
 
 A login in another terminal rewrites a kubeconfig, a certificate or a token file.
 `KubeconfigSource` reads changed files again at the next use (a few `stat` calls each time), and
-compares them once a second while a task waits in `changed`.
+has their folders watched while a task waits in `changed`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tui_forward.common.bounded_file import may_exist
+from tui_forward.common.file_checks import FILE_CHECKS
 from tui_forward.common.file_signature import Signature, file_signatures
-from tui_forward.common.periodic_checks import FILE_CHECKS
 from tui_forward.common.user_folders import expand_home, home_dir, kubeconfig_list
 from tui_forward.errors import ConfigError
 from tui_forward.kube.kubeconfig.loader import (
@@ -183,7 +183,7 @@ class KubeconfigSource:
             users={IN_CLUSTER: UserEntry(name=IN_CLUSTER, token_file=str(token))},
         )
 
-    def _watched(self) -> tuple[Path, ...]:
+    def watched(self) -> tuple[Path, ...]:
         """Return the kubeconfig files and every file that they name."""
         files = list(self.paths)
         config = self._kubeconfig
@@ -196,14 +196,14 @@ class KubeconfigSource:
 
     def revision(self) -> Signature:
         """Return the current signature of the files; compare it, or pass it to `changed`."""
-        return file_signatures(self._watched())
+        return file_signatures(self.watched())
 
     async def changed(self, since: Signature | None = None) -> Signature:
-        """Wait until the files differ from `since` (default: from now); noticed within a second.
+        """Wait until the files differ from `since` (default: from now); noticed within two seconds.
 
         Safe to cancel.
         """
         before = self.revision() if since is None else since
         while (now := self.revision()) == before:
-            await FILE_CHECKS.wait(lambda: self.revision() != before)
+            await FILE_CHECKS.wait_for(self.watched, lambda: self.revision() != before)
         return now

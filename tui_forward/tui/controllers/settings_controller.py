@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from textual.dom import DOMNode
 from textual.theme import Theme
 
-from tui_forward.common.periodic_checks import FILE_CHECKS
+from tui_forward.common.periodic_checks import SETTINGS_CHECKS
 from tui_forward.common.terminal_encoding import ASCII, UTF_8, terminal_encoding
 from tui_forward.errors import TuiForwardError
 from tui_forward.settings.parser import Settings, Symbols, load_settings, settings_identity
@@ -54,7 +54,7 @@ class SettingsFile:
         if path is None:
             await asyncio.Event().wait()
         else:
-            await FILE_CHECKS.wait(lambda: settings_identity(path) != self._identity)
+            await SETTINGS_CHECKS.wait(lambda: settings_identity(path) != self._identity)
 
     async def reload(self, *, always: bool = False) -> Settings | None:
         """Return the settings of a file that has changed, or `always`; None if it has not."""
