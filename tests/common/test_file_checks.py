@@ -51,7 +51,7 @@ async def test_reported_change_ends_the_wait(checks: FileChecks, tmp_path: Path)
     file.write_text("x")
     await wait
     await end()
-    assert checks._changes is None
+    assert checks._watch is None
 
 
 async def test_all_waits_share_a_watch(checks: FileChecks, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ async def test_watch_that_fails_is_replaced_by_comparisons(
     def fail(*_: object) -> None:
         raise OSError("inotify watch limit reached")
 
-    monkeypatch.setattr(checks, "_watch", fail)
+    monkeypatch.setattr(file_checks, "_watch", fail)
     file = tmp_path / "config"
     wait = asyncio.create_task(checks.wait_for(lambda: (file,), change_of(file)))
     await until(threads)
@@ -124,5 +124,5 @@ async def test_canceled_wait_ends_the_thread_and_its_watch(
 ) -> None:
     wait = await started(checks, tmp_path / "x")
     await end(wait)
-    assert checks._changes is None
+    assert checks._watch is None
     assert not checks._paths

@@ -11,12 +11,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tui_forward.common.bounded_file import is_folder
 from tui_forward.common.periodic_checks import Check, PeriodicChecks
+
+if TYPE_CHECKING:
+    from watchfiles._rust_notify import RustNotify
 
 _STEP_S: Final = 1.0
 # Between two checks without a report, in steps.
@@ -33,7 +36,7 @@ class FileChecks(PeriodicChecks):
         self._paths: dict[int, Paths] = {}
         self._stop = threading.Event()
         self._folders: frozenset[Path] = frozenset()
-        self._changes: Generator[object, None, None] | None = None
+        self._watch: RustNotify | None = None
 
     async def wait_for(self, paths: Paths, check: Check) -> None:
         """Wait until a check of the files that `paths` returns, in the thread, is True.
@@ -56,42 +59,39 @@ class FileChecks(PeriodicChecks):
         with self._lock:
             self._stop.clear()
             is_idle, paths = not self._checks, list(self._paths.values())
-        folders = frozenset(folder for one in paths for folder in _folders(one()))
         if is_idle:
             return
-        if folders != self._folders:
-            self._close()
-        if not folders:
-            time.sleep(self.interval_s)
-            return
+        folders = frozenset(folder for one in paths for folder in _folders(one()))
         try:
-            if self._changes is None:
-                self._changes = self._watch(folders)
+            if folders != self._folders:
+                self._close()
+                self._watch = _watch(folders) if folders else None
                 self._folders = folders
-            next(self._changes)
-        except (OSError, RuntimeError, StopIteration):
-            # A folder is gone, there are too many watches, or other folders are to be watched.
+                return  # what has changed before the watch began is found now
+            if self._watch is not None:
+                step_ms = max(1, round(self.interval_s * 1000))
+                self._watch.watch(step_ms, step_ms, step_ms * _STEPS_PER_CHECK, self._stop)
+                return
+        except (OSError, RuntimeError):  # a folder is gone, or there are too many watches
             self._close()
-            if not self._stop.is_set():
-                time.sleep(self.interval_s)
-
-    def _watch(self, folders: Iterable[Path]) -> Generator[object, None, None]:
-        import watchfiles  # takes as long to import as the rest of a small command
-
-        step_ms = max(1, round(self.interval_s * 1000))
-        return watchfiles.watch(
-            *folders, watch_filter=None, step=step_ms, debounce=step_ms, recursive=False,
-            rust_timeout=step_ms * _STEPS_PER_CHECK, yield_on_timeout=True,
-            stop_event=self._stop, raise_interrupt=False, ignore_permission_denied=True,
-        )  # fmt: skip
+        time.sleep(self.interval_s)
 
     def _finish(self) -> None:
         self._close()
 
     def _close(self) -> None:
-        changes, self._changes, self._folders = self._changes, None, frozenset()
-        if changes is not None:
-            changes.close()
+        watch, self._watch, self._folders = self._watch, None, frozenset()
+        if watch is not None:
+            watch.close()
+
+
+def _watch(folders: Iterable[Path]) -> RustNotify:
+    """Watch folders, without those below them; OSError, RuntimeError: it is not possible."""
+    # Imported in the thread: it takes as long as the rest of a small command. The package's
+    # function `watch` does not tell when its watch has begun.
+    from watchfiles._rust_notify import RustNotify
+
+    return RustNotify([str(one) for one in folders], False, False, 0, False, True)
 
 
 def _folders(paths: Iterable[Path]) -> set[Path]:
