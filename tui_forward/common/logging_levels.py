@@ -61,8 +61,8 @@ def redact_records() -> None:
             record.args = None
             if record.exc_info:
                 traceback = _TRACEBACKS.formatException(record.exc_info)
+                # What formatters use if it is set.
                 record.exc_text = redact_lines(traceback, limit=_MAX_LINE)
-                record.exc_info = None
         return record
 
     logging.setLogRecordFactory(make_redacted_record)
