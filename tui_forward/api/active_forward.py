@@ -71,11 +71,8 @@ class ForwardHandle:
                     return
 
 
-class ActiveForward:
-    """A running forward, for code without an event loop. All methods may be called by any thread.
-
-    Every method raises ForwardError once the forward is stopped.
-    """
+class LocalEnd:
+    """The address of a forward on this machine, which stays the same while it runs."""
 
     def __init__(self, handle: ForwardHandle) -> None:
         self._handle = handle
@@ -95,7 +92,14 @@ class ActiveForward:
 
     def url(self, scheme: str = "http", path: str = "") -> str:
         """Return the URL of the local end: `http://127.0.0.1:8080`, followed by `path`."""
-        return local_url(self._handle.address, scheme, path)
+        return f"{scheme}://{self._handle.address}{path}"
+
+
+class ActiveForward(LocalEnd):
+    """A running forward, for code without an event loop. All methods may be called by any thread.
+
+    Every method raises ForwardError once the forward is stopped.
+    """
 
     @property
     def status(self) -> Forward:
@@ -133,28 +137,8 @@ class ActiveForward:
         self._handle.engine.wait(self._handle.stop)
 
 
-class AsyncActiveForward:
+class AsyncActiveForward(LocalEnd):
     """A running forward, for coroutines; the twin of `ActiveForward`, in any event loop."""
-
-    def __init__(self, handle: ForwardHandle) -> None:
-        self._handle = handle
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._handle.id} {self.host}:{self.port}>"
-
-    @property
-    def host(self) -> str:
-        """See `ActiveForward.host`."""
-        return self._handle.address.host
-
-    @property
-    def port(self) -> int:
-        """See `ActiveForward.port`."""
-        return self._handle.address.port
-
-    def url(self, scheme: str = "http", path: str = "") -> str:
-        """See `ActiveForward.url`."""
-        return local_url(self._handle.address, scheme, path)
 
     async def status(self) -> Forward:
         """See `ActiveForward.status`."""
@@ -222,8 +206,3 @@ async def watched_by(session: Session, monitor: StartMonitor) -> AsyncIterator[N
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-def local_url(address: LocalAddress, scheme: str, path: str) -> str:
-    """Return the URL of a local address."""
-    return f"{scheme}://{address}{path}"

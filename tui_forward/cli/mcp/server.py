@@ -34,7 +34,6 @@ from tui_forward.cli.mcp.answers import (
     untrusted,
 )
 from tui_forward.common import paths
-from tui_forward.common.access_options import with_environment
 from tui_forward.common.arguments import parse_remote_port, parse_target
 from tui_forward.common.printable import one_line
 from tui_forward.errors import NotReadyError, TuiForwardError
@@ -239,7 +238,7 @@ class ForwardTools:
     async def _start(self, target: Target, local_port: int | None) -> ForwardAnswer:
         if (active := await self._active(target, local_port)) is not None:
             return ForwardAnswer.of(active)
-        defaults = with_environment(load_settings(paths.settings_file()).forwards, {})
+        defaults = load_settings(paths.settings_file()).forwards
         spec = replace(defaults.spec(target), local_port=local_port)
         forward_id = await self._session.start(spec)
         monitor = StartMonitor(self._session, timeout_s=_READY_S, hint="")
