@@ -28,6 +28,7 @@ class Request:
     path: str
     query: dict[str, str]
     headers: list[tuple[str, str]]
+    body: bytes = b""
 
     def header(self, name: str) -> str | None:
         return next((v for k, v in self.headers if k.lower() == name.lower()), None)
@@ -201,7 +202,9 @@ class ApiServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            await self._answer(self._request(head.decode()), writer)
+            request = self._request(head.decode())
+            request.body = await reader.readexactly(int(request.header("content-length") or 0))
+            await self._answer(request, writer)
 
     def _request(self, head: str) -> Request:
         first, *lines = head.split("\r\n")

@@ -11,8 +11,9 @@ import msgspec
 
 from tui_forward.errors import ApiError, TuiForwardError
 from tui_forward.kube.access.cluster_access import ClusterAccess
-from tui_forward.kube.api import descriptions, details, health, pager, watch
+from tui_forward.kube.api import descriptions, details, health, pager, reviews, watch
 from tui_forward.kube.api.limits import Account
+from tui_forward.kube.api.permissions import AccessRules, Permission
 from tui_forward.kube.api.resources import PODS, Item, Resource
 from tui_forward.kube.api.rest_client import OBJECTS, RestClient
 from tui_forward.kube.auth.login_handover import LoginHandover
@@ -209,6 +210,18 @@ class ClusterClient(ClusterAccess):
     def is_slow(self) -> bool:
         """Whether lists had better be compressed on their way, which watches never are."""
         return self._rest.is_slow
+
+    async def user_info(self) -> reviews.UserInfo:
+        """Return who the server takes the user for; ApiError 404 before Kubernetes 1.28."""
+        return await reviews.review_user(self._rest)
+
+    async def access_rules(self, namespace: str) -> AccessRules:
+        """Return what the user may do in a namespace, as far as the authorizers can list it."""
+        return await reviews.review_rules(self._rest, namespace)
+
+    async def is_allowed(self, namespace: str, permission: Permission, name: str = "") -> bool:
+        """Return whether the user has a permission in a namespace, on an object if named."""
+        return await reviews.review_access(self._rest, namespace, permission, name)
 
     async def health(self) -> ApiHealth:
         """Return reachability, latency and version of the API server. Never raises."""

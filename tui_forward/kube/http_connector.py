@@ -74,10 +74,11 @@ async def send(
     headers: Mapping[str, str],
     timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's interface
     server: str,
-    form: Mapping[str, str] | None = None,
+    body: Mapping[str, str] | bytes | None = None,
 ) -> aiohttp.ClientResponse:
     """Send a request and return the response once its head has arrived; close it.
 
+    A mapping is sent as a form.
     Redirects of a GET within the server are followed, as in client-go; credentials and the client
     certificate are meant for no other server. TransportError: there is no connection, or a
     redirect to elsewhere. Errors of aiohttp and of the system are the caller's to map.
@@ -87,7 +88,7 @@ async def send(
             method,
             url,
             headers=CIMultiDict(list(headers.items())),
-            data=form,
+            data=body,
             timeout=timeout,
             allow_redirects=False,
         )

@@ -27,7 +27,13 @@ class HttpSession:
         self._session = create_session(lambda _: endpoint)
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], *, read_timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        *,
+        read_timeout_s: float | None,
+        body: bytes | None = None,
     ) -> aiohttp.ClientResponse:
         """Send a request and return the response once its head has arrived.
 
@@ -46,6 +52,7 @@ class HttpSession:
                 total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=read_timeout_s
             ),
             server=self.endpoint.authority,
+            body=body,
         )
 
     async def close(self) -> None:

@@ -1,4 +1,7 @@
-"""Requests to one API server: credentials, one refresh, errors in words, bounded bodies."""
+"""Requests to one API server: credentials, one refresh, errors in words, bounded bodies.
+
+All of them read: a POST creates a review, which no server stores.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ import ipaddress
 import logging
 import time
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tui_forward.common.arguments import format_duration_arg
 from tui_forward.common.redaction import redact
@@ -55,7 +58,7 @@ _PIECES_PER_PAUSE = 8
 
 
 class RestClient:
-    """GET requests to one API server. Safe to use concurrently and to cancel."""
+    """GET requests to one API server, and reviews. Safe to use concurrently and to cancel."""
 
     def __init__(self, access: ClusterAccess) -> None:
         self.access = access
@@ -90,19 +93,38 @@ class RestClient:
             ConfigError: The kubeconfig cannot be used.
             TransportError: There was no response, or not within `--request-timeout`.
         """
+        request = self._get(
+            target,
+            what,
+            read_timeout_s=read_timeout_s,
+            receive=receive,
+            truncate_at=truncate_at,
+            accept=accept,
+            retry_wait_s=retry_wait_s,
+        )
+        return await self._within_limit(request, what)
+
+    async def post(self, target: str, what: str, body: bytes) -> bytes:
+        """Return the response to a review, which is JSON; raises what `get` does.
+
+        A busy server is asked again; after a lost connection it is not.
+        """
+
+        async def send() -> bytes:
+            async with self.stream(
+                target, what, read_timeout_s=READ_TIMEOUT_S, compress=False, body=body
+            ) as response:
+                return await self._read_response(response, what, None, None)
+
+        return await self._within_limit(send(), what)
+
+    async def _within_limit(self, request: Coroutine[Any, Any, bytes], what: str) -> bytes:
+        """Return the result of a request; TransportError if it exceeds `--request-timeout`."""
         limit_s = self.access.options.request_timeout_s
         timeout = asyncio.timeout(limit_s or None)
         try:
             async with timeout:
-                return await self._get(
-                    target,
-                    what,
-                    read_timeout_s=read_timeout_s,
-                    receive=receive,
-                    truncate_at=truncate_at,
-                    accept=accept,
-                    retry_wait_s=retry_wait_s,
-                )
+                return await request
         except TimeoutError as error:
             if not timeout.expired():
                 raise
@@ -185,8 +207,11 @@ class RestClient:
         compress: bool | None,
         accept: str = JSON,
         retries: Retries | None = None,
+        body: bytes | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Yield a successful response to a GET; refreshes refused credentials once.
+        """Yield a successful response to a GET, or to a POST of `body`.
+
+        Refreshes refused credentials once.
 
         `compress` requests gzip; None decides by the network. A busy server (429 or 5xx with
         `Retry-After` in seconds) is asked again when it wants, as by client-go, while `retries`
@@ -208,15 +233,17 @@ class RestClient:
                     ("User-Agent", USER_AGENT),
                 )
             )
-            async with self._response(endpoint, target, headers, read_timeout_s) as response:
+            if body is not None:
+                headers = HeaderList((*headers.items(), ("Content-Type", JSON)))
+            async with self._response(endpoint, target, headers, read_timeout_s, body) as response:
                 if response.status in _SUCCESS:
                     endpoint.outage.record_success()
                     self._check_encoding(response, gzip=compress)
                     yield response
                     return
-                body = b""
+                answer = b""
                 with contextlib.suppress(zlib.error):
-                    body = await self._read_body(
+                    answer = await self._read_body(
                         response, what, limit=MAX_ERROR_BYTES, truncate=True
                     )
                 if response.status == 401 and not refreshed:
@@ -224,7 +251,7 @@ class RestClient:
                 else:
                     error = to_api_error(
                         response.status,
-                        body,
+                        answer,
                         what=what,
                         server=self.access.server,
                         headers=response.headers.items(),
@@ -245,30 +272,35 @@ class RestClient:
 
     @asynccontextmanager
     async def _response(
-        self, endpoint: Endpoint, target: str, headers: HeaderList, read_timeout_s: float
+        self,
+        endpoint: Endpoint,
+        target: str,
+        headers: HeaderList,
+        read_timeout_s: float,
+        body: bytes | None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         session = await self._session_for(endpoint)
         import aiohttp  # loaded with the session
 
-        path = target.partition("?")[0]
+        path, method = target.partition("?")[0], "GET" if body is None else "POST"
         session.users += 1
         started = time.monotonic()
         try:
             # The longest silence limits the wait for a head; here a limit for endless 1xx heads.
             async with asyncio.timeout(CONNECT_TIMEOUT_S + read_timeout_s):
                 response = await session.request(
-                    "GET", target, headers, read_timeout_s=read_timeout_s
+                    method, target, headers, read_timeout_s=read_timeout_s, body=body
                 )
             try:
                 duration_s = time.monotonic() - started
                 self._record_latency(duration_s)
                 self._last_failure = None
-                _log.debug("GET %s: %d, %.3f s", path, response.status, duration_s)
+                _log.debug("%s %s: %d, %.3f s", method, path, response.status, duration_s)
                 yield response
             finally:
                 response.close()
         except TransportError as error:
-            self._log_failure(path, error)
+            self._log_failure(method, path, error)
             raise
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             if isinstance(error, aiohttp.ClientResponseError):  # its text quotes the response
@@ -280,7 +312,7 @@ class RestClient:
                 )
             else:
                 failure = to_transport_error(error, server=endpoint.authority)
-            self._log_failure(path, failure)
+            self._log_failure(method, path, failure)
             raise failure from error
         finally:
             session.users -= 1
@@ -288,12 +320,12 @@ class RestClient:
                 self._retired.discard(session)
                 await session.close()
 
-    def _log_failure(self, path: str, error: TransportError) -> None:
+    def _log_failure(self, method: str, path: str, error: TransportError) -> None:
         """Log why there was no response; repetitions, of an outage, at a lower level."""
         failure = (path, error.message)
         repeated, self._last_failure = failure == self._last_failure, failure
         level = logging.DEBUG if repeated else logging.WARNING
-        _log.log(level, "GET %s failed: %s", path, error)
+        _log.log(level, "%s %s failed: %s", method, path, error)
 
     def _record_latency(self, duration_s: float) -> None:
         """Update the estimate, biased low: a slow response is the server's work."""

@@ -248,7 +248,7 @@ class OidcProvider:
             session,
             method,
             URL(url),
-            form=form,
+            body=form,
             headers={
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
