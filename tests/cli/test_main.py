@@ -86,7 +86,8 @@ def test_version(run: Run) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["forward", "-h"], ["demo", "-h"],
-                                       ["cluster", "-h"], ["cluster", "fault", "-h"]])  # fmt: skip
+                                       ["cluster", "-h"], ["cluster", "fault", "-h"],
+                                       ["cluster", "user", "-h"]])  # fmt: skip
 def test_help_is_short_and_on_stdout(run: Run, arguments: list[str]) -> None:
     result = run(*arguments)
     assert result.code == ExitCode.DONE

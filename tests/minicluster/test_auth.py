@@ -1,4 +1,4 @@
-"""Authentication, permissions and messages of denied requests."""
+"""Authentication, and the permissions of the sample users."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ async def test_self_subject_and_rules_reviews(control_plane: ControlPlane) -> No
         "POST", path, bearer("porter"), {"spec": {"namespace": "shop"}}
     )
     rules = response.json["status"]["resourceRules"]
-    assert {"verbs": ["create", "get"], "apiGroups": [""], "resources": ["pods/portforward"]} in (
+    assert {"verbs": ["get", "create"], "apiGroups": [""], "resources": ["pods/portforward"]} in (
         rules
     )
 

@@ -229,6 +229,31 @@ def test_auth_can_i(kubectl: Kubectl) -> None:
     assert kubectl.run(*command, "--context", "alice").stdout.strip() == "no"
 
 
+def test_roles_and_bindings(kubectl: Kubectl, cluster: ClusterProcess) -> None:
+    user = f"dev-{kubectl.path.parent.name}"
+    assert cluster.control.send("add-user", user=user, groups=["team"])["context"] == user
+    as_user = ("--context", user, "-n", "data")
+    can_list = (*as_user, "auth", "can-i", "list", "pods")
+    assert kubectl.run(*can_list).stdout.strip() == "no"
+    kubectl("-n", "data", "create", "role", user, "--verb=get,list", "--resource=pods")
+    kubectl("-n", "data", "create", "rolebinding", user, f"--role={user}", "--group=team")
+    try:
+        assert kubectl(*can_list).strip() == "yes"
+        assert "db-0" in kubectl.rows(*as_user, "get", "pods")
+        allowed = kubectl(*as_user, "auth", "can-i", "--list")
+        assert re.search(r"^pods +\[\] +\[\] +\[get list\]$", allowed, re.MULTILINE)
+        assert re.search(r"^ +\[/healthz\] +\[\] +\[get\]$", allowed, re.MULTILINE)
+        assert kubectl.rows("-n", "data", "get", "rolebindings")[user][0] == f"Role/{user}"
+        assert "pods" in kubectl("-n", "data", "describe", "role", user)
+        denied = kubectl.run(*as_user, "port-forward", "pod/db-0", ":5432")
+        assert f'User "{user}" cannot' in denied.stderr
+        as_admin = ("auth", "can-i", "list", "pods", "-n", "data", f"--as={user}")
+        assert kubectl.run(*as_admin).stdout.strip() == "no"
+        assert kubectl(*as_admin, "--as-group=team").strip() == "yes"
+    finally:
+        kubectl("-n", "data", "delete", "role,rolebinding", user)
+
+
 def test_wait_and_rollout_follow_replacement(kubectl: Kubectl, echo: str) -> None:
     old = running_pod_of(kubectl, echo)
     kubectl("-n", "ops", "delete", "pod", old, "--wait=false")

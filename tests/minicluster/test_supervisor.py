@@ -257,6 +257,20 @@ def test_token_rotation_updates_file_and_kubeconfig(small_cluster: ClusterProces
         small_cluster.control.send("rotate-token", user="unknown")
 
 
+def test_added_user_has_a_context_and_no_permissions(small_cluster: ClusterProcess) -> None:
+    account = "system:serviceaccount:shop:ci"
+    reply = small_cluster.control.send("add-user", user=account, namespace="shop")
+    assert reply["context"] == account
+    assert account in small_cluster.kubeconfig.read_text()
+    tokens = json.loads((small_cluster.folder / "tokens" / "tokens.json").read_text())
+    groups = next(each["groups"] for each in tokens if each["user"] == account)
+    assert groups == ["system:serviceaccounts", "system:serviceaccounts:shop"]
+    # The same user again gets other groups; a name of another context is refused.
+    small_cluster.control.send("add-user", user=account, groups="dev,ops")
+    with pytest.raises(ApiError, match="a context already"):
+        small_cluster.control.send("add-user", user="minicluster")
+
+
 def test_faults_of_all_components(small_cluster: ClusterProcess) -> None:
     for component in ("apiserver", "kubelet", "runtime"):
         small_cluster.control.send("stall", component=component, for_s=0.05)

@@ -11,6 +11,8 @@ context              user and credential
 ``alice``            authenticated, no permissions
 ``anonymous``        no credentials
 ==================== ======================================================================
+
+`add_user` adds others, for which Roles and bindings can be created.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from tui_forward.minicluster.apiserver.users import (
     PORT_FORWARD_NAMESPACE,
     PORT_FORWARD_USER,
     VIEWER,
+    implied_groups,
 )
 from tui_forward.minicluster.certificates import CertificateAuthority
 from tui_forward.minicluster.cluster_folder import ClusterFolder, write_private_file
@@ -108,6 +111,25 @@ class ClusterCredentials:
             ],
         }
         write_private_file(self._kubeconfig_path, _to_yaml(kubeconfig).encode())
+
+    def add_user(self, user: str, groups: tuple[str, ...] = (), namespace: str = "") -> str:
+        """Add a user with a token, or give it other groups; return its context.
+
+        A service account is the user `system:serviceaccount:NAMESPACE:NAME`. UsageError: its
+        context would be that of another user.
+        """
+        if not user:
+            raise UsageError("a user needs a name")
+        taken = {CLUSTER, "anonymous"} | {each.context for each in self._accounts}
+        known = next((each for each in self._accounts if each.context == each.user == user), None)
+        if known is None and user in taken:
+            raise UsageError(f"{user!r} is a context already", hint="Choose another name.")
+        account = known or _Account(user, user)
+        account.groups, account.namespace = (*groups, *implied_groups(user)), namespace
+        if known is None:
+            self._accounts.append(account)
+        self.write()
+        return account.context
 
     def rotate(self, name: str) -> list[str]:
         """Replace the tokens of a user or context (of all if empty); return the contexts."""

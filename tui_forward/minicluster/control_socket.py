@@ -31,6 +31,8 @@ node, by default all nodes):
 ``expire-token``      ``[user]``: reject the user's tokens (401)                     API server
 ``rotate-token``      ``[user]``: write a new token to the kubeconfig or token file; supervisor
                       reject the old one
+``add-user``          ``user [groups] [namespace]``: add a user with a token, and a  supervisor
+                      context of its name to the kubeconfig
 ``compact``           –: clear the watch history                                     API server
 ``gone``              ``[times]``: answer watches and continued lists with HTTP 410  API server
 ``granularity``       ``go``: write WebSocket tunnels field by field, as Go does     API server

@@ -180,6 +180,13 @@ class FaultRouter:
                 await asyncio.gather(*(each.start() for each in self._select(request)))
             case "rotate-token":
                 return {"contexts": self._credentials.rotate(str(request.get("user", "")))}
+            case "add-user":
+                groups = request.get("groups") or ()
+                groups = groups.split(",") if isinstance(groups, str) else map(str, groups)
+                namespace = str(request.get("namespace", ""))
+                user = str(request.get("user", ""))
+                context = self._credentials.add_user(user, tuple(groups), namespace)
+                return {"context": context}
             case "crash-pod" | "stop-sandbox":
                 return await self._send_to_first(components.runtimes, request)
             case "not-ready":

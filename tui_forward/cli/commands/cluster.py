@@ -1,4 +1,4 @@
-"""`tui-forward cluster`: the embedded cluster by itself, and its faults."""
+"""`tui-forward cluster`: the embedded cluster by itself, its faults and users."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Some faults:
 @click.group(
     invoke_without_command=True,
     short_help="Run the embedded cluster by itself.",
-    subcommand_metavar="[fault ...]",
+    subcommand_metavar="[fault|user ...]",
 )
 @click.option(
     "--runtime",
@@ -106,15 +106,18 @@ def _announce(running: EmbeddedCluster, *, as_json: bool) -> None:
     )
 
 
-@cluster.command(epilog=_FAULTS_HELP, short_help="Inject a fault into a running embedded cluster.")
-@click.argument("name")
-@click.argument("fields", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option(
+_control_option = click.option(
     "--control",
     metavar="SOCKET",
     envvar="TUI_FORWARD_CONTROL",
     help="Control socket of the cluster, as it printed it. [default: beside $KUBECONFIG]",
 )
+
+
+@cluster.command(epilog=_FAULTS_HELP, short_help="Inject a fault into a running embedded cluster.")
+@click.argument("name")
+@click.argument("fields", nargs=-1, metavar="[KEY=VALUE]...")
+@_control_option
 def fault(name: str, fields: tuple[str, ...], control: str | None) -> None:
     """Inject a fault into a running embedded cluster and print its response."""
     import json
@@ -125,6 +128,25 @@ def fault(name: str, fields: tuple[str, ...], control: str | None) -> None:
         name, **parse_fields(list(fields))
     )
     click.echo(json.dumps(response))
+
+
+@cluster.command(short_help="Add a user to a running embedded cluster.")
+@click.argument("name")
+@click.option("--group", "groups", multiple=True, metavar="GROUP", help="A group of the user.")
+@click.option("-n", "--namespace", default="", help="Namespace of the user's context.")
+@_control_option
+def user(name: str, groups: tuple[str, ...], namespace: str, control: str | None) -> None:
+    """Add a user to a running embedded cluster, and a context of the same name to its kubeconfig.
+
+    The user may do nothing until a Role and a RoleBinding allow it. A service account is the user
+    system:serviceaccount:NAMESPACE:NAME.
+    """
+    from tui_forward.minicluster.control_socket import ControlClient
+
+    response = ControlClient(control or _control_beside_kubeconfig()).send(
+        "add-user", user=name, groups=groups, namespace=namespace
+    )
+    click.echo(response["context"])
 
 
 def _control_beside_kubeconfig() -> str:

@@ -77,7 +77,8 @@ def complete_new(
     for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink"):
         metadata.pop(name, None)
     complete_spec(store, resource, item, uid_generator)
-    if resource.group or resource is resources.PODS:
+    has_status = any(each.name == "status" for each in resource.subresources)
+    if has_status and (resource.group or resource is resources.PODS):
         metadata["generation"] = 1
     if resource is resources.PODS:
         item["status"] = {"phase": "Pending", "qosClass": _qos_class(item["spec"])}
@@ -87,7 +88,7 @@ def complete_new(
         item["status"] = {"phase": "Active"}
     elif resource is resources.SERVICES:
         item["status"] = {"loadBalancer": {}}
-    elif resource.group:
+    elif resource.group and has_status:
         item["status"] = {}
 
 

@@ -28,7 +28,10 @@ VERSION: dict[str, str] = {
 }
 
 
-GROUPS = ("apps", "authentication.k8s.io", "authorization.k8s.io", "batch", "discovery.k8s.io")
+GROUPS = (
+    *("apps", "authentication.k8s.io", "authorization.k8s.io", "batch", "discovery.k8s.io"),
+    "rbac.authorization.k8s.io",
+)
 
 
 def respond(request: Request, server_address: str) -> Response:

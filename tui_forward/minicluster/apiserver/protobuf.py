@@ -111,6 +111,19 @@ _ACCESS: _Schema = {
     2: ("nonResourceAttributes", _texts(path=1, verb=2)),
 }
 _NAMED: _Schema = {1: ("metadata", _META)}
+_RULE: _Schema = {
+    number: (name, _Repeated(TEXT))
+    for number, name in enumerate(
+        ("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs"), 1
+    )
+}
+_ROLE: _Schema = {**_NAMED, 2: ("rules", _Repeated(_RULE))}
+_BINDING: _Schema = {
+    **_NAMED,
+    2: ("subjects", _Repeated(_texts(kind=1, apiGroup=2, name=3, namespace=4))),
+    3: ("roleRef", _texts(apiGroup=1, kind=2, name=3)),
+}
+_SUBJECT_ACCESS: _Schema = {**_ACCESS, 3: ("user", TEXT), 4: ("groups", _Repeated(TEXT))}
 _KINDS: dict[str, _Schema] = {
     **dict.fromkeys(("Namespace", "ServiceAccount", "SelfSubjectReview"), _NAMED),
     "ConfigMap": {1: ("metadata", _META), 2: ("data", _MAP)},
@@ -127,6 +140,9 @@ _KINDS: dict[str, _Schema] = {
         3: ("orphanDependents", FLAG),
         4: ("propagationPolicy", TEXT),
     },
+    **dict.fromkeys(("Role", "ClusterRole"), _ROLE),
+    **dict.fromkeys(("RoleBinding", "ClusterRoleBinding"), _BINDING),
+    **dict.fromkeys(("SubjectAccessReview", "LocalSubjectAccessReview"), _object(_SUBJECT_ACCESS)),
     "SelfSubjectAccessReview": _object(_ACCESS),
     "SelfSubjectRulesReview": _object(_texts(namespace=1)),
 }

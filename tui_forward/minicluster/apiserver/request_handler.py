@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tui_forward.minicluster.apiserver import (
     auth,
+    authorization,
     create_update_delete,
     discovery,
     get_and_list,
@@ -20,7 +21,9 @@ from tui_forward.minicluster.apiserver import (
     users,
     watch,
 )
-from tui_forward.minicluster.apiserver.auth import Attributes, Authenticator, User
+from tui_forward.minicluster.apiserver.access_reviews import AccessReviews
+from tui_forward.minicluster.apiserver.auth import Authenticator, User
+from tui_forward.minicluster.apiserver.authorization import Attributes, Authorizer
 from tui_forward.minicluster.apiserver.fault_injection import Faults
 from tui_forward.minicluster.apiserver.get_and_list import Selection
 from tui_forward.minicluster.apiserver.http import HandlerResult, Request, Response
@@ -28,6 +31,7 @@ from tui_forward.minicluster.apiserver.kubelet_dialer import KubeletDialer
 from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
 from tui_forward.minicluster.apiserver.portforward import PortForward
 from tui_forward.minicluster.apiserver.resources import Resource
+from tui_forward.minicluster.apiserver.selectors import selected_name
 from tui_forward.minicluster.apiserver.status_errors import (
     StatusError,
     method_not_allowed,
@@ -102,6 +106,7 @@ class Target:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
+    selected_name: str = ""  # by the field selector of a list or watch
 
     @property
     def attributes(self) -> Attributes:
@@ -112,12 +117,13 @@ class Target:
             group=self.resource.group,
             resource=f"{plural}/{self.subresource}" if self.subresource else plural,
             namespace=self.namespace,
-            name=self.name,
+            name=self.name or self.selected_name,
         )
 
 
 _WITH_NAME = {"GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "POST": "create"}
 _WITHOUT_NAME = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
+_WITHOUT_NAME_VERBS = frozenset({"list", "watch", "deletecollection"})
 
 
 def route(request: Request) -> Target | None:
@@ -147,7 +153,8 @@ def route(request: Request) -> Target | None:
         raise method_not_allowed()
     if verb in ("get", "list") and not subresource and request.flag("watch"):
         verb = "watch"
-    return Target(resource, verb, namespace, name, subresource)
+    selected = selected_name(request.param("fieldSelector")) if verb in _WITHOUT_NAME_VERBS else ""
+    return Target(resource, verb, namespace, name, subresource, selected)
 
 
 class RequestHandler:
@@ -158,6 +165,7 @@ class RequestHandler:
         writer: ObjectWriter,
         kubelets: KubeletDialer,
         authenticator: Authenticator,
+        authorizer: Authorizer,
         faults: Faults,
         long_running: LongRunningRequests,
         *,
@@ -168,6 +176,8 @@ class RequestHandler:
         self._writer = writer
         self._kubelets = kubelets
         self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._reviews = AccessReviews(authorizer)
         self._faults = faults
         self._long_running = long_running
         self._server_address = server_address
@@ -177,12 +187,12 @@ class RequestHandler:
     async def handle(self, request: Request) -> HandlerResult:
         """Return the response to a request; a `StatusError` becomes a response."""
         try:
-            user = auth.impersonate(self._authenticate(request), request)
+            user = self._impersonate(self._authenticate(request), request)
             target = self._route(request, user)
             if target is None:
-                auth.authorize(user, _path_attributes(request))
+                self._authorizer.authorize(user, _path_attributes(request))
                 return discovery.respond(request, self._server_address)
-            auth.authorize(user, target.attributes)
+            self._authorizer.authorize(user, target.attributes)
             return await self._dispatch(request, user, target)
         except StatusError as error:
             return Response.of_error(error)
@@ -196,8 +206,30 @@ class RequestHandler:
     def _authenticate(self, request: Request) -> User:
         user = self._authenticator.authenticate(request)
         if self._allow_anonymous and user.name == users.ANONYMOUS:
-            return User("kubernetes-admin", frozenset({users.ADMINS, users.AUTHENTICATED}))
+            return User("kubernetes-admin", (users.ADMINS, users.AUTHENTICATED))
         return user
+
+    def _impersonate(self, user: User, request: Request) -> User:
+        """Return the user that a request impersonates, else the user itself."""
+        other = auth.impersonated_user(request)
+        if other is None:
+            return user
+        account = users.parse_service_account(other.name)
+        if account is not None:
+            namespace, name = account
+            what = Attributes(
+                "impersonate", resource="serviceaccounts", namespace=namespace, name=name
+            )
+        else:
+            what = Attributes("impersonate", resource="users", name=other.name)
+        self._authorizer.authorize(user, what)
+        for group in other.groups:
+            what = Attributes("impersonate", resource="groups", name=group)
+            self._authorizer.authorize(user, what)
+        groups = other.groups or users.implied_groups(other.name)
+        if other.name == users.ANONYMOUS:
+            return User(other.name, (*groups, users.UNAUTHENTICATED))
+        return User(other.name, (*groups, users.AUTHENTICATED))
 
     def _route(self, request: Request, user: User) -> Target | None:
         try:
@@ -205,22 +237,21 @@ class RequestHandler:
         except StatusError as error:
             # Do not reveal to unauthorized users which paths exist.
             if error.code == 404 and users.ADMINS not in user.groups:
-                auth.authorize(user, _path_attributes(request))
+                self._authorizer.authorize(user, _path_attributes(request))
             raise
 
     async def _dispatch(self, request: Request, user: User, target: Target) -> HandlerResult:
         resource, name = target.resource, target.name
         namespace = target.namespace if resource.namespaced else ""
         if resource in resources.REVIEWS:
-            return auth.review(request, resource, user)
+            return self._reviews.create(request, resource, user, namespace)
         match target.subresource:
             case "portforward":
                 if target.verb == "get":
                     # Since Kubernetes 1.35 the GET of a WebSocket requires `create` as well.
-                    attributes = Attributes(
-                        "create", resource="pods/portforward", namespace=namespace, name=name
-                    )
-                    auth.authorize(user, attributes)
+                    attributes = replace(target.attributes, verb="create")
+                    if not self._authorizer.decide(user, attributes).allowed:
+                        raise authorization.forbidden_without_cause(attributes)
                 return await self._portforward.handle(request, namespace, name)
             case "log":
                 return await pod_logs.serve(self._store, self._kubelets, request, namespace, name)

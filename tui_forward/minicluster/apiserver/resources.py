@@ -167,17 +167,35 @@ DAEMONSETS = _resource("apps", "DaemonSet", "ds", categories=_ALL)
 ENDPOINTSLICES = _resource("discovery.k8s.io", "EndpointSlice", has_status=False)
 JOBS = _resource("batch", "Job", categories=_ALL, fields="status.successful")
 
+_RBAC_GROUP = "rbac.authorization.k8s.io"
+ROLES = _resource(_RBAC_GROUP, "Role", has_status=False)
+ROLEBINDINGS = _resource(_RBAC_GROUP, "RoleBinding", has_status=False)
+CLUSTERROLES = _resource(_RBAC_GROUP, "ClusterRole", has_status=False, namespaced=False)
+CLUSTERROLEBINDINGS = _resource(
+    _RBAC_GROUP, "ClusterRoleBinding", has_status=False, namespaced=False
+)
+RBAC: tuple[Resource, ...] = (ROLES, ROLEBINDINGS, CLUSTERROLES, CLUSTERROLEBINDINGS)
+
 RESOURCES: tuple[Resource, ...] = (
     *(CONFIGMAPS, EVENTS, NAMESPACES, NODES, PODS, SERVICEACCOUNTS, SERVICES),
     *(DAEMONSETS, DEPLOYMENTS, REPLICASETS, STATEFULSETS, JOBS, ENDPOINTSLICES),
+    *RBAC,
 )
 
 # Reviews are not stored: they only support `create`.
 REVIEWS: tuple[Resource, ...] = tuple(
-    _resource(f"{group}.k8s.io", kind, has_status=False, namespaced=False, verbs=("create",))
+    _resource(
+        f"{group}.k8s.io",
+        kind,
+        has_status=False,
+        namespaced=kind.startswith("Local"),
+        verbs=("create",),
+    )
     for group, kind in (
+        ("authorization", "LocalSubjectAccessReview"),
         ("authorization", "SelfSubjectAccessReview"),
         ("authorization", "SelfSubjectRulesReview"),
+        ("authorization", "SubjectAccessReview"),
         ("authentication", "SelfSubjectReview"),
     )
 )

@@ -122,3 +122,12 @@ def parse_fields(text: str, is_selectable: Callable[[str], bool]) -> FieldTest |
     return lambda fields: all(
         (fields.get(key, "") == value) is is_equality for key, value, is_equality in terms
     )
+
+
+def selected_name(text: str) -> str:
+    """Return the only name that a field selector matches; empty if it does not name one."""
+    for part in text.split(","):
+        key, _, value = part.replace("==", "=").partition("=")
+        if key.strip() == "metadata.name":
+            return value.strip()
+    return ""

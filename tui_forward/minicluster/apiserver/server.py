@@ -7,6 +7,7 @@ import socket
 import ssl
 
 from tui_forward.minicluster.apiserver.auth import Authenticator
+from tui_forward.minicluster.apiserver.authorization import Authorizer
 from tui_forward.minicluster.apiserver.defaults import UidGenerator
 from tui_forward.minicluster.apiserver.fault_injection import Faults
 from tui_forward.minicluster.apiserver.http import HandlerResult, HttpConnection, Peer, Request
@@ -29,6 +30,7 @@ class ApiServer:
         self.store = store
         self.faults = Faults()
         self.authenticator = Authenticator(config.tokens)
+        self.authorizer = Authorizer(store)
         self.writer = ObjectWriter(store, uid_generator)
         self.long_running = LongRunningRequests(self.faults)
         # By task; None during the TLS handshake.
@@ -50,6 +52,7 @@ class ApiServer:
             self.writer,
             KubeletDialer(self.store, self._config.kubelet_tls),
             self.authenticator,
+            self.authorizer,
             self.faults,
             self.long_running,
             server_address=f"{self._config.listen}:{self.port}",

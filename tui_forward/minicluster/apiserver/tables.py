@@ -256,7 +256,24 @@ def _first_three(values: list[str]) -> str:
     return (",".join(values[:3]) or "<unset>") + rest
 
 
+def _role(item: Object, now: float) -> Cells:  # noqa: ARG001 - all rows have the same arguments
+    return [_name(item), item["metadata"].get("creationTimestamp", "")]
+
+
+def _binding(item: Object, now: float) -> Cells:
+    ref = item.get("roleRef") or {}
+    names: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
+    for subject in item.get("subjects") or ():
+        prefix = f"{subject.get('namespace', '')}/" if subject["kind"] == "ServiceAccount" else ""
+        names.setdefault(subject["kind"], []).append(prefix + subject["name"])
+    subjects = [", ".join(names[kind]) for kind in ("User", "Group", "ServiceAccount")]
+    return [_name(item), f"{ref.get('kind')}/{ref.get('name')}", _age(item, now), *subjects]
+
+
 _WORKLOAD = ("Containers+", "Images+", "Selector+")
+
+_ROLE_COLUMNS = Columns(_role, "Name", "Created At")
+_BINDING_COLUMNS = Columns(_binding, "Name", "Role", "Age", "Users+", "Groups+", "ServiceAccounts+")
 
 _COLUMNS: dict[Resource, Columns] = {
     resources.NAMESPACES: Columns(_namespace, "Name", "Status", "Age"),
@@ -296,6 +313,8 @@ _COLUMNS: dict[Resource, Columns] = {
     resources.ENDPOINTSLICES: Columns(
         _endpoint_slice, "Name", "AddressType", "Ports", "Endpoints", "Age"
     ),
+    **dict.fromkeys((resources.ROLES, resources.CLUSTERROLES), _ROLE_COLUMNS),
+    **dict.fromkeys((resources.ROLEBINDINGS, resources.CLUSTERROLEBINDINGS), _BINDING_COLUMNS),
 }
 _DEFAULT_COLUMNS = Columns(_default, "Name", "Age")
 

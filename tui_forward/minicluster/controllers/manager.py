@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver.default_roles import create_default_roles
 from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
 from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError
@@ -98,6 +99,7 @@ class ControllerManager:
         is_new = self._store.empty
         if is_new:
             create_sample_workloads(self._config, self._context.writer)
+            create_default_roles(self._context.writer)
             self._synthetic_pods.populate()
         for resource, table in self._store.tables.items():
             self._unsubscribes.append(self._store.listen(resource, self._on_change))
