@@ -300,6 +300,11 @@ def loaded(
     # On a user's machine it is elsewhere.
     for process in (psutil.Process(cluster.process.pid), *cluster.child_processes()):
         process.nice(CLUSTER_NICENESS)
+        # Each component leads a session, and where Linux groups processes by session, niceness
+        # counts within a group only (sched(7), "The autogroup feature").
+        group = Path(f"/proc/{process.pid}/autogroup")
+        if group.exists():
+            group.write_text(str(CLUSTER_NICENESS))
     pod = Toolbox(cluster.kubeconfig).create()
     profiles = Path(env["HOME"], ".config/tui-forward/profiles")
     profiles.mkdir(parents=True, exist_ok=True)
