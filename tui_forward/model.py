@@ -218,6 +218,9 @@ class ReasonCode(StrEnum):
     # Kubeconfig, profiles, settings, command line
     CONFIG_INVALID = "config.invalid"
     CONFIG_CONTEXT_MISSING = "config.context_missing"
+    CONFIG_FILE_MISSING = "config.file_missing"
+    CONFIG_CLUSTER_MISSING = "config.cluster_missing"
+    CONFIG_USER_MISSING = "config.user_missing"
     USAGE_INVALID = "usage.invalid"
 
     # Credentials and permissions
@@ -231,7 +234,10 @@ class ReasonCode(StrEnum):
     AUTH_CERTIFICATE_EXPIRED = "auth.certificate_expired"
     AUTH_CERTIFICATE_NOT_YET_VALID = "auth.certificate_not_yet_valid"
     AUTH_CERTIFICATE_REFUSED = "auth.certificate_refused"
+    AUTH_WRONG_CLOCK = "auth.wrong_clock"
     AUTH_PLUGIN_FAILED = "auth.plugin_failed"
+    AUTH_PLUGIN_MISSING = "auth.plugin_missing"
+    AUTH_PLUGIN_DENIED = "auth.plugin_denied"
     AUTH_PLUGIN_RUNNING = "auth.plugin_running"
     AUTH_LOGIN_RUNNING = "auth.login_running"
     AUTH_LOGIN_IN_TERMINAL = "auth.login_in_terminal"
@@ -244,17 +250,24 @@ class ReasonCode(StrEnum):
     # Network between this machine and the API server
     NETWORK_ERROR = "network.error"
     NETWORK_DNS = "network.dns"
+    NETWORK_DNS_SHORT_NAME = "network.dns_short_name"
+    NETWORK_DNS_NO_ANSWER = "network.dns_no_answer"
+    NETWORK_DNS_SLOW = "network.dns_slow"
     NETWORK_REFUSED = "network.refused"
     NETWORK_TIMEOUT = "network.timeout"
     NETWORK_TLS_TIMEOUT = "network.tls_timeout"
     NETWORK_UNREACHABLE = "network.unreachable"
     NETWORK_RESET = "network.reset"
     NETWORK_TLS = "network.tls"
+    NETWORK_TLS_VERSION = "network.tls_version"
+    NETWORK_TLS_INTERCEPTED = "network.tls_intercepted"
     NETWORK_TLS_CLOSED = "network.tls_closed"
     NETWORK_CLOSED = "network.closed"
     NETWORK_NOT_TLS = "network.not_tls"
     NETWORK_NOT_HTTP = "network.not_http"
     NETWORK_CERTIFICATE = "network.certificate"
+    NETWORK_CERTIFICATE_CHAIN = "network.certificate_chain"
+    NETWORK_CERTIFICATE_REPLACED = "network.certificate_replaced"
     NETWORK_CERTIFICATE_NAME = "network.certificate_name"
     NETWORK_CERTIFICATE_EXPIRED = "network.certificate_expired"
     NETWORK_CERTIFICATE_NOT_YET_VALID = "network.certificate_not_yet_valid"
@@ -273,6 +286,10 @@ class ReasonCode(StrEnum):
     API_FORBIDDEN = "api.forbidden"
     API_STARTING = "api.starting"
     API_GATEWAY = "api.gateway"
+    API_NOT_KUBERNETES = "api.not_kubernetes"
+    API_LOGIN_PAGE = "api.login_page"
+    API_SLOW = "api.slow"
+    API_CLOCK_DIFFERENCE = "api.clock_difference"
     API_NOT_FOUND = "api.not_found"
     API_UNKNOWN_PATH = "api.unknown_path"
     API_EXPIRED = "api.expired"
@@ -297,6 +314,7 @@ class ReasonCode(StrEnum):
     KUBELET_ERROR = "kubelet.error"
     RUNTIME_UNREACHABLE = "runtime.unreachable"
     RUNTIME_BUSY = "runtime.busy"
+    RUNTIME_PLAIN_HTTP = "runtime.plain_http"
     RUNTIME_SANDBOX_GONE = "runtime.sandbox_gone"
     RUNTIME_ERROR = "runtime.error"
 
@@ -355,6 +373,8 @@ class ReasonCode(StrEnum):
     # Port in the pod or service
     PORT_REFUSED = "port.refused"
     PORT_RESET = "port.reset"
+    PORT_CLOSES = "port.closes"
+    PORT_NOT_DECLARED = "port.not_declared"
     PORT_UNKNOWN_NAME = "port.unknown_name"
     PORT_UNKNOWN_NUMBER = "port.unknown_number"
     PORT_TARGET_NAME_MISSING = "port.target_name_missing"
@@ -984,6 +1004,64 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
     code: ReasonCode | None = None  # last fault of the hop
     error: str = ""  # text of `code`
     hint: str = ""
+
+
+class DoctorHop(StrEnum):
+    """Hops that a doctor tests, in this order."""
+
+    KUBECONFIG = "kubeconfig"
+    CREDENTIALS = "credentials"
+    DNS = "dns"
+    PROXY = "proxy"
+    TCP = "tcp"
+    TLS = "tls"
+    API = "api"
+    IDENTITY = "identity"
+    PERMISSIONS = "permissions"
+    # These need a target.
+    TARGET = "target"
+    UPGRADE = "upgrade"
+    KUBELET = "kubelet"
+    RUNTIME = "runtime"
+    PORT = "port"
+
+
+class DoctorOutcome(StrEnum):
+    """Outcome of the test of one hop."""
+
+    RUNNING = "running"  # the outcome follows
+    GOOD = "good"
+    NOTE = "note"  # it works, and something is worth knowing
+    FAULT = "fault"
+    NOT_REACHED = "not_reached"  # not tested, because a hop before it is broken
+
+
+class DoctorQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What a doctor tests. Empty names mean the current context, and its namespace."""
+
+    context: str = ""
+    namespace: str = ""
+    options: AccessOptions = NO_OPTIONS
+    # None stops at permissions. Its context, namespace and options are those above; without a
+    # port, the first TCP port that it declares is tested.
+    target: Target | None = None
+    transport: TransportChoice = TransportChoice.AUTO
+
+
+class DoctorResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Result of the test of one hop; the latest of a hop and transport counts."""
+
+    hop: DoctorHop
+    outcome: DoctorOutcome
+    transport: TransportChoice | None = None  # of `UPGRADE`, which has a result for each
+    tried: str = ""  # "resolve api.corp", "get the version"
+    duration_s: float | None = None  # of the test
+    facts: tuple[str, ...] = ()  # what was found, the most important first
+    code: ReasonCode | None = None  # of a fault or a note
+    cause: str = ""  # text of `code`
+    fix: str = ""  # a command or a setting
+    manifest: str = ""  # YAML that grants what is missing
+    broken: DoctorHop | None = None  # why a hop was not reached
 
 
 class PortCheck(msgspec.Struct, frozen=True, kw_only=True):

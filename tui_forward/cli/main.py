@@ -42,6 +42,10 @@ COMMANDS = {
         "tui_forward.cli.commands.forward",
         "Forward local ports to a pod, a service or a workload.",
     ),
+    "doctor": (
+        "tui_forward.cli.commands.doctor",
+        "Test each hop of a port-forward and name what is broken.",
+    ),
     "up": ("tui_forward.cli.commands.up", "Start a profile's forwards in the background."),
     "down": ("tui_forward.cli.commands.up", "Stop a profile's forwards."),
     "ls": ("tui_forward.cli.commands.status", "List active forwards."),

@@ -37,6 +37,8 @@ _KUBELET_FORBIDDEN: Final = re.compile(
 )
 _KUBELET_UNAUTHORIZED: Final = "Unauthorized"
 _UPGRADE_REQUIRED: Final = "Upgrade request required"
+# Of a kubelet about a runtime that cannot take over WebSockets (kubelets of 1.36 and later).
+_PLAIN_RUNTIME: Final = "server gave HTTP response to HTTPS client"
 _PLAIN_HTTP: Final = "Client sent an HTTP request to an HTTPS server"
 
 # What the API server says about its connection to a kubelet, without its prefixes. The clock and
@@ -109,6 +111,8 @@ def parse_rejection(answer: HttpAnswer, *, pod: str = "") -> Reason:
     message = answer.message
     if dial := _DIAL_FAILED.search(message):
         return _backend_failed(dial, of_api_server=answer.is_status)
+    if _PLAIN_RUNTIME in message:
+        return Reason(code=ReasonCode.RUNTIME_PLAIN_HTTP)
     if "no preferred addresses found" in message:
         return Reason(code=ReasonCode.KUBELET_NO_ADDRESS)
     if "does not have a host assigned" in message:

@@ -29,6 +29,7 @@ KEY_HINTS: Final[dict[ReasonCode, str]] = {
     ReasonCode.AUTH_FAILED: _LOG_IN,
     ReasonCode.AUTH_UNAUTHORIZED: _LOG_IN,
     ReasonCode.AUTH_PLUGIN_FAILED: _LOG_IN,
+    ReasonCode.AUTH_PLUGIN_DENIED: "Allow it in the file kuberc",
     ReasonCode.AUTH_LOGIN_ENDED: _LOG_IN,
     ReasonCode.AUTH_REFRESH_FAILED: _LOG_IN,
     ReasonCode.AUTH_LOGIN_RUNNING: "Do what it asks for; press L to open or copy it",
@@ -60,6 +61,7 @@ KEY_HINTS: Final[dict[ReasonCode, str]] = {
     ReasonCode.POD_NOT_READY: _POD_EVENTS,
     ReasonCode.POD_UNKNOWN: "Check the node",
     ReasonCode.POD_FAILED: _LOG,
+    ReasonCode.PORT_CLOSES: _LOG,
     ReasonCode.CONNECTION_CONTAINER_ENDED: _LOG,
     ReasonCode.CONNECTION_CONTAINER_RESTARTED: _LAST_LOG,
 }

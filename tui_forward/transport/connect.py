@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 
 from msgspec.structs import replace
@@ -66,10 +67,9 @@ async def _connect(endpoint: Endpoint, timeout_s: float) -> ByteStream:
                 timed_out = Reason(
                     code=ReasonCode.NETWORK_TLS_TIMEOUT, server=_name(endpoint), proxy=proxy
                 )
-                name = endpoint.server_hostname or endpoint.host
-                secure = TlsStream(stream, endpoint.tls, name)
+                secure = start_tls(stream, endpoint, endpoint.tls)
                 stream = secure
-                await _handshake(secure, endpoint)
+                await handshake(secure, endpoint)
             connected, stream = stream, None
             return connected
     except TimeoutError:
@@ -79,7 +79,13 @@ async def _connect(endpoint: Endpoint, timeout_s: float) -> ByteStream:
             stream.abort()
 
 
-async def _handshake(stream: TlsStream, endpoint: Endpoint) -> None:
+def start_tls(stream: ByteStream, endpoint: Endpoint, tls: ssl.SSLContext) -> TlsStream:
+    """Return TLS over a connection to an endpoint, before its handshake."""
+    return TlsStream(stream, tls, endpoint.server_hostname or endpoint.host)
+
+
+async def handshake(stream: TlsStream, endpoint: Endpoint) -> None:
+    """Perform the handshake of `start_tls`; TransportError with the cause in words."""
     try:
         await stream.handshake()
     except TransportError as error:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import socket
 import sys
+from collections.abc import Sequence
 
 import aiohappyeyeballs
 
@@ -34,7 +35,13 @@ _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, er
 
 async def dial_tcp(host: str, port: int, *, label: str) -> socket.socket:
     """Connect and return a non-blocking socket; see `dns.resolve`. No time limit of its own."""
-    addresses = await resolve(host, port, label=label)
+    return await dial_addresses(await resolve(host, port, label=label), host, port, label=label)
+
+
+async def dial_addresses(
+    addresses: Sequence[aiohappyeyeballs.AddrInfoType], host: str, port: int, *, label: str
+) -> socket.socket:
+    """Connect to one of the addresses of a host, as `dial_tcp`."""
     try:
         return await aiohappyeyeballs.start_connection(
             addresses,

@@ -35,6 +35,10 @@ def _describe(error: ssl.SSLError, name: str) -> TransportError:
     reason = (getattr(error, "reason", None) or "").replace("_", " ").lower()
     if reason in ("wrong version number", "http request", "record layer failure"):
         return TransportError(Reason(code=ReasonCode.NETWORK_NOT_TLS, server=name))
+    if reason == "unsupported protocol" or "protocol version" in reason:
+        return TransportError(
+            Reason(code=ReasonCode.NETWORK_TLS_VERSION, server=name, detail=reason)
+        )
     if "alert unknown ca" in reason:
         reason = "it does not trust its authority"
     elif not ("alert" in reason and "certificate" in reason):

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tui_forward.errors import TransportError
 from tui_forward.model import Reason, ReasonCode
@@ -69,6 +70,31 @@ class TlsStream(ByteStream):
             await self._handshake
         finally:
             self._handshake = None
+
+    @property
+    def version(self) -> str:
+        """The version in use ("TLSv1.3"); empty before the end of the handshake."""
+        return self._tls.version() or ""
+
+    @property
+    def certificate(self) -> Mapping[str, Any]:
+        """What `ssl` decodes of the server's certificate; empty if it was not verified."""
+        return self._tls.getpeercert() or {}
+
+    @property
+    def certificate_der(self) -> bytes:
+        """The server's certificate, verified or not; empty without one."""
+        return self._tls.getpeercert(binary_form=True) or b""
+
+    @property
+    def certificate_count(self) -> int | None:
+        """How many certificates the server has sent; None where that is not known."""
+        # Public since Python 3.13.
+        private = getattr(self._tls, "_sslobj", None)
+        sent = getattr(self._tls, "get_unverified_chain", None) or getattr(
+            private, "get_unverified_chain", None
+        )
+        return len(sent() or ()) if sent is not None else None
 
     @property
     def write_buffer_size(self) -> int:

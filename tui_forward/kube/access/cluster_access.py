@@ -359,14 +359,14 @@ class ClusterAccess:
                 cluster = source.resolved.cluster
                 # Certificates are read from files and parsed.
                 self._endpoint = await run_in_thread(
-                    lambda: _make_endpoint(cluster, credentials.certificate, self._environ),
+                    lambda: make_endpoint(cluster, credentials.certificate, self._environ),
                     name="TLS settings",
                 )
                 self._endpoint_key = key
             return self._endpoint
 
 
-def _make_endpoint(
+def make_endpoint(
     cluster: ClusterEntry, certificate: ClientCertificate | None, environ: Mapping[str, str]
 ) -> Endpoint:
     """Return the endpoint of a cluster, with its trust and a client certificate. Reads files."""

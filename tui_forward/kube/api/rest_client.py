@@ -69,6 +69,11 @@ class RestClient:
         self._closed = False
         self._last_failure: tuple[str, str] | None = None  # path and message
 
+    @property
+    def server(self) -> str:
+        """Address of the API server, for texts."""
+        return self.access.server
+
     async def get(
         self,
         target: str,

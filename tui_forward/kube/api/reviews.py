@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from tui_forward.kube.api.permissions import AccessRules, Permission, ResourceRule
-from tui_forward.kube.api.rest_client import RestClient
 from tui_forward.kube.errors import unexpected_response_error
 
 _AUTHORIZATION = "authorization.k8s.io/v1"
 _AUTHENTICATION = "authentication.k8s.io/v1"
 
 ReviewT = TypeVar("ReviewT", bound=msgspec.Struct)
+
+
+class ReviewClient(Protocol):
+    """What sends the reviews: a `RestClient`."""
+
+    @property
+    def server(self) -> str:
+        """Address of the API server, for error texts."""
+
+    async def post(self, target: str, what: str, body: bytes) -> bytes:
+        """Return the body of the response to a POST; raises the errors of `RestClient.post`."""
 
 
 class UserInfo(msgspec.Struct, frozen=True, rename="camel"):
@@ -56,14 +66,14 @@ class _SelfReview(msgspec.Struct):
     status: _SelfStatus
 
 
-async def review_user(client: RestClient) -> UserInfo:
+async def review_user(client: ReviewClient) -> UserInfo:
     """Return who the API server takes the user for (1.28 or newer; ApiError 404 before)."""
     what = "create selfsubjectreviews.authentication.k8s.io"
     review = await _create(client, _AUTHENTICATION, "SelfSubjectReview", {}, what, _SelfReview)
     return review.status.user_info
 
 
-async def review_rules(client: RestClient, namespace: str) -> AccessRules:
+async def review_rules(client: ReviewClient, namespace: str) -> AccessRules:
     """Return what the user may do in a namespace."""
     what = f"create selfsubjectrulesreviews.authorization.k8s.io for namespace {namespace}"
     spec = {"namespace": namespace}
@@ -85,7 +95,7 @@ async def review_rules(client: RestClient, namespace: str) -> AccessRules:
 
 
 async def review_access(
-    client: RestClient, namespace: str, permission: Permission, name: str = ""
+    client: ReviewClient, namespace: str, permission: Permission, name: str = ""
 ) -> bool:
     """Return whether the user has a permission in a namespace, on one object if it is named."""
     resource, _, subresource = permission.resource.partition("/")
@@ -106,7 +116,7 @@ async def review_access(
 
 
 async def _create(
-    client: RestClient,
+    client: ReviewClient,
     api_version: str,
     kind: str,
     spec: dict[str, Any],
@@ -119,4 +129,4 @@ async def _create(
     try:
         return msgspec.json.decode(answer, type=review_type)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise unexpected_response_error(what, client.access.server, error) from error
+        raise unexpected_response_error(what, client.server, error) from error

@@ -228,6 +228,7 @@ class CredentialSource:
             return ConfigError(
                 f'context "{self.resolved.context}" ({user.origin}) names the user "{user.name}", '
                 "which is not in the kubeconfig",
+                code=ReasonCode.CONFIG_USER_MISSING,
                 hint="Correct `user` of the context, or add the user",
             )
         # kubectl asks for a name and a password on the terminal.

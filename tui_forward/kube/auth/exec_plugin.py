@@ -133,16 +133,16 @@ class ExecPlugin:
         executable = find_executable(entry.command, path)
         if executable is None:
             raise AuthError(
-                f'the exec plugin "{self._name}" is not installed, or not on the PATH',
-                code=ReasonCode.AUTH_PLUGIN_FAILED,
-                hint=self._hint(f"Install {self._name}"),
+                Reason(
+                    code=ReasonCode.AUTH_PLUGIN_MISSING,
+                    name=self._name,
+                    hint=redact(entry.install_hint),
+                )
             )
         refusal = load_policy(self._environ).refusal(entry.command, executable, path)
         if refusal:
             raise AuthError(
-                f'the exec plugin "{self._name}" may not run: {refusal}',
-                code=ReasonCode.AUTH_PLUGIN_FAILED,
-                hint="Allow it in the preferences of kubectl (kuberc)",
+                Reason(code=ReasonCode.AUTH_PLUGIN_DENIED, name=self._name, detail=refusal)
             )
         return [executable, *entry.args]
 

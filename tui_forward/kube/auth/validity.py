@@ -120,6 +120,17 @@ def certificate_validity(pem: bytes) -> Validity | None:
         return None
 
 
+def certificate_names(der: bytes) -> tuple[str, str]:
+    """Return the common names of subject and issuer; empty where they cannot be read."""
+    try:
+        issuer, rest = _find_issuer(der)
+        _, _, rest = _element(rest)  # validity
+        _, subject, _ = _element(rest)
+        return _common_name(subject), _common_name(issuer)
+    except (ValueError, IndexError):
+        return "", ""
+
+
 def format_time(seconds: float) -> str:
     """Return a time in UTC, as in `2026-11-29 12:46:37 UTC`; years past 9999 are cut."""
     try:
@@ -140,7 +151,20 @@ def _printable(value: object) -> str:
 
 
 def _read_certificate(der: bytes) -> Validity:
-    """Read Certificate ::= SEQUENCE { tbsCertificate SEQUENCE { [0], serial, algorithm, … } }."""
+    issuer, rest = _find_issuer(der)
+    tag, validity, _ = _element(rest)
+    if tag != _SEQUENCE:
+        raise ValueError("no validity")
+    first_tag, first, validity = _element(validity)
+    last_tag, last, _ = _element(validity)
+    return Validity(_time(first_tag, first), _time(last_tag, last), _common_name(issuer))
+
+
+def _find_issuer(der: bytes) -> tuple[bytes, bytes]:
+    """Return the issuer of a certificate, and what follows it: validity, subject, ….
+
+    Certificate ::= SEQUENCE { tbsCertificate SEQUENCE { [0], serial, algorithm, … } }.
+    """
     _, certificate, _ = _element(der)
     _, rest, _ = _element(certificate)
     tag, _, after = _element(rest)
@@ -149,12 +173,7 @@ def _read_certificate(der: bytes) -> Validity:
     _, _, rest = _element(rest)  # serialNumber
     _, _, rest = _element(rest)  # signature
     _, issuer, rest = _element(rest)
-    tag, validity, _ = _element(rest)
-    if tag != _SEQUENCE:
-        raise ValueError("no validity")
-    first_tag, first, validity = _element(validity)
-    last_tag, last, _ = _element(validity)
-    return Validity(_time(first_tag, first), _time(last_tag, last), _common_name(issuer))
+    return issuer, rest
 
 
 def _element(data: bytes) -> tuple[int, bytes, bytes]:

@@ -15,6 +15,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from tui_forward.common.bounded_file import may_exist
@@ -130,6 +131,14 @@ class ContextEntry:
     source: Path | None = None
     line: int = field(default=0, compare=False)
 
+    @property
+    def origin(self) -> str:
+        """File and line of the entry, for messages."""
+        return describe_origin(self.source, self.line)
+
+
+Entry = TypeVar("Entry", ClusterEntry, ContextEntry, UserEntry)
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedContext:
@@ -142,6 +151,21 @@ class ResolvedContext:
 
 
 @dataclass(frozen=True, slots=True)
+class HiddenEntry:
+    """An entry without an effect, because a file before has one of the same name."""
+
+    kind: str  # "cluster", "context" or "user"
+    name: str
+    source: Path
+    line: int
+
+    @property
+    def origin(self) -> str:
+        """File and line of the entry, for messages."""
+        return describe_origin(self.source, self.line)
+
+
+@dataclass(frozen=True, slots=True)
 class Kubeconfig:
     """One or more files, merged."""
 
@@ -150,6 +174,8 @@ class Kubeconfig:
     contexts: dict[str, ContextEntry] = field(default_factory=dict)
     clusters: dict[str, ClusterEntry] = field(default_factory=dict)
     users: dict[str, UserEntry] = field(default_factory=dict)
+    current_source: Path | None = None  # the file that sets the current context
+    hidden: tuple[HiddenEntry, ...] = ()
 
     def list_contexts(self, current: str = "") -> tuple[Context, ...]:
         """Return all contexts in file order; `current` replaces the file's current context."""
@@ -215,6 +241,7 @@ class Kubeconfig:
             raise ConfigError(
                 f'context "{name}" names the cluster "{entry.cluster}", which is not in '
                 f"{self._where()}",
+                code=ReasonCode.CONFIG_CLUSTER_MISSING,
                 hint=f"Available: {_list_names(self.clusters) or 'none'}",
             )
         user = self.users.get(entry.user)
@@ -259,13 +286,21 @@ def load_merged(paths: tuple[Path, ...]) -> Kubeconfig:
     contexts: dict[str, ContextEntry] = {}
     clusters: dict[str, ClusterEntry] = {}
     users: dict[str, UserEntry] = {}
+    current_source: Path | None = None
+    hidden: list[HiddenEntry] = []
+
+    def keep(kind: str, entries: dict[str, Entry], entry: Entry, line: int) -> None:
+        if entries.setdefault(entry.name, entry) is not entry:
+            hidden.append(HiddenEntry(kind, entry.name, path, line))
+
     for path in paths:
         parsed = read(path)
         if parsed is None:
             continue
-        current = current or parsed.current_context
+        if parsed.current_context and not current:
+            current, current_source = parsed.current_context, path
         for cluster, line in parsed.clusters:
-            clusters.setdefault(cluster.name or "", _cluster(cluster, path, line))
+            keep("cluster", clusters, _cluster(cluster, path, line), line)
         for context, line in parsed.contexts:
             raw = context.context or RawContext()
             entry = ContextEntry(
@@ -276,13 +311,14 @@ def load_merged(paths: tuple[Path, ...]) -> Kubeconfig:
                 source=path,
                 line=line,
             )
-            contexts.setdefault(entry.name, entry)
+            keep("context", contexts, entry, line)
         for user, line in parsed.users:
-            users.setdefault(user.name or "", _user(user, path, line))
+            keep("user", users, _user(user, path, line), line)
     remember(*_secrets(clusters.values(), users.values()))
     return Kubeconfig(
-        paths=paths, current_context=current, contexts=contexts, clusters=clusters, users=users
-    )
+        paths=paths, current_context=current, contexts=contexts, clusters=clusters, users=users,
+        current_source=current_source, hidden=tuple(hidden),
+    )  # fmt: skip
 
 
 def _secrets(clusters: Iterable[ClusterEntry], users: Iterable[UserEntry]) -> Iterator[str]:

@@ -26,7 +26,7 @@ from tui_forward.kube.kubeconfig.loader import (
     UserEntry,
     load_merged,
 )
-from tui_forward.model import NO_CONTEXT, NO_OPTIONS, AccessOptions, Context
+from tui_forward.model import NO_CONTEXT, NO_OPTIONS, AccessOptions, Context, ReasonCode
 
 IN_CLUSTER = "in-cluster"
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -121,7 +121,9 @@ class KubeconfigSource:
     def _load(self, paths: tuple[Path, ...]) -> Kubeconfig:
         if self._explicit is not None and not may_exist(self._explicit):
             raise ConfigError(
-                f"the kubeconfig {self._explicit} does not exist", hint="Check --kubeconfig"
+                f"the kubeconfig {self._explicit} does not exist",
+                code=ReasonCode.CONFIG_FILE_MISSING,
+                hint="Check --kubeconfig",
             )
         is_present = any(may_exist(path) for path in paths)
         merged = load_merged(paths) if is_present else Kubeconfig(paths=paths)
@@ -143,6 +145,7 @@ class KubeconfigSource:
         missing = "KUBECONFIG names no file that exists" if self.environ.get("KUBECONFIG") else ""
         return ConfigError(
             missing + f" ({searched})" if missing else f"there is no kubeconfig at {searched}",
+            code=ReasonCode.CONFIG_FILE_MISSING,
             hint="In KUBECONFIG, ~ is not expanded: write $HOME"
             if any(path.parts[:1] == ("~",) for path in paths)
             else "Get one for your cluster and set KUBECONFIG or --kubeconfig, "

@@ -36,6 +36,31 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         "Check the gateway, and whether the API server behind it runs",
         HopKind.API,
     ),
+    ReasonCode.API_NOT_KUBERNETES: Entry(
+        "not a Kubernetes API server",
+        "[{server}|the server] is no Kubernetes API server: it answers[ {detail}| otherwise]",
+        "Correct `server` in the kubeconfig",
+        HopKind.API,
+    ),
+    ReasonCode.API_LOGIN_PAGE: Entry(
+        "login page instead of API",
+        "[{server}|a gateway in front of the API server] answers with a login page[: {detail}]",
+        "Log in to the network or the gateway first (a browser shows the page), "
+        "or check `server` in the kubeconfig",
+        HopKind.API,
+    ),
+    ReasonCode.API_SLOW: Entry(
+        "API server is slow",
+        "[{server}|the API server] took [{timeout_s} s|long] to answer",
+        "Check the network to it and its load",
+        HopKind.API,
+    ),
+    ReasonCode.API_CLOCK_DIFFERENCE: Entry(
+        "clocks differ",
+        "the clock of this machine is [{detail}|another one than that of the API server]",
+        "Set the clock of this machine (for example with timedatectl set-ntp true)",
+        HopKind.API,
+    ),
     ReasonCode.API_NOT_FOUND: Entry(
         "object not found",
         "[{detail}|the object does not exist]",

@@ -29,6 +29,18 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         "Check the log of the container",
         HopKind.PORT,
     ),
+    ReasonCode.PORT_CLOSES: Entry(
+        "port closes at once",
+        "the application accepts connections[ on port {port}] and closes them without a byte",
+        LOGS_HINT,
+        HopKind.PORT,
+    ),
+    ReasonCode.PORT_NOT_DECLARED: Entry(
+        "port is not declared",
+        "no container[ of pod {pod}] declares [port {port}|the port]",
+        _PORTS_HINT,
+        HopKind.PORT,
+    ),
     ReasonCode.PORT_UNKNOWN_NAME: Entry(
         "no port[ {port}| of that name]",
         '[{object}|the target] has no port named "{port}"',

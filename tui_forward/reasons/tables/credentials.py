@@ -102,6 +102,28 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         HopKind.API,
         BlockedBy.CREDENTIALS,
     ),
+    ReasonCode.AUTH_PLUGIN_MISSING: Entry(
+        "[{name}|credential plugin] not found",
+        'the exec plugin[ "{name}"] is not installed, or not on the PATH',
+        "Install [{name}|it], or correct `command` of the user in the kubeconfig",
+        HopKind.API,
+        BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_PLUGIN_DENIED: Entry(
+        "[{name}|plugin] is not allowed",
+        'the exec plugin[ "{name}"] may not run[: {detail}]',
+        "Allow it in the preferences of kubectl (kuberc)",
+        HopKind.API,
+        BlockedBy.CREDENTIALS,
+    ),
+    ReasonCode.AUTH_WRONG_CLOCK: Entry(
+        "refused; clocks differ",
+        "[{server}|the API server] refused the credentials, and the clock of this machine is "
+        "[{detail}|another one]",
+        "Set the clock of this machine (for example with timedatectl set-ntp true)",
+        HopKind.API,
+        BlockedBy.CREDENTIALS,
+    ),
     ReasonCode.AUTH_PLUGIN_RUNNING: Entry(
         "waiting for [{name}|a plugin]",
         f"waiting for {_PLUGIN}",

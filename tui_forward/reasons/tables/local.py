@@ -103,6 +103,27 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         HopKind.API,
         BlockedBy.CONFIG,
     ),
+    ReasonCode.CONFIG_FILE_MISSING: Entry(
+        "no kubeconfig",
+        "there is no kubeconfig[ at {detail}]",
+        "Get one for your cluster and set KUBECONFIG or --kubeconfig",
+        HopKind.API,
+        BlockedBy.CONFIG,
+    ),
+    ReasonCode.CONFIG_CLUSTER_MISSING: Entry(
+        "cluster is not in kubeconfig",
+        'the context names [the cluster "{name}"|a cluster], which is not in the kubeconfig',
+        "[Available: {available}|Add the cluster, or correct `cluster` of the context]",
+        HopKind.API,
+        BlockedBy.CONFIG,
+    ),
+    ReasonCode.CONFIG_USER_MISSING: Entry(
+        "user is not in kubeconfig",
+        'the context names [the user "{name}"|a user], which is not in the kubeconfig',
+        "Correct `user` of the context, or add the user",
+        HopKind.API,
+        BlockedBy.CONFIG,
+    ),
     ReasonCode.USAGE_INVALID: Entry(
         "invalid value",
         "invalid value[: {detail}]",

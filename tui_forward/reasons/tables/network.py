@@ -25,6 +25,25 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         _NETWORK_HINT,
         HopKind.API,
     ),
+    ReasonCode.NETWORK_DNS_SHORT_NAME: Entry(
+        "API server name not resolved",
+        "the name of [{server}|the API server] has no domain, and none of this network completes it"
+        "[ (search domains: {detail})]",
+        "Connect the network or VPN that has this name, or write the whole name in `server`",
+        HopKind.API,
+    ),
+    ReasonCode.NETWORK_DNS_NO_ANSWER: Entry(
+        "name server does not answer",
+        "no name server answers for [{server}|the API server][: {detail}]",
+        "Check the network and VPN, and the name servers in /etc/resolv.conf",
+        HopKind.API,
+    ),
+    ReasonCode.NETWORK_DNS_SLOW: Entry(
+        "slow name server",
+        "the name of [{server}|the API server] took [{timeout_s} s|long] to resolve",
+        "Check the name servers in /etc/resolv.conf: the first of them may not answer",
+        HopKind.API,
+    ),
     ReasonCode.NETWORK_REFUSED: Entry(
         "API server refuses connecting",
         "[{server}|the API server] refuses connections" + _VIA,
@@ -63,6 +82,21 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         "Check `server` in the kubeconfig",
         HopKind.API,
     ),
+    ReasonCode.NETWORK_TLS_VERSION: Entry(
+        "no common TLS version",
+        "[{server}|the API server] supports no version of TLS that is used here"
+        "[ (TLS 1.2 and later): {detail}| (TLS 1.2 and later)]",
+        "Update what terminates TLS there, or connect to the API server itself",
+        HopKind.API,
+    ),
+    ReasonCode.NETWORK_TLS_INTERCEPTED: Entry(
+        "TLS is intercepted",
+        "a proxy terminates TLS on the way to [{server}|the API server]: "
+        "its certificate is issued by [{name}|another authority]",
+        "Ask its operator to except the API server, or add this authority to "
+        "certificate-authority in the kubeconfig",
+        HopKind.API,
+    ),
     ReasonCode.NETWORK_TLS_CLOSED: Entry(
         "TLS handshake was closed",
         "[{server}|the server] closed the connection during the TLS handshake",
@@ -93,6 +127,22 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         "the certificate of [{server}|the API server] is not trusted[: {detail}]",
         "Set certificate-authority in the kubeconfig to the authority that signed it "
         "(a proxy that terminates TLS needs its own authority there)",
+        HopKind.API,
+    ),
+    ReasonCode.NETWORK_CERTIFICATE_CHAIN: Entry(
+        "server cert chain is partial",
+        "[{server}|the server] sends its certificate without that of [{name}|its issuer], "
+        "which is not in certificate-authority",
+        "Add the certificate of [{name}|the issuer] to the chain of the server, or to "
+        "certificate-authority in the kubeconfig",
+        HopKind.API,
+    ),
+    ReasonCode.NETWORK_CERTIFICATE_REPLACED: Entry(
+        "another cluster at address",
+        "the certificate of [{server}|the API server] is issued by another authority of the same "
+        "name[ ({name})] as the one in the kubeconfig: the cluster was created again, "
+        "or it is another one",
+        "Get the kubeconfig of the cluster again",
         HopKind.API,
     ),
     ReasonCode.NETWORK_CERTIFICATE_NAME: Entry(

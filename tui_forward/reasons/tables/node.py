@@ -83,6 +83,13 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         "Wait; it is retried automatically",
         HopKind.RUNTIME,
     ),
+    ReasonCode.RUNTIME_PLAIN_HTTP: Entry(
+        "runtime does not speak TLS",
+        "the container runtime[ of {node}] answers WebSocket upgrades in plain HTTP, "
+        "as cri-dockerd does",
+        "Use SPDY, or set the feature gate ExtendWebSocketsToKubelet=false on the node",
+        HopKind.RUNTIME,
+    ),
     ReasonCode.RUNTIME_SANDBOX_GONE: Entry(
         "pod sandbox is gone",
         "the pod's sandbox no longer exists",
