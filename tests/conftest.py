@@ -21,7 +21,9 @@ pytest_plugins = ["pytester"]  # for the tests of our plugin
 
 # Tests with these markers need programs or rights that a developer's machine may lack, where they
 # are skipped. CI has all of them, so a skip is a failure there.
-MARKERS_OF_REQUIREMENTS = ("kubectl", "containerd", "netns", "mountns", "prometheus", "shells")
+MARKERS_OF_REQUIREMENTS = (
+    "kubectl", "containerd", "netns", "mountns", "prometheus", "shells", "clients",
+)  # fmt: skip
 
 # An example takes as long as the machine is busy.
 settings.register_profile(

@@ -185,6 +185,32 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""  # of the user, to group and find forwards
     name: str = ""  # in its profile, if it belongs to one
     profile: str = ""  # that profile (`profiles.Profile.id`)
+    # Id of the cluster proxy that opened it on demand, and closes it. It has no local port: its
+    # clients come from the port of the proxy.
+    proxy: str = ""
+
+
+CLUSTER_DOMAIN: Final = "cluster.local"
+PROXY_PORT: Final = 1080
+
+
+class ProxySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the user can specify about a cluster proxy."""
+
+    context: str = ""  # empty for the current one
+    namespace: str = ""  # of names without one; empty for that of the context
+    options: AccessOptions = NO_OPTIONS
+    port: int = PROXY_PORT  # on 127.0.0.1 and ::1; 0 is any free one
+    direct: bool = False  # names outside the cluster are connected to without it
+    spread: bool = True  # connections to a service are spread over its ready pods
+    # Absolute path of a file with one `NAME:PASSWORD`; empty: no login is needed.
+    auth_file: str = ""
+    domain: str = CLUSTER_DOMAIN  # of the cluster's names
+    idle_timeout_s: float = 300.0  # how long a target without connections keeps its tunnels
+    queue_timeout_s: float = BUILT_IN.queue_timeout_s  # see `ForwardSpec`
+    half_close_timeout_s: float = BUILT_IN.half_close_timeout_s
+    transport: TransportChoice = TransportChoice.AUTO
+    profile: str = ""  # that started it (`profiles.Profile.id`)
 
 
 # Reasons ------------------------------------------------------------------------------
@@ -420,6 +446,14 @@ class ReasonCode(StrEnum):
     CONNECTION_FORWARD_STOPPED = "connection.forward_stopped"
     CONNECTION_FORWARD_PAUSED = "connection.forward_paused"
 
+    # Cluster proxy
+    PROXY_NAME_UNKNOWN = "proxy.name_unknown"
+    PROXY_OUTSIDE_CLUSTER = "proxy.outside_cluster"
+    PROXY_NOT_CONNECTED = "proxy.not_connected"
+    PROXY_API_SERVER = "proxy.api_server"
+    PROXY_PORT_MISSING = "proxy.port_missing"
+    PROXY_REFUSED = "proxy.refused"
+
     INTERNAL_ERROR = "internal.error"
 
 
@@ -644,6 +678,22 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     preconnect: PreconnectStatus | None = None  # None if not requested
 
 
+class ProxyInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A cluster proxy at one instant; its targets are the forwards with its id."""
+
+    id: str  # short and stable for its life ("p1")
+    spec: ProxySpec  # with context and namespace filled in
+    listening: tuple[LocalAddress, ...] = ()
+    started_at: float = 0.0
+    services: int = 0  # known names
+    code: ReasonCode | None = None  # why services are not, or not all, known
+    reason: str = ""  # text of `code`
+    hint: str = ""
+    handshakes: int = 0  # clients that have not named a target yet
+    refused: int = 0  # requests refused by the rules of the proxy, or without a target
+    last_refusal: str = ""
+
+
 class TrafficHistory(msgspec.Struct, frozen=True, kw_only=True):
     """Recent traffic of a forward."""
 
@@ -823,6 +873,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     resource_version: str = ""
     type: str = "ClusterIP"
     cluster_ip: str = ""
+    other_cluster_ips: tuple[str, ...] = ()  # of the other IP family
     external_name: str = ""  # DNS name that an ExternalName service stands for
     selector: str = ""
     ports: tuple[DeclaredPort, ...] = ()
@@ -833,6 +884,12 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Return whether there is no virtual address; then ports are not mapped, as in kubectl."""
         return self.cluster_ip == "None"
 
+    @property
+    def cluster_ips(self) -> tuple[str, ...]:
+        """Its virtual addresses; none if it is headless."""
+        own = (self.cluster_ip, *self.other_cluster_ips)
+        return tuple(one for one in own if one not in ("", "None"))
+
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One address of an EndpointSlice."""
@@ -840,6 +897,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     address: str
     pod: str = ""  # name of the pod with that address, if the slice tells it
     ready: bool = True
+    hostname: str = ""  # in the domain of its service; empty without one
 
 
 class EndpointSlice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -1209,6 +1267,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     keep_running: bool = False
     forwards: tuple[Forward, ...] = ()
+    proxies: tuple[ProxyInfo, ...] = ()
     totals: Counters = Counters()
     health: tuple[ApiHealth, ...] = ()
     notices: tuple[EngineNotice, ...] = ()

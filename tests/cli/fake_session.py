@@ -35,6 +35,8 @@ from tui_forward.model import (
     PodLog,
     PodRef,
     PortCheck,
+    ProxyInfo,
+    ProxySpec,
     ReasonCode,
     Snapshot,
     Target,
@@ -49,6 +51,7 @@ class FakeSession:
     def __init__(self, on_start: Callable[[FakeSession, str], None] | None = None) -> None:
         self.calls: list[tuple[object, ...]] = []
         self.forwards: dict[str, Forward] = {}
+        self.proxies: dict[str, ProxyInfo] = {}
         self.connection_list: list[Connection] = []
         self.health: tuple[ApiHealth, ...] = ()
         self.notices: tuple[EngineNotice, ...] = ()
@@ -143,6 +146,19 @@ class FakeSession:
 
     # Session.
 
+    async def start_proxy(self, spec: ProxySpec) -> str:
+        self.calls.append(("start_proxy", spec))
+        proxy_id = f"p{len(self.proxies) + 1}"
+        listening = (LocalAddress("127.0.0.1", spec.port), LocalAddress("::1", spec.port))
+        self.proxies[proxy_id] = ProxyInfo(id=proxy_id, spec=spec, listening=listening)
+        self._wake()
+        return proxy_id
+
+    async def stop_proxy(self, proxy_id: str) -> None:
+        self.calls.append(("stop_proxy", proxy_id))
+        del self.proxies[proxy_id]
+        self._wake()
+
     async def start(self, spec: ForwardSpec, *, forward_id: str = "") -> str:
         self.calls.append(("start", spec))
         self._count += 1
@@ -204,6 +220,7 @@ class FakeSession:
             at=1.0,
             keep_running=self.keep_running,
             forwards=tuple(self.forwards.values()),
+            proxies=tuple(self.proxies.values()),
             totals=Counters(),
             health=self.health,
             notices=self.notices,

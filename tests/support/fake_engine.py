@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tui_forward.engine.connections.owner import ConnectionOwner
+from tui_forward.engine.connections.proxy_client import ProxyClient
 from tui_forward.engine.connections.record import ConnectionRecord
 from tui_forward.engine.forwards import connection_table, pool_dialer
 from tui_forward.engine.limits import Limits
@@ -53,6 +54,7 @@ from tui_forward.model import (
     ReasonCode,
     Resolution,
     Resolved,
+    Service,
     Target,
     TransportChoice,
     Unresolved,
@@ -142,6 +144,53 @@ class FakeAccess:
         return False
 
 
+class FakeDirectory:
+    """Services and pods that the test sets. Implements `ClusterDirectory`."""
+
+    def __init__(self) -> None:
+        self.services: dict[tuple[str, str], Service] = {}
+        self.pods: dict[str, PodRef] = {}  # by address
+        self.endpoints: dict[tuple[str, str], str] = {}  # pods by service and host name
+        self.error: TuiForwardError | None = None
+        self.is_closed = False
+
+    def add(self, *services: Service) -> None:
+        self.services |= {(one.namespace, one.name): one for one in services}
+
+    async def find_service(self, namespace: str, name: str) -> Service | None:
+        if self.error is not None:
+            raise self.error
+        return self.services.get((namespace, name))
+
+    async def find_service_at(self, address: str) -> Service | None:
+        found = (one for one in self.services.values() if address in one.cluster_ips)
+        return next(found, None)
+
+    async def find_pod_at(self, address: str) -> PodRef | None:
+        return self.pods.get(address)
+
+    async def find_endpoint(self, service: Service, hostname: str) -> str:
+        return self.endpoints.get((service.name, hostname), "")
+
+    def similar_names(self, namespace: str, name: str) -> tuple[str, ...]:
+        return tuple(f"{own}.{other}" for other, own in self.services if own[:2] == name[:2])
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        return tuple(sorted({namespace for namespace, _ in self.services}))
+
+    @property
+    def count(self) -> int:
+        return len(self.services)
+
+    @property
+    def problem(self) -> Reason | None:
+        return self.error.reason if self.error is not None else None
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
 class FakeBackend:
     """Clusters in memory. Implements `session.backend.ClusterBackend`."""
 
@@ -157,6 +206,7 @@ class FakeBackend:
         self.scopes: list[tuple[CatalogScope, int]] = []
         self.known = ClusterFacts()
         self.environ: dict[str, str] = {}
+        self.names = FakeDirectory()
         self.login_retries: list[str] = []
         self.known_logins: tuple[Login, ...] = ()
         self.log = PodLog(
@@ -177,6 +227,10 @@ class FakeBackend:
         )
         watch = self.watches[target.name] = FakeWatch(resolution)
         return watch
+
+    def directory(self, context: str, options: AccessOptions = NO_OPTIONS) -> FakeDirectory:
+        self.namespace(context)
+        return self.names
 
     def refresh(self) -> None:
         self.refreshes += 1
@@ -361,6 +415,7 @@ class FakeConnection:
         queue_timeout_s: float,
         half_close_timeout_s: float,
         on_closed: Callable[[], None],
+        proxy_client: ProxyClient | None = None,
     ) -> None:
         self.id = connection_id
         self.record = ConnectionRecord(connection_id, forward_id, client)

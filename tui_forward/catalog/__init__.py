@@ -15,16 +15,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tui_forward.catalog.catalog import Catalog as Catalog
+    from tui_forward.catalog.cluster_directory import (
+        CatalogClusterDirectory as CatalogClusterDirectory,
+    )
     from tui_forward.catalog.target_watch import CatalogTargetResolver as CatalogTargetResolver
     from tui_forward.catalog.target_watch import CatalogTargetWatch as CatalogTargetWatch
 
 _MODULES = {
     "Catalog": "catalog",
+    "CatalogClusterDirectory": "cluster_directory",
     "CatalogTargetResolver": "target_watch",
     "CatalogTargetWatch": "target_watch",
 }
 
-__all__ = ["Catalog", "CatalogTargetResolver", "CatalogTargetWatch"]
+__all__ = ["Catalog", "CatalogClusterDirectory", "CatalogTargetResolver", "CatalogTargetWatch"]
 
 
 def __getattr__(name: str) -> object:

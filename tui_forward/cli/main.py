@@ -46,6 +46,10 @@ COMMANDS = {
         "tui_forward.cli.commands.doctor",
         "Test each hop of a port-forward and name what is broken.",
     ),
+    "proxy": (
+        "tui_forward.cli.commands.proxy",
+        "Reach every service of a cluster through one local port.",
+    ),
     "up": ("tui_forward.cli.commands.up", "Start a profile's forwards in the background."),
     "down": ("tui_forward.cli.commands.up", "Stop a profile's forwards."),
     "ls": ("tui_forward.cli.commands.status", "List active forwards."),

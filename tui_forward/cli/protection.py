@@ -11,7 +11,7 @@ from tui_forward.cli.questions import ask, can_ask
 from tui_forward.common.formatting import pluralize
 from tui_forward.common.printable import one_line
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Target
+from tui_forward.model import ProxySpec, Target, TargetKind
 
 if TYPE_CHECKING:
     from tui_forward.session import Session
@@ -34,22 +34,45 @@ async def require_permission(session: Session, targets: Iterable[Target], *, all
     Raise UsageError without a terminal to ask at, and TuiForwardError if the user declines. The
     question blocks the event loop.
     """
+    await _require_permission(session, tuple(targets), "", allowed=allowed)
+
+
+async def require_proxy_permission(session: Session, spec: ProxySpec, *, allowed: bool) -> None:
+    """Ask before a cluster proxy starts for a protected context; see `require_permission`."""
+    target = Target(
+        context=spec.context,
+        options=spec.options,
+        namespace=spec.namespace,
+        kind=TargetKind.SERVICE,
+        name="",
+        port="",
+    )
+    await _require_permission(session, (target,), "the cluster proxy", allowed=allowed)
+
+
+async def _require_permission(
+    session: Session, targets: tuple[Target, ...], what: str, *, allowed: bool
+) -> None:
     if allowed:
         return
     # Not when a shell completes the options of a command.
     from tui_forward.session.protected_targets import protected_contexts_of, protected_error
 
-    targets = tuple(targets)
     contexts = await protected_contexts_of(session, targets)
-    error = protected_error(contexts, targets, "add --allow-protected to start forwards there")
+    error = protected_error(contexts, targets, _hint(what))
     if error is None:
         return
     if not can_ask():
         raise error
     shown = ", ".join(map(one_line, contexts.shown_names_of(targets)))
     inside = [one for one in targets if contexts.is_protected(one.context, one.options)]
-    if not ask(f"Start {_describe(inside)} in {shown} (protected)?", default=False):
+    described = what or _describe(inside)
+    if not ask(f"Start {described} in {shown} (protected)?", default=False):
         raise TuiForwardError("not started", hint="nothing was changed")
+
+
+def _hint(what: str) -> str:
+    return f"add --allow-protected to start {what or 'forwards'} there"
 
 
 def _describe(targets: Sequence[Target]) -> str:

@@ -27,6 +27,7 @@ from tui_forward.model import (
     LogSource,
     PodLog,
     PortCheck,
+    ProxySpec,
     Snapshot,
     Target,
     TimelineEntry,
@@ -68,6 +69,14 @@ class ReconnectingSession:
     async def stop(self, forward_id: str) -> None:
         """See `Session.stop`."""
         await self._execute(lambda session: session.stop(forward_id))
+
+    async def start_proxy(self, spec: ProxySpec) -> str:
+        """See `Session.start_proxy`."""
+        return await self._execute(lambda session: session.start_proxy(spec))
+
+    async def stop_proxy(self, proxy_id: str) -> None:
+        """See `Session.stop_proxy`."""
+        await self._execute(lambda session: session.stop_proxy(proxy_id))
 
     async def pause(self, forward_id: str) -> None:
         """See `Session.pause`."""

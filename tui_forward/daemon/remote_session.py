@@ -29,6 +29,7 @@ from tui_forward.model import (
     LogSource,
     PodLog,
     PortCheck,
+    ProxySpec,
     Snapshot,
     Target,
     TimelineEntry,
@@ -71,6 +72,14 @@ class RemoteSession:
     async def stop(self, forward_id: str) -> None:
         """See `Session.stop`."""
         await self._client.request(lambda id_: rpc.Stop(id_, forward_id), type(None))
+
+    async def start_proxy(self, spec: ProxySpec) -> str:
+        """See `Session.start_proxy`."""
+        return await self._client.request(lambda id_: rpc.StartProxy(id_, spec), str)
+
+    async def stop_proxy(self, proxy_id: str) -> None:
+        """See `Session.stop_proxy`."""
+        await self._client.request(lambda id_: rpc.StopProxy(id_, proxy_id), type(None))
 
     async def pause(self, forward_id: str) -> None:
         """See `Session.pause`."""

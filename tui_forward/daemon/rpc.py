@@ -31,11 +31,12 @@ from tui_forward.model import (
     ForwardSpec,
     LocalAddress,
     LogSource,
+    ProxySpec,
     Reason,
     Target,
 )
 
-VERSION: Final = 9
+VERSION: Final = 10
 """Client and engine process must have the same version."""
 
 HEADER_SIZE: Final = 4
@@ -88,6 +89,18 @@ class Start(_Numbered, frozen=True):
 
 class Stop(_ForwardRequest, frozen=True):
     """`Session.stop`."""
+
+
+class StartProxy(_Numbered, frozen=True):
+    """`Session.start_proxy`."""
+
+    spec: ProxySpec
+
+
+class StopProxy(_Numbered, frozen=True):
+    """`Session.stop_proxy`."""
+
+    proxy: str
 
 
 class Pause(_ForwardRequest, frozen=True):
@@ -221,7 +234,7 @@ Request = (
     Start | Stop | Pause | Resume | Reconnect | CloseConnection | SetKeepRunning
     | SetKeepRunningIfLost | GetSnapshot | GetConnections | GetTimeline | GetHistories | GetHops
     | ReadLog | Describe | CheckPort | GetContexts | GetCatalog | Subscribe | SubscribeChanges
-    | BeginLogin    | FinishLogin | CancelLogin | RetryLogin
+    | BeginLogin | FinishLogin | CancelLogin | RetryLogin | StartProxy | StopProxy
 )  # fmt: skip
 FromClient = Hello | HandoverRequest | HandoverDone | Request | Cancel
 

@@ -353,6 +353,10 @@ class ClientConnection:
                     return await start_forward(session, spec)
                 finally:
                     self._notices.profiles_changed.set()
+            case rpc.StartProxy(spec=proxy_spec):
+                return await session.start_proxy(proxy_spec)
+            case rpc.StopProxy(proxy=proxy):
+                await session.stop_proxy(proxy)
             case rpc.SetKeepRunning(on=on):
                 self._saver.keep_requested, self._saver.orphaned = on, False
             case rpc.SetKeepRunningIfLost(on=on):

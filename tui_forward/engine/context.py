@@ -18,7 +18,9 @@ from tui_forward.model import (
     LocalAddress,
     Pod,
     PodRef,
+    Reason,
     Resolution,
+    Service,
     Target,
 )
 from tui_forward.transport.access import ServerAccess
@@ -54,6 +56,44 @@ class TargetWatch(Protocol):
         """Stop following and observing. Idempotent."""
 
 
+class ClusterDirectory(Protocol):
+    """Services and pods of one cluster by name and by address; implemented by `catalog`.
+
+    The methods that look something up wait for the first list, ten seconds at most, and raise
+    `TuiForwardError` if the API server does not tell.
+    """
+
+    async def find_service(self, namespace: str, name: str) -> Service | None:
+        """Return a service; None if there is none."""
+
+    async def find_service_at(self, address: str) -> Service | None:
+        """Return the service with a cluster IP; None if none of those that are known has it."""
+
+    async def find_pod_at(self, address: str) -> PodRef | None:
+        """Return the pod with an IP address; None if none that may be listed has it."""
+
+    async def find_endpoint(self, service: Service, hostname: str) -> str:
+        """Return the name of the pod of a headless service with a host name; empty if none."""
+
+    def similar_names(self, namespace: str, name: str) -> tuple[str, ...]:
+        """Return services that may have been meant, as `name.namespace`, the likeliest first."""
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The namespaces of the known services, sorted."""
+
+    @property
+    def count(self) -> int:
+        """How many services are known."""
+
+    @property
+    def problem(self) -> Reason | None:
+        """Why services are not, or not all, known; None if they are."""
+
+    async def close(self) -> None:
+        """Stop following the cluster. Idempotent."""
+
+
 class ClusterProvider(Protocol):
     """The clusters of a session, by context; implemented by `session`.
 
@@ -65,6 +105,9 @@ class ClusterProvider(Protocol):
 
     def watch(self, target: Target) -> TargetWatch:
         """Start to follow a target."""
+
+    def directory(self, context: str, options: AccessOptions = NO_OPTIONS) -> ClusterDirectory:
+        """Start to follow the names of a cluster, until the directory is closed."""
 
     def refresh(self) -> None:
         """Read everything again now, over new connections, after a change of the system."""

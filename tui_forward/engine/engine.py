@@ -23,6 +23,7 @@ from tui_forward.engine.host.heap_trimmer import HeapTrimmer
 from tui_forward.engine.host.process_lookup import ClientProcessLookup
 from tui_forward.engine.host.system_monitor import SystemMonitor
 from tui_forward.engine.limits import Limits
+from tui_forward.engine.proxy.server import ProxyServer
 from tui_forward.engine.spec_validation import validate_spec
 from tui_forward.engine.tunnels.late_answers import LateAnswers
 from tui_forward.engine.tunnels.transport_cache import TransportCache
@@ -32,11 +33,14 @@ from tui_forward.model import (
     Connection,
     Counters,
     Event,
+    EventKind,
     Forward,
     ForwardSpec,
     ForwardState,
     LocalAddress,
     PortCheck,
+    ProxyInfo,
+    ProxySpec,
     Reason,
     ReasonCode,
     TimelineEntry,
@@ -81,7 +85,9 @@ class Engine:
         self._events = EventLog()
         self._forwards: dict[str, ActiveForward] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
+        self._proxies: dict[str, ProxyServer] = {}
         self._latest_number = 0
+        self._proxy_numbers = itertools.count(1)
         self.inherited_sockets: InheritedSockets = {}
         self._connection_ids = itertools.count(1)
         self._totals = SessionTotals()
@@ -124,6 +130,52 @@ class Engine:
         forward.begin()
         self.changed()
         return forward_id
+
+    def start_proxied(self, spec: ForwardSpec, clusters: ClusterProvider) -> ActiveForward:
+        """See `ForwardStarter`."""
+        return self._forwards[self.start(spec, clusters=clusters)]
+
+    async def start_proxy(self, spec: ProxySpec, *, clusters: ClusterProvider | None = None) -> str:
+        """Start a cluster proxy and return its id once it listens; see `ProxyServer.open`.
+
+        `spec` has context and namespace filled in; for `clusters` see `start`.
+        """
+        if self._closed:
+            raise UsageError("the session is closed")
+        proxy_id = f"p{next(self._proxy_numbers)}"
+        proxy = ProxyServer(
+            proxy_id, spec, starter=self, engine=self, clusters=clusters or self.clusters
+        )
+        self._proxies[proxy_id] = proxy
+        try:
+            await proxy.open()
+        except BaseException:
+            await self._close_proxy(proxy)
+            raise
+        self.emit(
+            Event(
+                event=EventKind.LISTENING,
+                time=time.time(),
+                forward=proxy_id,
+                target="proxy",
+                listening=proxy.addresses,
+            )
+        )
+        return proxy_id
+
+    async def stop_proxy(self, proxy_id: str) -> None:
+        """Stop a proxy with its targets; UsageError if there is none with that id."""
+        proxy = self._proxies.get(proxy_id)
+        if proxy is None:
+            raise UsageError(
+                f"there is no proxy {proxy_id}", hint="list the proxies: tui-forward ls"
+            )
+        await asyncio.shield(self._close_proxy(proxy))
+
+    async def _close_proxy(self, proxy: ProxyServer) -> None:
+        self._proxies.pop(proxy.id, None)
+        await proxy.close()
+        self.changed()
 
     def _new_id(self, preferred: str) -> str:
         number = preferred.removeprefix("f")
@@ -207,6 +259,7 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        await asyncio.gather(*map(self._close_proxy, [*self._proxies.values()]))
         forwards = list(self._forwards.values())
         stops = (self._stop(forward, ReasonCode.ENGINE_STOPPED) for forward in forwards)
         for result in await asyncio.gather(*stops, return_exceptions=True):
@@ -275,6 +328,10 @@ class Engine:
     def forwards(self) -> tuple[Forward, ...]:
         """Return all forwards, oldest first."""
         return tuple(forward.snapshot() for forward in self._forwards.values())
+
+    def proxies(self) -> tuple[ProxyInfo, ...]:
+        """Return all proxies, oldest first."""
+        return tuple(proxy.info() for proxy in self._proxies.values())
 
     def forward(self, forward_id: str) -> Forward:
         """Return one forward."""
@@ -391,4 +448,7 @@ class Engine:
         for forward in self._forwards.values():
             if any(conflict(address, one) for one in forward.addresses):
                 return f"the forward {forward.id} to {forward.spec.target}"
+        for proxy in self._proxies.values():
+            if any(conflict(address, one) for one in proxy.addresses):
+                return f"the cluster proxy {proxy.id}"
         return ""

@@ -33,4 +33,5 @@ def validate_spec(spec: ForwardSpec) -> None:
         raise UsageError(
             f"cannot open {spec.preconnect} connections ahead", hint=f"use 0 to {MAX_PRECONNECT}"
         )
-    check_addresses(spec.addresses)
+    if not spec.proxy:
+        check_addresses(spec.addresses)

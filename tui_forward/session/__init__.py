@@ -30,6 +30,7 @@ from tui_forward.model import (
     LogSource,
     PodLog,
     PortCheck,
+    ProxySpec,
     Snapshot,
     Target,
     TimelineEntry,
@@ -49,6 +50,16 @@ class Session(Protocol):
 
     async def stop(self, forward_id: str) -> None:
         """Stop a forward and close its connections; it leaves the snapshot."""
+
+    async def start_proxy(self, spec: ProxySpec) -> str:
+        """Start a cluster proxy and return its id once it listens; its problems are in `Snapshot`.
+
+        Empty context or namespace as in `start`. ConfigError: there is no such context, or the
+        file with the password cannot be used. ForwardError: the port cannot be opened.
+        """
+
+    async def stop_proxy(self, proxy_id: str) -> None:
+        """Stop a proxy, its targets and their connections; UsageError if there is none."""
 
     async def pause(self, forward_id: str) -> None:
         """Stop forwarding but keep the forward and its local port."""

@@ -25,7 +25,7 @@ from tui_forward.model import (
 )
 
 if TYPE_CHECKING:
-    from tui_forward.engine.context import TargetWatch
+    from tui_forward.engine.context import ClusterDirectory, TargetWatch
     from tui_forward.kube.kubeconfig.overrides import OptionSecrets
     from tui_forward.session.diagnosis import ClusterFacts
     from tui_forward.transport.access import ServerAccess
@@ -46,6 +46,9 @@ class CallerBackend(Protocol):
 
     def watch(self, target: Target) -> TargetWatch:
         """See `ClusterProvider.watch`."""
+
+    def directory(self, context: str, options: AccessOptions = NO_OPTIONS) -> ClusterDirectory:
+        """See `ClusterProvider.directory`."""
 
     def refresh(self) -> None:
         """See `ClusterProvider.refresh`."""

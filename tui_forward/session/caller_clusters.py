@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tui_forward.catalog import Catalog, CatalogTargetResolver
+from tui_forward.catalog import Catalog, CatalogClusterDirectory, CatalogTargetResolver
 from tui_forward.common.clock import correction_s
-from tui_forward.engine.context import TargetWatch
+from tui_forward.engine.context import ClusterDirectory, TargetWatch
 from tui_forward.kube import ClusterClients, KubeconfigSource
 from tui_forward.kube.auth.login_handover import HandedOverLogin, LoginHandover
 from tui_forward.kube.kubeconfig.overrides import OptionSecrets
@@ -94,6 +94,10 @@ class CallerClusters:
     def watch(self, target: Target) -> TargetWatch:
         """See `ClusterProvider.watch`."""
         return self._resolver.watch(target)
+
+    def directory(self, context: str, options: AccessOptions = NO_OPTIONS) -> ClusterDirectory:
+        """See `ClusterProvider.directory`."""
+        return CatalogClusterDirectory(self._clusters.get(context, options))
 
     def catalog(self, scope: CatalogScope, since: int) -> CatalogView:
         """See `CallerBackend.catalog`."""

@@ -33,6 +33,8 @@ class DelegatingSession:
 
     start = _delegate(Session.start)
     stop = _delegate(Session.stop)
+    start_proxy = _delegate(Session.start_proxy)
+    stop_proxy = _delegate(Session.stop_proxy)
     pause = _delegate(Session.pause)
     resume = _delegate(Session.resume)
     reconnect = _delegate(Session.reconnect)

@@ -33,6 +33,7 @@ from tui_forward.model import (
     LogSource,
     PodLog,
     PortCheck,
+    ProxySpec,
     Snapshot,
     Target,
     TimelineEntry,
@@ -128,6 +129,27 @@ class LocalSession:
         """See `Session.stop`."""
         await self._engine.stop(forward_id)
         self._callers.remove(forward_id)
+
+    async def start_proxy(self, spec: ProxySpec) -> str:
+        """See `Session.start_proxy`."""
+        caller = self._callers.caller_of_start("")
+        backend = self._callers.backend_for(caller)
+        options = self._backend.secrets.remember(spec.options)
+        context = spec.context or self._backend.current_context(options)
+        spec = msgspec.structs.replace(
+            spec,
+            context=context,
+            namespace=spec.namespace or backend.namespace(context, options),
+            options=options,
+        )
+        proxy_id = await self._engine.start_proxy(spec, clusters=backend)
+        self._callers.set(proxy_id, caller, backend)
+        return proxy_id
+
+    async def stop_proxy(self, proxy_id: str) -> None:
+        """See `Session.stop_proxy`."""
+        await self._engine.stop_proxy(proxy_id)
+        self._callers.remove(proxy_id)
 
     async def pause(self, forward_id: str) -> None:
         """See `Session.pause`."""
@@ -249,6 +271,7 @@ class LocalSession:
             version=engine.version + version,
             at=at,
             forwards=forwards,
+            proxies=engine.proxies(),
             totals=engine.totals(forwards),
             health=health,
             logins=logins,

@@ -12,14 +12,21 @@ import click
 
 from tui_forward.cli import completers, profile_lookup
 from tui_forward.cli.env_vars import check_env, env_vars, write_env_file
+from tui_forward.cli.event_output import ipv4_first
 from tui_forward.cli.log_options import log_options
-from tui_forward.cli.options import Duration, kubeconfig_option
-from tui_forward.cli.protection import allow_protected_option, require_permission
-from tui_forward.cli.sessions import remote_session
+from tui_forward.cli.options import Duration, cluster_options
+from tui_forward.cli.protection import (
+    allow_protected_option,
+    require_permission,
+    require_proxy_permission,
+)
+from tui_forward.cli.proxy_env import proxy_env
+from tui_forward.cli.sessions import local_session, remote_session
 from tui_forward.cli.signals import handled_signals
 from tui_forward.common.printable import one_line
 from tui_forward.daemon.profile_apply import ApplyResult, apply_plan, plan_profile
 from tui_forward.errors import ForwardError, TransportError, TuiForwardError, UsageError
+from tui_forward.model import ProxySpec
 from tui_forward.profiles.plan import Plan
 from tui_forward.profiles.profile import Profile
 from tui_forward.session import Session
@@ -31,9 +38,20 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 @click.command(short_help="Run a command with a profile's forwards ready.")
-@click.argument("profile", metavar="PROFILE", shell_complete=completers.complete_profiles)
+@click.argument(
+    "profile", metavar="PROFILE", required=False, shell_complete=completers.complete_profiles
+)
 @click.argument("command", metavar="-- CMD...", nargs=-1, type=click.UNPROCESSED)
-@kubeconfig_option
+@click.option(
+    "--proxy",
+    "with_proxy",
+    is_flag=True,
+    help="Instead of a profile: reach every service by its name through a cluster proxy.",
+)
+@click.option(
+    "--direct", is_flag=True, help="With --proxy: pass on connections to names outside the cluster."
+)
+@cluster_options
 @click.option(
     "--timeout",
     type=Duration(),
@@ -56,7 +74,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 @allow_protected_option
 @log_options
 def run(
-    profile: str, command: tuple[str, ...], kubeconfig: str | None, timeout: float,
+    profile: str | None, command: tuple[str, ...], with_proxy: bool, direct: bool,
+    kubeconfig: str | None, context: str | None, namespace: str | None, timeout: float,
     env_file: str | None, yes: bool, override_env: bool, allow_protected: bool,
 ) -> int:  # fmt: skip
     """Run CMD once all forwards of a profile are ready, then stop them.
@@ -64,7 +83,26 @@ def run(
     CMD gets their addresses in its environment: NAME_HOST, NAME_PORT and NAME_URL for each. None
     of them may be set already, unless with --override-env.
     The exit code is CMD's. Forwards that were active before keep running.
+
+    With --proxy and without a profile, CMD gets HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
     """
+    if with_proxy:
+        command = (profile, *command) if profile is not None else command
+        if not command:
+            raise UsageError("no command given", hint="add one after --, for example -- make test")
+        spec = ProxySpec(context=context or "", namespace=namespace or "", port=0, direct=direct)
+        from tui_forward.common import event_loop
+
+        return event_loop.run(
+            _run_with_proxy(
+                spec, command, kubeconfig, context, env_file, allow_protected=allow_protected
+            )
+        )
+    if context or namespace or direct:
+        name = "context" if context else "namespace" if namespace else "direct"
+        raise UsageError(f"--{name} needs --proxy", hint="a profile says it for each forward")
+    if profile is None:
+        raise UsageError("no profile given", hint="name one, or add --proxy: see run --help")
     if not command:
         raise UsageError("no command given", hint="add one after --, for example -- make test")
     trusted = profile_lookup.find_trusted_profile(profile, yes=yes, kubeconfig=kubeconfig)
@@ -98,6 +136,30 @@ async def _run(
                 # nothing to stop, and the original error or exit code must not be lost.
                 with contextlib.suppress(TransportError):
                     await _stop_started(session, profile, plan)
+    except asyncio.CancelledError:
+        if signals.received is None:
+            raise
+        return _SIGNALED + signals.received
+    finally:
+        signals.close()
+
+
+async def _run_with_proxy(
+    spec: ProxySpec, command: tuple[str, ...], kubeconfig: str | None, context: str | None,
+    env_file: str | None, *, allow_protected: bool,
+) -> int:  # fmt: skip
+    signals = SignalForwarder()
+    try:
+        async with local_session(kubeconfig, context=context) as session:
+            await require_proxy_permission(session, spec, allowed=allow_protected)
+            proxy_id = await session.start_proxy(spec)
+            info = next(p for p in (await session.snapshot()).proxies if p.id == proxy_id)
+            # kubectl in CMD must reach the API server as before.
+            servers = [one.server for one in await session.contexts() if one.server]
+            variables = proxy_env(ipv4_first(info.listening)[0], os.environ, tuple(servers))
+            if env_file:
+                write_env_file(Path(env_file), variables)
+            return await _run_command(command, variables, signals)
     except asyncio.CancelledError:
         if signals.received is None:
             raise

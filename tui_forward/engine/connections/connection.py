@@ -10,6 +10,7 @@ they were read from it, once each, however often they are sent again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from tui_forward.engine.connections.lifecycle import (
     next_transition,
 )
 from tui_forward.engine.connections.owner import ConnectionOwner
+from tui_forward.engine.connections.proxy_client import ProxyClient
 from tui_forward.engine.connections.queue_wait import QueueWait
 from tui_forward.engine.connections.record import ConnectionRecord
 from tui_forward.engine.connections.retry import RetryPolicy
@@ -49,7 +51,8 @@ class LocalConnection:
     """One accepted socket: waits for a channel, connects the two, retries and ends.
 
     Implements `ChannelHandler`; owns the socket, which is not blocking. `on_closed` is called once,
-    from the event loop, when the socket is closed and no task of the connection runs.
+    from the event loop, when the socket is closed and no task of the connection runs. With a
+    `proxy_client`, the cluster proxy has read the socket before.
     """
 
     data_received: Callable[[list[memoryview]], None]
@@ -66,6 +69,7 @@ class LocalConnection:
         queue_timeout_s: float,
         half_close_timeout_s: float,
         on_closed: Callable[[], None],
+        proxy_client: ProxyClient | None = None,
     ) -> None:
         self.record = ConnectionRecord(connection_id, forward_id, client)  # what is shown of it
         self._owner = owner
@@ -79,6 +83,9 @@ class LocalConnection:
             limits=limits,
             on_eof=lambda: self._advance(Input.CLIENT_EOF),
             on_reset=self._client_reset,
+            first_data=proxy_client.first_data if proxy_client is not None else b"",
+            request_filter=proxy_client.request_filter if proxy_client is not None else None,
+            on_refused=self._request_refused,
         )
         self._download = Download(
             sock,
@@ -89,6 +96,10 @@ class LocalConnection:
         )
         # The channel calls the download itself: this is the path of every chunk.
         self.data_received = self._download.data_received
+        self._proxy_client = proxy_client
+        self._is_confirmed = proxy_client is None  # the client knows that it is connected
+        if proxy_client is not None:
+            self.data_received = self._answer_received
         self._half_close = HalfCloseTimer(
             sock,
             half_close_timeout_s,
@@ -307,6 +318,22 @@ class LocalConnection:
         else:
             self._download.reports_data = False
 
+    def _answer_received(self, pieces: list[memoryview]) -> None:
+        """Pass on the beginning of what a client of the proxy gets from the application."""
+        self._confirm()
+        if self._upload.receive_answer(pieces):
+            self.data_received = self._download.data_received
+        if not self._is_closed:
+            self._download.data_received(pieces)
+        if self._state is State.OPEN:
+            self._upload.resume()
+
+    def _request_refused(self, answer: bytes) -> None:
+        """End a connection whose client has sent a request that the proxy refuses."""
+        with contextlib.suppress(OSError):
+            self._sock.send(answer)
+        self._end(Reason(code=ReasonCode.PROXY_REFUSED), reset=False)
+
     def _client_reset(self) -> None:
         self._end(Reason(code=ReasonCode.CONNECTION_CLIENT_RESET), reset=True)
 
@@ -333,9 +360,28 @@ class LocalConnection:
 
     def _start_upload(self) -> None:
         assert self._channel is not None
+        self._confirm()
         self._upload.start(self._channel)
         if self._state is State.OPEN and not self._upload.is_reading:
             self._monitor.watch_paused()
+
+    def _confirm(self) -> None:
+        """Tell a client of the proxy that it is connected."""
+        if self._is_confirmed:
+            return
+        self._is_confirmed = True
+        assert self._proxy_client is not None
+        with contextlib.suppress(OSError):  # it has left, which its next read tells
+            self._sock.send(self._proxy_client.opened())
+
+    def _send_failure(self, reason: Reason) -> bool:
+        """Tell a client of the proxy why it got no answer; return whether that was possible."""
+        if self._proxy_client is None or self._download.first_byte_s is not None:
+            return False
+        answer = self._proxy_client.failed(reason)
+        with contextlib.suppress(OSError):
+            return bool(answer) and self._sock.send(answer) == len(answer)
+        return False
 
     def _hold_upload(self) -> None:
         self._hold_timer = self._loop.call_later(self._hold_s, self._hold_expired)
@@ -376,6 +422,7 @@ class LocalConnection:
             code = ReasonCode.CONNECTION_CLOSED_BY_CLIENT
         elif self._download.first_byte_s is None:
             code = ReasonCode.CONNECTION_CLOSED_WITHOUT_DATA
+            self._send_failure(Reason(code=code))
         self._release(Reason(code=code), reset=False)
 
     def _report_failure(self) -> None:
@@ -389,7 +436,7 @@ class LocalConnection:
         self._owner.counters.record_failure()
         if not isinstance(error, ForwardError):
             error = ForwardError(error.reason)
-        self._end(error.reason, reset=True)
+        self._end(error.reason, reset=not self._send_failure(error.reason))
         self._owner.connection_failed(error)
 
     def _end(self, reason: Reason, reset: bool) -> None:

@@ -1,8 +1,8 @@
-"""Detection of clients that have closed their socket, as opposed to only sending no more.
+"""State and owner of the client's own socket, where both ends are on this machine.
 
-In TCP both are a FIN. Where both ends are on this machine, the kernel can report the state of
-the client's own socket. Linux answers within microseconds (sock_diag(7)); on other systems
-`is_closed_by_peer` returns None.
+A client that has closed its socket and one that only sends no more both send a FIN; and a
+connection does not tell whose it is. Linux answers both within microseconds (sock_diag(7)); on
+other systems the functions return None.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 # ports, addresses (network order), interface, and a cookie that matches any.
 _REQUEST = struct.Struct("=BBBBI2s2s16s16sIII")
 _ANY_STATE = _ANY_COOKIE = 0xFFFFFFFF
-# After the header of an answer, struct inet_diag_msg: the inode is its last field.
-_INODE_AT = _HEADER.size + 68
+# After the header of an answer, struct inet_diag_msg, which ends with user id and inode.
+_OWNER = struct.Struct("=II")
+_OWNER_AT = _HEADER.size + 64
 _ANSWER_BYTES = 4096
 
 _netlink: socket.socket | None = None
@@ -37,20 +38,42 @@ def is_closed_by_peer(sock: socket.socket) -> bool | None:
     Does not block. None where this cannot be determined: the other end is on another machine, or
     the system does not report it.
     """
+    owner = _find_owner_of_peer(sock)
+    return None if owner is None else not owner[1]
+
+
+def find_user_of_peer(sock: socket.socket) -> int | None:
+    """Return the id of the user who has the other end of a TCP connection; -1 if it is closed.
+
+    Does not block. None where this cannot be determined, as for `is_closed_by_peer`.
+    """
+    owner = _find_owner_of_peer(sock)
+    if owner is None:
+        return None
+    user, inode = owner
+    return user if inode else -1
+
+
+def _find_owner_of_peer(sock: socket.socket) -> tuple[int, int] | None:
+    """Return user id and inode of the other end of a connection; see `_find_owner`."""
     if _is_unavailable or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return None
     try:
         peer, local = sock.getpeername(), sock.getsockname()
     except OSError as error:
-        return True if error.errno == errno.ENOTCONN else None
+        return (0, 0) if error.errno == errno.ENOTCONN else None
     if not peer[0].startswith("127.") and peer[0] != "::1":
         return None
-    inode = _find_inode(sock.family, peer[:2], local[:2])
-    return None if inode is None else not inode
+    return _find_owner(sock.family, peer[:2], local[:2])
 
 
-def _find_inode(family: int, source: tuple[str, int], target: tuple[str, int]) -> int | None:
-    """Return the inode of a socket; 0 if no process has it; None if the kernel does not answer."""
+def _find_owner(
+    family: int, source: tuple[str, int], target: tuple[str, int]
+) -> tuple[int, int] | None:
+    """Return user id and inode of a socket; None if the kernel does not answer.
+
+    The inode is 0 if no process has the socket.
+    """
     global _netlink, _is_unavailable  # one for the process, as there is one kernel
     try:
         if _netlink is None:
@@ -69,11 +92,11 @@ def _find_inode(family: int, source: tuple[str, int], target: tuple[str, int]) -
     kind = _HEADER.unpack_from(answer)[1]
     if kind == _NLMSG_ERROR:
         (code,) = struct.unpack_from("=i", answer, _HEADER.size)
-        return 0 if code == -errno.ENOENT else None
-    if kind != _SOCK_DIAG_BY_FAMILY or len(answer) < _INODE_AT + 4:
+        return (0, 0) if code == -errno.ENOENT else None
+    if kind != _SOCK_DIAG_BY_FAMILY or len(answer) < _OWNER_AT + _OWNER.size:
         return None
-    (inode,) = struct.unpack_from("=I", answer, _INODE_AT)
-    return int(inode)
+    user, inode = _OWNER.unpack_from(answer, _OWNER_AT)
+    return int(user), int(inode)
 
 
 def _encode_request(family: int, source: tuple[str, int], target: tuple[str, int]) -> bytes:

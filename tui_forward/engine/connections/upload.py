@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from tui_forward.engine.connections.counters import ForwardCounters
+from tui_forward.engine.connections.proxy_client import RequestFilter
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel
 from tui_forward.engine.tunnels.spill_buffer import BufferBudget
+from tui_forward.protocol.buffers import Buffer
 from tui_forward.transport.stream import shared_buffer
 
 _BULK_READ_BYTES: Final = 16 * 1024
@@ -65,6 +67,9 @@ class Upload:
         limits: Limits,
         on_eof: Callable[[], None],  # the client's FIN was read; again at each later `start`
         on_reset: Callable[[], None],  # by the client
+        first_data: bytes = b"",  # read from the client already
+        request_filter: RequestFilter | None = None,
+        on_refused: Callable[[bytes], None] = lambda _: None,  # by the filter, with its answer
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
@@ -74,6 +79,9 @@ class Upload:
         self._channel: Channel | None = None
         self._on_eof = on_eof
         self._on_reset = on_reset
+        self._first_data = first_data
+        self._filter = request_filter
+        self._on_refused = on_refused
         self.replay = ReplayBuffer(limits.replay)  # what was sent, kept for another channel
         self.first_sent_at: float | None = None  # monotonic seconds
         self.bytes_to_pod = 0  # bytes read from the client, each once, however often they are sent
@@ -88,10 +96,17 @@ class Upload:
         self._channel = channel
         if self.replay:
             channel.send(bytes(self.replay))
+        if self._first_data:
+            data, self._first_data = self._first_data, b""
+            self._send(channel, memoryview(data))
+            if self._filter is not None:
+                self._send_filtered(channel, self._filter, self._filter.receive_data(b""))
+        if self._channel is not channel:
+            return  # what was sent has closed it
         if self.client_ended:
             self._on_eof()
             return
-        if channel.writable:
+        if channel.writable and self._may_read:
             self._read_ready()
         # Either the read or the first send may have closed the channel or filled it.
         if self._channel is channel and channel.writable and not self.client_ended:
@@ -99,7 +114,7 @@ class Upload:
 
     def resume(self) -> None:
         """Read again after `pause`. Idempotent; does nothing without a channel."""
-        if not self.is_reading and self._channel is not None:
+        if not self.is_reading and self._channel is not None and self._may_read:
             self.is_reading = True
             self._loop.add_reader(self._fd, self._read_ready)
 
@@ -118,7 +133,8 @@ class Upload:
         """Stop for good, and drop the replay buffer. Call once."""
         self.stop()
         self.replay.clear()
-        del self._on_eof, self._on_reset  # a reference cycle
+        self._filter = None
+        del self._on_eof, self._on_reset, self._on_refused  # a reference cycle
 
     def _read_ready(self) -> None:
         channel = self._channel
@@ -139,6 +155,13 @@ class Upload:
         if count >= _BULK_READ_BYTES:
             count = self._read_more(count)
         data = self._buffer[:count]
+        if self._filter is None:
+            self._send(channel, data)
+        else:
+            self._send_filtered(channel, self._filter, self._filter.receive_data(data))
+
+    def _send(self, channel: Channel, data: memoryview) -> None:
+        count = len(data)
         self.bytes_to_pod += count
         self._counters.bytes_to_pod += count
         if self.replay.possible:
@@ -146,6 +169,32 @@ class Upload:
                 self.first_sent_at = time.monotonic()
             self.replay.append(data, channel.budget)
         channel.send(data)
+
+    def _send_filtered(
+        self, channel: Channel, request_filter: RequestFilter, parts: Iterable[Buffer]
+    ) -> None:
+        for part in parts:
+            if self._channel is not channel:
+                return  # the send before has closed it
+            self._send(channel, memoryview(part))
+        if request_filter.refusal:
+            self.pause()
+            self._on_refused(request_filter.refusal)
+        elif request_filter.passes_all:
+            self._filter = None
+
+    @property
+    def _may_read(self) -> bool:
+        """Whether the protocol of what comes next is known."""
+        return self._filter is None or not self._filter.awaits_answer
+
+    def receive_answer(self, pieces: list[memoryview]) -> bool:
+        """Have the filter look at the answer; return whether it has seen what it needs."""
+        request_filter, channel = self._filter, self._channel
+        if request_filter is None or channel is None or not request_filter.needs_answer:
+            return True
+        self._send_filtered(channel, request_filter, request_filter.receive_answer(pieces))
+        return not request_filter.needs_answer
 
     def _read_more(self, count: int) -> int:
         """Fill the frame of a long upload with what the client wrote meanwhile."""

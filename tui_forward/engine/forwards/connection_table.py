@@ -15,6 +15,7 @@ from tui_forward.common.clock import correction_s, steady_time
 from tui_forward.engine.connections.connection import LocalConnection
 from tui_forward.engine.connections.owner import ConnectionOwner
 from tui_forward.engine.connections.pod_history import REPORT_LAG_S
+from tui_forward.engine.connections.proxy_client import ProxyClient
 from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.engine.host.socket_owners import SocketPair
@@ -58,7 +59,10 @@ class ConnectionTable:
     def __len__(self) -> int:
         return len(self._live)
 
-    def add(self, sock: socket.socket, client: LocalAddress, local: LocalAddress) -> None:
+    def add(
+        self, sock: socket.socket, client: LocalAddress, local: LocalAddress,
+        proxy_client: ProxyClient | None = None,
+    ) -> None:  # fmt: skip
         """Serve an accepted socket."""
         number = self._engine.next_connection_id()
         connection = LocalConnection(
@@ -71,6 +75,7 @@ class ConnectionTable:
             queue_timeout_s=self._spec.queue_timeout_s,
             half_close_timeout_s=self._spec.half_close_timeout_s,
             on_closed=lambda: self._ended(number),
+            proxy_client=proxy_client,
         )
         counters = self._owner.counters
         counters.connections_open += 1

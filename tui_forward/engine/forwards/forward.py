@@ -7,6 +7,7 @@ Its listener is opened once and closed by `stop` alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Coroutine, Iterator
 
@@ -15,6 +16,7 @@ from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.engine.connections.client_socket import close_socket
 from tui_forward.engine.connections.listener import Listener
 from tui_forward.engine.connections.local_ports import InheritedSockets
+from tui_forward.engine.connections.proxy_client import ProxyClient
 from tui_forward.engine.context import ClusterProvider, EngineContext
 from tui_forward.engine.forwards import state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
@@ -196,6 +198,20 @@ class ActiveForward:
             )
             self._reconciler.retry_now()
 
+    def serve(
+        self, sock: socket.socket, client: LocalAddress, local: LocalAddress,
+        proxy_client: ProxyClient,
+    ) -> None:  # fmt: skip
+        """Serve a socket that the cluster proxy has accepted; it belongs to the forward now."""
+        if self._recorder.status.paused or self._is_stopped:
+            paused = Reason(code=ReasonCode.CONNECTION_FORWARD_PAUSED)
+            with contextlib.suppress(OSError):
+                sock.send(proxy_client.failed(paused))
+            close_socket(sock, reset=False)
+            self._recorder.record(TimelineKind.CONNECTION, "refused a connection while paused")
+            return
+        self._table.add(sock, client, local, proxy_client)
+
     def close_connection(self, connection_id: int) -> bool:
         """Close one connection; return False if it is not of this forward, or has ended."""
         reason = Reason(code=ReasonCode.CONNECTION_CLOSED_BY_USER)
@@ -218,6 +234,11 @@ class ActiveForward:
             self._listener.close()
 
     @property
+    def is_stopped(self) -> bool:
+        """Return whether it is stopped for good."""
+        return self._is_stopped
+
+    @property
     def is_idle(self) -> bool:
         """Return whether there are no connections."""
         return not len(self._table)
@@ -228,6 +249,11 @@ class ActiveForward:
     def state(self) -> ForwardState:
         """Return the current state."""
         return self._recorder.status.state
+
+    @property
+    def reason(self) -> Reason:
+        """Return the reason of the current state."""
+        return self._recorder.status.reason
 
     @property
     def addresses(self) -> tuple[LocalAddress, ...]:
@@ -315,6 +341,9 @@ class ActiveForward:
             await self._wake.wait(delay)
 
     async def _listen_and_follow(self) -> None:
+        if self.spec.proxy:
+            await self._reconciler.follow()
+            return
         if self._listener is None:
             self._listener = await open_listener(
                 self.spec,
@@ -343,6 +372,8 @@ class ActiveForward:
         self._table.add(sock, client, local)
 
     def _status_changed(self, before: Status, after: Status) -> None:
+        if self.spec.proxy:
+            self._refuse_while_blocked(before, after)
         if before.admits and not after.admits:
             self._queue.pause()
         if after.admits:
@@ -352,6 +383,13 @@ class ActiveForward:
                 self._listener.resume()
         if after.state is ForwardState.READY:
             self._engine.became_ready(self.spec.target.cluster_key)
+
+    def _refuse_while_blocked(self, before: Status, after: Status) -> None:
+        """Answer clients of the proxy at once while only the user can help."""
+        if after.state is ForwardState.BLOCKED:
+            self._queue.fail_waiting(after.reason)
+        elif before.state is ForwardState.BLOCKED and not after.paused:
+            self._queue.clear_failure()
 
     def _queued_changed(self, queued: int) -> None:
         if self._listener is not None:

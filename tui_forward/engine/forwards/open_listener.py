@@ -61,7 +61,7 @@ async def open_listener(
         try:
             sockets = bind_sockets(spec.addresses, request, engine.inherited_sockets)
         except ForwardError as error:
-            reason = await _name_port_owner(error.reason, engine)
+            reason = await name_port_owner(error.reason, engine)
             recorder.advance(state_machine.ListenerBlocked(reason))
             await wake.wait(_RETRY_S)
             continue
@@ -138,7 +138,7 @@ def _port_request(spec: ForwardSpec, resolution: Resolution) -> PortRequest | No
     return None
 
 
-async def _name_port_owner(reason: Reason, engine: EngineContext) -> Reason:
+async def name_port_owner(reason: Reason, engine: EngineContext) -> Reason:
     """Add the forward or process that holds a taken port."""
     if reason.code is not ReasonCode.LOCAL_PORT_TAKEN:
         return reason

@@ -236,6 +236,7 @@ class ServiceSpec(msgspec.Struct, gc=False, rename="camel"):
 
     type: str = "ClusterIP"
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
+    cluster_ips: list[str] | None = msgspec.field(name="clusterIPs", default=None)
     external_name: str = ""
     selector: dict[str, str] | None = None
     ports: list[ServicePort] | None = None
@@ -266,6 +267,7 @@ class Endpoint(msgspec.Struct, gc=False, rename="camel"):
 
     addresses: list[str] | None = None
     conditions: EndpointConditions | None = None
+    hostname: str | None = None
     target_ref: ObjectReference | None = None
 
 

@@ -240,6 +240,7 @@ def decode_service(raw: api_types.Service) -> Service:
         resource_version=metadata.resource_version,
         type=intern_text(spec.type),
         cluster_ip=spec.cluster_ip,
+        other_cluster_ips=tuple(spec.cluster_ips[1:]) if spec.cluster_ips else (),
         external_name=spec.external_name if spec.type == "ExternalName" else "",
         selector=format_label_selector(spec.selector),
         ports=tuple(
@@ -267,7 +268,8 @@ def decode_endpoint_slice(raw: api_types.EndpointSlice) -> EndpointSlice:
         pod = target.name if target is not None and is_pod and is_near else ""
         # Clients use the first address only.
         endpoints += [
-            Endpoint(address=address, pod=pod, ready=ready) for address in (one.addresses or ())[:1]
+            Endpoint(address=address, pod=pod, ready=ready, hostname=one.hostname or "")
+            for address in (one.addresses or ())[:1]
         ]
     return EndpointSlice(
         namespace=intern_text(metadata.namespace),

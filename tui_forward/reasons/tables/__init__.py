@@ -14,6 +14,7 @@ from tui_forward.reasons.tables import (
     network,
     node,
     pod,
+    proxy,
     target,
 )
 
@@ -26,4 +27,5 @@ ENTRIES: Final[dict[ReasonCode, Entry]] = {
     **target.TABLE,
     **pod.TABLE,
     **connection.TABLE,
+    **proxy.TABLE,
 }

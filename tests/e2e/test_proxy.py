@@ -1,0 +1,278 @@
+"""The command `proxy` on the embedded cluster, with the clients that people use."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.e2e.processes import PROGRAM, TIMEOUT_S, Process, free_port, program, wait_until
+from tests.support.cluster_process import ClusterProcess
+
+pytestmark = [pytest.mark.usefixtures("kubeconfig"), pytest.mark.clients]
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Return a marker that skips a test where a program is missing."""
+    missing = [name for name in names if shutil.which(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
+
+
+def listening_port(process: Process) -> int:
+    """Return the port of a proxy that prints JSON."""
+
+    def find() -> list[int]:
+        assert process.popen.poll() is None, process.output()
+        found = [one for one in process.events if one["event"] == "listening"]
+        return [address["port"] for one in found for address in one["listening"]]
+
+    wait_until(find, "the proxy to listen", state=process.output)
+    return find()[0]
+
+
+@pytest.fixture(scope="module")
+def port(cluster: ClusterProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Return the port of a proxy with namespace shop that the tests share."""
+    home = str(tmp_path_factory.mktemp("home"))
+    process = Process(
+        *PROGRAM, "proxy", "--port", "0", "--json", "-n", "shop",
+        "--kubeconfig", str(cluster.kubeconfig), env={**os.environ, "HOME": home},
+    )  # fmt: skip
+    try:
+        yield listening_port(process)
+    finally:
+        assert process.stop(signal.SIGINT) == 0
+
+
+def run(*command: str, code: int | None = 0, **env: str) -> str:
+    """Return what a command prints, stderr included."""
+    done = subprocess.run(
+        command, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+    text = done.stdout.decode("utf-8", "replace")
+    assert code is None or done.returncode == code, text
+    return text
+
+
+def curl(*arguments: str, code: int | None = 0) -> str:
+    return run("curl", "-sS", "-m", "30", *arguments, code=code)
+
+
+def test_lines_and_ctrl_c() -> None:
+    port = free_port()
+    with program("proxy", "--port", str(port), "-n", "shop") as process:
+        process.wait_for_output(
+            f"Proxying from 127.0.0.1:{port} -> ", f"Proxying from [::1]:{port} -> "
+        )
+        assert "You reached pod" in curl(
+            "--proxy", f"socks5h://127.0.0.1:{port}", "http://web.shop/"
+        )
+        process.wait_for_output("shop/svc/web:80 ready")
+        curl("--proxy", f"http://127.0.0.1:{port}", "http://wep.shop/")
+        process.wait_for_output("refused wep.shop:80")
+        assert process.stop(signal.SIGINT) == 0
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        number = server.getsockname()[1]
+        with program("proxy", "--port", str(number)) as process:
+            assert process.wait() == 1
+    assert f"{number}" in process.output()
+    assert str(os.getpid()) in process.output()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://web/",
+        "http://web.shop/",
+        "http://web.shop.svc/",
+        "http://web.shop.svc.cluster.local/",
+        "http://web-direct.shop:8888/",
+        "http://web.shop:15000/",  # not declared by the service
+    ],
+)
+@pytest.mark.parametrize("scheme", ["socks5h", "http"])
+def test_curl(port: int, scheme: str, url: str) -> None:
+    assert "You reached pod" in curl("--proxy", f"{scheme}://127.0.0.1:{port}", url)
+
+
+def test_curl_through_connect(port: int) -> None:
+    tunnel = ("--proxytunnel", "--proxy", f"http://127.0.0.1:{port}")
+    assert "You reached pod" in curl(*tunnel, "http://web.shop/")
+
+
+def test_curl_with_localhost(port: int) -> None:
+    assert "You reached pod" in curl(f"http://web.shop.localhost:{port}/")
+    assert "Admin" in curl(f"http://web.shop.15000.localhost:{port}/")
+    assert "# TYPE" in curl(f"http://web.shop.metrics.localhost:{port}/metrics")
+    page = curl("-o", "-", "-w", "%{http_code}", f"http://toolbox.ops.localhost:{port}/")
+    assert "You reached" in page or "200" in page or "404" in page
+
+
+def test_pods_and_headless_services(port: int) -> None:
+    for host in ("db-0.db.data.svc.cluster.local", "db-1.db.data", "db-0.data.pod", "db.data"):
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as sock:
+            sock.sendall(f"CONNECT {host}:5432 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert sock.recv(1000).startswith(b"HTTP/1.1 200 "), host
+
+
+def test_addresses(port: int, cluster: ClusterProcess) -> None:
+    kubectl = shutil.which("kubectl") or str(Path(sys.executable).with_name("kubectl"))
+    config = ("--kubeconfig", str(cluster.kubeconfig), "-n", "shop", "-o")
+    service = run(kubectl, "get", "svc", "web", *config, "jsonpath={.spec.clusterIP}").strip()
+    assert "You reached pod" in curl("--proxy", f"socks5h://127.0.0.1:{port}", f"http://{service}/")
+    pod = run(
+        kubectl, "get", "pods", "-l", "app=web", *config, "jsonpath={.items[0].status.podIP}"
+    ).strip()
+    assert "You reached pod" in curl("--proxy", f"http://127.0.0.1:{port}", f"http://{pod}:8080/")
+
+
+@pytest.mark.parametrize(
+    ("url", "texts"),
+    [
+        ("http://wep.shop/", ("no service", "web.shop", "Fix:")),
+        ("http://example.com/", ("outside the cluster", "--direct")),
+        ("http://partner.shop/", ("api.partner.example", "ExternalName")),
+        ("http://kubernetes.default/", ("API server",)),
+        ("http://legacy.shop/", ("nothing listens on", "port in the pod")),
+    ],
+)
+def test_error_pages(port: int, url: str, texts: tuple[str, ...]) -> None:
+    page = curl("-w", "%{http_code}", "--proxy", f"http://127.0.0.1:{port}", url)
+    assert page.endswith("502")
+    assert [text for text in texts if text not in page] == []
+
+
+def test_socks_errors(port: int) -> None:
+    text = curl("--proxy", f"socks5h://127.0.0.1:{port}", "http://wep.shop/", code=97)
+    assert "(4)" in text
+    text = curl("--proxy", f"socks5h://127.0.0.1:{port}", "http://example.com/", code=97)
+    assert "(2)" in text
+
+
+def test_a_client_that_resolves_names_itself(port: int) -> None:
+    """Its name server does not know names of the cluster; the client says so itself."""
+    text = curl("--proxy", f"socks5://127.0.0.1:{port}", "http://web.shop.invalid/", code=None)
+    assert "resolve" in text.lower()
+
+
+def test_requests(port: int) -> None:
+    session = requests.Session()
+    session.proxies = {"http": f"http://127.0.0.1:{port}"}
+    for _ in range(3):
+        for url in ("http://web.shop/", "http://web-direct.shop:8888/"):
+            assert "You reached pod" in session.get(url, timeout=TIMEOUT_S).text
+    answer = session.post("http://web.shop/upload", data=b"x" * 300_000, timeout=TIMEOUT_S)
+    assert "300000" in answer.text
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(20):
+            yield b"y" * 1000
+
+    answer = session.post("http://web.shop/upload", data=chunks(), timeout=TIMEOUT_S)
+    assert "20000" in answer.text
+    session.close()
+
+
+@needs("git")
+def test_git(port: int) -> None:
+    text = run(
+        "git", "-c", f"http.proxy=socks5h://127.0.0.1:{port}", "ls-remote",
+        "http://web.shop/nothing.git", code=128,
+    )  # fmt: skip
+    assert "not found" in text
+
+
+@pytest.fixture
+def proxychains(port: int, tmp_path: Path) -> tuple[str, ...]:
+    """Return the beginning of a command that runs another one with all connections proxied."""
+    config = tmp_path / "proxychains.conf"
+    config.write_text(
+        "strict_chain\nproxy_dns\nquiet_mode\n"
+        f"tcp_connect_time_out 20000\n[ProxyList]\nsocks5 127.0.0.1 {port}\n"
+    )
+    return ("proxychains4", "-f", str(config))
+
+
+@needs("proxychains4", "redis-cli")
+def test_redis_cli(proxychains: tuple[str, ...]) -> None:
+    """The echo server sends the command back, which is a list in the protocol of Redis."""
+    text = run(*proxychains, "redis-cli", "-h", "echo.shop", "-p", "7", "PING", "hello")
+    assert "PING" in text
+    assert "hello" in text
+
+
+@needs("proxychains4", "psql")
+def test_psql(proxychains: tuple[str, ...]) -> None:
+    """The database of the embedded cluster is none of Postgres: what counts is that it answers."""
+    text = run(
+        *proxychains, "psql", "host=db.data port=5432 user=me dbname=me sslmode=disable", code=2
+    )
+    assert "could not translate host name" not in text
+    assert "expected authentication request" in text or "closed the connection" in text
+
+
+def test_env() -> None:
+    port = free_port()
+    with program("proxy", "--port", str(port), "-n", "shop") as process:
+        process.wait_for_output("Proxying from")
+        shell = f'eval "$({sys.executable} -m tui_forward proxy --env --port {port})" && '
+        assert "You reached pod" in run(
+            "sh", "-c", f"{shell} curl -sS http://web.shop/", NO_PROXY="example.com"
+        )
+        text = run(*PROGRAM, "proxy", "--env", "--port", str(port), NO_PROXY="example.com")
+        assert f"export ALL_PROXY=socks5h://127.0.0.1:{port}" in text
+        assert "export NO_PROXY=example.com,localhost,.localhost,127.0.0.1,::1" in text
+    text = run(*PROGRAM, "proxy", "--env", "--port", str(port), code=2)
+    assert "no cluster proxy runs" in text
+
+
+def test_run_with_a_proxy(cluster: ClusterProcess) -> None:
+    program = "import os, urllib.request as r; print(r.urlopen('http://web.shop/').read().decode())"
+    text = run(
+        *PROGRAM, "run", "--proxy", "-n", "shop", "--", sys.executable, "-c", program,
+        KUBECONFIG=str(cluster.kubeconfig),
+    )  # fmt: skip
+    assert "You reached pod" in text
+    assert run(*PROGRAM, "run", "--proxy", "--", "sh", "-c", "exit 7", code=7) == ""
+
+
+def test_run_without_a_proxy_takes_no_context() -> None:
+    assert "--namespace needs --proxy" in run(
+        *PROGRAM, "run", "-n", "shop", "p", "--", "true", code=2
+    )
+    assert "no profile given" in run(*PROGRAM, "run", "--", code=2)
+
+
+def test_protected_contexts(own_home: Path, cluster: ClusterProcess) -> None:
+    settings = own_home / ".config" / "tui-forward" / "settings.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('protected_contexts = ["*"]\n')
+    assert "is protected" in run(*PROGRAM, "proxy", "--port", "0", code=2)
+    assert "is protected" in run(*PROGRAM, "run", "--proxy", "--", "true", code=2)
+    assert run(*PROGRAM, "run", "--proxy", "--allow-protected", "--", "true") == ""
+
+
+def test_json(cluster: ClusterProcess) -> None:
+    with program("proxy", "--port", "0", "--json", "-n", "shop") as process:
+        number = listening_port(process)
+        curl("--proxy", f"http://127.0.0.1:{number}", "http://web/")
+        wait_until(
+            lambda: any(one["event"] == "connection.closed" for one in process.events),
+            "the end of the connection",
+        )
+        assert process.stop(signal.SIGTERM) == 0
+    targets = {one.get("target") for one in map(json.loads, process.out)}
+    assert "shop/svc/web:80" in targets

@@ -1,0 +1,160 @@
+"""`tui-forward proxy`: every service and pod of a cluster through one local port.
+
+Importing this module must stay cheap, because each TAB after `proxy` imports it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from tui_forward.cli.access_options import (
+    KubectlCommand,
+    access_options,
+    ignored_option_notes,
+    ignored_options,
+    requested_access_options,
+)
+from tui_forward.cli.log_options import (
+    OutputLogHandler,
+    is_not_reported,
+    log_options,
+    requested_log_level,
+)
+from tui_forward.cli.options import cluster_options
+from tui_forward.cli.output import Output, use_color
+from tui_forward.cli.protection import allow_protected_option, require_proxy_permission
+from tui_forward.common.logging_levels import LEVELS, RedactingFormatter, temporary_handler
+from tui_forward.common.printable import one_line
+from tui_forward.model import PROXY_PORT, ProxySpec
+
+EPILOG = f"""\
+\b
+Examples, for a service web in namespace shop:
+  tui-forward proxy
+  curl --proxy socks5h://127.0.0.1:{PROXY_PORT} http://web.shop/
+  open http://web.shop.localhost:{PROXY_PORT}/ in a browser
+  eval "$(tui-forward proxy --env)"     HTTP_PROXY and others for this shell
+
+\b
+Names: SERVICE, SERVICE.NAMESPACE, SERVICE.NAMESPACE.svc[.cluster.local],
+POD.SERVICE.NAMESPACE.svc, POD.NAMESPACE.pod; addresses of services and pods.
+"""
+
+
+@click.command(
+    cls=KubectlCommand,
+    epilog=EPILOG,
+    short_help="Reach every service of a cluster through one local port.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=PROXY_PORT,
+    show_default=True,
+    metavar="PORT",
+    help="Local port; 0 is any free one.",
+)
+@cluster_options
+@click.option("--direct", is_flag=True, help="Pass on connections to names outside the cluster.")
+@click.option(
+    "--spread/--no-spread",
+    default=True,
+    help="Spread connections over the ready pods of a service. [default: spread]",
+)
+@click.option(
+    "--auth-file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Clients need the NAME:PASSWORD of this file.",
+)
+@click.option(
+    "--env", "print_env", is_flag=True, help="Print the variables of a running proxy, and exit."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print events on stdout, one object per line."
+)
+@access_options
+@ignored_options("profile")
+@allow_protected_option
+@log_options
+@click.option("-q", "--quiet", is_flag=True, help="Print only local addresses and errors.")
+def proxy(
+    port: int, kubeconfig: str | None, context: str | None, namespace: str | None, direct: bool,
+    spread: bool, auth_file: str | None, print_env: bool, as_json: bool, quiet: bool,
+    allow_protected: bool,
+) -> None:  # fmt: skip
+    """Reach every service and pod of a cluster by its name through one local port, until Ctrl-C.
+
+    The port speaks SOCKS5 and HTTP. Nothing is opened before it is used.
+    """
+    from tui_forward.common import event_loop, paths
+    from tui_forward.common.access_options import with_environment
+    from tui_forward.settings.parser import load_settings
+
+    if print_env:
+        from tui_forward.cli.proxy_env import find_running_proxy, format_proxy_env
+
+        click.echo(format_proxy_env(find_running_proxy(port, os.environ)))
+        return
+    settings = load_settings(paths.settings_file())
+    defaults = with_environment(settings.forwards, os.environ)
+    spec = ProxySpec(
+        context=context or "",
+        namespace=namespace or "",
+        options=requested_access_options(),
+        port=port,
+        direct=direct,
+        spread=spread,
+        auth_file=str(Path(auth_file).absolute()) if auth_file else "",
+        queue_timeout_s=defaults.queue_timeout_s,
+        half_close_timeout_s=defaults.half_close_timeout_s,
+        transport=defaults.transport,
+    )
+    notes = [one_line(str(problem)) for problem in settings.problems] + ignored_option_notes()
+    event_loop.run(
+        _proxy(spec, kubeconfig, context, notes, as_json=as_json, quiet=quiet,
+               allow_protected=allow_protected)
+    )  # fmt: skip
+
+
+async def _proxy(
+    spec: ProxySpec, kubeconfig: str | None, context: str | None, notes: list[str], *,
+    as_json: bool, quiet: bool, allow_protected: bool,
+) -> None:  # fmt: skip
+    import asyncio
+
+    from tui_forward.cli.event_output import EventPrinter, JsonEventPrinter, KubectlEventPrinter
+    from tui_forward.cli.proxy_runner import ProxyRunner
+    from tui_forward.cli.sessions import local_session
+    from tui_forward.cli.signals import call_on_signals
+
+    stop = asyncio.Event()
+    output = Output()
+    printer: EventPrinter
+    if as_json:
+        printer = JsonEventPrinter(output)
+    else:
+        printer = KubectlEventPrinter(output, named=True, quiet=quiet, color=use_color(sys.stderr))
+    for note in notes:
+        printer.note(note)
+    log_handler = OutputLogHandler(output)
+    log_handler.setFormatter(RedactingFormatter())
+    name = requested_log_level()
+    if not name:
+        log_handler.addFilter(is_not_reported)
+    level = LEVELS[name or ("error" if quiet else "warning")]
+    try:
+        with temporary_handler(log_handler, level), call_on_signals(stop.set):
+            has_terminal = sys.stdin is not None and sys.stdin.isatty()
+            async with local_session(
+                kubeconfig, context=context, has_terminal=has_terminal
+            ) as session:
+                await require_proxy_permission(session, spec, allowed=allow_protected)
+                write_line = (lambda _: None) if as_json else output.out
+                await ProxyRunner(session, printer, write_line).run(spec, stop)
+    finally:
+        output.close()

@@ -1,0 +1,1 @@
+"""Cluster proxy: one local port for every service and pod of a cluster, by name."""
