@@ -72,7 +72,7 @@ def recorded_rules(fault: str) -> list[tuple[str, str]]:
     raise AssertionError(fault)
 
 
-_UPGRADES = {
+UPGRADES = {
     "spdy": {
         "Connection": "Upgrade",
         "Upgrade": "SPDY/3.1",
@@ -101,7 +101,7 @@ async def repeat(control_plane: ControlPlane, recorded: Object, user: str) -> Re
     what = recorded["what"]
     if what.startswith("upgrade "):
         transport, _, what = what.removeprefix("upgrade ").partition(": ")
-        headers |= _UPGRADES[transport]
+        headers |= UPGRADES[transport]
     method, path = what.split(" ")
     body = recorded["sent"].get("body")
     if body is not None and "spec" not in body and "kind" not in body:

@@ -265,7 +265,7 @@ async def test_websocket_relays_spdy_stream(
             socket.receive_data(chunk)
         assert socket.ended
         assert socket.close_code == 1000
-    assert request.startswith("post /portforward/default/p http/1.1")
+    assert request.startswith("get /portforward/default/p http/1.1")
     assert "upgrade: spdy/3.1" in request
     assert "x-stream-protocol-version: portforward.k8s.io" in request
     assert "sec-websocket" not in request

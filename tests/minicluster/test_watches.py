@@ -78,10 +78,11 @@ async def test_compacted_version_error_equals_captured_one(control_plane: Contro
     assert await stream.next_event() is None
 
 
-async def test_gone_fault_answers_with_http_status(control_plane: ControlPlane) -> None:
+async def test_gone_fault_ends_a_watch_with_an_event(control_plane: ControlPlane) -> None:
     control_plane.server.faults.gone = 1
-    response = await control_plane.request("GET", f"{PODS}?watch=1&resourceVersion=5")
-    assert (response.status, response.json["reason"]) == (410, "Expired")
+    stream = await control_plane.watch(f"{PODS}?watch=1&resourceVersion=5")
+    event = await stream.next_event()
+    assert (event["type"], event["object"]["reason"]) == ("ERROR", "Expired")
     assert control_plane.server.faults.gone == 0
 
 

@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tui_forward.minicluster.config import TlsFiles
 
 VALIDITY = datetime.timedelta(days=365)
+HOUR = datetime.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,13 @@ class CertificateAuthority:
         self.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        validity: tuple[datetime.timedelta, datetime.timedelta] = (-HOUR, VALIDITY),
     ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
+        begin, end = validity
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -58,8 +63,8 @@ class CertificateAuthority:
             .public_key(key)
             .serial_number(x509.random_serial_number())
             # Clocks may differ, for example between a host and its virtual machine.
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + VALIDITY)
+            .not_valid_before(now + begin)
+            .not_valid_after(now + end)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )
 
@@ -69,18 +74,32 @@ class CertificateAuthority:
         subject.append(x509.NameAttribute(NameOID.COMMON_NAME, name))
         return self._issue(file, x509.Name(subject), ExtendedKeyUsageOID.CLIENT_AUTH, ())
 
-    def issue_server(self, file: str, name: str, *hosts: str) -> KeyPair:
-        """Issue a serving certificate for host names and IP addresses."""
+    def issue_server(
+        self,
+        file: str,
+        name: str,
+        *hosts: str,
+        validity: tuple[datetime.timedelta, datetime.timedelta] = (-HOUR, VALIDITY),
+    ) -> KeyPair:
+        """Issue a serving certificate for host names and IP addresses.
+
+        `validity` is its begin and end, from now on.
+        """
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        return self._issue(file, subject, ExtendedKeyUsageOID.SERVER_AUTH, hosts)
+        return self._issue(file, subject, ExtendedKeyUsageOID.SERVER_AUTH, hosts, validity)
 
     def _issue(
-        self, file: str, subject: x509.Name, usage: x509.ObjectIdentifier, hosts: tuple[str, ...]
+        self,
+        file: str,
+        subject: x509.Name,
+        usage: x509.ObjectIdentifier,
+        hosts: tuple[str, ...],
+        validity: tuple[datetime.timedelta, datetime.timedelta] = (-HOUR, VALIDITY),
     ) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = (
-            self._builder(subject, key.public_key())
+            self._builder(subject, key.public_key(), validity)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)

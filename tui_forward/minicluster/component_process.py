@@ -81,6 +81,16 @@ class ComponentProcess:
         async with self._lock:
             await self._terminate(kill=kill)
 
+    def pause(self) -> None:
+        """Freeze the process: it keeps its connections and answers nothing. Idempotent."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo `pause`. Idempotent."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
     async def restart(self, *, down_s: float = 0.0, kill: bool = False) -> None:
         """Stop the component, wait, and start it again. Raises the errors of `start`."""
         await self.stop(kill=kill)
@@ -149,6 +159,7 @@ class ComponentProcess:
             return
         if process.returncode is None:
             process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)  # it may be paused
             try:
                 async with asyncio.timeout(STOP_TIMEOUT_S):
                     await process.wait()

@@ -16,6 +16,7 @@ from typing import Any
 from tui_forward.errors import UsageError
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.defaults import UidGenerator
+from tui_forward.minicluster.apiserver.faulty_objects import FaultyObjects
 from tui_forward.minicluster.apiserver.journal import Journal
 from tui_forward.minicluster.apiserver.server import ApiServer
 from tui_forward.minicluster.apiserver.status_errors import StatusError
@@ -32,6 +33,7 @@ class ApiServerComponent:
     def __init__(self, server: ApiServer) -> None:
         self._server = server
         self._timers: list[asyncio.TimerHandle] = []
+        self._objects = FaultyObjects(server.writer)
 
     def close(self) -> None:
         """Cancel the pending ends of faults."""
@@ -67,6 +69,26 @@ class ApiServerComponent:
                 server.store.compact()
             case "gone":
                 faults.gone = int(request.get("times", 1))
+            case "credentials":
+                faults.set_credentials(str(request.get("mode", "")))
+            case "throttle":
+                faults.throttles = bool(request.get("on", True))
+            case "roles":
+                server.authorizer.has_roles = bool(request.get("on", True))
+            case "gateway":
+                server.gateway.set_mode(str(request.get("mode", "")))
+            case "tunnel-life":
+                faults.tunnel_life_s = float(request.get("seconds", 0))
+            case "dial":
+                faults.set_dial(str(request.get("mode", "")))
+            case "accept":
+                server.accept(on=bool(request.get("on", True)))
+            case "certificate":
+                server.use_certificate(str(request.get("cert", "")), str(request.get("key", "")))
+            case "put-objects":
+                await self._objects.put(request.get("objects") or ())
+            case "delete-objects":
+                self._objects.delete(request.get("objects") or ())
             case "granularity":
                 faults.go_framing = bool(request.get("go", True))
             case "clear":
@@ -74,6 +96,11 @@ class ApiServerComponent:
                 server.long_running.delay(0)
                 faults.clear()
                 server.authenticator.restore()
+                server.authorizer.has_roles = True
+                server.gateway.set_mode("")
+                server.accept(on=True)
+                if server.has_tls:
+                    server.use_certificate("", "")
             case other:
                 raise UsageError(f"unknown fault {other!r}")
         return None

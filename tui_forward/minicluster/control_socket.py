@@ -10,6 +10,8 @@ node, by default all nodes):
 ===================== ============================================================== ==============
 ``fault``             fields                                                         handled by
 ===================== ============================================================== ==============
+``list``              –: all faults of `named_faults`, and which are on              supervisor
+``set``               ``name [on]``: turn one of them on or off                      supervisor
 ``status``            –                                                              all
 ``delete-pod``        ``namespace pod [grace]``                                      API server
 ``crash-pod``         ``namespace pod [container]``: SIGKILL                         runtime
@@ -18,6 +20,8 @@ node, by default all nodes):
 ``restart-component`` ``component [node] [down_s] [kill]``                           supervisor
 ``stop-component``    ``component [node] [kill]``                                    supervisor
 ``start-component``   ``component [node]``                                           supervisor
+``pause-component``   ``component [node]``: freeze it; ``resume-component`` undoes   supervisor
+                      it
 ``cut``               ``component [node] [what]``: reset connections; ``what`` is    that component
                       ``tunnels``, at the API server also ``watches`` or ``all``
 ``stall``             ``component [node] [on] [for_s]``: forward no bytes and close  that component
@@ -33,6 +37,19 @@ node, by default all nodes):
                       reject the old one
 ``add-user``          ``user [groups] [namespace]``: add a user with a token, and a  supervisor
                       context of its name to the kubeconfig
+``credentials``       ``mode``: ``refused`` (401) or ``ignored`` (anonymous)         API server
+``throttle``          ``on``: 429 to short requests of all but administrators        API server
+``roles``             ``on``: false: 403 to all but administrators                   API server
+``gateway``           ``mode``: a gateway in front, see `apiserver.gateway`          API server
+``tunnel-life``       ``seconds``: cut tunnels at this age; 0 ends it                API server
+``dial``              ``mode`` of dials of kubelets: ``no-route``, ``timeout``       API server
+``accept``            ``on``: false: refuse new connections, keep open ones          API server
+``certificate``       ``component [node] flaw``: serve a certificate that clients    that component
+                      refuse, see `fault_switch`; an empty one ends it
+``authorization``     ``component [node] status``: 401 or 403 to the API server      kubelet
+``node-ready``        ``component [node] on``: false: report the node as not ready   kubelet
+``put-objects``       ``objects``, see `apiserver.faulty_objects`; also              API server
+                      ``delete-objects``
 ``compact``           –: clear the watch history                                     API server
 ``gone``              ``[times]``: answer watches and continued lists with HTTP 410  API server
 ``granularity``       ``go``: write WebSocket tunnels field by field, as Go does     API server

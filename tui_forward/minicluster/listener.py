@@ -35,11 +35,21 @@ class Listener:
         self.host, self.port = listener.getsockname()[:2]
         asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
-    async def close(self) -> None:
-        """Stop listening and cancel the tasks of all connections."""
+    @property
+    def is_accepting(self) -> bool:
+        """Whether new connections are accepted."""
+        return self._socket is not None
+
+    def stop_accepting(self) -> None:
+        """Refuse new connections, and keep those that are open. Idempotent; `start` undoes it."""
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
+            self._socket = None
+
+    async def close(self) -> None:
+        """Stop listening and cancel the tasks of all connections."""
+        self.stop_accepting()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

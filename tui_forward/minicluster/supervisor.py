@@ -20,6 +20,7 @@ from tui_forward.minicluster.cluster_credentials import ClusterCredentials
 from tui_forward.minicluster.cluster_folder import ClusterFolder, write_private_file
 from tui_forward.minicluster.component_process import ComponentProcess
 from tui_forward.minicluster.control_socket import ControlServer, Reply, Request
+from tui_forward.minicluster.fault_switch import FaultSwitch, FaultyCertificates
 from tui_forward.minicluster.fork_server_client import ForkServerClient
 
 SETTLE_TIMEOUT_S = 15.0
@@ -112,7 +113,8 @@ class ClusterSupervisor:
             port=port,
             tokens=tokens,
         )
-        self._router = FaultRouter(self._components, credentials)
+        certificates = FaultyCertificates(authority, folder)
+        self._router = FaultRouter(self._components, credentials, certificates)
         return self._components
 
     async def close(self) -> None:
@@ -159,15 +161,33 @@ def _reserve_port(port: int) -> socket.socket:
 class FaultRouter:
     """Handles faults of whole processes and passes all others to the components."""
 
-    def __init__(self, components: ClusterComponents, credentials: ClusterCredentials) -> None:
+    def __init__(
+        self,
+        components: ClusterComponents,
+        credentials: ClusterCredentials,
+        certificates: FaultyCertificates,
+    ) -> None:
         self._components = components
         self._credentials = credentials
+        self._certificates = certificates
+        self._switch = FaultSwitch(self.handle)
 
     async def handle(self, request: Request) -> Reply | None:
         """Handle one request. Raises `UsageError`, and the errors of `ControlClient.request`."""
         components = self._components
         fault = request.get("fault")
         match fault:
+            case "list":
+                return self._switch.list_all()
+            case "set":
+                on = bool(request.get("on", True))
+                return await self._switch.set(str(request.get("name", "")), on=on)
+            case "pause-component":
+                for each in self._select(request):
+                    each.pause()
+            case "resume-component":
+                for each in self._select(request):
+                    each.resume()
             case "restart-component":
                 down_s = float(request.get("down_s", 0))
                 kill = bool(request.get("kill", False))
@@ -193,12 +213,15 @@ class FaultRouter:
                 return await self._send_to_first(components.kubelets, request)
             case "streaming" | "expire-tokens":
                 return await self._send_to_all(components.runtimes, request)
-            case "cut" | "stall" | "delay":
-                name = str(request.get("component", ""))
-                if name == "apiserver":
-                    return await self._send_to_apiserver(request)
-                return await self._send_to_all(components.group(name), request)
+            case "certificate":
+                if flaw := str(request.get("flaw", "")):
+                    pair = self._certificates.pair(flaw)
+                    request = {**request, "cert": str(pair.cert), "key": str(pair.key)}
+                return await self._send_to(request)
+            case "cut" | "stall" | "delay" | "authorization" | "node-ready":
+                return await self._send_to(request)
             case "clear":
+                await self._switch.clear()
                 await self._send_to_apiserver(request)
                 await self._send_to_all(components.kubelets, request, ignore_errors=True)
                 await self._send_to_all(components.runtimes, request, ignore_errors=True)
@@ -208,12 +231,21 @@ class FaultRouter:
                 raise UsageError("the request has no fault")
         return None
 
+    async def _send_to(self, request: Request) -> Reply:
+        """Pass a request to the component that it names."""
+        name = str(request.get("component", ""))
+        if name == "apiserver":
+            return await self._send_to_apiserver(request)
+        return await self._send_to_all(self._components.group(name), request)
+
     def _select(self, request: Request) -> list[ComponentProcess]:
         name, node = str(request.get("component", "")), str(request.get("node", ""))
         return self._components.select(name, node)
 
     async def _send(self, component: ComponentProcess, request: Request) -> Reply:
-        fields = {k: v for k, v in request.items() if k not in ("fault", "component", "node")}
+        fields = {
+            k: v for k, v in request.items() if k not in ("fault", "component", "node", "flaw")
+        }
         client = self._components.control_client(component)
         return await client.request(str(request["fault"]), **fields)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,12 +14,14 @@ from tui_forward.errors import TuiForwardError, UsageError
 if TYPE_CHECKING:
     from tui_forward.api.embedded_cluster import EmbeddedCluster
 
+# A pod of a fault may take seconds to get into its state.
+_FAULT_TIMEOUT_S = 60.0
 # Changes per second of each generated pod.
 _CHURN_PER_POD = 0.002
 
 _FAULTS_HELP = """\
 \b
-Some faults:
+Events and requests to single components have fields, such as:
   status
   delete-pod         namespace=shop pod=web-1
   crash-pod          namespace=shop pod=web-1
@@ -28,7 +30,7 @@ Some faults:
   stall              component=kubelet for_s=10
   refuse             status=403
   compact
-  clear
+  clear              (ends all faults)
 """
 
 
@@ -114,20 +116,64 @@ _control_option = click.option(
 )
 
 
+def _complete_fault(
+    ctx: click.Context,  # noqa: ARG001 - as Click calls it
+    param: click.Parameter,  # noqa: ARG001
+    incomplete: str,
+) -> list[str]:
+    from tui_forward.minicluster.named_faults import BY_NAME
+
+    return [name for name in ("list", *BY_NAME) if name.startswith(incomplete)]
+
+
 @cluster.command(epilog=_FAULTS_HELP, short_help="Inject a fault into a running embedded cluster.")
-@click.argument("name")
-@click.argument("fields", nargs=-1, metavar="[KEY=VALUE]...")
+@click.argument("name", shell_complete=_complete_fault)
+@click.argument("fields", nargs=-1, metavar="[on|off] [KEY=VALUE]...")
 @_control_option
-def fault(name: str, fields: tuple[str, ...], control: str | None) -> None:
-    """Inject a fault into a running embedded cluster and print its response."""
+@click.option("--json", "as_json", is_flag=True, help="Print the list as one JSON object a line.")
+def fault(name: str, fields: tuple[str, ...], control: str | None, as_json: bool) -> None:
+    """Turn a fault of a running embedded cluster on or off.
+
+    `list` shows all of them. Faults of pods, services and ports are objects in the namespace
+    faults, named after the fault; the others concern the whole cluster.
+    """
     import json
 
     from tui_forward.minicluster.control_socket import ControlClient, parse_fields
+    from tui_forward.minicluster.named_faults import BY_NAME
 
-    response = ControlClient(control or _control_beside_kubeconfig()).send(
-        name, **parse_fields(list(fields))
-    )
-    click.echo(json.dumps(response))
+    named = name in BY_NAME and fields in ((), ("on",), ("off",))
+    values = {} if named else parse_fields(list(fields))
+    client = ControlClient(control or _control_beside_kubeconfig(), timeout_s=_FAULT_TIMEOUT_S)
+    if name == "list" and not fields:
+        _print_faults(client.send("list")["faults"], as_json=as_json)
+    elif named:
+        _announce_fault(client.send("set", name=name, on=fields != ("off",)))
+    else:
+        click.echo(json.dumps(client.send(name, **values)))
+
+
+def _print_faults(faults: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Print each fault on one line; those that are on are marked."""
+    import json
+
+    if as_json:
+        for each in faults:
+            click.echo(json.dumps(each))
+        return
+    width = max(len(each["name"]) for each in faults)
+    for each in faults:
+        mark = "on " if each["on"] else "   "
+        click.echo(f"{mark}{each['name']:<{width}}  {each['summary']}")
+
+
+def _announce_fault(fault: dict[str, Any]) -> None:
+    """Print whether a fault is on, and how to see it."""
+    click.echo(f"{fault['name']} is {'on' if fault['on'] else 'off'}", err=True)
+    if fault["on"] and fault["target"]:
+        target = f"-n {fault['namespace']} {fault['target']}"
+        port = 80 if fault["target"].startswith("svc/") else 7000
+        click.echo(f"try: tui-forward forward {target} {port}", err=True)
 
 
 @cluster.command(short_help="Add a user to a running embedded cluster.")

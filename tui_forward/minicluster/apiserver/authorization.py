@@ -17,7 +17,7 @@ from tui_forward.minicluster.apiserver.auth import User
 from tui_forward.minicluster.apiserver.resources import Resource
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Change, Item, Store
-from tui_forward.minicluster.apiserver.users import ADMINS, service_account_user
+from tui_forward.minicluster.apiserver.users import ADMINS, NODES, service_account_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,8 @@ class Authorizer:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._grants: list[_Grant] | None = None
-        # False: no roles are known yet, as in the first moments of a real API server.
+        # False: no roles are known yet, as in the first moments of a real API server. Nodes have
+        # an authorizer of their own there.
         self.has_roles = True
         for resource in resources.RBAC:
             store.listen(resource, self._on_change)
@@ -155,7 +156,7 @@ class Authorizer:
         return [rule for grant, _ in self._grants_of(user, namespace) for rule in grant.rules]
 
     def _grants_of(self, user: User, namespace: str) -> Iterator[tuple[_Grant, _Subject]]:
-        if not self.has_roles:
+        if not self.has_roles and NODES not in user.groups:
             return
         if self._grants is None:
             self._grants = [*self._read_grants()]

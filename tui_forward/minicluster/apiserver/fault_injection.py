@@ -36,6 +36,10 @@ class Faults:
     delay_s: float = 0.0  # delay of every byte of a tunnel
     stalled: str = ""  # "tunnels", "watches", "all", or empty
     go_framing: bool = False  # write WebSocket tunnels field by field, as Go does
+    credentials: str = ""  # "refused" or "ignored", those of nodes excepted, or empty
+    throttles: bool = False  # answer short requests with HTTP 429, those of administrators excepted
+    dial: str = ""  # "no-route" or "timeout" of each dial of a kubelet, or empty
+    tunnel_life_s: float = 0.0  # age at which tunnels are cut; 0 for none
 
     def clear(self) -> None:
         """End all faults."""
@@ -45,6 +49,10 @@ class Faults:
         self.delay_s = 0.0
         self.stalled = ""
         self.go_framing = False
+        self.credentials = ""
+        self.throttles = False
+        self.dial = ""
+        self.tunnel_life_s = 0.0
 
     def set_refusal(self, request: dict[str, Any]) -> None:
         """Set or clear (`status` 0) the refusal of port-forward requests."""
@@ -58,6 +66,18 @@ class Faults:
                 str(request.get("message", "refused on request")),
                 None if times is None else int(times),
             )
+
+    def set_credentials(self, mode: str) -> None:
+        """Set what happens to credentials. Raises `UsageError`: unknown mode."""
+        if mode not in ("", "refused", "ignored"):
+            raise UsageError(f"unknown mode {mode!r}", hint="refused, ignored")
+        self.credentials = mode
+
+    def set_dial(self, mode: str) -> None:
+        """Set how dials of kubelets fail. Raises `UsageError`: unknown mode."""
+        if mode not in ("", "no-route", "timeout"):
+            raise UsageError(f"unknown mode {mode!r}", hint="no-route, timeout")
+        self.dial = mode
 
     def set_transports(self, request: dict[str, Any]) -> None:
         """Set the disabled transports. Raises `UsageError`: unknown transport."""

@@ -101,6 +101,8 @@ class Response:
     body: bytes | list[bytes] = b""
     content_type: str = JSON
     headers: Headers = ()
+    phrase: str = ""  # after the status
+    is_foreign: bool = False  # of something in between: without the API server's own headers
 
     @classmethod
     def json(cls, value: object, status: int = 200) -> Response:
@@ -235,11 +237,17 @@ class HttpConnection:
     async def _send(self, response: Response, *, close: bool = False) -> None:
         pieces = response.body if isinstance(response.body, list) else [response.body]
         size = sum(map(len, pieces))
-        headers = self._common_headers(response.content_type, response.headers)
+        if response.is_foreign:
+            headers = [("Content-Type", response.content_type), *response.headers]
+        else:
+            headers = self._common_headers(response.content_type, response.headers)
         headers.append(("Content-Length", str(size)))
-        if close:
+        if close or response.is_foreign:
             headers.append(("Connection", "close"))
-        head = self._http.send(h11.Response(status_code=response.status, headers=headers)) or b""
+        status = h11.Response(
+            status_code=response.status, headers=headers, reason=response.phrase.encode()
+        )
+        head = self._http.send(status) or b""
         for piece in _join_small(pieces):
             # h11 only counts the bytes and returns the piece itself.
             http = self._http.send_with_data_passthrough(h11.Data(data=piece)) or []

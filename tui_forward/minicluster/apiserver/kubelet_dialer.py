@@ -6,12 +6,19 @@ import asyncio
 import contextlib
 import errno
 import os
+import socket
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 
 import h11
 
 from tui_forward.minicluster.apiserver import resources
+from tui_forward.minicluster.apiserver.fault_injection import Faults
+from tui_forward.minicluster.apiserver.kubelet_certificates import (
+    check_names,
+    describe_certificate_error,
+)
 from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError, not_found
 from tui_forward.minicluster.apiserver.store import Store
@@ -20,6 +27,8 @@ from tui_forward.minicluster.socket_connection import SocketConnection, connect
 
 DEFAULT_PORT = 10250
 DIAL_TIMEOUT_S = 30.0
+# How long a kernel takes to find that nothing answers for an address.
+_NO_ROUTE_S = 3.0
 # Size of a response's header from a kubelet or runtime; the limit of Go is 1 MiB.
 HEAD_LIMIT = 64 * 1024
 
@@ -55,9 +64,12 @@ class ResponseHead:
 class KubeletDialer:
     """Looks up and connects to kubelets."""
 
-    def __init__(self, store: Store, tls: TlsFiles) -> None:
+    def __init__(self, store: Store, tls: TlsFiles, faults: Faults) -> None:
         self._store = store
+        self._faults = faults
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=tls.ca)
+        # Checked in `dial`, for an error that says what the certificate is valid for.
+        context.check_hostname = False
         context.load_cert_chain(tls.cert, tls.key)
         # Upgrades require HTTP/1.1, and other requests to kubelets use it too.
         context.set_alpn_protocols(["http/1.1"])
@@ -67,14 +79,14 @@ class KubeletDialer:
         """Return the address in the status of a Node."""
         item = self._store.get(resources.NODES, "", node)
         if item is None:
-            raise not_found("nodes", node)
+            raise not_found("pods", node)  # as a real API server does
         status: Object = item.copy().get("status") or {}
         addresses = {a["type"]: a["address"] for a in status.get("addresses") or ()}
         host = addresses.get("InternalIP") or addresses.get("Hostname")
         if not host:
-            known = list(addresses.values())
-            message = f"no preferred addresses found; known addresses: {known}"
-            raise StatusError(500, "InternalError", message)
+            known = " ".join(addresses.values())
+            message = f"no preferred addresses found; known addresses: [{known}]"
+            raise StatusError(500, "", message)
         endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
         return Backend(host, int(endpoint.get("Port") or DEFAULT_PORT))
 
@@ -83,20 +95,30 @@ class KubeletDialer:
         connection: SocketConnection | None = None
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
+                await self._fail_on_request()
                 connection = await connect(backend.host, backend.port)
                 await connection.start_tls(
                     self._context, server_side=False, server_hostname=backend.host
                 )
+                check_names(connection, backend.host)
                 return connection
         except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
             if connection is not None:
                 connection.abort()
-            message = f"error dialing backend: {_dial_error(backend, error)}"
+            message = f"error dialing backend: {await _dial_error(backend, error)}"
             raise StatusError(500, "", message) from error
         except asyncio.CancelledError:
             if connection is not None:
                 connection.abort()
             raise
+
+    async def _fail_on_request(self) -> None:
+        """Fail as the network between API server and kubelets may, if a fault says so."""
+        if self._faults.dial == "no-route":
+            await asyncio.sleep(_NO_ROUTE_S)
+            raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+        if self._faults.dial == "timeout":
+            await asyncio.Event().wait()
 
 
 async def read_head(connection: SocketConnection) -> ResponseHead:
@@ -142,12 +164,26 @@ async def read_head(connection: SocketConnection) -> ResponseHead:
     )
 
 
-def _dial_error(backend: Backend, error: OSError) -> str:
+async def _dial_error(backend: Backend, error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return await describe_certificate_error(error, backend.host, backend.port)
+    if isinstance(error, socket.gaierror):
+        return f"dial tcp: lookup {backend.host} on {_name_server()}: no such host"
     if isinstance(error, ssl.SSLError):
         return f"remote error: tls: {(error.reason or str(error)).lower()}"
     if isinstance(error, TimeoutError) and error.errno is None:
         return f"dial tcp {backend.authority}: i/o timeout"
     return f"dial tcp {backend.authority}: {_error_text(error, 'connect: ')}"
+
+
+def _name_server() -> str:
+    """Return the address of the name server in use, as Go names it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/etc/resolv.conf").read_text().splitlines():
+            words = line.split()
+            if len(words) > 1 and words[0] == "nameserver":
+                return f"{words[1]}:53"
+    return "127.0.0.1:53"
 
 
 def _error_text(error: OSError, syscall: str = "") -> str:

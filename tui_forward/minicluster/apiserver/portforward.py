@@ -171,7 +171,8 @@ class PortForward:
             ("upgrade", "SPDY/3.1"),
             ("x-stream-protocol-version", protocol.removeprefix("SPDY/3.1+")),
         ]
-        upstream, head = await self._send_request("POST", path, backend, headers, request)
+        # The method of the WebSocket, as a kubelet's authorization sees it.
+        upstream, head = await self._send_request("GET", path, backend, headers, request)
         if head.status != 101:
             return self._pass_error(upstream, head)
         response = websocket_switching_protocols(request.header("sec-websocket-key"), protocol)

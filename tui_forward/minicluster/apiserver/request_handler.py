@@ -6,6 +6,7 @@ Paths follow the Kubernetes API conventions: `/api/v1/…` and `/apis/{group}/{v
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -36,9 +37,12 @@ from tui_forward.minicluster.apiserver.status_errors import (
     StatusError,
     method_not_allowed,
     no_such_path,
+    too_many_requests,
+    unauthorized,
 )
 from tui_forward.minicluster.apiserver.watch import Watch
 from tui_forward.minicluster.relay import Relay
+from tui_forward.protocol.upgrade_server import is_upgrade
 
 
 class LongRunningRequests:
@@ -53,6 +57,8 @@ class LongRunningRequests:
         """Track a tunnel until the returned function is called."""
         self.tunnels.add(tunnel)
         tunnel.delay_s = self._faults.delay_s
+        if self._faults.tunnel_life_s:
+            asyncio.get_running_loop().call_later(self._faults.tunnel_life_s, tunnel.cut)
         if self._faults.stalled in ("tunnels", "all"):
             tunnel.stall()
         return lambda: self.tunnels.discard(tunnel)
@@ -188,6 +194,8 @@ class RequestHandler:
         """Return the response to a request; a `StatusError` becomes a response."""
         try:
             user = self._impersonate(self._authenticate(request), request)
+            if self._is_throttled(request, user):
+                raise too_many_requests()
             target = self._route(request, user)
             if target is None:
                 self._authorizer.authorize(user, _path_attributes(request))
@@ -205,9 +213,19 @@ class RequestHandler:
 
     def _authenticate(self, request: Request) -> User:
         user = self._authenticator.authenticate(request)
+        if self._faults.credentials and users.NODES not in user.groups:
+            if self._faults.credentials == "refused":
+                raise unauthorized()
+            user = User(users.ANONYMOUS, (users.UNAUTHENTICATED,))
         if self._allow_anonymous and user.name == users.ANONYMOUS:
             return User("kubernetes-admin", (users.ADMINS, users.AUTHENTICATED))
         return user
+
+    def _is_throttled(self, request: Request, user: User) -> bool:
+        """Return whether a request is one too many; long-running ones and some users never are."""
+        if not self._faults.throttles or not {users.ADMINS, users.NODES}.isdisjoint(user.groups):
+            return False
+        return not (is_upgrade(request.headers) or request.flag("watch"))
 
     def _impersonate(self, user: User, request: Request) -> User:
         """Return the user that a request impersonates, else the user itself."""
@@ -291,7 +309,7 @@ class RequestHandler:
 
     def _watch(self, request: Request, selection: Selection) -> HandlerResult:
         if self._faults.consume_gone():
-            return watch.gone_response()
+            return watch.expired_response(self._store)
         running, response = watch.start_watch(self._store, request, selection)
         if running is not None:
             self._long_running.add_watch(running)

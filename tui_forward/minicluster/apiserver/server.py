@@ -6,16 +6,20 @@ import asyncio
 import socket
 import ssl
 
+import msgspec
+
+from tui_forward.errors import UsageError
 from tui_forward.minicluster.apiserver.auth import Authenticator
 from tui_forward.minicluster.apiserver.authorization import Authorizer
 from tui_forward.minicluster.apiserver.defaults import UidGenerator
 from tui_forward.minicluster.apiserver.fault_injection import Faults
+from tui_forward.minicluster.apiserver.gateway import Gateway
 from tui_forward.minicluster.apiserver.http import HandlerResult, HttpConnection, Peer, Request
 from tui_forward.minicluster.apiserver.kubelet_dialer import KubeletDialer
 from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
 from tui_forward.minicluster.apiserver.request_handler import LongRunningRequests, RequestHandler
 from tui_forward.minicluster.apiserver.store import Store
-from tui_forward.minicluster.config import ApiServerConfig
+from tui_forward.minicluster.config import ApiServerConfig, TlsFiles
 from tui_forward.minicluster.listener import Listener
 from tui_forward.minicluster.socket_connection import SocketConnection
 
@@ -29,6 +33,7 @@ class ApiServer:
         self._config = config
         self.store = store
         self.faults = Faults()
+        self.gateway = Gateway()
         self.authenticator = Authenticator(config.tokens)
         self.authorizer = Authorizer(store)
         self.writer = ObjectWriter(store, uid_generator)
@@ -37,7 +42,7 @@ class ApiServer:
         self.connections: dict[asyncio.Task[None], HttpConnection | None] = {}
         self.port = config.port
         self.request_count = 0
-        self._tls_context = _server_tls_context(config)
+        self._tls_context = _server_tls_context(config.tls)
         self._listener = Listener(self._serve)
         self._handler: RequestHandler | None = None
         self._not_stalled = asyncio.Event()
@@ -50,7 +55,7 @@ class ApiServer:
         self.port = self._listener.port
         self._handler = RequestHandler(
             self.writer,
-            KubeletDialer(self.store, self._config.kubelet_tls),
+            KubeletDialer(self.store, self._config.kubelet_tls, self.faults),
             self.authenticator,
             self.authorizer,
             self.faults,
@@ -89,7 +94,37 @@ class ApiServer:
         assert self._handler is not None
         self.request_count += 1
         await self._not_stalled.wait()
+        answer = await self.gateway.intercept(request)
+        if answer is not None:
+            return answer
         return await self._handler.handle(request)
+
+    def accept(self, *, on: bool) -> None:
+        """Refuse new connections and keep those that are open, as while it ends; or undo that."""
+        if not on:
+            self._listener.stop_accepting()
+        elif not self._listener.is_accepting:
+            self._listener.start(self._config.listen, self.port, reuse_port=True)
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether it serves HTTPS."""
+        return self._config.tls is not None
+
+    def use_certificate(self, cert: str, key: str) -> None:
+        """Serve another certificate to new connections; the own one again if it is empty.
+
+        Raises `UsageError`: it cannot be read, or there is no TLS.
+        """
+        tls = self._config.tls
+        if tls is None:
+            raise UsageError("the API server has no TLS")
+        if cert:
+            tls = msgspec.structs.replace(tls, cert=cert, key=key)
+        try:
+            self._tls_context = _server_tls_context(tls)
+        except OSError as error:
+            raise UsageError(f"cannot use certificate {cert}: {error}") from error
 
     def cut(self, target: str) -> int:
         """Reset "tunnels", "watches" or "all" connections; return their number."""
@@ -112,11 +147,11 @@ class ApiServer:
             self._not_stalled.set()
 
 
-def _server_tls_context(config: ApiServerConfig) -> ssl.SSLContext | None:
-    if config.tls is None:
+def _server_tls_context(tls: TlsFiles | None) -> ssl.SSLContext | None:
+    if tls is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.tls.ca)
-    context.load_cert_chain(config.tls.cert, config.tls.key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.ca)
+    context.load_cert_chain(tls.cert, tls.key)
     # A client without a certificate may use a token or be anonymous.
     context.verify_mode = ssl.CERT_OPTIONAL
     context.set_alpn_protocols(["http/1.1"])

@@ -54,8 +54,9 @@ class StatusError(Exception):
 class PlainTextError(StatusError):
     """An error response in plain text, as Go's `http.Error` sends it."""
 
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(code, "", message, headers=(("X-Content-Type-Options", "nosniff"),))
+    def __init__(self, code: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        headers = (*headers, ("X-Content-Type-Options", "nosniff"))
+        super().__init__(code, "", message, headers=headers)
         self.content_type = TEXT
 
     def body(self) -> bytes:
@@ -105,6 +106,12 @@ def bad_request(message: str) -> StatusError:
 def unauthorized() -> StatusError:
     """Return the error of invalid credentials."""
     return StatusError(401, "Unauthorized", "Unauthorized")
+
+
+def too_many_requests() -> StatusError:
+    """Return the error of a server that has too many requests in progress."""
+    message = "Too many requests, please try again later."
+    return PlainTextError(429, message, (("Retry-After", "1"),))
 
 
 def method_not_allowed() -> StatusError:

@@ -231,6 +231,11 @@ async def _error_event(error: StatusError) -> AsyncIterator[bytes]:
     yield msgspec.json.encode({"type": "ERROR", "object": error.status()}) + b"\n"
 
 
+def expired_response(store: Store) -> StreamingResponse:
+    """Return the response to a watch from a version whose history is gone: one ERROR event."""
+    return StreamingResponse(_error_event(too_old(1, store.version)))
+
+
 def gone_response() -> Response:
-    """Return a response with HTTP status 410."""
+    """Return the response to a continued list whose version is gone: HTTP status 410."""
     return Response.of_error(StatusError(410, "Expired", "The resourceVersion is too old."))

@@ -76,23 +76,38 @@ def reconcile(context: ControllerContext, namespace: str, name: str) -> None:
     spec = item.copy()["spec"]
     if spec.get("schedulerName") != SCHEDULER_NAME:
         return
+    if spec.get("schedulingGates"):
+        message = "Scheduling is blocked due to non-empty scheduling gates"
+        _set_unschedulable(context, item, message, "SchedulingGated")
+        return
     nodes = list_nodes(context)
     if not context.all_nodes_started({node.name for node in nodes if node.ready}):
         # A node that becomes ready queues all waiting pods. This covers nodes that never do.
         context.queue.add_after(key_of(item), WAIT_S)
         return
     feasible = [node for node in nodes if node.ready and fits(spec, node)]
-    if feasible:
+    claim = _claim(spec)
+    if feasible and not claim:
         node = _least_loaded(context, item, feasible)
         context.writer.bind(namespace, name, node.name)
         message = f"Successfully assigned {namespace}/{name} to {node.name}"
         context.events.record(item, "Normal", "Scheduled", message, SCHEDULER_NAME)
         return
-    message = (
-        _unschedulable_message(spec, nodes) if nodes else "no nodes available to schedule pods"
-    )
+    if claim:  # the cluster has no volumes, so that none exists
+        missing = f'persistentvolumeclaim "{claim}" not found'
+        message = f"0/{len(nodes)} nodes are available: {missing}. not found"
+    else:
+        message = (
+            _unschedulable_message(spec, nodes) if nodes else "no nodes available to schedule pods"
+        )
     if _set_unschedulable(context, item, message):
         context.events.record(item, "Warning", "FailedScheduling", message, SCHEDULER_NAME)
+
+
+def _claim(spec: Object) -> str:
+    """Return the first PersistentVolumeClaim that a pod needs; empty if it needs none."""
+    claims = (volume.get("persistentVolumeClaim") for volume in spec.get("volumes") or ())
+    return next((str(claim.get("claimName")) for claim in claims if claim), "")
 
 
 def _least_loaded(context: ControllerContext, item: Item, nodes: list[Node]) -> Node:
@@ -126,14 +141,16 @@ def _unschedulable_message(spec: Object, nodes: list[Node]) -> str:
     )
 
 
-def _set_unschedulable(context: ControllerContext, item: Item, message: str) -> bool:
+def _set_unschedulable(
+    context: ControllerContext, item: Item, message: str, reason: str = "Unschedulable"
+) -> bool:
     """Set the PodScheduled condition; return whether it changed."""
 
     def set_condition(pod: Object) -> Object:
         status = pod.setdefault("status", {})
         conditions = status.get("conditions") or ()
         if not any(c["type"] == "PodScheduled" and c.get("message") == message for c in conditions):
-            set_pod_condition(status, "PodScheduled", "False", "Unschedulable", message)
+            set_pod_condition(status, "PodScheduled", "False", reason, message)
         return pod
 
     after = context.writer.update(

@@ -7,6 +7,7 @@ cancel, and raises only `CriError`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Final, TypeVar
 
 import grpc
@@ -27,6 +28,7 @@ class RuntimeClient:
 
     def __init__(self, endpoint: str, *, timeout_s: float = 120.0) -> None:
         target = endpoint if endpoint.startswith("unix:") else f"unix://{endpoint}"
+        self._socket = Path(target.removeprefix("unix:").replace("//", "", 1))
         self._timeout_s = timeout_s
         self._channel = grpc.aio.insecure_channel(
             target,
@@ -60,8 +62,17 @@ class RuntimeClient:
         try:
             result: ResponseT = await call(request, timeout=timeout_s or self._timeout_s)
         except grpc.aio.AioRpcError as error:
-            raise CriError(error.details() or error.code().name, status=error.code()) from error
+            raise self._error(error) from error
         return result
+
+    def _error(self, error: grpc.aio.AioRpcError) -> CriError:
+        """Return the error of a call; that of a socket that nothing serves in Go's words."""
+        text = error.details() or error.code().name
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            cause = "connection refused" if self._socket.exists() else "no such file or directory"
+            dial = f"dial unix {self._socket}: connect: {cause}"
+            text = f'connection error: desc = "transport: Error while dialing: {dial}"'
+        return CriError(text, status=error.code())
 
     async def version(self) -> cri.VersionResponse:
         """Return the name and version of the runtime."""

@@ -41,7 +41,8 @@ async def run(config: KubeletConfig, lifetime: Lifetime) -> None:
         server, node = startup.result()
         heartbeat = asyncio.create_task(node.run(), name="heartbeat")
         if config.control:
-            control = ControlServer(config.control, KubeletFaults(kubelet, server).handle)
+            faults = KubeletFaults(kubelet, server, node)
+            control = ControlServer(config.control, faults.handle)
             await control.start()
         announce(pid=os.getpid(), port=server.listener.port, node=config.node)
         await ending

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from tui_forward.minicluster.cri.errors import CriError
 from tui_forward.minicluster.kubelet import cri_config
 from tui_forward.minicluster.kubelet.config import KubeletConfig
 from tui_forward.minicluster.kubelet.objects import Object, full_name
+from tui_forward.minicluster.kubelet.pod_sources import missing_environment
 from tui_forward.minicluster.kubelet.pod_status import ContainerView, PodView
-from tui_forward.minicluster.kubelet.runtime_pod import Dependencies, RuntimePod
+from tui_forward.minicluster.kubelet.runtime_pod import Dependencies, RunContainerError, RuntimePod
 
 # How long the waiting reason is the failure itself, before it becomes the back-off.
 _FRESH_S = 0.5
@@ -34,7 +36,8 @@ class CrashBackoff:
         """Return when to start the next incarnation (epoch seconds) and the delay included."""
         last = self._delays.get(name)
         if last is None or last[0] != exited.id:
-            uptime_s = (exited.finished_at - exited.started_at) / 1e9
+            # One that could not be started has no start.
+            uptime_s = (exited.finished_at - (exited.started_at or exited.finished_at)) / 1e9
             if last is None or uptime_s >= self._config.crash_reset_s:
                 delay_s = 0.0
             else:
@@ -85,6 +88,23 @@ class PullBackoff:
         return failure.at_s + failure.delay_s, "ImagePullBackOff", text
 
 
+_IMAGE = re.compile(r"[A-Za-z0-9][\w.:/@-]*")
+
+
+def _image_name_error(image: str) -> str:
+    """Return why a text cannot be the name of an image, in Go's words; empty if it can."""
+    domain, slash, rest = image.partition("/")
+    name = (rest if slash else domain).partition("@")[0].partition(":")[0]
+    if name != name.lower():
+        cause = f"invalid reference format: repository name ({name}) must be lowercase"
+    elif not name or not _IMAGE.fullmatch(image):
+        cause = "invalid reference format"
+    else:
+        return ""
+    cause = f'couldn\'t parse image name "{image}": {cause}'
+    return f'Failed to apply default image tag "{image}": {cause}'
+
+
 class ContainerStarter:
     """Starts containers of one pod, and keeps the reasons why others wait."""
 
@@ -94,6 +114,7 @@ class ContainerStarter:
         # (reason, message) of containers that cannot start yet, by name.
         self.waiting: dict[str, tuple[str, str]] = {}
         self._config = dependencies.config
+        self._api = dependencies.api
         self._runtime = dependencies.runtime
         self._runtime_pod = runtime_pod
         self._retry_at = retry_at
@@ -132,6 +153,8 @@ class ContainerStarter:
         if view.current is not None and view.ended:
             policy = pod["spec"].get("restartPolicy", "Always")
             if policy == "Never" or (policy == "OnFailure" and view.succeeded):
+                self.waiting.pop(name, None)
+                view.waiting = None
                 return False
             due_s, wait_s = self._crash_backoff.next_start(name, view.current)
             if due_s > time.time():
@@ -143,6 +166,10 @@ class ContainerStarter:
                 return False
         if not await self._ensure_image(container, view):
             return False
+        if missing := await missing_environment(self._api, pod, container):
+            retry_s = time.time() + self._config.pull_backoff_s
+            self._wait(view, "CreateContainerConfigError", missing, retry_s)
+            return False
         self.waiting.pop(name, None)
         attempt = 0
         if view.current is not None:
@@ -153,8 +180,9 @@ class ContainerStarter:
         try:
             await self._runtime_pod.start_container(pod, container, sandbox, attempt, pod_ip)
         except CriError as error:
-            retry_s = time.time() + self._config.pull_backoff_s
-            self._wait(view, "CreateContainerError", error.message, retry_s)
+            is_created = isinstance(error, RunContainerError)
+            reason = "RunContainerError" if is_created else "CreateContainerError"
+            self._wait(view, reason, error.message, time.time() + self._config.pull_backoff_s)
             return False
         return True
 
@@ -162,6 +190,10 @@ class ContainerStarter:
         """Pull the image if the policy requires it; return whether it is there."""
         image, name = container["image"], view.name
         policy = container.get("imagePullPolicy", "IfNotPresent")
+        if invalid := _image_name_error(image):
+            retry_s = time.time() + self._config.crash_backoff_max_s
+            self._wait(view, "InvalidImageName", invalid, retry_s)
+            return False
         backoff = self._pull_backoff.waiting_state(name, image)
         if backoff is not None:
             retry_s, reason, message = backoff
@@ -179,8 +211,9 @@ class ContainerStarter:
         except CriError as error:
             if error.unavailable:
                 raise
-            retry_s = self._pull_backoff.record_failure(name, str(error))
-            self._wait(view, "ErrImagePull", str(error), retry_s)
+            # As a kubelet of 1.36: without the status of the call.
+            retry_s = self._pull_backoff.record_failure(name, error.message)
+            self._wait(view, "ErrImagePull", error.message, retry_s)
             return False
         self._pull_backoff.record_success(name)
         return True

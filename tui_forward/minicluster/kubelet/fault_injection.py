@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import Any
 
-from tui_forward.errors import UsageError
+from tui_forward.errors import ApiError, TransportError, UsageError
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
+from tui_forward.minicluster.kubelet.node_status import NodeReporter
 from tui_forward.minicluster.kubelet.server import KubeletServer
 
 
 class KubeletFaults:
     """Injects the faults requested at the control socket."""
 
-    def __init__(self, kubelet: Kubelet, server: KubeletServer) -> None:
+    def __init__(self, kubelet: Kubelet, server: KubeletServer, node: NodeReporter) -> None:
         self._kubelet = kubelet
         self._server = server
+        self._node = node
         self._stall_timer: asyncio.TimerHandle | None = None
 
     async def handle(self, request: dict[str, Any]) -> dict[str, Any] | None:
@@ -35,7 +38,16 @@ class KubeletFaults:
                 self._stall(on=bool(request.get("on", True)), for_s=request.get("for_s"))
             case "delay":
                 self._delay(float(request.get("seconds", 0)))
+            case "certificate":
+                self._use_certificate(str(request.get("cert", "")), str(request.get("key", "")))
+            case "authorization":
+                self._server.refusal_status = int(request.get("status", 0))
+            case "node-ready":
+                await self._set_node_ready(ready=bool(request.get("on", True)))
             case "clear":
+                self._use_certificate("", "")
+                self._server.refusal_status = 0
+                await self._set_node_ready(ready=True)
                 self._stall(on=False, for_s=None)
                 self._delay(0.0)
                 for worker in self._kubelet.workers.values():
@@ -54,6 +66,18 @@ class KubeletFaults:
             "bytes_down": sum(relay.bytes_down for relay in self._server.relays),
             "bytes_up": sum(relay.bytes_up for relay in self._server.relays),
         }
+
+    def _use_certificate(self, cert: str, key: str) -> None:
+        try:
+            self._server.use_certificate(cert, key)
+        except OSError as error:
+            raise UsageError(f"cannot use certificate {cert}: {error}") from error
+
+    async def _set_node_ready(self, *, ready: bool) -> None:
+        if self._node.ready != ready:
+            self._node.set_ready(ready=ready)
+            with contextlib.suppress(ApiError, TransportError):  # the heartbeat tries again
+                await self._node.report()
 
     def _not_ready(self, request: dict[str, Any]) -> None:
         namespace, name = str(request.get("namespace", "default")), str(request.get("pod"))

@@ -24,6 +24,7 @@ _CONDITIONS = (
     ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 )
+_NOT_READY = ("Ready", "False", "KubeletNotReady", "container runtime is down")
 
 
 class NodeReporter:
@@ -35,6 +36,13 @@ class NodeReporter:
         self._port = port
         self._runtime = runtime
         self._since = format_timestamp(time.time())
+        self.ready = True
+        self._ready_since = self._since
+
+    def set_ready(self, *, ready: bool) -> None:
+        """Fault: report that the node is not ready, or that it is again; see `report`."""
+        if ready != self.ready:
+            self.ready, self._ready_since = ready, format_timestamp(time.time())
 
     async def register(self) -> None:
         """Create the Node and report its status, retrying until it succeeds."""
@@ -94,10 +102,17 @@ class NodeReporter:
             "pods": "110",
         }
         now = format_timestamp(time.time())
-        times = {"lastHeartbeatTime": now, "lastTransitionTime": self._since}
+        states = _CONDITIONS if self.ready else (*_CONDITIONS[:-1], _NOT_READY)
         conditions = [
-            {"type": kind, "status": value, **times, "reason": reason, "message": message}
-            for kind, value, reason, message in _CONDITIONS
+            {
+                "type": kind,
+                "status": value,
+                "lastHeartbeatTime": now,
+                "lastTransitionTime": self._ready_since if kind == "Ready" else self._since,
+                "reason": reason,
+                "message": message,
+            }
+            for kind, value, reason, message in states
         ]
         return {
             "capacity": resources,

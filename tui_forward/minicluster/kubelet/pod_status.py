@@ -97,7 +97,8 @@ def _terminated(view: PodView, status: cri.ContainerStatus) -> Object:
     state: Object = {
         "exitCode": status.exit_code,
         "reason": status.reason or ("Completed" if status.exit_code == 0 else "Error"),
-        "startedAt": format_timestamp(status.started_at / 1e9) if status.started_at else None,
+        # 1970 for one that could not be started, as in Kubernetes.
+        "startedAt": format_timestamp(status.started_at / 1e9),
         "finishedAt": format_timestamp(status.finished_at / 1e9),
         "containerID": f"{view.id_scheme}://{status.id}",
     }
@@ -120,7 +121,13 @@ def _container_status(view: PodView, container: ContainerView) -> Object:
         if previous is not None:
             last = _terminated(view, previous)
     else:
-        reason, message = container.waiting or ("ContainerCreating", "")
+        # Of a pod whose init containers have not finished yet, the others are not created.
+        idle = (
+            "ContainerCreating"
+            if view.initialized or container in view.init_containers
+            else ("PodInitializing")
+        )
+        reason, message = container.waiting or (idle, "")
         waiting = {"reason": reason}
         if message:
             waiting["message"] = message
@@ -172,6 +179,21 @@ def build(pod: Object, view: PodView, *, host_ip: str, now_s: float) -> Object:
     return status
 
 
+def _unready_gate(pod: Object, conditions: dict[str, Object]) -> str:
+    """Return why the pod's readiness gates keep it from being ready; empty if they do not."""
+    for gate in pod["spec"].get("readinessGates") or ():
+        kind = gate["conditionType"]
+        condition = conditions.get(kind)
+        if condition is None:
+            return f'corresponding condition of pod readiness gate "{kind}" does not exist.'
+        if condition.get("status") != "True":
+            return (
+                f'the status of pod readiness gate "{kind}" is not "True", but '
+                f"{condition.get('status')}"
+            )
+    return ""
+
+
 def _conditions(
     pod: Object, view: PodView, phase: str, generation: int | None, now_s: float
 ) -> list[Object]:
@@ -186,6 +208,9 @@ def _conditions(
     else:
         names = " ".join(unready)
         readiness = ("False", "ContainersNotReady", f"containers with unready status: [{names}]")
+    is_ready = readiness
+    if readiness[0] == "True" and (gate := _unready_gate(pod, old)):
+        is_ready = ("False", "ReadinessGatesNotReady", gate)
     initialized = ("True", "PodCompleted" if phase == "Succeeded" else "", "")
     if uninitialized:
         message = f"containers with incomplete status: [{' '.join(uninitialized)}]"
@@ -193,7 +218,7 @@ def _conditions(
     states = {
         "PodReadyToStartContainers": ("True" if view.sandbox_ready else "False", "", ""),
         "Initialized": initialized,
-        "Ready": readiness,
+        "Ready": is_ready,
         "ContainersReady": readiness,
         "PodScheduled": ("True", "", ""),
     }

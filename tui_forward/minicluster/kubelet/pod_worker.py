@@ -21,7 +21,9 @@ from tui_forward.minicluster.cri.errors import CriError
 from tui_forward.minicluster.kubelet import cri_config, pod_status
 from tui_forward.minicluster.kubelet.api_client import MERGE_PATCH, ApiClient
 from tui_forward.minicluster.kubelet.container_starter import ContainerStarter
+from tui_forward.minicluster.kubelet.events import PodEvents
 from tui_forward.minicluster.kubelet.objects import Object, full_name
+from tui_forward.minicluster.kubelet.pod_sources import missing_volume
 from tui_forward.minicluster.kubelet.pod_status import ContainerView, PodView
 from tui_forward.minicluster.kubelet.prober import ProbeManager
 from tui_forward.minicluster.kubelet.runtime_pod import Dependencies, RuntimePod, RuntimeStatus
@@ -30,6 +32,7 @@ _RETRY_S = (0.1, 5.0)
 _FLUSH_TIMEOUT_S = 5.0
 _DEFAULT_GRACE_S = 30
 _STATUS_RETRY_S = (0.1, 2.0)
+_MOUNT_RETRY_S = 2.0
 
 
 class StatusManager:
@@ -122,6 +125,8 @@ class PodWorker:
         self.pod = pod
         self.view = PodView(id_scheme=dependencies.id_scheme)
         self._config = dependencies.config
+        self._api = dependencies.api
+        self._events = PodEvents(dependencies.api, dependencies.config.node)
         self._root = dependencies.root
         self._on_end = on_end
         self.uid: str = pod["metadata"]["uid"]
@@ -228,6 +233,10 @@ class PodWorker:
             return False
         if sandbox is None:
             self._report()
+            if message := await missing_volume(self._api, self.pod):
+                await self._events.report(self.pod, "Warning", "FailedMount", message)
+                self._schedule(time.time() + _MOUNT_RETRY_S)
+                return False
             await self._runtime_pod.create_sandbox(self.pod, status)
             sandbox = status.sandboxes[0]
             self.view.sandbox_ready = True

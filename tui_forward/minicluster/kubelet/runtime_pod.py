@@ -59,6 +59,10 @@ class RuntimeStatus:
         ]
 
 
+class RunContainerError(CriError):
+    """A container was created and cannot be started."""
+
+
 class RuntimePod:
     """Reads and changes one pod in the runtime. Every method may raise `CriError`."""
 
@@ -115,7 +119,7 @@ class RuntimePod:
     async def start_container(
         self, pod: Object, container: Object, sandbox: cri.PodSandbox, attempt: int, pod_ip: str
     ) -> None:
-        """Create and start an incarnation of a container."""
+        """Create and start an incarnation of a container. Raises `RunContainerError`, too."""
         config = cri_config.container_config(
             pod, container, self._root, attempt, pod_ip=pod_ip, host_ip=self._host_ip
         )
@@ -123,7 +127,10 @@ class RuntimePod:
         folder.mkdir(parents=True, exist_ok=True)
         sandbox_config = cri_config.sandbox_config(pod, self._root, sandbox.metadata.attempt)
         container_id = await self.runtime.create_container(sandbox.id, config, sandbox_config)
-        await self.runtime.start_container(container_id)
+        try:
+            await self.runtime.start_container(container_id)
+        except CriError as error:
+            raise RunContainerError(error.message, status=error.status) from error
 
     async def remove_old_containers(self, status: RuntimeStatus) -> None:
         """Remove all but the two newest incarnations of each container, with their logs."""

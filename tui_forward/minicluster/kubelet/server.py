@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import sys
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -43,15 +44,22 @@ class KubeletServer:
         self.relays: set[Relay] = set()
         self.stalled = False  # fault: new port-forwards transfer no bytes
         self.delay_s = 0.0  # fault: bytes of new port-forwards are delayed by this
+        # Fault: 401 or 403 to every request, as if client certificates were of another authority
+        # or its users not allowed; 0 for none.
+        self.refusal_status = 0
         self.port_forwards_total = 0
         self.listener = Listener(self._serve)
         config = kubelet.config
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.client_ca)
-        context.load_cert_chain(config.serving_cert, config.serving_key)
-        # Without a client certificate the response is 401, not a failed handshake.
-        context.verify_mode = ssl.CERT_OPTIONAL
-        context.set_alpn_protocols(["http/1.1"])
-        self._tls = context
+        self._config = config
+        self._tls = _tls_context(config, config.serving_cert, config.serving_key)
+
+    def use_certificate(self, cert: str, key: str) -> None:
+        """Fault: serve another certificate to new connections; the own one again if it is empty.
+
+        Raises `OSError`: it cannot be read.
+        """
+        config = self._config
+        self._tls = _tls_context(config, cert or config.serving_cert, key or config.serving_key)
 
     async def _serve(self, sock: socket.socket, client_ip: str) -> None:
         connection = SocketConnection(sock)
@@ -71,10 +79,11 @@ class KubeletServer:
 
     def _authorize(self, connection: SocketConnection, request: HttpRequest) -> None:
         subject = connection.peer_names()
-        if not subject:
+        if not subject or self.refusal_status == HTTPStatus.UNAUTHORIZED:
             raise RefusalError(encode_response(401, "Unauthorized"))
         groups = subject.get("organizationName", [])
-        if not set(groups) & set(self._kubelet.config.allowed_groups):
+        is_forbidden = self.refusal_status == HTTPStatus.FORBIDDEN
+        if is_forbidden or not set(groups) & set(self._kubelet.config.allowed_groups):
             user = (subject.get("commonName") or [""])[0]
             method = request.method
             verb = {"HEAD": "get", "POST": "create"}.get(method, method.lower())
@@ -160,6 +169,15 @@ class KubeletServer:
             "# TYPE kubelet_port_forwards_total counter\n"
             f"kubelet_port_forwards_total {self.port_forwards_total}\n"
         )
+
+
+def _tls_context(config: KubeletConfig, cert: str, key: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.client_ca)
+    context.load_cert_chain(cert, key)
+    # Without a client certificate the response is 401, not a failed handshake.
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 async def _read_request(connection: SocketConnection) -> HttpRequest | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -40,6 +41,9 @@ async def run(config: RuntimeConfig, lifetime: Lifetime) -> None:
             await control.close()
         await streaming.close()
         await server.stop(grace=0.0)
+        # As containerd does: a kubelet then reports that there is no such file.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(config.listen)  # noqa: PTH108 - one system call at the end
         await shim.close()
         dialer.close()
 

@@ -106,6 +106,8 @@ class ContainerProcesses:
             words = line.split()
             if words == ["ready"]:
                 container.ready = True
+            elif words == ["out-of-memory"]:
+                container.reason = "OOMKilled"
             elif len(words) == 3:
                 container.listening[int(words[0])] = (words[1], int(words[2]))
         self._on_change(container)

@@ -50,7 +50,7 @@ def container_status(container: shim_protocol.Container) -> cri.ContainerStatus:
     config = container_config(container)
     if container.finished_at:
         state = cri.CONTAINER_EXITED
-        reason = "Completed" if container.exit_code == 0 else "Error"
+        reason = container.reason or ("Completed" if container.exit_code == 0 else "Error")
     elif container.started_at:
         state, reason = cri.CONTAINER_RUNNING, ""
     else:
@@ -67,6 +67,7 @@ def container_status(container: shim_protocol.Container) -> cri.ContainerStatus:
         image_ref=image_id(config.image.image),
         image_id=image_id(config.image.image),
         reason=reason,
+        message=container.message,
         labels=config.labels,
         annotations=config.annotations,
         log_path=container.log_path,

@@ -142,13 +142,21 @@ class EmbeddedRuntime:
     async def start_container(
         self, request: cri.StartContainerRequest
     ) -> cri.StartContainerResponse:
-        """Start a container and wait briefly until its application is ready."""
+        """Start a container and wait briefly until its application is ready.
+
+        The images have no programs, so that a command with a path cannot be started.
+        """
         container = self._container(request.container_id)
         config = cri_messages.container_config(container)
         sandbox = cri_messages.sandbox_config(self._sandbox(container.sandbox_id))
         env = {entry.key: entry.value.decode() for entry in config.envs}
         env.setdefault("HOSTNAME", sandbox.hostname or sandbox.metadata.name)
         env.setdefault("POD_NAMESPACE", sandbox.metadata.namespace)
+        program = config.command[0] if config.command else ""
+        if program.startswith("/"):
+            message = _no_such_program(program)
+            await self._request(shim_protocol.FailContainer(id=container.id, message=message))
+            raise CriError(message)
         app, args = _require_app(config.image.image), [*config.command, *config.args]
         start = shim_protocol.StartContainer(id=container.id, app=app, args=args, env=env)
         await self._request(start)
@@ -283,6 +291,14 @@ class EmbeddedRuntime:
 
 def _not_found(message: str) -> CriError:
     return CriError(message, status=grpc.StatusCode.NOT_FOUND)
+
+
+def _no_such_program(path: str) -> str:
+    return (
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
+        f'runc create failed: unable to start container process: exec: "{path}": stat {path}: no '
+        "such file or directory: unknown"
+    )
 
 
 def _require_app(image: str) -> str:

@@ -35,6 +35,8 @@ from tui_forward.minicluster.runtime.shim_protocol import Container, Sandbox, Sh
 
 _OWNER_POLL_S = 0.5
 _SEND_TIMEOUT_S = 5.0
+# As in containerd.
+_START_ERROR_CODE = 128
 
 
 class _Client:
@@ -179,6 +181,8 @@ class Shim:
                 self._create_container(request)
             case shim_protocol.StartContainer():
                 self._start_container(request)
+            case shim_protocol.FailContainer():
+                self._fail_container(self._container(request.id), request.message)
             case shim_protocol.SignalContainer():
                 self._processes.send_signal(self._container(request.id), request.signal)
             case shim_protocol.RemoveContainer():
@@ -260,6 +264,14 @@ class Shim:
             args=tuple(request.args), env=request.env, network=sandbox.network, host=sandbox.host
         )
         self._processes.start(container, request, context, self._networks.namespace(sandbox.id))
+
+    def _fail_container(self, container: Container, message: str) -> None:
+        if container.started_at:
+            raise ShimError(f"container {container.id} was started before")
+        container.finished_at = time.time_ns()
+        container.exit_code, container.reason = _START_ERROR_CODE, "StartError"
+        container.message = message
+        self._send_container(container)
 
     def _remove_container(self, container_id: str) -> None:
         del self._containers[container_id]

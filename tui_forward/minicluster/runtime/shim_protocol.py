@@ -53,6 +53,8 @@ class Container(msgspec.Struct, kw_only=True):
     started_at: int = 0
     finished_at: int = 0
     exit_code: int = 0
+    reason: str = ""  # why it ended, if it is not its exit code ("OOMKilled", "StartError")
+    message: str = ""  # the same in words
     pid: int = 0  # 0 unless it runs
     ready: bool = False  # whether the application reported that it is ready to serve
     # Address of each port of the pod, for networks that map ports.
@@ -113,6 +115,13 @@ class StartContainer(Request, tag="start-container"):
     env: dict[str, str]
 
 
+class FailContainer(Request, tag="fail-container"):
+    """End a container that cannot be started."""
+
+    id: str
+    message: str
+
+
 class SignalContainer(Request, tag="signal-container"):
     """Send a signal to a container's processes; no effect if it has exited."""
 
@@ -136,6 +145,7 @@ AnyRequest = (
     | RemoveSandbox
     | CreateContainer
     | StartContainer
+    | FailContainer
     | SignalContainer
     | RemoveContainer
     | Shutdown

@@ -68,6 +68,22 @@ class AppContext:
         """Report that the application is ready, or as ready as it ever will be."""
         self._report("ready")
 
+    def report_out_of_memory(self) -> None:
+        """Report that the kernel is about to end the application because of its memory."""
+        self._report("out-of-memory")
+
+    def _listen_on_ipv6_loopback(self, port: int) -> socket.socket | None:
+        """Return a socket on ::1; None where pods have no network of their own, or no IPv6."""
+        if self._network != "netns":
+            return None
+        try:
+            sock = socket.create_server(("::1", port), family=socket.AF_INET6, backlog=4096)
+        except OSError as error:
+            self.log(f"cannot listen on [::1]:{port}: {error}")
+            return None
+        sock.setblocking(False)
+        return sock
+
     def listen(self, port: int) -> socket.socket:
         """Return a listening socket for the pod's port `port`. Raises `OSError`: it is taken."""
         if self._network == "netns":
@@ -98,9 +114,16 @@ class AppContext:
         connections: ConnectionLog,
         port: int,
         handler: Callable[[AppConnection], Awaitable[None]],
+        *,
+        ipv6_only: bool = False,
     ) -> None:
-        """Serve `port` from now on, one task per connection. Raises `OSError`: it is taken."""
-        listener = self.listen(port)
+        """Serve `port` from now on, one task per connection. Raises `OSError`: it is taken.
+
+        `ipv6_only` serves on ::1 only, or nowhere if there is no such address.
+        """
+        listener = self._listen_on_ipv6_loopback(port) if ipv6_only else self.listen(port)
+        if listener is None:
+            return
         loop = asyncio.get_running_loop()
         tasks: set[asyncio.Task[None]] = set()
 

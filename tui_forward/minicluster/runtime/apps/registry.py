@@ -11,7 +11,14 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tui_forward.minicluster.process_lifecycle import loop_factory, signal_on_parent_death
-from tui_forward.minicluster.runtime.apps import database, echo, http_site, metrics, toolbox
+from tui_forward.minicluster.runtime.apps import (
+    database,
+    echo,
+    faulty_port,
+    http_site,
+    metrics,
+    toolbox,
+)
 from tui_forward.minicluster.runtime.apps.context import AppContext
 
 
@@ -23,6 +30,16 @@ async def crash_loop(context: AppContext) -> int:
     await asyncio.sleep(life_s)
     context.log("crash-loop: FATAL: no route to payment provider, giving up")
     return int(context.get_setting("EXIT_CODE", "3"))
+
+
+async def memory_hog(context: AppContext) -> int:
+    """End after `LIFE_S` (1) seconds as one that the kernel ends for its memory."""
+    context.log("memory-hog: loading the catalog …")
+    context.report_ready()
+    await asyncio.sleep(context.get_seconds("LIFE_S", 1.0))
+    context.report_out_of_memory()
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
 
 
 async def silent(context: AppContext) -> int:
@@ -43,6 +60,8 @@ APPS: Final[dict[str, App]] = {
     "metrics": metrics.main,
     "crash-loop": crash_loop,
     "silent": silent,
+    "memory-hog": memory_hog,
+    "faulty-port": faulty_port.main,
     "toolbox": toolbox.main,
 }
 
