@@ -139,7 +139,7 @@ def test_forward_that_is_not_ready_in_time(cluster: ClusterProcess) -> None:
 def test_forward_that_is_not_waited_for(cluster: ClusterProcess) -> None:
     with forward("deploy/search", 80, namespace="shop", local_port=0, ready_timeout=0) as one:
         assert is_open(one.port)
-        assert one.status.state is ForwardState.WAITING
+        assert one.status.state is not ForwardState.READY
         with pytest.raises(NotReadyError):
             one.wait_ready(0.2)
 
@@ -200,6 +200,21 @@ async def test_plain_form_works_inside_a_running_loop(cluster: ClusterProcess) -
     """As in Jupyter, whose cells run in the loop's thread."""
     with web() as one:
         assert fetch(one.url())
+
+
+def test_forward_without_a_block_runs_until_it_is_stopped(cluster: ClusterProcess) -> None:
+    """As in the cells of a notebook."""
+    one = web()
+    active = one.start()
+    assert fetch(active.url())
+    with pytest.raises(UsageError, match="the forward is active"):
+        one.start()
+    one.stop()
+    one.stop()
+    assert not is_open(active.port)
+    again = one.start()
+    assert fetch(again.url())
+    one.stop()
 
 
 def test_forward_is_used_by_several_threads(cluster: ClusterProcess) -> None:

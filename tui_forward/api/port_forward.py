@@ -51,7 +51,8 @@ _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 class PortForward:
     """A forward that can be started: `with` in plain code, `async with` in a coroutine.
 
-    It can be started again after its end. `ready_timeout_s` of 0 waits for the local port only.
+    Where no block can hold it, as in a notebook, `start` and `stop` do the same. It can be started
+    again after its end. `ready_timeout_s` of 0 waits for the local port only.
     """
 
     def __init__(
@@ -82,6 +83,17 @@ class PortForward:
     async def __aexit__(self, *exception: object) -> None:
         """Stop the forward and close its connections."""
         await self._group.__aexit__(*exception)
+
+    def start(self) -> ActiveForward:
+        """Start the forward for more than one block, as in a notebook: until `stop`, or the end.
+
+        Errors: see `forward`.
+        """
+        return self.__enter__()
+
+    def stop(self) -> None:
+        """Stop what `start` has started, and close its connections. Idempotent."""
+        self.__exit__()
 
 
 class PortForwards:
@@ -131,6 +143,14 @@ class PortForwards:
         stack, self._async_stack = self._async_stack, None
         if stack is not None:
             await stack.aclose()
+
+    def start(self) -> tuple[ActiveForward, ...]:
+        """Start all of them for more than one block: until `stop`, or the end of the process."""
+        return self.__enter__()
+
+    def stop(self) -> None:
+        """Stop what `start` has started, and close its connections. Idempotent."""
+        self.__exit__()
 
     def _require_unused(self) -> None:
         if self._stack is not None or self._async_stack is not None:
