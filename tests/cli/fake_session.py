@@ -146,9 +146,9 @@ class FakeSession:
 
     # Session.
 
-    async def start_proxy(self, spec: ProxySpec) -> str:
+    async def start_proxy(self, spec: ProxySpec, *, proxy_id: str = "") -> str:
         self.calls.append(("start_proxy", spec))
-        proxy_id = f"p{len(self.proxies) + 1}"
+        proxy_id = proxy_id or f"p{len(self.proxies) + 1}"
         listening = (LocalAddress("127.0.0.1", spec.port), LocalAddress("::1", spec.port))
         self.proxies[proxy_id] = ProxyInfo(id=proxy_id, spec=spec, listening=listening)
         self._wake()

@@ -2,11 +2,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from tests.cli.fake_session import FakeSession
 from tui_forward.daemon import session_store
 from tui_forward.daemon.session_store import SavedForward, SavedSession
 from tui_forward.errors import ForwardError
-from tui_forward.model import ForwardSpec, Target, TargetKind
+from tui_forward.model import (
+    Forward,
+    ForwardSpec,
+    ForwardState,
+    LocalAddress,
+    ProxyInfo,
+    ProxySpec,
+    ReasonCode,
+    Target,
+    TargetKind,
+)
 
 
 def spec(name: str) -> ForwardSpec:
@@ -48,3 +60,22 @@ def test_discard_is_idempotent(tmp_path: Path) -> None:
     session_store.discard_session(path)
     session_store.discard_session(path)
     assert not path.exists()
+
+
+def test_proxies_are_saved_and_what_they_have_opened_is_not() -> None:
+    info = ProxyInfo(
+        id="p1", spec=ProxySpec(context="here", port=0), listening=(LocalAddress("::1", 1080),)
+    )
+    opened = Forward(
+        id="f1",
+        spec=msgspec.structs.replace(spec("web"), proxy="p1"),
+        state=ForwardState.READY,
+        code=ReasonCode.FORWARD_READY,
+        reason="",
+    )
+    saved = session_store.to_saved([opened], keep_running=True, proxies=[info])
+    assert saved.forwards == ()
+    (proxy,) = saved.proxies
+    assert (proxy.id, proxy.spec.port) == ("p1", 1080)
+    assert not saved.is_empty
+    assert session_store.EMPTY_SESSION.is_empty

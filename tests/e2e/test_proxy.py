@@ -276,3 +276,30 @@ def test_json(cluster: ClusterProcess) -> None:
         assert process.stop(signal.SIGTERM) == 0
     targets = {one.get("target") for one in map(json.loads, process.out)}
     assert "shop/svc/web:80" in targets
+
+
+def test_in_the_background(cluster: ClusterProcess) -> None:
+    port = free_port()
+    text = run(*PROGRAM, "proxy", "--background", "--port", str(port), "-n", "shop")
+    assert f"Proxying from 127.0.0.1:{port} -> " in text
+    assert "tui-forward stop p1" in text
+    proxy = ("--proxy", f"socks5h://127.0.0.1:{port}")
+    assert "You reached pod" in curl(*proxy, "http://web/")
+    listed = [json.loads(line) for line in run(*PROGRAM, "ls", "--json").splitlines()]
+    assert listed[0]["proxy"] == "p1"
+    assert listed[0]["targets"] == [one["forward"] for one in listed[1:]]
+    assert listed[1]["target"] == "shop/svc/web:80"
+    text = run(*PROGRAM, "ls")
+    assert f"p1  cluster proxy on 127.0.0.1:{port} for " in text
+    assert "by p1" in text
+    assert "p1  cluster proxy on" in run(*PROGRAM, "status")
+    # Another engine takes over the port, and the names are known again.
+    run(*PROGRAM, "restart")
+    assert "You reached pod" in curl(*proxy, "http://web/")
+    # A killed engine is replaced, and what it had is restored.
+    (engine,) = [json.loads(line) for line in run(*PROGRAM, "status", "--json").splitlines()[:1]]
+    os.kill(engine["engine"]["pid"], signal.SIGKILL)
+    assert "You reached pod" in curl("--retry", "20", "--retry-all-errors", *proxy, "http://web/")
+    assert "stopped p1: cluster proxy on" in run(*PROGRAM, "stop", "p1")
+    curl(*proxy, "http://web/", code=7)
+    assert "no active forwards" in run(*PROGRAM, "ls")

@@ -59,8 +59,11 @@ def complete_forwards(ctx: click.Context, _param: click.Parameter, incomplete: s
 
         kubeconfig = _option(ctx, "kubeconfig")
         async with running_session(kubeconfig) as session:
-            active = (await session.snapshot()).forwards if session is not None else ()
-        return [word for one in active for word in (one.id, one.spec.name) if word]
+            if session is None:
+                return []
+            snapshot = await session.snapshot()
+        names = [word for one in snapshot.forwards for word in (one.id, one.spec.name) if word]
+        return [*(one.id for one in snapshot.proxies), *names]
 
     return _matching(_run_bounded(query, []), incomplete)
 

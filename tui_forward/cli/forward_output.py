@@ -13,6 +13,7 @@ import msgspec
 
 from tui_forward.cli.event_output import STATE_STYLES
 from tui_forward.cli.output import style, use_color
+from tui_forward.cli.proxy_output import proxy_lines, proxy_to_dict
 from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.formatting import (
     format_rate,
@@ -22,7 +23,7 @@ from tui_forward.common.formatting import (
     short_age,
 )
 from tui_forward.common.printable import escape_json, one_line
-from tui_forward.model import Forward, ForwardState
+from tui_forward.model import Forward, ForwardState, ProxyInfo
 
 _MAX_WIDTH = 48
 _AMBER = "33"
@@ -37,6 +38,7 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
     return {
         "forward": forward.id,
         "profile": spec.profile,
+        "proxy": spec.proxy,
         "name": spec.name,
         "context": spec.target.context,
         "options": describe_access_options(spec.target.options),
@@ -87,7 +89,7 @@ def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
         (
             one.id,
             one.spec.name or "-",
-            str(one.listening[0]) if one.listening else "-",
+            _local_text(one),
             _target_text(one),
             "paused" if one.paused else one.state.value,
             str(one.counters.connections_open),
@@ -121,23 +123,41 @@ def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
             yield style(f"    {one_line(reason)}{advice}", "2", color=color)
 
 
+def _local_text(forward: Forward) -> str:
+    if forward.spec.proxy:
+        return f"by {forward.spec.proxy}"
+    return str(forward.listening[0]) if forward.listening else "-"
+
+
 def _target_text(forward: Forward) -> str:
     target = forward.spec.target
     insecure = _INSECURE if forward.insecure else ""
     return f"{target.context}{insecure}/{target}"
 
 
-def print_forwards(forwards: Sequence[Forward], *, as_json: bool) -> None:
-    """Print forwards on stdout, or on stderr that there are none."""
-    if as_json or forwards:
-        for line in (
-            json_lines(map(forward_to_dict, forwards))
-            if as_json
-            else format_table(forwards, color=use_color(sys.stdout))
-        ):
+def print_forwards(
+    forwards: Sequence[Forward], *, as_json: bool, proxies: Sequence[ProxyInfo] = ()
+) -> None:
+    """Print proxies and forwards on stdout, or on stderr that there are none."""
+    if as_json:
+        records = [proxy_to_dict(one, forwards) for one in proxies]
+        records += map(forward_to_dict, forwards)
+        for line in json_lines(records):
             click.echo(line)
-    else:
+        return
+    for line in table_lines(forwards, proxies, color=use_color(sys.stdout)):
+        click.echo(line)
+    if not (forwards or proxies):
         click.echo("no active forwards", err=True)
+
+
+def table_lines(
+    forwards: Sequence[Forward], proxies: Sequence[ProxyInfo], *, color: bool
+) -> Iterator[str]:
+    """Yield the lines of the proxies, then the table of the forwards, if there are any."""
+    yield from proxy_lines(proxies, forwards, color=color)
+    if forwards:
+        yield from format_table(forwards, color=color)
 
 
 def print_save_problem(problem: str) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from tui_forward.cli.event_output import EventPrinter, ipv4_first
 from tui_forward.common.printable import one_line
 from tui_forward.errors import TransportError
-from tui_forward.model import LocalAddress, ProxyInfo, ProxySpec
+from tui_forward.model import ProxyInfo, ProxySpec
 from tui_forward.session import Session
 
 _STOP_S: Final = 10.0
@@ -55,15 +55,10 @@ class ProxyRunner:
         return next(one for one in snapshot.proxies if one.id == proxy_id)
 
     def _announce(self, info: ProxyInfo) -> None:
-        spec = info.spec
-        for address in ipv4_first(info.listening):
-            self._write_line(
-                f"Proxying from {address} -> {one_line(spec.context)}, "
-                f"namespace {one_line(spec.namespace)}"
-            )
-        first = ipv4_first(info.listening)[0]
-        self._printer.note(example_text(first))
-        if spec.direct:
+        for line in address_lines(info):
+            self._write_line(line)
+        self._printer.note(example_text(info))
+        if info.spec.direct:
             self._printer.note("names outside the cluster are connected to without it (--direct)")
 
     async def _print_events(self) -> None:
@@ -83,8 +78,16 @@ class ProxyRunner:
                     self._printer.note(f"services: {info.reason}", info.hint)
 
 
-def example_text(address: LocalAddress) -> str:
+def address_lines(info: ProxyInfo) -> list[str]:
+    """Return a line for each address that a proxy listens on."""
+    spec = info.spec
+    where = f"{one_line(spec.context)}, namespace {one_line(spec.namespace)}"
+    return [f"Proxying from {address} -> {where}" for address in ipv4_first(info.listening)]
+
+
+def example_text(info: ProxyInfo) -> str:
     """Return how to use a proxy, in one line."""
+    address = ipv4_first(info.listening)[0]
     return (
         f"http://SERVICE.NAMESPACE.localhost:{address.port}/ in a browser, "
         f"curl --proxy socks5h://{address} http://SERVICE.NAMESPACE/"

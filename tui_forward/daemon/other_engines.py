@@ -34,15 +34,18 @@ def find_other_engines(socket: Path) -> tuple[OtherEngine, ...]:
     found = []
     for saved in _saved_sessions():
         other = Path(saved.socket)
-        if not saved.forwards or not saved.socket or other == socket:
+        if saved.is_empty or not saved.socket or other == socket:
             continue
         lock = SocketLock(other)
         if lock.is_held():
-            listed = tuple(_in_words(one.spec) for one in saved.forwards[:_MAX_LISTED])
+            listed = (
+                *(_in_words(one.spec) for one in saved.forwards),
+                *(f"{one.spec.context} cluster proxy {one.spec.port}" for one in saved.proxies),
+            )
             found.append(
                 OtherEngine(
-                    pid=lock.holder, kubeconfig=saved.kubeconfig, forwards=len(saved.forwards),
-                    listed=listed,
+                    pid=lock.holder, kubeconfig=saved.kubeconfig, forwards=len(listed),
+                    listed=listed[:_MAX_LISTED],
                 )
             )  # fmt: skip
     return tuple(sorted(found, key=lambda one: one.kubeconfig))

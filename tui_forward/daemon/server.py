@@ -45,7 +45,7 @@ _HELLO_S = 10.0
 # More than any request takes: the longest waits for a pod's log or the end of a handover.
 _REQUEST_S = 30.0
 # Answered when saved, because an engine that is killed after the answer must not restore more.
-_FLUSHED = (rpc.Stop, rpc.Pause, rpc.SetKeepRunning)
+_FLUSHED = (rpc.Stop, rpc.StopProxy, rpc.Pause, rpc.SetKeepRunning)
 # Bytes of a `Result` besides its value.
 _MAX_RESULT_HEADER = 64
 

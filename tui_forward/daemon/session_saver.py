@@ -17,6 +17,7 @@ from tui_forward.common.tasks import spawn_restarting
 from tui_forward.daemon.session_store import (
     EMPTY_SESSION,
     SavedForward,
+    SavedProxy,
     SavedSession,
     SaveResult,
     fallback_file,
@@ -30,7 +31,7 @@ from tui_forward.daemon.session_store import (
     to_saved,
 )
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import EventKind, ForwardSpec
+from tui_forward.model import EventKind, ForwardSpec, ProxySpec
 from tui_forward.profiles.profile import Profile
 from tui_forward.session import Session
 
@@ -50,6 +51,9 @@ class RestorableSession(Session, Protocol):
 
     async def start(self, spec: ForwardSpec, *, forward_id: str = "") -> str:
         """Do what `Session.start` does, with the given id if that is free."""
+
+    async def start_proxy(self, spec: ProxySpec, *, proxy_id: str = "") -> str:
+        """Do what `Session.start_proxy` does, with the given id if that is free."""
 
 
 class SessionSaver:
@@ -90,7 +94,7 @@ class SessionSaver:
         # Forwards keep running because a client was lost, until one decides. This is not saved:
         # after a reboot they are offered, and not restored automatically.
         self.orphaned = False
-        self.has_forwards = False  # whether any were active at the last check
+        self.has_forwards = False  # whether any, or a proxy, were active at the last check
         # Active profiles by id, as they were applied last. The profile watcher changes it, and
         # calls `mark_dirty`.
         self.profiles: dict[str, Profile] = {}
@@ -117,16 +121,16 @@ class SessionSaver:
                 name="session file",
             )
         self.sequence = saved.sequence
-        restored = bool(saved.forwards) and (restore or saved.keep_running)
+        restored = not saved.is_empty and (restore or saved.keep_running)
         offered = saved
-        if not saved.forwards:
+        if saved.is_empty:
             offered = await run_in_thread(
                 lambda: load_session(previous_session_file(self._path)), name="session file"
             )
         self.previous_profiles = profiles_of(offered)
         if restored:
             await self._restore(saved)
-        elif saved.forwards:
+        elif not saved.is_empty:
             try:
                 await run_in_thread(
                     lambda: move_to_previous(self._path, self._fallback, saved),
@@ -149,9 +153,12 @@ class SessionSaver:
         async def start(one: SavedForward) -> str:
             return await self._session.start(one.spec, forward_id=one.id)
 
-        _log.info("restoring %d forwards", len(saved.forwards))
+        async def start_proxy(one: SavedProxy) -> str:
+            return await self._session.start_proxy(one.spec, proxy_id=one.id)
+
+        _log.info("restoring %d forwards and %d proxies", len(saved.forwards), len(saved.proxies))
         self.keep_requested, self._latest = saved.keep_running, saved
-        await restore(self._session, saved, start)
+        await restore(self._session, saved, start, start_proxy)
         self.schedule_save()
 
     def schedule_save(self) -> None:
@@ -186,11 +193,16 @@ class SessionSaver:
 
     async def current(self) -> SavedSession:
         """Return the active forwards; during a transition, those from before."""
-        forwards = (await self._session.snapshot()).forwards
+        snapshot = await self._session.snapshot()
         if not self._in_transition:
             profiles = {**self.previous_profiles, **self.profiles}.values()
             self._latest = msgspec.structs.replace(
-                to_saved(forwards, profiles, keep_running=self.keep_requested),
+                to_saved(
+                    snapshot.forwards,
+                    profiles,
+                    keep_running=self.keep_requested,
+                    proxies=snapshot.proxies,
+                ),
                 socket=self._socket,
                 kubeconfig=self._kubeconfig,
             )
@@ -246,7 +258,7 @@ class SessionSaver:
             current = await self.current()
         except TuiForwardError:
             return  # the session is ending
-        self.has_forwards = bool(current.forwards)
+        self.has_forwards = not current.is_empty
         if current == self._written:
             return
         self.sequence += 1
@@ -259,7 +271,7 @@ class SessionSaver:
             self._written = self._in_file = current
         else:
             self._written = None
-            if not result.is_outdated and (is_outdated or not current.forwards):
+            if not result.is_outdated and (is_outdated or current.is_empty):
                 self._in_file = EMPTY_SESSION
         problem = self._describe_problem(result, current)
         if problem not in {"", self.problem}:
@@ -276,7 +288,7 @@ class SessionSaver:
     def _describe_problem(self, result: SaveResult, current: SavedSession) -> str:
         """Return why a session is not saved; empty if it is, or there is nothing to lose."""
         error = result.error
-        if error is None or not (current.forwards or result.is_outdated):
+        if error is None or (current.is_empty and not result.is_outdated):
             return ""
         cause = (error.strerror or type(error).__name__).lower()
         if result.has_fallback and result.is_outdated:
@@ -295,4 +307,6 @@ def _has_more(saved: SavedSession, current: SavedSession) -> bool:
     if saved.keep_running and not current.keep_running:
         return True
     active = [(one.id, one.spec.target, one.paused) for one in current.forwards]
+    if not {one.id for one in saved.proxies} <= {one.id for one in current.proxies}:
+        return True
     return any((one.id, one.spec.target, one.paused) not in active for one in saved.forwards)

@@ -26,7 +26,7 @@ from tui_forward.common.bounded_file import read_bounded
 from tui_forward.common.printable import escape_json
 from tui_forward.common.private_files import open_private_file
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Forward, ForwardSpec
+from tui_forward.model import Forward, ForwardSpec, ProxyInfo, ProxySpec
 from tui_forward.profiles.plan import spec_with_bound_port
 from tui_forward.profiles.profile import Profile, ProfileForward
 from tui_forward.session import Session
@@ -58,6 +58,13 @@ class SavedProfile(msgspec.Struct, frozen=True):
     forwards: tuple[ProfileForward, ...] = ()
 
 
+class SavedProxy(msgspec.Struct, frozen=True):
+    """A cluster proxy that was active."""
+
+    spec: ProxySpec  # with the local port it had
+    id: str = ""  # its id, as in `SavedForward`
+
+
 class SavedSession(msgspec.Struct, frozen=True):
     """The content of a file."""
 
@@ -68,6 +75,12 @@ class SavedSession(msgspec.Struct, frozen=True):
     socket: str = ""  # socket of the engine that wrote the file
     kubeconfig: str = ""  # its files as in KUBECONFIG; empty for kubectl's default
     sequence: int = 0  # counts up with each session that is written, also by the next engines
+    proxies: tuple[SavedProxy, ...] = ()  # their targets are opened again when they are used
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was active."""
+        return not (self.forwards or self.proxies)
 
 
 EMPTY_SESSION = SavedSession()
@@ -192,9 +205,14 @@ def discard_session(path: Path) -> None:
 
 
 def to_saved(
-    forwards: Sequence[Forward], profiles: Iterable[Profile] = (), *, keep_running: bool
-) -> SavedSession:
-    """Return a session to save: each forward with the port it has, and the profiles of these."""
+    forwards: Sequence[Forward], profiles: Iterable[Profile] = (), *, keep_running: bool,
+    proxies: Iterable[ProxyInfo] = (),
+) -> SavedSession:  # fmt: skip
+    """Return a session to save: each forward with the port it has, and the profiles of these.
+
+    What a proxy has opened is not part of it.
+    """
+    forwards = [one for one in forwards if not one.spec.proxy]
     active = {one.spec.profile for one in forwards}
     return SavedSession(
         keep_running=keep_running,
@@ -205,6 +223,11 @@ def to_saved(
             SavedProfile(one.name, str(one.file), one.team, one.forwards)
             for one in profiles
             if one.id in active
+        ),
+        proxies=tuple(
+            SavedProxy(msgspec.structs.replace(one.spec, port=one.listening[0].port), one.id)
+            for one in proxies
+            if one.listening
         ),
     )
 
@@ -222,12 +245,20 @@ async def restore(
     session: Session,
     saved: SavedSession,
     start: Callable[[SavedForward], Awaitable[str]] | None = None,
+    start_proxy: Callable[[SavedProxy], Awaitable[str]] | None = None,
 ) -> list[TuiForwardError]:
-    """Start the forwards of a saved session; return an error for each that could not start.
+    """Start what a saved session has; return an error for each part that could not start.
 
-    `start` starts a forward and returns its id; the default starts it as a new one.
+    `start` and `start_proxy` start a forward or a proxy and return its id; the defaults start it as
+    a new one.
     """
     errors = []
+    for proxy in saved.proxies:
+        try:
+            await (start_proxy(proxy) if start_proxy else session.start_proxy(proxy.spec))
+        except TuiForwardError as error:
+            _log.warning("cannot restore the cluster proxy on %d: %s", proxy.spec.port, error)
+            errors.append(error)
     for forward in saved.forwards:
         try:
             forward_id = await (start(forward) if start else session.start(forward.spec))

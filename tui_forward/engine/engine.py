@@ -121,28 +121,44 @@ class Engine:
         to use instead of the engine's, with other credentials. Raises `UsageError` if the
         specification is invalid.
         """
+        if spec.proxy:
+            raise UsageError(
+                "targets of a cluster proxy cannot be started", hint="connect to them through it"
+            )
+        return self._start(spec, forward_id, clusters or self.clusters).id
+
+    def _start(
+        self, spec: ForwardSpec, forward_id: str, clusters: ClusterProvider
+    ) -> ActiveForward:
         validate_spec(spec)
         if self._closed:
             raise UsageError("the session is closed")
         forward_id = self._new_id(forward_id)
-        forward = ActiveForward(forward_id, spec, self, clusters or self.clusters)
+        forward = ActiveForward(forward_id, spec, self, clusters)
         self._forwards[forward_id] = forward
         forward.begin()
         self.changed()
-        return forward_id
+        return forward
 
     def start_proxied(self, spec: ForwardSpec, clusters: ClusterProvider) -> ActiveForward:
         """See `ForwardStarter`."""
-        return self._forwards[self.start(spec, clusters=clusters)]
+        return self._start(spec, "", clusters)
 
-    async def start_proxy(self, spec: ProxySpec, *, clusters: ClusterProvider | None = None) -> str:
+    async def start_proxy(
+        self, spec: ProxySpec, *, proxy_id: str = "", clusters: ClusterProvider | None = None
+    ) -> str:
         """Start a cluster proxy and return its id once it listens; see `ProxyServer.open`.
 
-        `spec` has context and namespace filled in; for `clusters` see `start`.
+        `spec` has context and namespace filled in; for the others see `start`.
         """
         if self._closed:
             raise UsageError("the session is closed")
-        proxy_id = f"p{next(self._proxy_numbers)}"
+        if not proxy_id or proxy_id in self._proxies:
+            proxy_id = next(
+                name
+                for name in (f"p{number}" for number in self._proxy_numbers)
+                if name not in self._proxies
+            )
         proxy = ProxyServer(
             proxy_id, spec, starter=self, engine=self, clusters=clusters or self.clusters
         )
@@ -296,17 +312,23 @@ class Engine:
         sockets: InheritedSockets = {}
         for forward in self._forwards.values():
             sockets.update(forward.hold())
+        for proxy in self._proxies.values():
+            sockets.update(proxy.hold())
         return sockets
 
     def resume_accepting(self) -> None:
         """Undo `pause_accepting`. Idempotent."""
         for forward in self._forwards.values():
             forward.release()
+        for proxy in self._proxies.values():
+            proxy.release()
 
     async def drain(self, timeout_s: float) -> None:
         """Stop listening, and wait until the open connections have ended. Close afterwards."""
         for forward in self._forwards.values():
             forward.detach()
+        for proxy in self._proxies.values():
+            proxy.detach()
         deadline = time.monotonic() + timeout_s
         while self._forwards and time.monotonic() < deadline:
             idle = [forward for forward in self._forwards.values() if forward.is_idle]

@@ -81,8 +81,8 @@ def qualified_name(forward: Forward) -> str:
 def make_plan(
     profile: Profile, forwards: Iterable[Forward], mode: ApplyMode = ApplyMode.APPLY
 ) -> Plan:
-    """Compare a profile with all active forwards."""
-    forwards = tuple(forwards)
+    """Compare a profile with all active forwards; those that a proxy has opened do not count."""
+    forwards = tuple(one for one in forwards if not one.spec.proxy)
     active = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
     adoptable = find_adoptable(profile, forwards)
     added, changed, same = [], [], []

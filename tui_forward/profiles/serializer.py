@@ -91,16 +91,19 @@ def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = ""
     return out.getvalue()
 
 
+_OF_PROXY: Final = "no local port, only that of a proxy"
+
+
 def split_saveable(
     specs: Iterable[ForwardSpec],
 ) -> tuple[list[ForwardSpec], list[tuple[ForwardSpec, str]]]:
     """Return the forwards that a profile can have, and the others, each with what it has.
 
-    The others have options with a secret, which is never written.
+    The others have options with a secret, which is never written, or no local port of their own.
     """
     saveable, others = [], []
     for spec in specs:
-        if why := why_unsaveable(spec.target.options):
+        if why := _OF_PROXY if spec.proxy else why_unsaveable(spec.target.options):
             others.append((spec, why))
         else:
             saveable.append(spec)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from tui_forward.model import Caller, Forward
+from tui_forward.model import Caller
 from tui_forward.session.backend import CallerBackend, ClusterBackend
 from tui_forward.session.callers import (
     CURRENT_CALLER,
@@ -86,12 +86,12 @@ class ForwardCallers:
         """Use the environments of another engine for its forwards, which are started next."""
         self._handed_over.update(callers)
 
-    def export(self, forwards: tuple[Forward, ...]) -> dict[str, Caller]:
-        """Return the environment of each forward, for the next engine."""
+    def export(self, ids: Iterable[str]) -> dict[str, Caller]:
+        """Return the environment of each forward and proxy, for the next engine."""
         own = make_caller(self._backend.environ)
         found = {}
-        for forward in forwards:
-            caller = self._callers[forward.id][0] if forward.id in self._callers else own
+        for one in ids:
+            caller = self._callers[one][0] if one in self._callers else own
             if caller is not None:
-                found[forward.id] = caller
+                found[one] = caller
         return found

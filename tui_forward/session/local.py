@@ -130,9 +130,9 @@ class LocalSession:
         await self._engine.stop(forward_id)
         self._callers.remove(forward_id)
 
-    async def start_proxy(self, spec: ProxySpec) -> str:
-        """See `Session.start_proxy`."""
-        caller = self._callers.caller_of_start("")
+    async def start_proxy(self, spec: ProxySpec, *, proxy_id: str = "") -> str:
+        """See `Session.start_proxy`; `proxy_id` is its id in the previous engine."""
+        caller = self._callers.caller_of_start(proxy_id)
         backend = self._callers.backend_for(caller)
         options = self._backend.secrets.remember(spec.options)
         context = spec.context or self._backend.current_context(options)
@@ -142,7 +142,7 @@ class LocalSession:
             namespace=spec.namespace or backend.namespace(context, options),
             options=options,
         )
-        proxy_id = await self._engine.start_proxy(spec, clusters=backend)
+        proxy_id = await self._engine.start_proxy(spec, proxy_id=proxy_id, clusters=backend)
         self._callers.set(proxy_id, caller, backend)
         return proxy_id
 
@@ -228,7 +228,10 @@ class LocalSession:
     def callers(self) -> dict[str, Caller]:
         """Return the environment of each forward, for the next engine."""
         engine = self._lazy_engine.created
-        return self._callers.export(engine.forwards() if engine is not None else ())
+        if engine is None:
+            return {}
+        forwards = [one.id for one in engine.forwards()]
+        return self._callers.export([*forwards, *(one.id for one in engine.proxies())])
 
     def hold(self) -> InheritedSockets:
         """Stop accepting for now, and return all listening sockets."""

@@ -72,6 +72,11 @@ POD.SERVICE.NAMESPACE.svc, POD.NAMESPACE.pod; addresses of services and pods.
     help="Clients need the NAME:PASSWORD of this file.",
 )
 @click.option(
+    "--background",
+    is_flag=True,
+    help="Return when it listens; it runs until tui-forward stop.",
+)
+@click.option(
     "--env", "print_env", is_flag=True, help="Print the variables of a running proxy, and exit."
 )
 @click.option(
@@ -84,8 +89,8 @@ POD.SERVICE.NAMESPACE.svc, POD.NAMESPACE.pod; addresses of services and pods.
 @click.option("-q", "--quiet", is_flag=True, help="Print only local addresses and errors.")
 def proxy(
     port: int, kubeconfig: str | None, context: str | None, namespace: str | None, direct: bool,
-    spread: bool, auth_file: str | None, print_env: bool, as_json: bool, quiet: bool,
-    allow_protected: bool,
+    spread: bool, auth_file: str | None, background: bool, print_env: bool, as_json: bool,
+    quiet: bool, allow_protected: bool,
 ) -> None:  # fmt: skip
     """Reach every service and pod of a cluster by its name through one local port, until Ctrl-C.
 
@@ -114,6 +119,13 @@ def proxy(
         half_close_timeout_s=defaults.half_close_timeout_s,
         transport=defaults.transport,
     )
+    if background:
+        import asyncio
+
+        asyncio.run(
+            _start_in_background(spec, kubeconfig, as_json=as_json, allow_protected=allow_protected)
+        )
+        return
     notes = [one_line(str(problem)) for problem in settings.problems] + ignored_option_notes()
     event_loop.run(
         _proxy(spec, kubeconfig, context, notes, as_json=as_json, quiet=quiet,
@@ -158,3 +170,26 @@ async def _proxy(
                 await ProxyRunner(session, printer, write_line).run(spec, stop)
     finally:
         output.close()
+
+
+async def _start_in_background(
+    spec: ProxySpec, kubeconfig: str | None, *, as_json: bool, allow_protected: bool
+) -> None:
+    from tui_forward.cli.forward_output import json_line
+    from tui_forward.cli.proxy_output import proxy_to_dict
+    from tui_forward.cli.proxy_runner import address_lines, example_text
+    from tui_forward.cli.sessions import remote_session
+
+    async with remote_session(kubeconfig) as session:
+        await require_proxy_permission(session, spec, allowed=allow_protected)
+        await session.set_keep_running(True)
+        proxy_id = await session.start_proxy(spec)
+        snapshot = await session.snapshot()
+    proxy = next(one for one in snapshot.proxies if one.id == proxy_id)
+    if as_json:
+        click.echo(json_line(proxy_to_dict(proxy, snapshot.forwards)))
+        return
+    for line in address_lines(proxy):
+        click.echo(line)
+    click.echo(f"note:  {example_text(proxy)}", err=True)
+    click.echo(f"note:  stop it with tui-forward stop {proxy_id}", err=True)

@@ -14,6 +14,7 @@ from tui_forward.cli import completers, forward_output
 from tui_forward.cli.exit_codes import ExitCode
 from tui_forward.cli.options import kubeconfig_option
 from tui_forward.cli.output import style, use_color
+from tui_forward.cli.proxy_output import describe_proxy, proxy_to_dict
 from tui_forward.cli.sessions import attached_session, find_save_problem
 from tui_forward.cli.signals import call_on_signals
 from tui_forward.common.formatting import (
@@ -25,7 +26,7 @@ from tui_forward.common.formatting import (
 from tui_forward.common.printable import one_line
 from tui_forward.daemon import RemoteSession
 from tui_forward.errors import UsageError
-from tui_forward.model import Forward, OtherEngine, Snapshot
+from tui_forward.model import Forward, OtherEngine, ProxyInfo, Snapshot
 from tui_forward.session.batch import stop_forwards
 
 _WATCH_S = 0.5
@@ -42,8 +43,10 @@ def ls(kubeconfig: str | None, as_json: bool) -> int:
 
 async def _ls(kubeconfig: str | None, *, as_json: bool) -> int:
     async with attached_session(kubeconfig) as session:
-        forwards = (await session.snapshot()).forwards if session is not None else ()
-    forward_output.print_forwards(forwards, as_json=as_json)
+        snapshot = await session.snapshot() if session is not None else None
+    forwards = snapshot.forwards if snapshot is not None else ()
+    proxies = snapshot.proxies if snapshot is not None else ()
+    forward_output.print_forwards(forwards, as_json=as_json, proxies=proxies)
     for other in _other_engines(kubeconfig):
         click.echo(one_line(describe_other_engine(other)), err=True)
     return ExitCode.DONE
@@ -98,7 +101,11 @@ async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
             ],
         }  # fmt: skip
         for line in forward_output.json_lines(
-            [engine, *map(forward_output.forward_to_dict, snapshot.forwards)]
+            [
+                engine,
+                *(proxy_to_dict(one, snapshot.forwards) for one in snapshot.proxies),
+                *map(forward_output.forward_to_dict, snapshot.forwards),
+            ]
         ):
             click.echo(line)
         return ExitCode.DONE
@@ -122,9 +129,7 @@ def _format_status(session: RemoteSession, snapshot: Snapshot) -> Iterator[str]:
         state = "ok" if health.ok else one_line(health.error) if health.ok is False else "…"
         insecure = ", its certificate is not verified" if health.insecure else ""
         yield f"API server of {one_line(health.context)}: {state}{insecure}"
-    yield from (
-        forward_output.format_table(snapshot.forwards, color=color) if snapshot.forwards else ()
-    )
+    yield from forward_output.table_lines(snapshot.forwards, snapshot.proxies, color=color)
     for notice in snapshot.notices[-_MAX_NOTICES:]:
         about = f"profile {one_line(notice.profile)}" if notice.profile else "engine"
         line = f"{format_clock(notice.at)} {about}: {one_line(notice.text)}"
@@ -168,7 +173,7 @@ async def _watch(kubeconfig: str | None) -> int:
 @click.option("--all", "stop_all", is_flag=True, help="Stop all forwards.")
 @click.option("--json", "as_json", is_flag=True, help="One object per forward on stdout.")
 def stop(ids: tuple[str, ...], kubeconfig: str | None, stop_all: bool, as_json: bool) -> int:
-    """Stop forwards, by the ID or NAME that `ls` prints.
+    """Stop forwards and cluster proxies, by the ID or NAME that `ls` prints.
 
     The engine stops with the last forward, unless a dashboard is open.
     """
@@ -178,30 +183,24 @@ def stop(ids: tuple[str, ...], kubeconfig: str | None, stop_all: bool, as_json: 
 
 
 async def _stop(ids: tuple[str, ...], kubeconfig: str | None, *, as_json: bool) -> int:
-    """Stop the forwards of `ids`, or all if it is empty."""
+    """Stop the forwards and proxies of `ids`, or all if it is empty."""
     async with attached_session(kubeconfig) as session:
-        forwards = (await session.snapshot()).forwards if session is not None else ()
-        selected: dict[str, Forward] = {} if ids else {one.id: one for one in forwards}
-        for name in ids:
-            found = [one for one in forwards if name in (one.id, one.spec.name)]
-            if len(found) != 1:
-                available = ", ".join(one.id for one in forwards) or "none"
-                others = map(describe_other_engine, _other_engines(kubeconfig))
-                available = one_line("; ".join([available, *others]))
-                raise UsageError(
-                    f'"{name}" matches several forwards'
-                    if found
-                    else f'no active forward "{name}"',
-                    hint=f"available: {available}",
-                )
-            selected[found[0].id] = found[0]
-        if session is None or not selected:
+        snapshot = await session.snapshot() if session is not None else Snapshot(version=0, at=0.0)
+        forwards, proxies = _select(snapshot, ids, kubeconfig)
+        if session is None or not (forwards or proxies):
             click.echo("no active forwards", err=True)
             return ExitCode.DONE
-        result = await stop_forwards(session, list(selected.values()))
+        for proxy in proxies:
+            await session.stop_proxy(proxy.id)
+            if as_json:
+                record = proxy_to_dict(proxy, snapshot.forwards)
+                click.echo(forward_output.json_line(record))
+            else:
+                click.echo(f"stopped {proxy.id}: {one_line(describe_proxy(proxy))}", err=True)
+        result = await stop_forwards(session, forwards)
         save_problem = await find_save_problem(session)
     failed = {one.id for one, _ in result.failed}
-    for one in selected.values():
+    for one in forwards:
         if one.id in failed:
             continue
         if as_json:
@@ -213,3 +212,33 @@ async def _stop(ids: tuple[str, ...], kubeconfig: str | None, *, as_json: bool) 
         click.echo(one_line(text), err=True)
     forward_output.print_save_problem(save_problem)
     return ExitCode.FAILED if failed else ExitCode.DONE
+
+
+def _select(
+    snapshot: Snapshot, ids: tuple[str, ...], kubeconfig: str | None
+) -> tuple[list[Forward], list[ProxyInfo]]:
+    """Return what `ids` name, or all; UsageError for a name of none, or of several.
+
+    What a proxy has opened ends with it, unless it is named.
+    """
+    if not ids:
+        return [one for one in snapshot.forwards if not one.spec.proxy], list(snapshot.proxies)
+    forwards: dict[str, Forward] = {}
+    proxies: dict[str, ProxyInfo] = {}
+    for name in ids:
+        found = [one for one in snapshot.forwards if name in (one.id, one.spec.name)]
+        proxy = next((one for one in snapshot.proxies if one.id == name), None)
+        if proxy is not None:
+            proxies[name] = proxy
+        elif len(found) == 1:
+            forwards[found[0].id] = found[0]
+        else:
+            known = [one.id for one in snapshot.proxies]
+            known += [one.id for one in snapshot.forwards]
+            others = map(describe_other_engine, _other_engines(kubeconfig))
+            available = one_line("; ".join([", ".join(known) or "none", *others]))
+            raise UsageError(
+                f'"{name}" matches several forwards' if found else f'no active forward "{name}"',
+                hint=f"available: {available}",
+            )
+    return list(forwards.values()), list(proxies.values())

@@ -260,6 +260,8 @@ class ForwardTools:
         )
         for one in (await self._session.snapshot()).forwards:
             ports = {address.port for address in one.listening}
+            if one.spec.proxy:
+                continue
             is_usable = one.state not in (ForwardState.BLOCKED, ForwardState.STOPPED)
             if one.spec.target == target and is_usable and (not local_port or local_port in ports):
                 return one

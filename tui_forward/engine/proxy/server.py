@@ -15,6 +15,7 @@ from tui_forward.common.tasks import spawn
 from tui_forward.engine.connections.client_socket import close_socket
 from tui_forward.engine.connections.listener import Listener
 from tui_forward.engine.connections.local_ports import (
+    InheritedSockets,
     PortRequest,
     bind_sockets,
     find_port_problem,
@@ -86,6 +87,8 @@ class ProxyServer:
             sockets = self._bind()
         except ForwardError as error:
             raise ForwardError(await name_port_owner(error.reason, self._engine)) from error
+        for sock in sockets:
+            self._engine.socket_holder.hold(sock.fileno())
         self._router = TargetRouter(spec, self._directory)
         self._listener = Listener(
             sockets, on_accept=self._accepted, on_exhausted=self._report_exhausted
@@ -106,8 +109,11 @@ class ProxyServer:
 
     async def close(self) -> None:
         """Stop listening, and stop all targets with their connections. Idempotent."""
-        if self._listener is not None:
+        if self._listener is not None and not self._listener.is_closed:
             self._listener.close()
+            for address in self._listener.addresses:
+                self._engine.socket_holder.release(address)
+            await self._engine.socket_holder.flush()
         for task in self._clients:
             task.cancel()
         if self._clients:
@@ -115,6 +121,22 @@ class ProxyServer:
         await self._targets.close()
         if self._directory is not None:
             await self._directory.close()
+
+    # Handover to another process ----------------------------------------------------
+
+    def hold(self) -> InheritedSockets:
+        """Stop accepting for now, and return the listening sockets."""
+        return self._listener.hold() if self._listener is not None else {}
+
+    def release(self) -> None:
+        """Undo `hold`. Idempotent."""
+        if self._listener is not None:
+            self._listener.release()
+
+    def detach(self) -> None:
+        """Close the listener, which another process has taken over; keep the connections."""
+        if self._listener is not None:
+            self._listener.close()
 
     @property
     def addresses(self) -> tuple[LocalAddress, ...]:

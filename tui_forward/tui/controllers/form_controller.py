@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from textual.app import App
 
 from tui_forward.common.local_addresses import find_port_user
+from tui_forward.errors import UsageError
 from tui_forward.model import (
     CatalogScope,
     ClusterKey,
@@ -95,6 +96,11 @@ class FormController:
         forward = next(iter(self._sampler.forwards(forward_ids)), None)
         if forward is None:
             return
+        if forward.spec.proxy:
+            raise UsageError(
+                "a target of the cluster proxy cannot be edited",
+                hint="start a forward to it, which has a local port of its own",
+            )
         pod = self._pod_of(forward)
 
         def replace(spec: ForwardSpec | None) -> None:

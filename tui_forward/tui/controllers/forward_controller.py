@@ -251,7 +251,8 @@ class ForwardController:
 
     def push_undo(self, stopped: Sequence[Forward]) -> None:
         """Let `undo` restore forwards on the local ports they had."""
-        specs = tuple(spec_with_bound_port(forward) for forward in stopped)
+        own = [forward for forward in stopped if not forward.spec.proxy]
+        specs = tuple(spec_with_bound_port(forward) for forward in own)
         if specs:
             self._push(UndoStep(specs))
 

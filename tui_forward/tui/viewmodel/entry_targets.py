@@ -62,13 +62,18 @@ def object_of(scope: CatalogScope, entry: Entry) -> Target:
 def forward_on(
     forwards: Iterable[Forward], scope: CatalogScope, entry: Entry, port: DeclaredPort
 ) -> Forward | None:
-    """Return the forward to a port of an entry by name or, for a pod, the one that leads there."""
+    """Return the forward to a port of an entry by name or, for a pod, the one that leads there.
+
+    Those that a proxy has opened have no port of their own, so that a key must start another one.
+    """
     number = str(port.number)
     alone = bool(port.name) and port_reference(entry.ports, port) == port.name
     cluster = scope.cluster_key
     for forward in forwards:
         target = forward.spec.target
         if (target.cluster_key, target.namespace) != (cluster, entry.namespace):
+            continue
+        if forward.spec.proxy:
             continue
         named = target.kind is entry.kind and target.name == entry.name
         if entry.kind is TargetKind.POD and forward.pod is not None and forward.remote_port:
@@ -91,7 +96,7 @@ class ForwardsByEntry:
         cluster = state.scope.cluster_key
         for forward in forwards:
             target = forward.spec.target
-            if target.cluster_key != cluster:
+            if target.cluster_key != cluster or forward.spec.proxy:
                 continue
             keys = {f"{target.kind.value}/{target.namespace}/{target.name}"}
             if forward.pod is not None:

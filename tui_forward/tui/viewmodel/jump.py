@@ -115,6 +115,8 @@ def _forwards(typed: str, sources: JumpSources) -> Iterator[Scored]:
 
 
 def _local(forward: Forward) -> str:
+    if forward.spec.proxy:
+        return local_text(forward)
     port = local_text(forward).rpartition(":")[2] or forward.spec.local_port
     return f":{port}" if port else ""
 

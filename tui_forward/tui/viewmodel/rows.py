@@ -63,6 +63,8 @@ def state_cell(forward: Forward) -> Cell:
 
 def local_text(forward: Forward) -> str:
     """Return the address to connect to, IPv4 if there is one."""
+    if forward.spec.proxy:
+        return f"proxy {forward.spec.proxy}"
     return str(min(forward.listening, key=lambda a: ":" in a.host)) if forward.listening else ""
 
 
