@@ -35,7 +35,7 @@ Each node has two processes, `python -m tui_forward.minicluster.kubelet --config
 Both accept `control` (path of their control socket), print one ready line on stdout, and end on
 SIGTERM and at the end of stdin (`process_lifecycle`). Pods survive the end of both, as with a real
 kubelet or containerd: pods belong to a third process, `runtime.shim`, which the first runtime
-process starts. The next runtime with the same `state_dir` reconnects to it and its pods. The shim
+process forks. The next runtime with the same `state_dir` reconnects to it and its pods. The shim
 ends with all its pods when its owner exits (`owner_pid`; by default the parent of the runtime that
 started it), or when the runtime's control socket receives `end-pods`; the reply follows when all
 processes of the pods have exited.

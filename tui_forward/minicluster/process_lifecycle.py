@@ -94,12 +94,13 @@ class Lifetime:
 
 
 def run_component(
-    kind: type[ConfigT], serve: Callable[[ConfigT, Lifetime], Coroutine[Any, Any, None]]
-) -> int:
+    kind: type[ConfigT], serve: Callable[[ConfigT, Lifetime], Coroutine[Any, Any, None]],
+    prepare: Callable[[ConfigT], object] = lambda _: None,
+) -> int:  # fmt: skip
     """Run a component with the file given by `--config` until it ends; return its exit code.
 
-    `serve` runs until `Lifetime.ending` is set, then cleans up and returns. The loop is uvloop's if
-    it is installed.
+    `prepare` runs before there are an event loop and other threads; `serve` runs until
+    `Lifetime.ending` is set, then cleans up and returns. The loop is uvloop's if it is installed.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--config", required=True, help=f"JSON file, see {kind.__name__}")
@@ -123,6 +124,7 @@ def run_component(
 
     try:
         config = load(path, kind)
+        prepare(config)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(supervised())
     except (TuiForwardError, OSError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from pathlib import Path
 
 from tui_forward.minicluster.control_socket import ControlServer
 from tui_forward.minicluster.cri.server import make_server
@@ -13,7 +14,8 @@ from tui_forward.minicluster.runtime.config import RuntimeConfig
 from tui_forward.minicluster.runtime.cri_service import EmbeddedImages, EmbeddedRuntime
 from tui_forward.minicluster.runtime.dialer import Dialer
 from tui_forward.minicluster.runtime.fault_injection import RuntimeFaults
-from tui_forward.minicluster.runtime.shim_client import ShimClient
+from tui_forward.minicluster.runtime.shim import fork_shim
+from tui_forward.minicluster.runtime.shim_client import LOG, SOCKET, ShimClient
 from tui_forward.minicluster.runtime.streaming_server import StreamingServer
 
 
@@ -48,9 +50,15 @@ async def run(config: RuntimeConfig, lifetime: Lifetime) -> None:
         dialer.close()
 
 
+def prepare(config: RuntimeConfig) -> None:
+    """Fork the shim, which then need not import anything."""
+    folder = Path(config.state_dir)
+    fork_shim(folder / SOCKET, config.owner_pid or os.getppid(), folder / LOG)
+
+
 def main() -> int:
     """Run the process and return its exit code."""
-    return run_component(RuntimeConfig, run)
+    return run_component(RuntimeConfig, run, prepare)
 
 
 if __name__ == "__main__":

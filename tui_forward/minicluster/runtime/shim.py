@@ -1,9 +1,9 @@
 """The process that owns the pods of a node, as containerd's shims own real ones.
 
-Started by the first runtime process of a node. It survives the runtime, and ends, with every pod,
-when its owner ends or on request. It creates network namespaces, forks containers from itself
-(the applications are already imported, so a pod costs only a fork), writes their logs and keeps
-their exit codes.
+Forked from the first runtime process of a node, or started by it if an earlier shim was lost. It
+survives the runtime, and ends, with every pod, when its owner ends or on request. It creates
+network namespaces, forks containers from itself (the applications are already imported, so a pod
+costs only a fork), writes their logs and keeps their exit codes.
 
 One thread, one selector, no asyncio: a process that forks must be simple. Nothing here may fail
 because of one pod, since that would end the others.
@@ -26,7 +26,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui_forward.minicluster.process_lifecycle import process_exists
+from tui_forward.minicluster.process_lifecycle import process_exists, set_process_name
 from tui_forward.minicluster.runtime import shim_protocol
 from tui_forward.minicluster.runtime.apps.context import AppContext
 from tui_forward.minicluster.runtime.container_processes import ContainerProcesses
@@ -55,8 +55,8 @@ class _Client:
 class Shim:
     """Sandboxes and containers of one node, and the socket through which runtimes change them."""
 
-    def __init__(self, path: str, owner_pid: int) -> None:
-        self._path = Path(path)
+    def __init__(self, listener: socket.socket, owner_pid: int) -> None:
+        self._listener = listener
         self._owner_pid = owner_pid
         self._selector = selectors.DefaultSelector()
         self._clients: set[_Client] = set()
@@ -68,11 +68,7 @@ class Shim:
 
     def run(self) -> None:
         """Serve until requested to end, or until the owner has ended."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._path.unlink(missing_ok=True)
-        listener.bind(str(self._path))
-        self._path.chmod(0o600)
-        listener.listen()
+        listener = self._listener
         self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
         self._watch_children()
         owner = self._watch_owner()
@@ -87,7 +83,7 @@ class Shim:
                     self._ending = True
         finally:
             self._kill_all()
-            self._path.unlink(missing_ok=True)
+            Path(listener.getsockname()).unlink(missing_ok=True)
 
     def _watch_children(self) -> None:
         reader, writer = socket.socketpair()
@@ -282,13 +278,45 @@ class Shim:
         self._networks.close()
 
 
+def fork_shim(path: Path, owner_pid: int, log: Path) -> None:
+    """Fork a shim unless one serves; this process must have one thread and no event loop.
+
+    It serves when this returns. Its output goes to a file.
+    """
+    with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
+        client.connect(str(path))
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _listen(path) as listener:
+        if os.fork():
+            return
+        os.setsid()  # signals to the runtime's process group do not end the pods
+        set_process_name("shim")
+        with open(os.devnull, "rb") as stdin, log.open("ab") as output:  # noqa: PTH123
+            for number, file in enumerate((stdin, output, output)):
+                os.dup2(file.fileno(), number)
+        sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        Shim(listener, owner_pid).run()
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    path.unlink(missing_ok=True)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen()
+    return listener
+
+
 def main() -> int:
     """Run the process."""
     parser = argparse.ArgumentParser(prog="tui_forward.minicluster.runtime.shim")
     parser.add_argument("--socket", required=True)
     parser.add_argument("--owner-pid", required=True, type=int)
     arguments = parser.parse_args()
-    Shim(arguments.socket, arguments.owner_pid).run()
+    Shim(_listen(Path(arguments.socket)), arguments.owner_pid).run()
     return 0
 
 

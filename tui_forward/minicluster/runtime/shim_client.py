@@ -14,6 +14,9 @@ import msgspec
 
 from tui_forward.minicluster.runtime import shim_protocol
 
+# Files in the state folder of a runtime.
+SOCKET, LOG = "shim.sock", "shim.log"
+
 _MAX_LINE_BYTES = 64 * 1024 * 1024
 _START_TIMEOUT_S = 15.0
 _REPLY_TIMEOUT_S = 30.0
@@ -41,11 +44,12 @@ class ShimClient:
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0  # of the shim
         self._closed = False
 
     @property
     def _socket(self) -> str:
-        return str(self._folder / "shim.sock")
+        return str(self._folder / SOCKET)
 
     def containers_of(self, sandbox_id: str) -> list[shim_protocol.Container]:
         """Return the containers of a sandbox."""
@@ -97,13 +101,14 @@ class ShimClient:
             elif self._process is not None and self._process.poll() is not None:
                 raise shim_protocol.ShimError(
                     f"the shim exited with code {self._process.returncode}",
-                    hint=f"See {self._folder / 'shim.log'}",
+                    hint=f"See {self._folder / LOG}",
                 )
             await asyncio.sleep(0.01)
         snapshot = shim_protocol.decode_message(line)
         if not isinstance(snapshot, shim_protocol.Snapshot):
             raise shim_protocol.ShimError("unexpected first message from the shim")
         self._writer = writer
+        self._pid = snapshot.pid
         self._notify()
         self.sandboxes = {sandbox.id: sandbox for sandbox in snapshot.sandboxes}
         self.containers = {container.id: container for container in snapshot.containers}
@@ -113,7 +118,7 @@ class ShimClient:
         self._folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-P", "-m", "tui_forward.minicluster.runtime.shim"]
         command += ["--socket", self._socket, "--owner-pid", str(self._owner_pid)]
-        log = (self._folder / "shim.log").open("ab")
+        log = (self._folder / LOG).open("ab")
         with log:
             # A new session, so that signals to this process group do not end the pods.
             self._process = subprocess.Popen(
@@ -146,6 +151,9 @@ class ShimClient:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+        if self._pid:
+            with contextlib.suppress(ChildProcessError):  # an earlier runtime has forked it
+                os.waitpid(self._pid, os.WNOHANG)
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_result("the shim is not running")
