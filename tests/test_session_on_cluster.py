@@ -54,7 +54,8 @@ _CLIENTS = 3
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ClusterProcess]:
-    with running_cluster(*ONE_NODE) as running:
+    # Tests wait until a container that crashes is started again.
+    with running_cluster(*ONE_NODE, "--max-container-restart-period", "3") as running:
         yield running
 
 
@@ -340,6 +341,7 @@ async def test_crashing_container_is_awaited_also_after_it_was_ready(scenario: S
         while not is_crash_looping(forward := await scenario.forward(forward_id)):
             with contextlib.suppress(ApiError):  # it does not run at the moment
                 await scenario.cluster.fault("crash-pod", namespace="shop", pod=pod.name)
+            await asyncio.sleep(0.02)  # each crash is a request to the kubelet
         return forward
 
     async with asyncio.timeout(60):

@@ -326,6 +326,14 @@ def test_start_failures_are_reported(
     assert list(tmp_path.iterdir()) == [tmp_path / "something"]
 
 
+def test_longest_restart_period_is_that_of_all_kubelets(tmp_path: Path) -> None:
+    options = ("--nodes", "a,b", "--no-workloads", "--max-container-restart-period", "2.5")
+    with running_cluster(*options, "--dir", str(tmp_path)):
+        for node in ("a", "b"):
+            config = json.loads((tmp_path / "etc" / f"kubelet-{node}.json").read_text())
+            assert config["crash_backoff_max_s"] == 2.5
+
+
 def test_plain_http_in_folder_with_long_path(tmp_path: Path) -> None:
     folder = tmp_path / ("deep" * 20) / "cluster"
     with running_cluster(*SMALL, "--plain-http", "--dir", str(folder)) as running:

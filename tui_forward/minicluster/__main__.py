@@ -65,6 +65,15 @@ def create_parser() -> argparse.ArgumentParser:
         metavar="REPLACE_DELAY",
         help="seconds before a pod is replaced",
     )
+    add(
+        "--max-container-restart-period",
+        type=float,
+        default=ClusterOptions.max_restart_period_s,
+        dest="max_restart_period_s",
+        metavar="SECONDS",
+        help="longest delay before a container that ended is started again, as in a kubelet's "
+        "crashLoopBackOff (default: %(default)g)",
+    )
     add("--json", action=on, help="print the ready line as JSON")
     add("--parent-pid", type=int, help="stop when this process ends")
     commands = top.add_subparsers(dest="command")

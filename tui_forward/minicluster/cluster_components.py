@@ -36,6 +36,7 @@ class ClusterOptions:
     settle: bool = True  # wait until every pod that can run is ready
     containerd_socket: str = "/run/containerd/containerd.sock"
     replace_delay_s: float = 0.0
+    max_restart_period_s: float = 20.0  # longest delay before a container that ended starts again
 
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -129,6 +130,7 @@ class ClusterComponents:
             "client_ca": str(authority.cert),
             "runtime_endpoint": runtime_endpoint,
             "control": str(self._folder.socket(name)),
+            "crash_backoff_max_s": self._options.max_restart_period_s,
         }
 
         def keep_port(ready: dict[str, Any]) -> None:
