@@ -10,7 +10,8 @@ INSTALLED := .venv/.installed
 # Each test has its own folders, ports and kubeconfig, so tests run in parallel.
 WORKERS ?= auto
 PYTEST_OPTIONS := -n $(WORKERS) --dist worksteal
-# Tests of other Python versions leave out what takes minutes and does not depend on the version.
+# Tests of other Python versions leave out what takes minutes and does not depend on the version,
+# and tests with the marker `any_python`.
 SLOW_TESTS := tests/containerd tests/e2e tests/endurance tests/packaging
 
 .DEFAULT_GOAL := help
@@ -60,7 +61,7 @@ pytest: .venv/.compiled ## run all tests only
 	@touch $@
 
 test-%: .venv-%/.compiled ## run all but the slow tests on Python 3.12, ... (PYTHON_3.12=path: its interpreter)
-	.venv-$*/bin/python -m pytest $(PYTEST_OPTIONS) $(addprefix --ignore=,$(SLOW_TESTS))
+	.venv-$*/bin/python -m pytest $(PYTEST_OPTIONS) -m 'not any_python' $(addprefix --ignore=,$(SLOW_TESTS))
 
 check: $(INSTALLED) ## run linters, types, import contracts and the check of words only
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from screenshots.svg_text import describe_difference
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.any_python
 @pytest.mark.timeout(240)
 def test_screenshots_are_up_to_date() -> None:
     done = subprocess.run(

@@ -376,6 +376,7 @@ async def try_kubectl(form: Form, kubectl: Path, server: PortForwardApi, home: P
 
 
 @pytest.mark.kubectl
+@pytest.mark.any_python
 async def test_tables_hold_what_kubectl_does(forms: list[Form], tmp_path: Path) -> None:
     kubectl = find_kubectl()
     if kubectl is None:
@@ -406,6 +407,7 @@ def test_forward_takes_the_addresses_of_kubectl(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.kubectl
+@pytest.mark.any_python
 async def test_table_of_addresses_holds_what_kubectl_does(tmp_path: Path) -> None:
     kubectl = find_kubectl()
     if kubectl is None:

@@ -188,6 +188,7 @@ def test_kubectl_accepts_these_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.kubectl
+@pytest.mark.any_python
 @pytest.mark.parametrize("name", REFUSED)
 def test_kubectl_refuses_these_files(tmp_path: Path, name: str) -> None:
     path = written(tmp_path / "config", REFUSED[name][0])
