@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import kubernetes
 import pytest
 
 from tests.support.cluster_process import ONE_NODE, ClusterProcess, running_cluster
@@ -89,6 +88,8 @@ class Scenario:
 
 def create_pod(cluster: ClusterProcess, name: str, **env: str) -> None:
     """Create a pod that echoes on port 7000."""
+    import kubernetes  # takes long, which workers that run none of these tests are spared
+
     container = {
         "name": "echo",
         "image": "local/echo",

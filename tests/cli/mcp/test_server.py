@@ -8,17 +8,19 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mcp import Client, MCPError, StdioServerParameters
-from mcp.client.client import ConnectMode
-from mcp_types import ElicitRequestParams, ElicitResult, TextContent
 
 from tests.support.cluster_process import ONE_NODE, ClusterProcess, running_cluster
-from tui_forward.cli.mcp.server import build_server
 from tui_forward.common import paths
 from tui_forward.session.local import LocalSession
+
+# The package takes a second to import, which workers that run none of these tests are spared.
+if TYPE_CHECKING:
+    from mcp import Client
+    from mcp.client.client import ConnectMode
+    from mcp_types import ElicitRequestParams, ElicitResult
 
 # The last revision with a handshake, and the one without.
 MODES = ("legacy", "auto")
@@ -38,6 +40,10 @@ async def client(
     allow_protected: bool = False,
     **more: Any,
 ) -> AsyncIterator[Client]:
+    from mcp import Client
+
+    from tui_forward.cli.mcp.server import build_server
+
     session = LocalSession(cluster.kubeconfig)
     try:
         server = build_server(session, allow_protected=allow_protected)
@@ -56,6 +62,8 @@ async def call(connected: Client, tool: str, **arguments: Any) -> dict[str, Any]
 
 
 async def fail(connected: Client, tool: str, **arguments: Any) -> str:
+    from mcp_types import TextContent
+
     result = await connected.call_tool(tool, arguments)
     assert result.is_error
     [content] = result.content
@@ -161,6 +169,8 @@ async def test_protected_context_asks_the_user(
     mode: ConnectMode,
     answer: str,
 ) -> None:
+    from mcp_types import ElicitResult
+
     protect()
     questions: list[str] = []
 
@@ -207,6 +217,8 @@ async def test_no_tool_takes_a_kubeconfig_an_address_or_a_credential(
 
 
 async def test_profiles_are_resources_by_name_only(cluster: ClusterProcess, tmp_path: Path) -> None:
+    from mcp import MCPError
+
     folder = paths.profiles_dir()
     folder.mkdir(parents=True)
     text = "forwards:\n  web: {target: deploy/web, port: http}\n"
@@ -224,6 +236,8 @@ async def test_profiles_are_resources_by_name_only(cluster: ClusterProcess, tmp_
 
 
 async def test_program_serves_on_stdin_and_stdout(cluster: ClusterProcess, own_home: Path) -> None:
+    from mcp import Client, StdioServerParameters
+
     server = StdioServerParameters(
         command=sys.executable,
         args=["-m", "tui_forward", "mcp", "--kubeconfig", str(cluster.kubeconfig)],
