@@ -7,15 +7,20 @@ import gc
 import itertools
 import os
 import signal
+import stat
+import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.forked_program import LAUNCHING, ForkedProcess, Template
 from tests.support.order import ordered
 from tui_forward import known_secrets
 from tui_forward.common import event_loop
+from tui_forward.daemon import launcher
 
 pytest_plugins = ["pytester"]  # for the tests of our plugin
 
@@ -160,6 +165,24 @@ def tmp_path(new_paths: Iterator[Path]) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def forked_programs() -> Iterator[None]:
+    """Fork the processes of the program, with the engines that they or tests start."""
+    if sys.platform != "linux":
+        yield
+        return
+    with Template() as template, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ForkedProcess, "template", template.socket)
+        patch.setattr(launcher, "subprocess", LAUNCHING)
+        yield
+
+
+@pytest.fixture
+def started_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start engines as users do, with all imports."""
+    monkeypatch.setattr(launcher, "subprocess", subprocess)
+
+
 @pytest.fixture(autouse=True)
 def no_known_secrets() -> Iterator[None]:
     """Forget the secrets of a test, which may be words in the texts of another."""
@@ -179,13 +202,48 @@ def no_access_of_the_user() -> Iterator[None]:
         yield
 
 
+class HomeFolders:
+    """Home folders of tests: a new one, or that of the test before, which has not touched it.
+
+    Most of the thousands of tests take less than a millisecond and touch none.
+    """
+
+    def __init__(self, new_paths: Iterator[Path]) -> None:
+        self._new_paths = new_paths
+        self._home = Path()
+        self._folders: tuple[str, ...] = ()
+
+    def take(self) -> Path:
+        """Return a home folder in which there are the XDG folders and nothing else."""
+        if not self._folders or not all(map(_is_untouched, self._folders)):
+            home = self._home = next(self._new_paths)
+            names = ("", "/.local", *(f"/{folder}" for folder in _XDG_FOLDERS.values()))
+            self._folders = tuple(f"{home}{name}" for name in names)
+            for folder in self._folders:
+                os.mkdir(folder, 0o700)  # noqa: PTH102
+            for folder in self._folders:
+                os.utime(folder, (0, 0))
+        return self._home
+
+
+def _is_untouched(folder: str) -> bool:
+    """Return whether a folder still has its first modification time and rights."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116
+    except FileNotFoundError:
+        return False
+    return status.st_mtime_ns == 0 and status.st_mode == stat.S_IFDIR | 0o700
+
+
+@pytest.fixture(scope="session")
+def home_folders(new_paths: Iterator[Path]) -> HomeFolders:
+    return HomeFolders(new_paths)
+
+
 @pytest.fixture(autouse=True)
-def own_home(new_paths: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a home folder of this test."""
-    home = next(new_paths)
-    # Plain strings: this runs for thousands of tests that take less than a millisecond.
-    for folder in ("", ".local", *_XDG_FOLDERS.values()):
-        os.mkdir(f"{home}/{folder}", 0o700)  # noqa: PTH102
+def own_home(home_folders: HomeFolders, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a home folder for this test."""
+    home = home_folders.take()
     monkeypatch.setenv("HOME", str(home))
     for variable, folder in _XDG_FOLDERS.items():
         monkeypatch.setenv(variable, f"{home}/{folder}")

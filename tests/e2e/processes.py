@@ -17,10 +17,14 @@ from typing import IO, Any
 
 import psutil
 
+from tests.support.forked_program import ForkedProcess
+
 PROGRAM = (sys.executable, "-m", "tui_forward")
 TIMEOUT_S = 60.0
 # Conditions read the process table or start processes; polling faster slows down what is awaited.
 _POLL_S = 0.05
+_PAUSES_PER_CHECK = 4
+_MAX_POLL_S = 0.25
 
 
 def wait_until(
@@ -32,16 +36,21 @@ def wait_until(
 ) -> None:
     """Wait until a condition of another process holds; `state` describes it as it is then."""
     deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"timed out waiting for {what} {state()}"
-        time.sleep(_POLL_S)
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        assert now < deadline, f"timed out waiting for {what} {state()}"
+        time.sleep(min(max(_POLL_S, _PAUSES_PER_CHECK * (now - began)), _MAX_POLL_S))
 
 
 class Process:
-    """A running program whose output is read continuously."""
+    """A running program whose output is read continuously; `is_forked`: where that is possible."""
 
-    def __init__(self, *command: str, **options: Any) -> None:
-        self.popen = subprocess.Popen(
+    def __init__(self, *command: str, is_forked: bool = True, **options: Any) -> None:
+        popen = ForkedProcess if is_forked else subprocess.Popen
+        self.popen: subprocess.Popen[str] = popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, **options,
         )  # fmt: skip

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.e2e.processes import wait_until
+from tests.support.forked_program import ForkedProcess, is_forkable
 
 # A session leader's first open of a terminal makes it the controlling one, so that the kernel
 # sends SIGHUP when it is lost. `exec` keeps the process id.
@@ -24,12 +25,13 @@ _ON_TERMINAL = 'tty=$1; shift; exec "$@" <"$tty" >"$tty" 2>&1'
 class PseudoTerminal:
     """A program with a controlling terminal of its own; a context manager that ends it.
 
-    Output is read continuously and kept in `output`.
+    Output is read continuously and kept in `output`. The program is forked where that is possible,
+    unless `is_forked` is False.
     """
 
     def __init__(
         self, *command: str, env: dict[str, str], size: tuple[int, int] = (100, 30),
-        cwd: Path | None = None, before: str = "",
+        cwd: Path | None = None, before: str = "", is_forked: bool = True,
     ) -> None:  # fmt: skip
         self.output = bytearray()
         self._master, slave = pty.openpty()
@@ -38,12 +40,16 @@ class PseudoTerminal:
         self._slave: int | None = slave
         self.attributes = termios.tcgetattr(slave)
         self._stop_reading, self._stopped_reading = os.pipe()
-        script = f"{before}; {_ON_TERMINAL}" if before else _ON_TERMINAL
-        self.process = subprocess.Popen(
-            ["sh", "-c", script, "sh", os.ttyname(slave), *command],
-            env=env, cwd=cwd, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        self.process: subprocess.Popen[bytes]
+        if is_forked and not before and is_forkable(command, env):
+            self.process = ForkedProcess(command, terminal=os.ttyname(slave), env=env, cwd=cwd)
+        else:
+            script = f"{before}; {_ON_TERMINAL}" if before else _ON_TERMINAL
+            self.process = subprocess.Popen(
+                ["sh", "-c", script, "sh", os.ttyname(slave), *command],
+                env=env, cwd=cwd, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
         self._reader = threading.Thread(target=self._read, name="pseudo-terminal")
         self._reader.start()
 

@@ -33,7 +33,7 @@ def wait_for_port(process: Process) -> int:
 
 def test_service_prints_the_lines_of_kubectl() -> None:
     port = free_port()
-    with program("forward", "svc/web", f"{port}:http", "-n", "shop") as process:
+    with program("forward", "svc/web", f"{port}:http", "-n", "shop", is_forked=False) as process:
         process.wait_for_output(
             f"Forwarding from 127.0.0.1:{port} -> 8080", f"Forwarding from [::1]:{port} -> 8080"
         )

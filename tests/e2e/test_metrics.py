@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import subprocess
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ import pytest
 
 from tests.e2e.processes import PROGRAM, Process, http_get, program, wait_until
 from tests.support.engine_processes import engine_processes
+from tests.support.forked_program import run
 from tui_forward.cli.main import main
 from tui_forward.daemon import session_store, unix_socket
 from tui_forward.model import ForwardSpec, Target, TargetKind
@@ -37,9 +37,7 @@ def saved_session(kubeconfig: Path) -> None:
 
 
 def test_engine_that_is_gone_is_not_started(saved_session: None, own_home: Path) -> None:
-    printed = subprocess.run(
-        [*PROGRAM, "metrics"], capture_output=True, text=True, timeout=60, check=True
-    )
+    printed = run([*PROGRAM, "metrics"], capture_output=True, text=True, timeout=60, check=True)
     assert "tui_forward_up 0\n" in printed.stdout
     with program("metrics", "--listen", "127.0.0.1:0") as process:
         port = port_of(process)
@@ -51,14 +49,14 @@ def test_engine_that_is_gone_is_not_started(saved_session: None, own_home: Path)
 
 
 def test_metrics_of_a_running_engine_until_it_is_gone(saved_session: None, own_home: Path) -> None:
-    subprocess.run([*PROGRAM, "ls"], capture_output=True, timeout=60, check=True)  # restarts it
+    run([*PROGRAM, "ls"], capture_output=True, timeout=60, check=True)  # restarts it
     with program("metrics", "--listen", "127.0.0.1:0") as process:
         port = port_of(process)
         status, body = http_get(port, "/metrics")
         assert status == 200
         assert b"tui_forward_up 1\n" in body
         assert b'target="shop/svc/web:http"' in body
-        subprocess.run([*PROGRAM, "stop", "--all"], capture_output=True, timeout=60, check=True)
+        run([*PROGRAM, "stop", "--all"], capture_output=True, timeout=60, check=True)
         wait_until(lambda: not engine_processes(own_home), "the engine to end")
         wait_until(lambda: b"tui_forward_up 0\n" in http_get(port, "/metrics")[1], "the metric")
 

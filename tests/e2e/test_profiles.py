@@ -22,6 +22,7 @@ from tests.e2e.processes import PROGRAM, Process, exchange, http_get, wait_until
 from tests.e2e.terminal import NEEDS_TMUX, Terminal, environment
 from tests.support.cluster_process import ClusterProcess
 from tests.support.engine_processes import engine_processes
+from tests.support.forked_program import ForkedProcess, run
 from tui_forward.cli.forward_output import forward_to_dict, json_lines
 from tui_forward.cli.main import main
 from tui_forward.daemon import connect_if_running, rpc, unix_socket
@@ -62,7 +63,7 @@ class Shell:
         self, *arguments: str, code: int = 0, stdin: str = "", process: bool = False
     ) -> subprocess.CompletedProcess[str]:
         if process or stdin or not self.in_process or arguments[0] in _PROCESSES:
-            done = subprocess.run(
+            done = run(
                 [*PROGRAM, *arguments], cwd=self.folder, capture_output=True, text=True,
                 timeout=60, check=False, input=stdin,
             )  # fmt: skip
@@ -260,7 +261,7 @@ def test_run_sets_variables_and_returns_the_exit_code(shell: Shell) -> None:
 
 
 def test_terminated_run_stops_its_forwards(shell: Shell) -> None:
-    running = subprocess.Popen(
+    running = ForkedProcess(
         [*PROGRAM, "run", "shop", "--", "sleep", "60"], cwd=shell.folder,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
@@ -397,7 +398,7 @@ def test_run_can_be_interrupted_before_its_forwards_are_ready(
     shell: Shell, number: signal.Signals
 ) -> None:
     (shell.profiles / "shop.yaml").write_text(SHOP.replace("deploy/echo", "deploy/search"))
-    running = subprocess.Popen(
+    running = ForkedProcess(
         [*PROGRAM, "run", "shop", "--", "sleep", "60"], cwd=shell.folder,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip

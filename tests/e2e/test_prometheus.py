@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,6 +17,7 @@ import pytest
 
 from tests.e2e.processes import PROGRAM, Process, free_port, http_get, program, wait_until
 from tests.support.cluster_process import REPOSITORY
+from tests.support.forked_program import run
 
 PROMETHEUS = shutil.which("prometheus")
 pytestmark = [
@@ -83,7 +83,7 @@ def test_documented_queries_have_answers(tmp_path: Path) -> None:
     profile = tmp_path / "shop.yaml"
     profile.write_text(PROFILE)
     metrics_port = free_port()
-    started = subprocess.run(
+    started = run(
         [*PROGRAM, "up", "-y", "--no-wait", str(profile)],
         capture_output=True,
         text=True,
@@ -96,9 +96,7 @@ def test_documented_queries_have_answers(tmp_path: Path) -> None:
         prometheus(tmp_path, metrics_port) as found,
     ):
         server.wait_for_output("/metrics")
-        listed = subprocess.run(
-            [*PROGRAM, "ls", "--json"], capture_output=True, text=True, check=True
-        )
+        listed = run([*PROGRAM, "ls", "--json"], capture_output=True, text=True, check=True)
         rows = [json.loads(line) for line in listed.stdout.splitlines()]
         address = next(row["listening"][0] for row in rows if row["name"] == "web")
         port = int(address.rpartition(":")[2])

@@ -33,6 +33,7 @@ from tests.endurance.pod_watch import PodWatch
 from tests.endurance.profile_editors import find_free_ports
 from tests.support.cluster_process import REPOSITORY, ClusterProcess
 from tests.support.engine_processes import engine_processes
+from tests.support.forked_program import run
 from tui_forward.common import paths
 from tui_forward.daemon import connect_if_running
 from tui_forward.daemon.session_store import SavedSession
@@ -182,12 +183,11 @@ class UserHome:
         await wait_until(lambda: not self.engines(), "the end of the engine without forwards")
 
     async def _run_program(self, *arguments: str) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *_PROGRAM, *arguments, "--kubeconfig", self._kubeconfig, cwd=REPOSITORY,
+        done = await asyncio.to_thread(
+            run, [*_PROGRAM, *arguments, "--kubeconfig", self._kubeconfig], cwd=REPOSITORY,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
-        _, errors = await process.communicate()
-        assert process.returncode == 0, f"{arguments}: {errors.decode()}"
+        assert done.returncode == 0, f"{arguments}: {done.stderr.decode()}"
 
     async def forwards(self) -> tuple[Forward, ...]:
         """Return the active forwards."""

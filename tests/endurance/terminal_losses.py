@@ -233,7 +233,9 @@ def _lose_terminal(home: Path, moment: Moment, way: Way, delay_s: float) -> floa
     }  # fmt: skip
     env.pop("VISUAL", None)
     arguments = ("--kubeconfig", kubeconfig)
-    with PseudoTerminal(*_PROGRAM, *arguments, env=env, before=way.before) as terminal:
+    with PseudoTerminal(
+        *_PROGRAM, *arguments, env=env, before=way.before, is_forked=bool(moment.steps)
+    ) as terminal:
         for text, keys in moment.steps:
             terminal.wait_for_output(text)
             terminal.send(keys)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from pathlib import Path
 
 import psutil
@@ -26,12 +28,27 @@ users: [{name: me, user: {token: secret-token-0123}}]
 def engine_processes(path: Path) -> list[psutil.Process]:
     """Return engines and their parents whose command contains a path, the oldest first."""
     found = []
-    for process in psutil.process_iter():
+    for pid in psutil.pids():
         with contextlib.suppress(psutil.Error):
-            command = " ".join(process.cmdline())
-            if "tui_forward.daemon" in command and str(path) in command:
-                found.append(process)
-    return sorted(found, key=lambda process: process.create_time())
+            command = _command(pid)
+            if b"tui_forward.daemon" in command and os.fsencode(path) in command:
+                process = psutil.Process(pid)
+                found.append((process.create_time(), process))
+    return [process for _, process in sorted(found, key=lambda each: each[0])]
+
+
+def _command(pid: int) -> bytes:
+    """Return the command of a process; empty if it has ended.
+
+    Tests ask for those of all processes all the time, which with psutil takes ten times as long.
+    """
+    if sys.platform == "linux":
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123 - see above
+                return file.read()
+        except OSError:
+            return b""
+    return os.fsencode(" ".join(psutil.Process(pid).cmdline()))
 
 
 class EngineSandbox:
