@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, aclosing, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +61,9 @@ from tui_forward.model import (
     Connection,
     ConnectionState,
     Context,
+    DoctorHop,
+    DoctorOutcome,
+    DoctorQuery,
     Event,
     EventKind,
     Forward,
@@ -694,3 +697,18 @@ def test_secrets_of_another_engine() -> None:
     for one in secrets.export():
         successor.remember(one)
     assert successor.complete(given.without_secrets()) == given
+
+
+async def test_results_of_a_doctor_arrive_in_order(scenario: Scenario) -> None:
+    query = DoctorQuery(context="here", namespace="shop")
+    async with aclosing(scenario.session.diagnose(query)) as results:
+        found = [one async for one in results]
+    assert [one.hop for one in found[1::2]] == list(DoctorHop)
+    assert {one.outcome for one in found[::2]} == {DoctorOutcome.RUNNING}
+    assert {one.tried for one in found[1::2]} == {"here"}
+
+
+async def test_a_doctor_can_be_left(scenario: Scenario) -> None:
+    async with aclosing(scenario.session.diagnose(DoctorQuery())) as results:
+        assert (await anext(results)).hop is DoctorHop.KUBECONFIG
+    assert (await scenario.session.snapshot()).forwards == ()

@@ -10,7 +10,7 @@ import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ from tui_forward.errors import ApiError, ForwardError
 from tui_forward.model import (
     BlockedBy,
     CatalogScope,
+    DoctorHop,
+    DoctorOutcome,
+    DoctorQuery,
     Forward,
     ForwardSpec,
     ForwardState,
@@ -686,3 +689,34 @@ async def test_log_of_a_crashing_container(scenario: Scenario) -> None:
     assert log.container == "payments"
     with pytest.raises((ApiError, ForwardError)):
         await scenario.read_log(await scenario.start("nothing", "80"))
+
+
+HEALTHY = (
+    ("svc", "web", "shop", "http"), ("deploy", "web", "shop", ""), ("svc", "db", "data", ""),
+    ("sts", "db", "data", "sql"), ("pod", "echo", "default", ""),
+    ("selector", "app=web", "shop", "http"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "namespace", "port"), HEALTHY)
+async def test_a_doctor_raises_no_false_alarm(
+    scenario: Scenario, kind: str, name: str, namespace: str, port: str
+) -> None:
+    target = Target(context="", namespace=namespace, kind=TargetKind(kind), name=name, port=port)
+    query = DoctorQuery(namespace=namespace, target=target)
+    async with aclosing(scenario.session.diagnose(query)) as results:
+        found = [one async for one in results if one.outcome is not DoctorOutcome.RUNNING]
+    assert [one for one in found if one.outcome is not DoctorOutcome.GOOD] == []
+    assert {one.hop for one in found} == set(DoctorHop)
+
+
+async def test_a_doctor_leaves_an_active_forward_alone(scenario: Scenario) -> None:
+    forward_id, port = await scenario.ready("echo", "echo")
+    before = await scenario.forward(forward_id)
+    query = DoctorQuery(target=before.spec.target, forward=forward_id)
+    async with aclosing(scenario.session.diagnose(query)) as results:
+        found = [one async for one in results if one.outcome is not DoctorOutcome.RUNNING]
+    assert {one.outcome for one in found} == {DoctorOutcome.GOOD}
+    after = await scenario.forward(forward_id)
+    assert (after.state, after.tunnels, after.reconnects) == (before.state, before.tunnels, 0)
+    assert await echo(port, b"still here") == b"still here"

@@ -1104,6 +1104,7 @@ class DoctorQuery(msgspec.Struct, frozen=True, kw_only=True):
     # port, the first TCP port that it declares is tested.
     target: Target | None = None
     transport: TransportChoice = TransportChoice.AUTO
+    forward: str = ""  # id of a forward in whose environment it is tested; empty for the caller's
 
 
 class DoctorResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

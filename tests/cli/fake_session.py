@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import msgspec
 
@@ -20,6 +20,8 @@ from tui_forward.model import (
     Context,
     Counters,
     Description,
+    DoctorQuery,
+    DoctorResult,
     EngineNotice,
     Event,
     EventKind,
@@ -65,6 +67,7 @@ class FakeSession:
         self.port_checks: dict[int, PortCheck] = {}  # others are free
         self.log_error: TuiForwardError | None = None
         self.description = Description(kind="Pod", namespace="shop", name="web-1")
+        self.doctor_results: tuple[DoctorResult, ...] = ()
         self.on_start = on_start
         self.closed = False
         self.history_list: tuple[TrafficHistory, ...] = ()
@@ -259,6 +262,11 @@ class FakeSession:
         if self.log_error is not None:
             raise self.log_error
         return self.description
+
+    async def diagnose(self, query: DoctorQuery) -> AsyncGenerator[DoctorResult, None]:
+        self.calls.append(("diagnose", query))
+        for result in self.doctor_results:
+            yield result
 
     async def events(self, since: int = 0) -> AsyncIterator[Event]:
         while True:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 
 from tests.containerd.conftest import TOOLBOX_PORTS, RealChain, create, toolbox_pod
 from tests.e2e.processes import Process, environment, exchange, program, wait_until
+from tui_forward.model import DoctorHop, DoctorOutcome, DoctorResult, ReasonCode
 
 pytestmark = [pytest.mark.containerd, pytest.mark.timeout(180)]
 
@@ -165,3 +169,27 @@ def test_tui_forward_gets_bytes_and_refusals(real_chain: RealChain, transport: s
             exchange(local[7999], b"x", answer=1)
         # A refusal affects only its connection.
         assert exchange(local[7000], b"still", answer=5) == b"still"
+
+
+def doctor(real_chain: RealChain, *arguments: str) -> list[DoctorResult]:
+    environ = {
+        **environment(real_chain.kubeconfig.parent),
+        "KUBECONFIG": str(real_chain.kubeconfig),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tui_forward", "doctor", *arguments, "--json"],
+        env=environ, capture_output=True, check=False, timeout=120,
+    )  # fmt: skip
+    return [msgspec.json.decode(line, type=DoctorResult) for line in done.stdout.splitlines()]
+
+
+def test_doctor_raises_no_false_alarm(real_chain: RealChain) -> None:
+    results = doctor(real_chain, "pod/toolbox", "7000")
+    assert [one for one in results if one.outcome is not DoctorOutcome.GOOD] == []
+    assert {one.hop for one in results} == set(DoctorHop)
+
+
+def test_doctor_names_a_port_that_refuses(real_chain: RealChain) -> None:
+    results = doctor(real_chain, "pod/toolbox", "7999")
+    (fault,) = [one for one in results if one.outcome is DoctorOutcome.FAULT]
+    assert (fault.hop, fault.code) == (DoctorHop.PORT, ReasonCode.PORT_REFUSED)

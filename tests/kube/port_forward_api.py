@@ -33,7 +33,8 @@ def _resources(version: str) -> list[Object]:
     return found
 
 
-def _discovery(path: str) -> Object | None:
+def discovery(path: str) -> Object | None:
+    """Return what an API server offers at a path; None for other paths."""
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     if path == "/apis":
@@ -124,7 +125,7 @@ class PortForwardApi(ApiServer):
         self.put("nodes", node)
 
     def _discover(self, request: Request) -> Reply | None:
-        found = _discovery(request.path)
+        found = discovery(request.path)
         return None if found is None else Reply(200, json.dumps(found).encode())
 
     def _read(self, request: Request) -> Reply:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,10 @@ from tui_forward.model import (
     ConnectionState,
     Context,
     Description,
+    DoctorHop,
+    DoctorOutcome,
+    DoctorQuery,
+    DoctorResult,
     Forward,
     Login,
     LoginCommand,
@@ -268,6 +272,11 @@ class FakeBackend:
             raise self.log_error
         self.log_requests.append((source, since, lines))
         return self.log
+
+    async def diagnose(self, query: DoctorQuery) -> AsyncGenerator[DoctorResult, None]:
+        for hop in DoctorHop:
+            yield DoctorResult(hop=hop, outcome=DoctorOutcome.RUNNING)
+            yield DoctorResult(hop=hop, outcome=DoctorOutcome.GOOD, tried=query.context)
 
     async def describe(self, target: Target) -> Description:
         if self.log_error is not None:

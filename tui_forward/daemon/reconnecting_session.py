@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import TypeVar
 
 from tui_forward.daemon.remote_session import RemoteSession
@@ -20,6 +21,8 @@ from tui_forward.model import (
     Connection,
     Context,
     Description,
+    DoctorQuery,
+    DoctorResult,
     Event,
     ForwardSpec,
     Hop,
@@ -181,6 +184,22 @@ class ReconnectingSession:
                     raise
                 await self._replace(session)
                 since = 0
+
+    async def diagnose(self, query: DoctorQuery) -> AsyncGenerator[DoctorResult, None]:
+        """See `Session.diagnose`; it starts again in a new engine."""
+        session = self._session
+        try:
+            async with aclosing(session.diagnose(query)) as results:
+                async for result in results:
+                    yield result
+            return
+        except TransportError:
+            if session.lost is None:
+                raise
+            await self._replace(session)
+        async with aclosing(self._session.diagnose(query)) as results:
+            async for result in results:
+                yield result
 
     async def changes(self) -> AsyncIterator[int]:
         """See `Session.changes`. Also yields after the engine was replaced."""

@@ -5,7 +5,7 @@ Imports neither the engine nor a Kubernetes client, because the dashboard's proc
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -22,6 +22,8 @@ from tui_forward.model import (
     Connection,
     Context,
     Description,
+    DoctorQuery,
+    DoctorResult,
     Event,
     ForwardSpec,
     Hop,
@@ -183,6 +185,10 @@ class RemoteSession:
     def events(self, since: int = 0) -> AsyncIterator[Event]:
         """See `Session.events`."""
         return self._client.subscribe(lambda id_: rpc.Subscribe(id_, since), Event)
+
+    def diagnose(self, query: DoctorQuery) -> AsyncGenerator[DoctorResult, None]:
+        """See `Session.diagnose`."""
+        return self._client.subscribe(lambda id_: rpc.Diagnose(id_, query), DoctorResult)
 
     def changes(self) -> AsyncIterator[int]:
         """See `Session.changes`."""

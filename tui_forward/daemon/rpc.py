@@ -28,6 +28,7 @@ from tui_forward.model import (
     Caller,
     CatalogScope,
     ClusterKey,
+    DoctorQuery,
     ForwardSpec,
     LocalAddress,
     LogSource,
@@ -36,7 +37,7 @@ from tui_forward.model import (
     Target,
 )
 
-VERSION: Final = 10
+VERSION: Final = 11
 """Client and engine process must have the same version."""
 
 HEADER_SIZE: Final = 4
@@ -226,6 +227,15 @@ class SubscribeChanges(_Numbered, frozen=True):
     """`Session.changes`."""
 
 
+class Diagnose(_Numbered, frozen=True):
+    """`Session.diagnose`, whose results are a subscription."""
+
+    query: DoctorQuery
+
+
+Subscription = Subscribe | SubscribeChanges | Diagnose
+
+
 class Cancel(_Numbered, frozen=True):
     """Cancel request `id`, or end subscription `id`."""
 
@@ -233,7 +243,7 @@ class Cancel(_Numbered, frozen=True):
 Request = (
     Start | Stop | Pause | Resume | Reconnect | CloseConnection | SetKeepRunning
     | SetKeepRunningIfLost | GetSnapshot | GetConnections | GetTimeline | GetHistories | GetHops
-    | ReadLog | Describe | CheckPort | GetContexts | GetCatalog | Subscribe | SubscribeChanges
+    | ReadLog | Describe | CheckPort | GetContexts | GetCatalog | Subscription
     | BeginLogin | FinishLogin | CancelLogin | RetryLogin | StartProxy | StopProxy
 )  # fmt: skip
 FromClient = Hello | HandoverRequest | HandoverDone | Request | Cancel

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -154,8 +154,8 @@ class RpcClient:
             raise TransportError(str(error)) from error
 
     async def subscribe(
-        self, make_request: Callable[[int], rpc.Subscribe | rpc.SubscribeChanges], kind: type[T]
-    ) -> AsyncIterator[T]:
+        self, make_request: Callable[[int], rpc.Subscription], kind: type[T]
+    ) -> AsyncGenerator[T, None]:
         """Subscribe with a request made from an id; yield items until the subscription ends."""
         request_id = next(self._ids)
         subscription = self._subscriptions[request_id] = _Subscription()

@@ -40,7 +40,7 @@ _CLOSE_S = 2.0
 # Concurrent requests and subscriptions of one client.
 _MAX_REQUESTS = 64
 _MAX_SUBSCRIPTIONS = 16
-_SUBSCRIPTIONS = (rpc.Subscribe, rpc.SubscribeChanges)
+_SUBSCRIPTIONS = (rpc.Subscribe, rpc.SubscribeChanges, rpc.Diagnose)
 _HELLO_S = 10.0
 # More than any request takes: the longest waits for a pod's log or the end of a handover.
 _REQUEST_S = 30.0
@@ -291,8 +291,14 @@ class ClientConnection:
                     await self._send_response(part)
             await self._send_response(response)
 
-    async def _send_items(self, request: rpc.Subscribe | rpc.SubscribeChanges) -> rpc.End:
+    async def _send_items(self, request: rpc.Subscription) -> rpc.End:
         items: AsyncIterator[Event] | AsyncIterator[int]
+        if isinstance(request, rpc.Diagnose):
+            # What it has opened is closed before a canceled request ends.
+            async with contextlib.aclosing(self._session.diagnose(request.query)) as results:
+                async for result in results:
+                    await self._send_response(rpc.Item(request.id, rpc.encode_value(result)))
+            return rpc.End(request.id)
         if isinstance(request, rpc.Subscribe):
             items = self._session.events(request.since)
         else:

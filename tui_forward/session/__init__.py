@@ -13,7 +13,7 @@ engine nor a Kubernetes client.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 from tui_forward.model import (
@@ -23,6 +23,8 @@ from tui_forward.model import (
     Connection,
     Context,
     Description,
+    DoctorQuery,
+    DoctorResult,
     Event,
     ForwardSpec,
     Hop,
@@ -146,6 +148,13 @@ class Session(Protocol):
 
         What the user may not read is missing, and the description says so. ApiError is
         `not_found`, or `forbidden` if neither the object nor its events may be read.
+        """
+
+    def diagnose(self, query: DoctorQuery) -> AsyncGenerator[DoctorResult, None]:
+        """Test a chain hop by hop; yield each hop when its test begins, and its result.
+
+        Opens connections of its own, disturbs no forward, and starts no login. Close it
+        (`aclosing`) to stop early. It ends by itself within two minutes, and usually in a second.
         """
 
     def changes(self) -> AsyncIterator[int]:

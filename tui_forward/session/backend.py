@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +16,8 @@ from tui_forward.model import (
     ClusterKey,
     Context,
     Description,
+    DoctorQuery,
+    DoctorResult,
     Forward,
     Login,
     LoginCommand,
@@ -85,6 +87,9 @@ class CallerBackend(Protocol):
 
     async def describe(self, target: Target) -> Description:
         """See `Session.describe`; raises the same errors."""
+
+    def diagnose(self, query: DoctorQuery) -> AsyncGenerator[DoctorResult, None]:
+        """See `Session.diagnose`."""
 
 
 class ClusterBackend(CallerBackend, Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,6 +22,8 @@ from tui_forward.model import (
     CatalogView,
     ClusterKey,
     Description,
+    DoctorQuery,
+    DoctorResult,
     Forward,
     Login,
     LoginCommand,
@@ -205,6 +207,12 @@ class CallerClusters:
         from tui_forward.session.object_reads import describe
 
         return await describe(self._clusters.get(*target.cluster_key), target)
+
+    def diagnose(self, query: DoctorQuery) -> AsyncGenerator[DoctorResult, None]:
+        """See `CallerBackend.diagnose`."""
+        from tui_forward.session.doctor.doctor import Doctor
+
+        return Doctor(self._clusters.source, self._clusters.get, self.environ).run(query)
 
     def refresh(self) -> None:
         """See `ClusterProvider.refresh`."""

@@ -52,6 +52,7 @@ class DelegatingSession:
     hops = _delegate(Session.hops)
     read_log = _delegate(Session.read_log)
     describe = _delegate(Session.describe)
+    diagnose = _delegate(Session.diagnose)
     check_port = _delegate(Session.check_port)
     events = _delegate(Session.events)
     changes = _delegate(Session.changes)

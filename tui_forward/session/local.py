@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ from tui_forward.model import (
     Connection,
     Context,
     Description,
+    DoctorQuery,
+    DoctorResult,
     Event,
     EventKind,
     ForwardSpec,
@@ -333,6 +335,13 @@ class LocalSession:
     async def describe(self, target: Target) -> Description:
         """See `Session.describe`."""
         return await self._callers.viewer().describe(self._resolve_cluster(target))
+
+    def diagnose(self, query: DoctorQuery) -> AsyncGenerator[DoctorResult, None]:
+        """See `Session.diagnose`."""
+        callers, forward_id = self._callers, query.forward
+        backend = callers.backend_of(forward_id) if forward_id else callers.viewer()
+        options = self._backend.secrets.remember(query.options)
+        return backend.diagnose(msgspec.structs.replace(query, options=options))
 
     def _resolve_cluster(self, target: Target) -> Target:
         """Return a target with its context and the secrets of its options."""

@@ -26,6 +26,7 @@ from tui_forward.tui.app_actions import AppActions, bindable_classes
 from tui_forward.tui.controllers.address_controller import AddressController
 from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.detail_controller import DetailController
+from tui_forward.tui.controllers.doctor_controller import DoctorController
 from tui_forward.tui.controllers.engine_controller import EngineController, RestartEngine
 from tui_forward.tui.controllers.form_controller import FormController
 from tui_forward.tui.controllers.forward_controller import ForwardController
@@ -141,6 +142,7 @@ class TuiForwardApp(AppActions):
         self._details = DetailController(self, session, sampler, defaults, clock, self.dashboard)
         self._inspector = InspectorController(self, session, sampler, self.dashboard)
         self._logs = LogController(self, session, clock, paths.working_dir)
+        self._doctor = DoctorController(self, session)
         self._addresses = AddressController(self, sampler, queue, notifier, defaults)
         self._logins = LoginController(
             self, session, sampler, queue, notifier,
@@ -154,7 +156,8 @@ class TuiForwardApp(AppActions):
         )  # fmt: skip
         self.scope = ScopeController(
             self, session, self.dashboard, sampler, favorites, notifier,
-            lambda: self.protection.naming, self._start_demo, self.kept_screens,
+            lambda: self.protection.naming, self._start_demo, self.action_doctor,
+            self.kept_screens,
         )  # fmt: skip
         self._restoring = RestoreController(
             self, queue, notifier, lambda: settings_file.settings.restore, self._forwards,

@@ -12,6 +12,7 @@ from textual.dom import DOMNode
 from tui_forward.tui import messages
 from tui_forward.tui.controllers.address_controller import AddressController
 from tui_forward.tui.controllers.detail_controller import DetailController
+from tui_forward.tui.controllers.doctor_controller import DoctorController
 from tui_forward.tui.controllers.engine_controller import EngineController
 from tui_forward.tui.controllers.form_controller import FormController
 from tui_forward.tui.controllers.forward_controller import ForwardController
@@ -52,6 +53,7 @@ def bindable_classes() -> tuple[type[DOMNode], ...]:
     """Return the screens and widgets whose keys can be changed and appear in the help."""
     from tui_forward.tui.screens.confirmation import ConfirmationScreen, ProtectedScreen
     from tui_forward.tui.screens.describe import DescribeScreen
+    from tui_forward.tui.screens.doctor import DoctorScreen
     from tui_forward.tui.screens.engine_log import LogScreen
     from tui_forward.tui.screens.first_start import FirstStartScreen
     from tui_forward.tui.screens.forward_form import ForwardForm
@@ -71,7 +73,7 @@ def bindable_classes() -> tuple[type[DOMNode], ...]:
         RowTable, FilterBar, ConfirmationScreen, JumpScreen, LogScreen, LogView, Picker, HelpScreen,
         PasteDialog, ForwardForm, ProfileScreen, QuitScreen, RestoreScreen, LoginDialog,
         PodLogScreen, DescribeScreen, ProtectedScreen, PaletteScreen, SaveProfileScreen,
-        FirstStartScreen,
+        FirstStartScreen, DoctorScreen,
     )  # fmt: skip
 
 
@@ -97,6 +99,9 @@ class AppActions(ThemedApp[None]):
                 tooltip="Log in again: run the credential plugin here, or show what it asks for"),
         Binding("exclamation_mark", "next_problem", "Next problem", show=False, key_display="!",
                 id="panes.problem", tooltip="Go to the next forward with a problem"),
+        Binding("D", "doctor", "Doctor", show=False, id="app.doctor",
+                tooltip="Test each hop of the forward or row under the cursor, and name what is "
+                "broken"),
         Binding("ctrl+l", "log", "Log", show=False, id="app.log", tooltip="Show the engine log"),
         Binding("colon", "jump", "Jump", key_display=":", id="app.jump",
                 tooltip="Go to a forward, a local port or an object, or run a command"),
@@ -113,6 +118,7 @@ class AppActions(ThemedApp[None]):
     quitting: QuitController
     _addresses: AddressController
     _details: DetailController
+    _doctor: DoctorController
     _engine: EngineController
     _forms: FormController
     _forwards: ForwardController
@@ -329,6 +335,19 @@ class AppActions(ThemedApp[None]):
             ForwardForm: lambda: self.kept_screens.take(ForwardForm),
             Picker: lambda: self.scope.namespace_picker()[0],
         }  # fmt: skip
+
+    def action_doctor(self) -> None:
+        """Test each hop of what is selected: a forward, an object, or the context."""
+        from tui_forward.tui.screens.doctor import DoctorScreen
+
+        screen = self.screen
+        if isinstance(screen, DoctorScreen):
+            screen.action_test()
+        elif isinstance(screen, DetailScreen):
+            forward = next(iter(self._sampler.forwards([screen.forward_id])), None)
+            self._doctor.open(forward, self.cluster_state.scope)
+        else:
+            self._doctor.open(self.dashboard.rows.subject(), self.cluster_state.scope)
 
     def action_log(self) -> None:
         """Show the engine log."""

@@ -77,6 +77,31 @@ def protect(pattern: str = "mini*") -> None:
     settings.write_text(f'protected_contexts = ["{pattern}"]\n')
 
 
+async def test_doctor_names_the_broken_hop(cluster: ClusterProcess) -> None:
+    async with client(cluster) as connected:
+        well = await call(connected, "doctor", target="svc/web", namespace="shop")
+        assert well["healthy"]
+        assert [one["hop"] for one in well["hops"]][-1] == "port"
+        broken = await call(
+            connected, "doctor", target="deploy/toolbox", port=7999, namespace="ops"
+        )
+        assert not broken["healthy"]
+        (fault,) = [one for one in broken["hops"] if one["outcome"] == "fault"]
+        assert (fault["hop"], fault["code"]) == ("port", "port.refused")
+        assert "nothing listens" in fault["untrusted_cause"]
+        assert fault["fix"]
+
+
+async def test_doctor_in_a_protected_context(cluster: ClusterProcess) -> None:
+    protect()
+    async with client(cluster) as connected:
+        text = await fail(connected, "doctor", target="svc/web", namespace="shop")
+        assert "protected" in text
+        assert (await call(connected, "doctor"))["healthy"]
+    async with client(cluster, allow_protected=True) as connected:
+        assert (await call(connected, "doctor", target="svc/web", namespace="shop"))["healthy"]
+
+
 @pytest.mark.parametrize("mode", MODES)
 async def test_forward_is_started_used_and_stopped(
     cluster: ClusterProcess, mode: ConnectMode
@@ -213,7 +238,7 @@ async def test_no_tool_takes_a_kubeconfig_an_address_or_a_credential(
     assert names == {"target", "port", "context", "namespace", "local_port", "contains", "forward"}
     assert all(tool.output_schema and tool.description for tool in tools)
     reads = {one.name for one in tools if one.annotations and one.annotations.read_only_hint}
-    assert reads == {"list_forwards", "list_targets", "status", "connections"}
+    assert reads == {"list_forwards", "list_targets", "status", "connections", "doctor"}
 
 
 async def test_profiles_are_resources_by_name_only(cluster: ClusterProcess, tmp_path: Path) -> None:

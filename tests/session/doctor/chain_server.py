@@ -8,10 +8,12 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from tests.engine.fake_cluster import FakeCluster, running_cluster
 from tests.kube.api_server import ApiServer, Object, Reply, Request, status_body
+from tests.kube.port_forward_api import discovery
 
 NAMESPACE = "shop"
 POD = "web-1"
@@ -20,20 +22,23 @@ ALL_VERBS: Object = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
 
 
 def pod(name: str = POD, port: int = PORT, node: str = "node-a", **status: Any) -> Object:
-    """Return a pod that is ready."""
+    """Return a pod that is ready; without a port it declares none."""
     started = "2026-01-01T00:00:00Z"
+    ports = [{"name": "http", "containerPort": port}] if port else []
     container = {
         "name": "main", "ready": True, "restartCount": 0, "image": "i", "imageID": "",
         "state": {"running": {"startedAt": started}},
     }  # fmt: skip
     return {
+        "kind": "Pod",
+        "apiVersion": "v1",
         "metadata": {
             "name": name, "namespace": NAMESPACE, "uid": f"uid-{name}", "labels": {"app": "web"},
             "creationTimestamp": started,
         },
         "spec": {
             "nodeName": node,
-            "containers": [{"name": "main", "ports": [{"name": "http", "containerPort": port}]}],
+            "containers": [{"name": "main", "ports": ports}],
         },
         "status": {
             "phase": "Running", "podIP": "10.0.0.1", "startTime": started,
@@ -47,6 +52,8 @@ def service(name: str = "web", **spec: Any) -> Object:
     """Return a service of the pods, whose port 80 leads to port `http`."""
     ports = [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}]
     return {
+        "kind": "Service",
+        "apiVersion": "v1",
         "metadata": {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}"},
         "spec": {"clusterIP": "10.1.0.1", "ports": ports, "selector": {"app": "web"}, **spec},
     }
@@ -105,6 +112,13 @@ class ChainServer(ApiServer):
         if "channel.k8s.io" in protocol:
             kind = "channels"
         self.upgraded.append(kind)
+        verbs = ("create",) if kind == "spdy" else ("get", "create")
+        for verb in verbs:
+            if not self._permits(verb, "pods/portforward"):
+                text = self._forbidden_text(verb, "pods/portforward")
+                writer.write(refusal(403, "Forbidden", text))
+                await writer.drain()
+                return
         if kind not in self.upgrades:
             await self._pass_on(head, reader, writer)
             return
@@ -139,14 +153,40 @@ class ChainServer(ApiServer):
             await asyncio.gather(*pumps, return_exceptions=True)
 
     def _refusal(self, request: Request) -> Reply | None:
-        return None if request.path in self.open_paths else super()._refusal(request)
+        if request.path in self.open_paths:
+            return None
+        is_object = request.method == "GET" and request.path.startswith("/api/v1/namespaces/")
+        if is_object and not self._permits(request.verb, request.plural):
+            message = self._forbidden_text(request.verb, request.plural)
+            return Reply(403, status_body(403, "Forbidden", message))
+        return super()._refusal(request)
+
+    def _permits(self, verb: str, resource: str) -> bool:
+        return any(
+            {"*", verb} & set(rule["verbs"]) and {"*", resource} & set(rule["resources"])
+            for rule in self.rules
+        )
+
+    def _forbidden_text(self, verb: str, resource: str) -> str:
+        plural = resource.partition("/")[0]
+        return (
+            f'{plural} is forbidden: User "{self.user}" cannot {verb} resource "{resource}" '
+            f'in API group "" in the namespace "{NAMESPACE}"'
+        )
+
+    def _read(self, request: Request) -> Reply:
+        reply = super()._read(request)
+        if request.plural == "pods":  # a typed client accepts no other kind
+            reply.body = reply.body.replace(b'{"kind":"List"', b'{"kind":"PodList"')
+        return reply
 
     def _review(self, request: Request) -> Reply | None:
         for end, reply in self.answers.items():
             if request.path.endswith(end):
                 return reply
         if request.method != "POST":
-            return None
+            found = discovery(request.path)
+            return None if found is None else Reply(200, json.dumps(found).encode())
         spec = json.loads(request.body).get("spec") or {}
         if request.path.endswith("/selfsubjectreviews"):
             info = {"username": self.user, "groups": list(self.groups)}
@@ -161,11 +201,7 @@ class ChainServer(ApiServer):
         resource = attributes["resource"]
         if attributes.get("subresource"):
             resource += f"/{attributes['subresource']}"
-        return any(
-            {"*", attributes["verb"]} & set(rule["verbs"])
-            and {"*", resource} & set(rule["resources"])
-            for rule in self.rules
-        )
+        return self._permits(attributes["verb"], resource)
 
 
 def _created(status: Object) -> Reply:
@@ -189,7 +225,8 @@ def page(status: int, title: str, *headers: str) -> bytes:
 
 
 def _answer(status: int, content_type: str, body: bytes, *headers: str) -> bytes:
-    lines = [f"HTTP/1.1 {status} X", f"Content-Type: {content_type}", *headers]
+    phrase = HTTPStatus(status).phrase
+    lines = [f"HTTP/1.1 {status} {phrase}", f"Content-Type: {content_type}", *headers]
     lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 

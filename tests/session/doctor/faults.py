@@ -341,7 +341,7 @@ async def _(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scen
 
 @fault(
     "no name server answers", Hop.DNS, Code.NETWORK_DNS_NO_ANSWER,
-    "no name server answers for the API server, 'api.corp.example',: "
+    "no name server answers for api.corp.example: "
     "Temporary failure in name resolution",
 )  # fmt: skip
 async def _(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
@@ -396,7 +396,7 @@ PROXY = "the proxy http://127.0.0.1:PORT"
 
 @fault(
     "the proxy forbids the connection", Hop.PROXY, Code.NETWORK_PROXY_REFUSED,
-    f"{PROXY} does not allow connections to api.corp:6443: 403 X, Access denied by policy",
+    f"{PROXY} does not allow connections to api.corp:6443: 403 Forbidden, Access denied by policy",
     "Forbidden",
 )  # fmt: skip
 async def _(folder: Path, _: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
@@ -417,7 +417,7 @@ async def _(folder: Path, _: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
 
 @fault(
     "the proxy cannot reach the API server", Hop.PROXY, Code.NETWORK_PROXY_FAILED,
-    f"{PROXY} cannot reach api.corp:6443: 502 X, Bad Gateway",
+    f"{PROXY} cannot reach api.corp:6443: 502 Bad Gateway",
 )  # fmt: skip
 async def _(folder: Path, _: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     async with proxied(folder, answering(page(502, "Bad Gateway"))) as scene:
@@ -761,6 +761,7 @@ async def _(folder: Path, _: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
             "at the cluster scope"
         )
         server.answers["/selfsubjectreviews"] = Reply(403, status_body(403, "Forbidden", message))
+        server.user, server.rules = "system:anonymous", []
         yield Scene(write_config(folder, server.url, cluster=cluster))
 
 
@@ -779,7 +780,7 @@ def permissions(name: str, says: str, *rules: dict[str, Any], is_note: bool = Fa
     async def produce(folder: Path, _: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
         async with running_chain() as server:
             server.rules = list(rules)
-            yield Scene(write_config(folder, server.url))
+            yield Scene(write_config(folder, server.url), target(port="1001"))
 
     fault(name, Hop.PERMISSIONS, Code.RBAC_FORBIDDEN, says, is_note=is_note)(produce)
 
@@ -884,6 +885,11 @@ chain_fault(
 chain_fault(
     "no container declares the port", Hop.TARGET, Code.PORT_NOT_DECLARED,
     "no container of pod web-1 declares port 1007", target(port="1007"), is_note=True,
+)  # fmt: skip
+chain_fault(
+    "no port is declared and none is named", Hop.TARGET, Code.PORT_UNKNOWN_NUMBER,
+    "pod/web-1 declares no TCP port that could be tested", target(),
+    lambda server: server.put("pods", pod(port=0)),
 )  # fmt: skip
 chain_fault(
     "the image cannot be pulled", Hop.TARGET, Code.POD_IMAGE_PULL,

@@ -19,6 +19,8 @@ def normalize(text: str, folder: Path) -> str:
     text = text.replace(str(folder), "~")
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
     text = re.sub(r"took [\d.]+ s", "took S s", text)
+    text = re.sub(r"(?<=current time )\S+ is (after|before) \S+", r"T is \1 T", text)
+    text = re.sub(r" on [\d.]+:53", "", text)
     return _TIME.sub(lambda found: found[0] if found[0] in KNOWN_TIMES else "TIME", text)
 
 

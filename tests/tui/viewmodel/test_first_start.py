@@ -18,26 +18,31 @@ def options(count: int, *, broken: int = 0, demo: bool = True) -> list[StartOpti
 def test_usable_contexts_then_the_demo() -> None:
     assert [(one.text, one.detail) for one in options(2)] == [
         ("Use context c0", "h0.example"), ("Use context c1!", "protected"),
-        ("Try the demo cluster", "needs no Kubernetes"),
+        ("Try the demo cluster", "needs no Kubernetes"), ("Run doctor", "tests each step"),
     ]  # fmt: skip
-    assert [one.kind for one in options(1, demo=False)] == [StartKind.CONTEXT]
+    assert [one.kind for one in options(1, demo=False)] == [
+        StartKind.CONTEXT, StartKind.DOCTOR
+    ]  # fmt: skip
 
 
 def test_without_contexts_the_files_can_be_read_again() -> None:
-    assert [one.kind for one in options(0)] == [StartKind.READ_AGAIN, StartKind.DEMO]
-    assert [one.kind for one in options(0, demo=False)] == [StartKind.READ_AGAIN]
+    again, demo, doctor = StartKind.READ_AGAIN, StartKind.DEMO, StartKind.DOCTOR
+    assert [one.kind for one in options(0)] == [again, demo, doctor]
+    assert [one.kind for one in options(0, demo=False)] == [again, doctor]
 
 
 def test_every_choice_has_a_digit() -> None:
     many = options(40, broken=2)
     assert len(many) <= 9
-    assert [one.kind for one in many[-2:]] == [StartKind.ALL_CONTEXTS, StartKind.DEMO]
-    assert many[-2].detail == "42, also those that cannot be used"
-    assert options(40)[-2].detail == "40"
+    assert [one.kind for one in many[-3:]] == [
+        StartKind.ALL_CONTEXTS, StartKind.DEMO, StartKind.DOCTOR
+    ]  # fmt: skip
+    assert many[-3].detail == "42, also those that cannot be used"
+    assert options(40)[-3].detail == "40"
 
 
 def test_broken_contexts_are_in_the_list_of_all() -> None:
     found = options(1, broken=1)
     assert [one.kind for one in found] == [
-        StartKind.CONTEXT, StartKind.ALL_CONTEXTS, StartKind.DEMO,
+        StartKind.CONTEXT, StartKind.ALL_CONTEXTS, StartKind.DEMO, StartKind.DOCTOR,
     ]  # fmt: skip

@@ -30,7 +30,7 @@ from tui_forward.cli.options import cluster_options
 from tui_forward.common.arguments import parse_port, parse_target, validate_selector
 from tui_forward.common.logging_levels import LEVELS, RedactingFormatter, temporary_handler
 from tui_forward.errors import UsageError
-from tui_forward.model import DoctorQuery, Target, TargetKind, TransportChoice
+from tui_forward.model import AccessOptions, DoctorQuery, Target, TargetKind, TransportChoice
 
 if TYPE_CHECKING:
     from tui_forward.session.doctor.trace import Trace
@@ -140,9 +140,8 @@ async def _run(
     source = KubeconfigSource(kubeconfig, context=query.context)
     accesses: list[ClusterAccess] = []
 
-    def access_of(context: str, options: object) -> ClusterAccess:
-        del context, options
-        accesses.append(ClusterAccess(source, query.context, query.options))
+    def access_of(context: str, options: AccessOptions) -> ClusterAccess:
+        accesses.append(ClusterAccess(source, context, options))
         return accesses[-1]
 
     output = Output()

@@ -10,6 +10,7 @@ import contextlib
 from pydantic import BaseModel, Field
 
 from tui_forward.common.arguments import parse_target
+from tui_forward.common.doctor_text import summary_text
 from tui_forward.common.printable import one_line
 from tui_forward.errors import UsageError
 from tui_forward.model import (
@@ -18,6 +19,7 @@ from tui_forward.model import (
     Connection,
     Context,
     DeclaredPort,
+    DoctorResult,
     Forward,
     Hop,
     TargetKind,
@@ -205,6 +207,40 @@ class ConnectionList(BaseModel):
 
     connections: list[ConnectionAnswer]
     left_out: int
+
+
+class DoctorHopAnswer(BaseModel):
+    """The test of one hop."""
+
+    hop: str
+    transport: str = Field(description="Of the hop upgrade, which is tested with each.")
+    outcome: str = Field(description="good, note (works even so), fault or not_reached.")
+    code: str = Field(description="Stable code of a fault or a note.")
+    untrusted_found: str
+    untrusted_cause: str
+    fix: str = Field(description="What the user can do.")
+    manifest: str = Field(description="YAML of a Role that grants what is missing.")
+
+    @classmethod
+    def of(cls, result: DoctorResult) -> DoctorHopAnswer:
+        """Return the answer for a result."""
+        return cls(
+            hop=result.hop,
+            transport=result.transport or "",
+            outcome=result.outcome,
+            code=result.code or "",
+            untrusted_found=untrusted(summary_text(result)),
+            untrusted_cause=untrusted(result.cause),
+            fix=one_line(result.fix),
+            manifest=result.manifest,
+        )
+
+
+class DoctorAnswer(BaseModel):
+    """The hops between this machine and a port, in their order."""
+
+    healthy: bool = Field(description="Whether no hop is broken.")
+    hops: list[DoctorHopAnswer]
 
 
 def list_targets(view: CatalogView, text: str, limit: int) -> tuple[list[TargetAnswer], int]:

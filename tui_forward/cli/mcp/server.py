@@ -24,6 +24,8 @@ from tui_forward.cli.mcp.answers import (
     ConnectionAnswer,
     ConnectionList,
     ContextAnswer,
+    DoctorAnswer,
+    DoctorHopAnswer,
     ForwardAnswer,
     ForwardList,
     HopAnswer,
@@ -35,6 +37,7 @@ from tui_forward.cli.mcp.answers import (
 )
 from tui_forward.common import paths
 from tui_forward.common.arguments import parse_remote_port, parse_target
+from tui_forward.common.doctor_text import is_healthy
 from tui_forward.common.printable import one_line
 from tui_forward.errors import NotReadyError, TuiForwardError
 from tui_forward.model import (
@@ -42,6 +45,8 @@ from tui_forward.model import (
     CatalogView,
     ConnectionState,
     Context,
+    DoctorOutcome,
+    DoctorQuery,
     Forward,
     ForwardState,
     Target,
@@ -86,7 +91,9 @@ class ForwardTools:
 
     def register(self, server: MCPServer) -> None:
         """Add all tools and resources to a server."""
-        for tool in (self.list_forwards, self.list_targets, self.status, self.connections):
+        for tool in (
+            self.list_forwards, self.list_targets, self.status, self.connections, self.doctor,
+        ):  # fmt: skip
             server.tool(annotations=_READS)(tool)
         server.tool(annotations=ToolAnnotations(destructive_hint=False, idempotent_hint=True))(
             self._start_tool()
@@ -180,6 +187,48 @@ class ForwardTools:
             connections=[ConnectionAnswer.of(one) for one in ordered[:_MAX_CONNECTIONS]],
             left_out=max(0, len(ordered) - _MAX_CONNECTIONS),
         )
+
+    async def doctor(
+        self,
+        target: Annotated[str, Field(description="KIND/NAME or a pod; empty: no target.")] = "",
+        port: Annotated[
+            int | str, Field(description="Number or name; empty: the first declared one.")
+        ] = "",
+        context: ContextName = "",
+        namespace: Annotated[str, Field(description="Empty: that of the context.")] = "",
+    ) -> DoctorAnswer:
+        """Test each hop between this machine and a port, and tell which one is broken and why.
+
+        Without a target it stops at permissions. It changes nothing and starts no forward; the port
+        is tested with one connection, over which nothing is sent.
+        """
+        with _readable_errors():
+            found = await self._context(context)
+            tested = None
+            if target:
+                tested = (
+                    _parse(target, port, found.name, namespace)
+                    if port != ""
+                    else (_without_port(target, found.name, namespace))
+                )
+                await self._require_unprotected(tested)
+            query = DoctorQuery(context=found.name, namespace=namespace, target=tested)
+            async with contextlib.aclosing(self._session.diagnose(query)) as results:
+                final = [one async for one in results if one.outcome is not DoctorOutcome.RUNNING]
+        return DoctorAnswer(
+            healthy=is_healthy(final), hops=[DoctorHopAnswer.of(one) for one in final]
+        )
+
+    async def _require_unprotected(self, target: Target) -> None:
+        """Raise ToolError for a connection to a pod of a protected context."""
+        contexts = await protected_contexts_of(self._session, [target])
+        names = contexts.shown_names_of([target])
+        if names and not self._allow_protected:
+            raise ToolError(
+                f"{one_line(names[0])} is protected: test it without a target. "
+                "Hint: the user can start `tui-forward mcp --allow-protected`, "
+                "or run `tui-forward doctor`"
+            )
 
     # Start ----------------------------------------------------------------------------
 
@@ -337,6 +386,11 @@ def _parse(target: str, port: int | str, context: str, namespace: str) -> Target
         context=context, namespace=namespace, kind=kind, name=name,
         port=parse_remote_port(str(port)),
     )  # fmt: skip
+
+
+def _without_port(target: str, context: str, namespace: str) -> Target:
+    kind, name = parse_target(target)
+    return Target(context=context, namespace=namespace, kind=kind, name=name, port="")
 
 
 @contextlib.contextmanager

@@ -29,7 +29,9 @@ async def check_kubeconfig(chain: Chain) -> Finding:
     try:
         context = source.context_name(query.context, query.options)
         kubeconfig = source.kubeconfig(can_be_missing=context == NO_CONTEXT)
-        resolved = resolve_context(kubeconfig, context, query.options)
+        access = chain.access_of(context, query.options)
+        # Its options have their secrets, which those of the query may lack.
+        resolved = resolve_context(kubeconfig, context, access.options)
         facts = (*describe_context(kubeconfig, resolved), searched)
         validate_context(resolved)
         _require_user(resolved)
@@ -37,7 +39,7 @@ async def check_kubeconfig(chain: Chain) -> Finding:
     except ConfigError as error:
         return fault(_HOP, tried, error.reason, searched)
     chain.resolved = resolved
-    chain.access = chain.access_of(query.context, query.options)
+    chain.access = access
     return good(_HOP, tried, *facts)
 
 

@@ -70,7 +70,7 @@ def explain_dns(error: TransportError, host: str, domains: tuple[str, ...]) -> R
     reason, cause = error.reason, error.__cause__
     number = cause.errno if isinstance(cause, socket.gaierror) else None
     if isinstance(cause, TimeoutError) or number == socket.EAI_AGAIN:
-        return replace(reason, code=ReasonCode.NETWORK_DNS_NO_ANSWER)
+        return replace(reason, code=ReasonCode.NETWORK_DNS_NO_ANSWER, server=host)
     if "." not in host.rstrip("."):
         return Reason(
             code=ReasonCode.NETWORK_DNS_SHORT_NAME, server=host, detail=", ".join(domains)

@@ -17,7 +17,7 @@ from tui_forward.catalog.target_resolution import (
     selectorless,
     target_not_found,
 )
-from tui_forward.errors import ApiError, TuiForwardError
+from tui_forward.errors import ApiError, ForwardError, TuiForwardError
 from tui_forward.kube.api.details import decode_warnings
 from tui_forward.kube.api.resources import (
     ENDPOINT_SLICES,
@@ -248,11 +248,19 @@ class _TargetSearch:
         return tuple(port for pod in self._pods for port in pod.ports)
 
     def _choose_port(self, declared: Sequence[DeclaredPort]) -> None:
-        """Choose the first TCP port if the query names none."""
+        """Choose the first TCP port if the query names none; ForwardError without any."""
         if not self._target.port:
             first = next((one for one in declared if one.protocol is PortProtocol.TCP), None)
-            port = str(first.number) if first is not None else "80"
-            self._target = replace(self._target, port=port)
+            if first is None:
+                raise ForwardError(
+                    Reason(
+                        code=ReasonCode.PORT_UNKNOWN_NUMBER,
+                        object=_name(self._target),
+                        text=f"{_name(self._target)} declares no TCP port that could be tested",
+                        hint="Name the port behind the target",
+                    )
+                )
+            self._target = replace(self._target, port=str(first.number))
         self._chain.target = self._target
 
     async def _judge(self, resolution: Resolution) -> Finding:

@@ -27,7 +27,9 @@ _KINDS: Mapping[str, EntryKind] = {
     "wl": EntryKind.WORKLOADS, "po": EntryKind.PODS, "svc": EntryKind.SERVICES,
     "workload": EntryKind.WORKLOADS, "pod": EntryKind.PODS, "service": EntryKind.SERVICES,
 }  # fmt: skip
-_ACTIONS: Mapping[str, str] = {"log": "log", "profiles": "profiles", "q": "quit"}
+_ACTIONS: Mapping[str, str] = {
+    "doctor": "doctor", "log": "log", "profiles": "profiles", "q": "quit",
+}  # fmt: skip
 
 
 class JumpController:

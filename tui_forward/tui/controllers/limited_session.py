@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from tui_forward.model import (
     CatalogScope,
     CatalogView,
     Connection,
     Description,
+    DoctorQuery,
+    DoctorResult,
     Hop,
     Snapshot,
     Target,
@@ -47,6 +50,12 @@ class LimitedSession(DelegatingSession):
     async def hops(self, forward_id: str) -> tuple[Hop, ...]:
         """Return the hops of a forward."""
         return hops_with_keys(limit_all(await self.below.hops(forward_id), self._clock()))
+
+    async def diagnose(self, query: DoctorQuery) -> AsyncGenerator[DoctorResult, None]:
+        """Yield the results of a doctor."""
+        async with aclosing(self.below.diagnose(query)) as results:
+            async for result in results:
+                yield limit_figures(result, self._clock())
 
     async def describe(self, target: Target) -> Description:
         """Return an object in words."""

@@ -46,9 +46,11 @@ class ScopeController:
     def __init__(
         self, app: App[None], session: Session, dashboard: Dashboard, sampler: Sampler,
         favorites: Favorites, notifier: Notifier, naming: Callable[[], ContextNaming],
-        start_demo: Callable[[], None], kept_screens: KeptScreens,
+        start_demo: Callable[[], None], run_doctor: Callable[[], None],
+        kept_screens: KeptScreens,
     ) -> None:  # fmt: skip
         self._start_demo = start_demo  # leaves the dashboard
+        self._run_doctor = run_doctor
         self._naming = naming  # returns how contexts are named
         self._app = app
         self._kept_screens = kept_screens
@@ -181,6 +183,8 @@ class ScopeController:
                 return
             if option.kind is StartKind.DEMO:
                 self._start_demo()
+            elif option.kind is StartKind.DOCTOR:
+                self._run_doctor()
             elif option.kind is StartKind.ALL_CONTEXTS:
                 self.choose_context(msgspec.structs.replace(choice, files=()))
             elif option.kind is StartKind.READ_AGAIN:

@@ -180,7 +180,7 @@ FOOTERS: Final[Mapping[Pane, PaneFooter]] = {
     Pane.FORWARDS: PaneFooter(
         _FORWARD,
         ("panes.sort", "forwards.group", "panes.filter", "panes.select", *_VIEW), _SCOPE,
-        choose="Details", extra=("forwards.copy-command",),
+        choose="Details", extra=("forwards.copy-command", "app.doctor"),
     ),
     Pane.CONNECTIONS: PaneFooter(
         ("connections.close", "connections.detail", "connections.log", "connections.copy"),

@@ -33,6 +33,6 @@ DETAIL_FOOTER: Final = PaneFooter(
      "forwards.edit", "forwards.stop"),
     ("detail.back", "detail.previous-tab detail.next-tab", "detail.previous detail.next",
      "detail.test", "detail.container"),
-    extra=("forwards.copy-command",),
+    extra=("forwards.copy-command", "app.doctor"),
     more=("panes.problem",),
 )  # fmt: skip

@@ -18,7 +18,7 @@ from tui_forward.tui.plain_text import plain, styled
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.storage.context_choice import ContextChoice
 from tui_forward.tui.viewmodel.cell_layout import longest_cell, truncate
-from tui_forward.tui.viewmodel.first_start import StartOption
+from tui_forward.tui.viewmodel.first_start import StartKind, StartOption
 from tui_forward.tui.widgets.text_lines import TextLines
 
 _MUTED = "$text-muted"
@@ -35,6 +35,7 @@ class FirstStartScreen(Dialog[StartOption | None]):
                 tooltip="Choose the line under the cursor"),
         Binding("up,k", "move(-1)", "Up", show=False, id="start.up", tooltip="Previous line"),
         Binding("down,j", "move(1)", "Down", show=False, id="start.down", tooltip="Next line"),
+        Binding("D", "doctor", "Doctor", id="start.doctor", tooltip="Test each step"),
         Binding("escape", "cancel", "Later", id="start.cancel",
                 tooltip="Close without a choice; c chooses a context later"),
     ]  # fmt: skip
@@ -51,7 +52,7 @@ class FirstStartScreen(Dialog[StartOption | None]):
         """Show all of it as one text."""
         with Vertical() as box:
             box.border_title = "No usable context"
-            box.border_subtitle = "enter Choose · esc Later · q Quit"
+            box.border_subtitle = "enter Choose · D Doctor · esc Later · q Quit"
             yield self._text
 
     def watch_cursor(self) -> None:
@@ -67,6 +68,10 @@ class FirstStartScreen(Dialog[StartOption | None]):
         position = number - 1 if number else self.cursor
         if position < len(self._options):
             self.dismiss(self._options[position])
+
+    def action_doctor(self) -> None:
+        """Choose the doctor."""
+        self.dismiss(next(one for one in self._options if one.kind is StartKind.DOCTOR))
 
     def action_cancel(self) -> None:
         """Close without a choice."""

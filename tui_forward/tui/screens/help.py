@@ -33,7 +33,8 @@ _GROUPS: Final[Mapping[str, str]] = {
     "table": "Tables", "filter": "Filter", "log": "Engine log", "form": "Forward form",
     "picker": "Pickers", "paste": "Paste", "profile": "Profile", "help": "Help", "quit": "Quit",
     "restore": "Restore", "question": "Confirmation", "jump": "Jump", "sort": "Sort order",
-    "podlog": "Log of a pod", "describe": "Description", "text": "Log and description",
+    "podlog": "Log of a pod", "describe": "Description", "doctor": "Doctor",
+    "text": "Log and description",
     "login": "Login", "protected": "Protected context", "palette": "Palette",
     "save": "Save profile", "start": "First start",
 }  # fmt: skip

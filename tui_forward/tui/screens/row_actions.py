@@ -14,6 +14,7 @@ from tui_forward.model import (
     DeclaredPort,
     Forward,
     Service,
+    Target,
 )
 from tui_forward.tui import messages
 from tui_forward.tui.keys.key_names import keys_of
@@ -148,6 +149,16 @@ class RowActions:
             self._post(messages.LogRequested(object_of(self._scope(), entry)))
         else:
             self._answer(self.no_forward_text())
+
+    def subject(self) -> Forward | Target | None:
+        """Return the first forward, or the row of the cluster; None without a row."""
+        forwards = [] if self._pane is Pane.CLUSTER else self.forwards()
+        entry = self._entries.current
+        if forwards:
+            return forwards[0]
+        if entry is not None and self._pane in (Pane.CLUSTER, Pane.PORTS):
+            return object_of(self._scope(), entry)
+        return None
 
     def describe(self) -> None:
         """Request the description of the row of the cluster."""

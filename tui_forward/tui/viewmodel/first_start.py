@@ -21,6 +21,7 @@ class StartKind(Enum):
     ALL_CONTEXTS = auto()
     READ_AGAIN = auto()
     DEMO = auto()
+    DOCTOR = auto()
 
 
 class StartOption(msgspec.Struct, frozen=True):
@@ -35,7 +36,7 @@ class StartOption(msgspec.Struct, frozen=True):
 def start_options(
     contexts: Sequence[Context], naming: ContextNaming, *, offers_demo: bool
 ) -> list[StartOption]:
-    """Return the choices in order: usable contexts or another try, the list of all, the demo."""
+    """Return the choices in order: usable contexts or another try, all, demo, doctor."""
     usable = [one for one in contexts if not one.problem]
     options = [
         StartOption(
@@ -55,4 +56,5 @@ def start_options(
         options.append(StartOption(StartKind.ALL_CONTEXTS, "Choose of all contexts", detail))
     if offers_demo:
         options.append(StartOption(StartKind.DEMO, "Try the demo cluster", "needs no Kubernetes"))
+    options.append(StartOption(StartKind.DOCTOR, "Run doctor", "tests each step"))
     return options

@@ -32,6 +32,7 @@ from tui_forward.tui.viewmodel.thresholds import Figure, failure_style, figure_s
 _ARROW: Final = " → "
 _LINK: Final = " ─── "
 _HOPS: Final = tuple(HopKind)
+_NEEDS_DOCTOR: Final = (ForwardState.BLOCKED, ForwardState.RECONNECTING)
 _MARKS: Final = {None: ("○", "dim"), True: ("●", "ok"), False: ("✗", "bad")}
 
 
@@ -126,6 +127,8 @@ def _chain_line(forward: Forward, health: Iterable[ApiHealth]) -> Line:
             cells.append(HeaderCell(_LINK, "dim", gap=""))
             gap = ""
         cells += [HeaderCell(mark, style, gap=gap), HeaderCell(names[kind], "", gap=" ")]
+    if forward.state in _NEEDS_DOCTOR and not forward.paused:
+        cells.append(HeaderCell("D tests each hop", "dim", gap="   "))
     return tuple(cells)
 
 

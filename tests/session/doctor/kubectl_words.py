@@ -1,0 +1,128 @@
+"""What a real kubectl says about each fault of the table.
+
+    python -m tests.session.doctor.kubectl_words [NAME...]   # asks again, writes kubectl_words.json
+
+A fault of the name server exists in the process of its test only; kubectl asks the real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.kube.kubectl_peer import NO_GARBAGE_COLLECTION, find_kubectl
+from tests.session.doctor.faults import FAULTS, Fault, Scene
+from tests.session.doctor.test_faults import normalize
+from tui_forward.model import TargetKind
+
+FILE = Path(__file__).with_suffix(".json")
+WAITS, WORKS = "(waits)", "(works)"
+_TIMEOUT_S = 12.0
+_MAX_TEXT = 180
+# Headers of klog lines, and what differs between runs.
+_LOG_HEAD = re.compile(r'^[EIW]\d{4} .*?\] (?:"Unhandled Error" err="?)?')
+_CONCLUSIONS = ("error", "Error", "Unable", "The connection")
+_FORWARDING = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+)")
+
+
+def load_words() -> dict[str, str]:
+    """Return kubectl's words by the name of the fault."""
+    words: dict[str, str] = json.loads(FILE.read_text("utf-8"))
+    return words
+
+
+async def ask_kubectl(scene: Scene, folder: Path) -> str:
+    """Return the last line that kubectl prints on a chain, or whether it waits or works."""
+    kubectl = find_kubectl()
+    assert kubectl is not None
+    tested = scene.tested
+    kind = "service" if tested.kind is TargetKind.SERVICE else "pod"
+    arguments = ["port-forward", "-n", tested.namespace, f"{kind}/{tested.name}"]
+    port = tested.port or ("80" if tested.kind is TargetKind.SERVICE else "http")
+    arguments.append(f":{port}")
+    if scene.context:
+        arguments.append(f"--context={scene.context}")
+    environ = {
+        "HOME": str(folder), "PATH": os.environ["PATH"], **NO_GARBAGE_COLLECTION, **scene.environ
+    }  # fmt: skip
+    if scene.config is not None:
+        environ["KUBECONFIG"] = str(scene.config)
+    process = await asyncio.create_subprocess_exec(
+        kubectl, *arguments, env=environ, cwd=folder, stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    lines: list[bytes] = []
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            while line := await process.stdout.readline():
+                lines.append(line)
+                if found := _FORWARDING.match(line):
+                    await _connect(int(found[1]))
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(2.5):
+                            while line := await process.stdout.readline():
+                                lines.append(line)
+                    break
+    except TimeoutError:
+        pass
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+    own = [  # the last lines are its conclusion
+        _LOG_HEAD.sub("", text).lstrip('" ')
+        for text in (line.decode("utf-8", "replace").strip() for line in lines)
+        if text and not text.startswith(("Forwarding from", "Handling connection"))
+    ]
+    if not own:
+        return WORKS if lines else WAITS
+    conclusions = [text for text in own if text.startswith(_CONCLUSIONS)]
+    return normalize((conclusions or own)[-1], folder)[:_MAX_TEXT]
+
+
+async def _connect(port: int) -> None:
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(2.0):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"x")
+            await reader.read(1)
+            writer.close()
+
+
+async def words_for(fault: Fault) -> str:
+    """Produce a fault and ask kubectl about it."""
+    patch = pytest.MonkeyPatch()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            async with fault.produce(folder, patch) as scene:
+                patch.undo()  # the resolver of this process
+                return await ask_kubectl(scene, folder)
+        finally:
+            patch.undo()
+
+
+def main(names: Sequence[str]) -> None:
+    """Ask about these faults, or about every one, one after the other."""
+    before = load_words() if names else {}
+    words = {
+        fault.name: before[fault.name]
+        if names and fault.name not in names
+        else asyncio.run(words_for(fault))
+        for fault in FAULTS
+    }
+    FILE.write_text(json.dumps(words, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
