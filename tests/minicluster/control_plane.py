@@ -13,10 +13,10 @@ from typing import Any
 
 import h11
 
-from tui_forward.minicluster.apiserver.defaults import UidGenerator
 from tui_forward.minicluster.apiserver.journal import Journal
 from tui_forward.minicluster.apiserver.server import ApiServer
 from tui_forward.minicluster.apiserver.store import Store
+from tui_forward.minicluster.apiserver.uid_generator import UidGenerator
 from tui_forward.minicluster.certificates import CertificateAuthority
 from tui_forward.minicluster.config import ApiServerConfig, TokenUser
 from tui_forward.minicluster.controllers.manager import ControllerManager
@@ -190,11 +190,13 @@ class ControlPlane:
         headers = {**ADMIN, "Content-Type": f"application/{kind}+json"}
         return await self.request("PATCH", path, headers, change)
 
-    async def set_running(self, namespace: str, name: str, *, ready: bool = True) -> None:
+    async def set_running(
+        self, namespace: str, name: str, *, ready: bool = True, ip: str = "10.0.0.1"
+    ) -> None:
         """Report a pod as running, as its kubelet would."""
         status = {
             "phase": "Running",
-            "podIP": "10.0.0.1",
+            "podIP": ip,
             "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
             "containerStatuses": [],
         }

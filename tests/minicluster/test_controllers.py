@@ -322,7 +322,7 @@ async def test_equal_seeds_generate_equal_names(tmp_path: Path) -> None:
         async with run_control_plane(folder, seed=3, workloads=True) as control_plane:
 
             async def has_all_pods(running: ControlPlane = control_plane) -> bool:
-                return len(running.store.all(resources.PODS, "shop")) == 9
+                return len(running.store.all(resources.PODS, "shop")) == 12
 
             await wait_until(has_all_pods)
             keys.append([item.key for item in control_plane.store.all(resources.PODS, "shop")])

@@ -92,6 +92,21 @@ def test_kubectl_get(kubectl: Kubectl) -> None:
     assert kubectl("get", "pods", "-A", "-o", "wide", "--chunk-size=4").count("\n") > 12
 
 
+def test_services_have_endpoints(kubectl: Kubectl) -> None:
+    def addresses() -> list[str]:
+        row = kubectl.rows("-n", "shop", "get", "endpoints", "stock").get("stock", [""])
+        return [each for each in row[0].split(",") if each.endswith(":8080")]
+
+    found = wait_for(lambda: len(each := addresses()) == 3 and each, "three pods of stock")
+    rows = kubectl.rows("-n", "shop", "get", "endpointslices")
+    (stock,) = (cells for name, cells in rows.items() if name.startswith("stock-"))
+    assert stock[:2] == ["IPv4", "8080"]
+    assert sorted(f"{each}:8080" for each in stock[2].split(",")) == sorted(found)
+    assert found[0] in kubectl("-n", "shop", "describe", "svc", "stock")
+    kubernetes = kubectl.rows("get", "endpoints", "kubernetes")["kubernetes"]
+    assert kubernetes[0].startswith("127.0.0.1:")
+
+
 def test_output_formats_describe_and_missing_pod(kubectl: Kubectl) -> None:
     one = json.loads(kubectl("get", "svc", "web", "-n", "shop", "-o", "json"))
     assert one["spec"]["selector"] == {"app": "web"}

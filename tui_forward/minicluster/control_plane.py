@@ -15,12 +15,13 @@ from typing import Any
 
 from tui_forward.errors import UsageError
 from tui_forward.minicluster.apiserver import resources
-from tui_forward.minicluster.apiserver.defaults import UidGenerator
 from tui_forward.minicluster.apiserver.faulty_objects import FaultyObjects
 from tui_forward.minicluster.apiserver.journal import Journal
+from tui_forward.minicluster.apiserver.own_endpoints import publish_own_endpoints
 from tui_forward.minicluster.apiserver.server import ApiServer
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Store
+from tui_forward.minicluster.apiserver.uid_generator import UidGenerator
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.control_socket import ControlServer
 from tui_forward.minicluster.controllers.manager import ControllerManager, wait_until_settled
@@ -155,6 +156,7 @@ async def serve(config: ApiServerConfig, lifetime: Lifetime) -> None:
     try:
         controllers.start()
         server.start()
+        publish_own_endpoints(server.writer, config.listen, server.port)
         # Objects created so far live as long as the process: exempt them from collection.
         gc.collect()
         gc.freeze()

@@ -6,6 +6,7 @@ namespace     workload               purpose
 ``shop``      ``deploy/web``         website: ports http 8080, metrics 9090, admin 15000
 ``shop``      ``deploy/echo``        echo server, port 7000
 ``shop``      ``deploy/gateway``     several containers, one with a UDP port
+``shop``      ``deploy/stock``       website in three pods behind one service, port http 8080
 ``shop``      ``deploy/legacy``      declares port 8081 but does not listen on it
 ``shop``      ``deploy/payments``    crash loop
 ``shop``      ``deploy/recommender`` its image does not exist
@@ -26,6 +27,7 @@ from typing import Any
 from tui_forward.minicluster.apiserver import resources
 from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
 from tui_forward.minicluster.apiserver.resources import Object, Resource
+from tui_forward.minicluster.apiserver.service_addresses import API_SERVER_ADDRESS
 from tui_forward.minicluster.config import ApiServerConfig
 
 NAMESPACES = ("default", "kube-system", "kube-public", "shop", "data", "ops")
@@ -111,6 +113,9 @@ def _deployments() -> list[Object]:
         _deployment("shop", "payments", _container("payments", "crash-loop:3", http)),
         _deployment("shop", "recommender", _container("recommender", "recommender:9", http)),
         _deployment("shop", "search", search, nodeSelector={"disktype": "nvme"}),
+        _deployment(
+            "shop", "stock", _container("stock", "http-site:1.4", http, TITLE="Stock"), replicas=3
+        ),
         _deployment("ops", "metrics", _container("metrics", "metrics:0.9", _port("metrics", 9090))),
         _deployment("ops", "toolbox", toolbox, grace_s=1),
     ]
@@ -119,16 +124,18 @@ def _deployments() -> list[Object]:
 def _services() -> list[Object]:
     metrics = _service_port("metrics", 9090, "metrics")
     statsd = _service_port("statsd", 8125, "statsd", protocol="UDP")
+    https = _service_port("https", 443, 6443)
     gateway = (_service_port("http", 80, "http"), statsd)
     toolbox = [_service_port(name, number, name) for name, number in TOOLBOX_PORTS.items()]
     return [
-        _service("default", "kubernetes", "", _service_port("https", 443, 6443)),
+        _service("default", "kubernetes", "", https, clusterIP=API_SERVER_ADDRESS),
         _service("shop", "web", "web", _service_port("http", 80, "http"), metrics),
         _service("shop", "web-direct", "web", _service_port("http", 8888, 8080)),
         _service("shop", "echo", "echo", _service_port("echo", 7, "echo")),
         _service("shop", "gateway", "gateway", *gateway, type="NodePort"),
         _service("shop", "legacy", "legacy", _service_port("http", 80, 8081)),
         _service("shop", "payments", "payments", _service_port("http", 80, "http")),
+        _service("shop", "stock", "stock", _service_port("http", 80, "http")),
         {
             "metadata": {"name": "partner", "namespace": "shop"},
             "spec": {"type": "ExternalName", "externalName": "api.partner.example"},

@@ -21,6 +21,8 @@ _PATCHES: dict[str, Callable[[Any, Any], Any]] = {
     "application/strategic-merge-patch+json": patches.apply_strategic_patch,
     _APPLY_PATCH: patches.apply_strategic_patch,
 }
+# Resources whose lists have no merge keys, so that strategic merge equals merge patch.
+_ATOMIC_LISTS = (resources.ENDPOINTS, resources.ENDPOINTSLICES)
 _SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
 
 
@@ -68,6 +70,8 @@ def patch(
             "the body of the request was in an unknown format - accepted media types include: "
         )
         raise StatusError(415, "UnsupportedMediaType", message + ", ".join(_PATCHES), details={})
+    if resource in _ATOMIC_LISTS and apply is patches.apply_strategic_patch:
+        apply = patches.apply_merge_patch
     try:
         content = msgspec.json.decode(request.body)
     except msgspec.MsgspecError as error:

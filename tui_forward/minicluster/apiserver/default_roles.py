@@ -35,7 +35,7 @@ def _paths(paths: str) -> Object:
 
 
 _VIEW = [
-    _rule(_READ, f"{_OBJECTS} events namespaces pods/log pods/status"),
+    _rule(_READ, f"{_OBJECTS} endpoints events namespaces pods/log pods/status"),
     _rule(_READ, _WORKLOADS, "apps"),
     _rule(_READ, "jobs", "batch"),
     _rule(_READ, "endpointslices", "discovery.k8s.io"),

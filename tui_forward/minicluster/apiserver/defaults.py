@@ -3,44 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-import random
-import uuid
 
 import msgspec
 
 from tui_forward.minicluster.apiserver import resources, timestamps
 from tui_forward.minicluster.apiserver.resources import Object, Resource
+from tui_forward.minicluster.apiserver.service_addresses import complete_service
 from tui_forward.minicluster.apiserver.status_errors import invalid
 from tui_forward.minicluster.apiserver.store import Store
-
-# Characters of generated names: no vowels, which would form words, and no look-alikes.
-ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-
-_SERVICE_RANGE = ipaddress.ip_network("10.96.0.0/16")
-
-
-class UidGenerator:
-    """Generates UIDs, name suffixes and addresses; reproducibly if seeded."""
-
-    def __init__(self, seed: int | None = None) -> None:
-        # Separate streams, so that the number of events does not change the names of pods.
-        def stream(name: str) -> random.Random:
-            return random.SystemRandom() if seed is None else random.Random(f"{seed} {name}")
-
-        self._names, self._uids, self._octets = map(stream, ("names", "uids", "octets"))
-
-    def uid(self) -> str:
-        """Return a new UID."""
-        return str(uuid.UUID(int=self._uids.getrandbits(128), version=4))
-
-    def suffix(self, length: int = 5) -> str:
-        """Return the random suffix of a generated name."""
-        return "".join(self._names.choices(ALPHABET, k=length))
-
-    def octet(self) -> int:
-        """Return a random octet of an address."""
-        return self._octets.randrange(1, 255)
+from tui_forward.minicluster.apiserver.uid_generator import ALPHABET, UidGenerator
 
 
 def template_hash(template: Object) -> str:
@@ -76,9 +47,8 @@ def complete_new(
     metadata["creationTimestamp"] = timestamps.now()
     for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink"):
         metadata.pop(name, None)
-    complete_spec(store, resource, item, uid_generator)
-    has_status = any(each.name == "status" for each in resource.subresources)
-    if has_status and (resource.group or resource is resources.PODS):
+    complete_spec(store, resource, item, None, uid_generator)
+    if resource.has_status and (resource.group or resource is resources.PODS):
         metadata["generation"] = 1
     if resource is resources.PODS:
         item["status"] = {"phase": "Pending", "qosClass": _qos_class(item["spec"])}
@@ -88,18 +58,25 @@ def complete_new(
         item["status"] = {"phase": "Active"}
     elif resource is resources.SERVICES:
         item["status"] = {"loadBalancer": {}}
-    elif resource.group and has_status:
+    elif resource.group and resource.has_status:
         item["status"] = {}
 
 
 def complete_spec(
-    store: Store, resource: Resource, item: Object, uid_generator: UidGenerator
+    store: Store,
+    resource: Resource,
+    item: Object,
+    before: Object | None,
+    uid_generator: UidGenerator,
 ) -> None:
-    """Set the defaults of a new or changed specification in place."""
+    """Set the defaults of a new or changed specification in place.
+
+    `before` is the replaced version; None for a new object. Raises `StatusError`: 422.
+    """
     if resource is resources.PODS:
         _complete_pod_spec(item.setdefault("spec", {}), in_template=False)
     elif resource is resources.SERVICES:
-        _complete_service(store, item, uid_generator)
+        complete_service(store, item, before, uid_generator)
     elif resource.group in ("apps", "batch"):
         _complete_workload(resource, item)
 
@@ -140,34 +117,6 @@ def _qos_class(spec: Object) -> str:
         for each in requirements
     )
     return "Guaranteed" if guaranteed else "Burstable"
-
-
-def _complete_service(store: Store, item: Object, uid_generator: UidGenerator) -> None:
-    spec = item.setdefault("spec", {})
-    for port in spec.get("ports") or ():
-        port.setdefault("protocol", "TCP")
-        if spec.get("clusterIP") != "None" or "targetPort" not in port:
-            port.setdefault("targetPort", port["port"])
-    kind = spec.setdefault("type", "ClusterIP")
-    spec.setdefault("sessionAffinity", "None")
-    if kind == "ExternalName":
-        return
-    if not spec.get("clusterIP"):
-        used = {other.copy()["spec"].get("clusterIP") for other in store.all(resources.SERVICES)}
-        while True:
-            address = str(_SERVICE_RANGE[uid_generator.octet() * 256 + uid_generator.octet()])
-            if address not in used:
-                break
-        spec["clusterIP"] = address
-    spec["clusterIPs"] = [spec["clusterIP"]]
-    if kind in ("NodePort", "LoadBalancer"):
-        for port in spec.get("ports") or ():
-            port.setdefault(
-                "nodePort", 30000 + uid_generator.octet() * 10 + uid_generator.octet() % 10
-            )
-    spec.setdefault("ipFamilies", ["IPv4"])
-    spec.setdefault("ipFamilyPolicy", "SingleStack")
-    spec.setdefault("internalTrafficPolicy", "Cluster")
 
 
 def _complete_workload(resource: Resource, item: Object) -> None:

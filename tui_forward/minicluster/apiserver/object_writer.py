@@ -11,7 +11,6 @@ from collections.abc import Callable
 import msgspec
 
 from tui_forward.minicluster.apiserver import defaults, resources, timestamps
-from tui_forward.minicluster.apiserver.defaults import UidGenerator
 from tui_forward.minicluster.apiserver.resources import Object, Resource
 from tui_forward.minicluster.apiserver.status_errors import (
     StatusError,
@@ -23,6 +22,7 @@ from tui_forward.minicluster.apiserver.status_errors import (
 )
 from tui_forward.minicluster.apiserver.store import Item, Store
 from tui_forward.minicluster.apiserver.tables import format_selector
+from tui_forward.minicluster.apiserver.uid_generator import UidGenerator
 from tui_forward.minicluster.apiserver.validation import (
     check_preconditions,
     check_version,
@@ -107,7 +107,7 @@ class ObjectWriter:
             if "status" in before:
                 new["status"] = before["status"]
             validate(resource, new)
-            defaults.complete_spec(self.store, resource, new, self.uid_generator)
+            defaults.complete_spec(self.store, resource, new, before, self.uid_generator)
             if new.get("spec") != before.get("spec") and "generation" in before["metadata"]:
                 metadata["generation"] = before["metadata"]["generation"] + 1
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]

@@ -93,9 +93,13 @@ _SERVICE_PORT: _Schema = {
     5: ("nodePort", NUMBER),
 }
 _SERVICE: _Schema = {
-    **_texts(clusterIP=3, type=4, externalName=10),
+    **_texts(clusterIP=3, type=4, sessionAffinity=7, externalName=10, ipFamilyPolicy=17),
     1: ("ports", _Repeated(_SERVICE_PORT)),
     2: ("selector", _MAP),
+    13: ("publishNotReadyAddresses", FLAG),
+    14: ("sessionAffinityConfig", {1: ("clientIP", _counts(timeoutSeconds=1))}),
+    18: ("clusterIPs", _Repeated(TEXT)),
+    19: ("ipFamilies", _Repeated(TEXT)),
 }
 _WORKLOAD: _Schema = {
     1: ("replicas", COUNT),

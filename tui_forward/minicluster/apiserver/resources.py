@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import msgspec
@@ -52,6 +52,11 @@ class Resource:
     def json_prefix(self) -> bytes:
         """The start of the JSON of an object with its kind."""
         return b'{"kind":"%b","apiVersion":"%b",' % (self.kind.encode(), self.api_version.encode())
+
+    @property
+    def has_status(self) -> bool:
+        """Whether objects have a status that is written apart."""
+        return any(each.name == "status" for each in self.subresources)
 
     def is_selectable(self, field: str) -> bool:
         """Return whether `fieldSelector` supports a field."""
@@ -163,8 +168,11 @@ DEPLOYMENTS = _resource("apps", "Deployment", "deploy", SCALE, categories=_ALL)
 REPLICASETS = _resource("apps", "ReplicaSet", "rs", SCALE, categories=_ALL)
 STATEFULSETS = _resource("apps", "StatefulSet", "sts", SCALE, categories=_ALL)
 DAEMONSETS = _resource("apps", "DaemonSet", "ds", categories=_ALL)
-# Written by users, for services without a selector: no controller writes those of other services.
+# Both are written by users for services without a selector, and by a controller for all others.
 ENDPOINTSLICES = _resource("discovery.k8s.io", "EndpointSlice", has_status=False)
+ENDPOINTS = replace(
+    _resource("", "Endpoints", "ep", has_status=False), plural="endpoints", singular="endpoints"
+)
 JOBS = _resource("batch", "Job", categories=_ALL, fields="status.successful")
 
 _RBAC_GROUP = "rbac.authorization.k8s.io"
@@ -177,7 +185,7 @@ CLUSTERROLEBINDINGS = _resource(
 RBAC: tuple[Resource, ...] = (ROLES, ROLEBINDINGS, CLUSTERROLES, CLUSTERROLEBINDINGS)
 
 RESOURCES: tuple[Resource, ...] = (
-    *(CONFIGMAPS, EVENTS, NAMESPACES, NODES, PODS, SERVICEACCOUNTS, SERVICES),
+    *(CONFIGMAPS, ENDPOINTS, EVENTS, NAMESPACES, NODES, PODS, SERVICEACCOUNTS, SERVICES),
     *(DAEMONSETS, DEPLOYMENTS, REPLICASETS, STATEFULSETS, JOBS, ENDPOINTSLICES),
     *RBAC,
 )

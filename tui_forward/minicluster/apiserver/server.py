@@ -11,7 +11,6 @@ import msgspec
 from tui_forward.errors import UsageError
 from tui_forward.minicluster.apiserver.auth import Authenticator
 from tui_forward.minicluster.apiserver.authorization import Authorizer
-from tui_forward.minicluster.apiserver.defaults import UidGenerator
 from tui_forward.minicluster.apiserver.fault_injection import Faults
 from tui_forward.minicluster.apiserver.gateway import Gateway
 from tui_forward.minicluster.apiserver.http import HandlerResult, HttpConnection, Peer, Request
@@ -19,6 +18,7 @@ from tui_forward.minicluster.apiserver.kubelet_dialer import KubeletDialer
 from tui_forward.minicluster.apiserver.object_writer import ObjectWriter
 from tui_forward.minicluster.apiserver.request_handler import LongRunningRequests, RequestHandler
 from tui_forward.minicluster.apiserver.store import Store
+from tui_forward.minicluster.apiserver.uid_generator import UidGenerator
 from tui_forward.minicluster.config import ApiServerConfig, TlsFiles
 from tui_forward.minicluster.listener import Listener
 from tui_forward.minicluster.socket_connection import SocketConnection

@@ -251,6 +251,17 @@ def _endpoint_slice(item: Object, now: float) -> Cells:
     ]
 
 
+def _endpoints(item: Object, now: float) -> Cells:
+    addresses = [
+        f"{address['ip']}:{port['port']}"
+        for subset in item.get("subsets") or ()
+        for port in subset.get("ports") or ()
+        for address in subset.get("addresses") or ()
+    ]
+    shown = _first_three(addresses) if addresses else _NONE
+    return [_name(item), shown, _age(item, now)]
+
+
 def _first_three(values: list[str]) -> str:
     rest = f" + {len(values) - 3} more..." if len(values) > 3 else ""
     return (",".join(values[:3]) or "<unset>") + rest
@@ -310,6 +321,7 @@ _COLUMNS: dict[Resource, Columns] = {
         *("First Seen+", "#Count+", "Name+"),
     ),
     resources.CONFIGMAPS: Columns(_configmap, "Name", "#Data", "Age"),
+    resources.ENDPOINTS: Columns(_endpoints, "Name", "Endpoints", "Age"),
     resources.ENDPOINTSLICES: Columns(
         _endpoint_slice, "Name", "AddressType", "Ports", "Endpoints", "Age"
     ),

@@ -11,9 +11,11 @@ from tui_forward.minicluster.apiserver.selectors import matches
 from tui_forward.minicluster.apiserver.status_errors import StatusError, conflict, invalid
 from tui_forward.minicluster.apiserver.store import Item
 
+ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
+
 
 def validate(resource: Resource, obj: Object) -> None:
-    """Check the pod specification and the selector of an object. Raises `StatusError`: 422."""
+    """Check the fields of an object that others depend on. Raises `StatusError`: 422."""
     name = str(obj["metadata"].get("name") or "")
 
     def error(field: str, cause: str) -> StatusError:
@@ -22,6 +24,12 @@ def validate(resource: Resource, obj: Object) -> None:
     spec = obj.get("spec") or {}
     if resource is resources.PODS:
         pod_spec, path = spec, "spec"
+    elif resource is resources.ENDPOINTSLICES:
+        if obj.get("addressType") not in ADDRESS_TYPES:
+            supported = ", ".join(f'"{kind}"' for kind in ADDRESS_TYPES)
+            cause = f"Unsupported value: {obj.get('addressType')!r}: supported values: {supported}"
+            raise error("addressType", cause)
+        return
     elif resource.group in ("apps", "batch"):
         pod_spec, path = (spec.get("template") or {}).get("spec") or {}, "spec.template.spec"
     else:

@@ -140,6 +140,33 @@ class OwnerIndex:
         return self._pods_per_node.get(node, 0)
 
 
+class ServiceSelectors:
+    """The selectors of all services, which `ControllerManager` updates, by namespace."""
+
+    def __init__(self) -> None:
+        self._selectors: dict[str, dict[str, dict[str, str]]] = {}
+
+    def add(self, service: Item) -> None:
+        """Add a version of a service."""
+        selector = service.copy().get("spec", {}).get("selector")
+        if selector:
+            self._selectors.setdefault(service.namespace, {})[service.name] = selector
+
+    def discard(self, service: Item) -> None:
+        """Remove a version of a service that was replaced or deleted."""
+        self._selectors.get(service.namespace, {}).pop(service.name, None)
+
+    def selecting(self, pod: Item) -> list[Key]:
+        """Return the services that select a pod."""
+        labels = pod.labels.items()
+        found = self._selectors.get(pod.namespace, {}).items()
+        return [
+            ("service", pod.namespace, name)
+            for name, selector in found
+            if selector.items() <= labels
+        ]
+
+
 # A real API server deletes events after an hour; this one keeps the latest.
 MAX_EVENTS = 500
 
@@ -204,6 +231,7 @@ class ControllerContext:
         self.writer = writer
         self.queue = queue
         self.index = OwnerIndex(store)
+        self.selectors = ServiceSelectors()
         self.events = EventRecorder(store, writer)
         self._replace_delay_s = config.replace_delay_s
         self._missing_nodes = set(config.nodes)

@@ -13,7 +13,7 @@ from tui_forward.minicluster.apiserver.resources import Object
 from tui_forward.minicluster.apiserver.status_errors import StatusError
 from tui_forward.minicluster.apiserver.store import Change, Item, Store
 from tui_forward.minicluster.config import ApiServerConfig
-from tui_forward.minicluster.controllers import deployments, scheduler, workloads
+from tui_forward.minicluster.controllers import deployments, endpoints, scheduler, workloads
 from tui_forward.minicluster.controllers.context import (
     WORKLOADS,
     ControllerContext,
@@ -79,6 +79,7 @@ _RECONCILERS: dict[str, Callable[[ControllerContext, str, str], None]] = {
     "pod": scheduler.reconcile,
     "orphan": delete_dependents,
     "namespace": delete_namespace_content,
+    "service": endpoints.reconcile,
 }
 
 
@@ -104,8 +105,8 @@ class ControllerManager:
         for resource, table in self._store.tables.items():
             self._unsubscribes.append(self._store.listen(resource, self._on_change))
             for item in table.items.values():
-                self._context.index.add(item)
-        for resource in (*WORKLOADS, resources.PODS, resources.NAMESPACES):
+                self._add_to_index(item)
+        for resource in (*WORKLOADS, resources.PODS, resources.NAMESPACES, resources.SERVICES):
             for item in self._store.all(resource):
                 # Synthetic objects are created in their final state; after a restart they may
                 # have changed.
@@ -126,15 +127,18 @@ class ControllerManager:
     def _on_change(self, change: Change) -> None:
         item, before = change.item, change.before
         is_deleted = change.type == "DELETED"
-        index = self._context.index
         if before is not None:
-            index.discard(before)
+            self._context.index.discard(before)
+            if item.resource is resources.SERVICES:
+                self._context.selectors.discard(before)
         if not is_deleted:
-            index.add(item)
+            self._add_to_index(item)
         if item.resource is resources.PODS:
             deletion_began = item.deleting and before is not None and not before.deleting
             if item.controller and (is_deleted or deletion_began):
                 self._context.record_pod_loss(item.controller)
+            if before is not None and before.labels != item.labels:
+                self._enqueue_services_of(before)
         elif item.resource is resources.NODES and (
             is_deleted or before is None or not scheduler.is_same_node(before, item)
         ):
@@ -143,6 +147,15 @@ class ControllerManager:
             self._queue.add(("orphan", "", item.uid))
         self._enqueue(item)
 
+    def _add_to_index(self, item: Item) -> None:
+        self._context.index.add(item)
+        if item.resource is resources.SERVICES:
+            self._context.selectors.add(item)
+
+    def _enqueue_services_of(self, pod: Item) -> None:
+        for key in self._context.selectors.selecting(pod):
+            self._queue.add(key)
+
     def _enqueue(self, item: Item) -> None:
         """Queue everything that an object affects."""
         if item.resource in WORKLOADS:
@@ -150,6 +163,14 @@ class ControllerManager:
         elif item.resource is resources.PODS:
             if not item.deleting and not item.node:
                 self._queue.add(key_of(item))
+            self._enqueue_services_of(item)
+        elif item.resource is resources.SERVICES:
+            self._queue.add(key_of(item))
+        elif item.resource is resources.ENDPOINTS:
+            self._queue.add(("service", item.namespace, item.name))
+        elif item.resource is resources.ENDPOINTSLICES:
+            if service := item.labels.get(endpoints.SERVICE_LABEL):
+                self._queue.add(("service", item.namespace, service))
         elif item.resource is resources.NAMESPACES:
             if item.deleting:
                 self._queue.add(key_of(item))
