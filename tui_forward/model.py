@@ -112,6 +112,13 @@ NO_OPTIONS: Final = AccessOptions()
 NO_CONTEXT: Final = "(no context)"
 
 
+class Balance(StrEnum):
+    """Which pods of a target get the new connections."""
+
+    ONE = "one"  # all go to one pod
+    SPREAD = "spread"  # each goes to the Ready pod with the fewest open ones
+
+
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Object of a cluster, and one of its ports.
 
@@ -124,6 +131,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     name: str  # or a label selector when `kind` is `SELECTOR`
     port: str  # decimal number or name; for a service, its port
     pin: bool = False  # stay on exactly this pod name instead of following its owner
+    balance: Balance = Balance.ONE
     options: AccessOptions = NO_OPTIONS
 
     @property
@@ -640,6 +648,26 @@ class PreconnectStatus(msgspec.Struct, frozen=True, kw_only=True):
     max_age_s: float = 0.0  # how old they may get
 
 
+class PodShareState(StrEnum):
+    """Whether a pod gets new connections of a forward that spreads them."""
+
+    READY = "ready"  # it does
+    CONNECTING = "connecting"  # as soon as a tunnel is up
+    LEAVING = "leaving"  # no more: it finishes those that it has
+
+
+class PodShare(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the pods that a forward spreads its connections over, and what it has got of them."""
+
+    pod: PodRef
+    state: PodShareState
+    reason: str = ""  # why no tunnel to it is up; empty if one is
+    connections_open: int = 0
+    connections_total: int = 0
+    bytes_from_pod: int = 0
+    bytes_to_pod: int = 0
+
+
 class Forward(msgspec.Struct, frozen=True, kw_only=True):
     """A forward at one instant."""
 
@@ -676,6 +704,7 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     # The worst first. A ready forward with warnings is amber, and `code` is that of the first.
     warnings: tuple[ForwardWarning, ...] = ()
     preconnect: PreconnectStatus | None = None  # None if not requested
+    pods: tuple[PodShare, ...] = ()  # with `Balance.SPREAD`, by name
 
 
 class ProxyInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -877,6 +906,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     external_name: str = ""  # DNS name that an ExternalName service stands for
     selector: str = ""
     ports: tuple[DeclaredPort, ...] = ()
+    affinity_s: int = 0  # how long a client stays with its pod (`ClientIP`); 0: it does not
     created_at: float = 0.0
 
     @property
@@ -1009,6 +1039,10 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True, tag="resolved"):
     ready: bool = True
     caution: Reason | None = None  # why the pod or port may not serve; None if nothing is known
     incarnation: str = ""  # changes with every restart of a container
+    # With `Balance.SPREAD`: the other Ready pods, and how many seconds a client stays with its pod
+    # (`sessionAffinity: ClientIP` of a service); 0 if it does not.
+    others: tuple[Resolved, ...] = ()
+    affinity_s: int = 0
 
 
 class Unresolved(msgspec.Struct, frozen=True, kw_only=True, tag="unresolved"):

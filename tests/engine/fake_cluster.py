@@ -1,6 +1,7 @@
-"""API server, kubelet and runtime in one object, for one pod, over real sockets.
+"""API server, kubelet and runtime in one object, over real sockets.
 
-The port selects the application. How upgrade requests are answered can be changed while it runs.
+All pods are alike, but for those that a test names. The port selects the application. How upgrade
+requests are answered can be changed while it runs.
 """
 
 from __future__ import annotations
@@ -55,6 +56,10 @@ class FakeCluster:
     mute: set[str] = field(default_factory=set)  # answered with 101 and nothing else
     refused_text: str = REFUSED_TEXT
     refused_ports: set[int] = field(default_factory=lambda: {REFUSED})
+    # Names of pods that differ from the others:
+    refused_pods: set[str] = field(default_factory=set)  # their ports refuse connections
+    gone_pods: set[str] = field(default_factory=set)  # their sandbox is gone
+    unreachable_pods: set[str] = field(default_factory=set)  # their node cannot be reached
     token: str = ""
     late_s: float = 0.3
     requests: list[HttpRequest] = field(default_factory=list)
@@ -73,6 +78,9 @@ class FakeCluster:
         return [
             connection for connection in self.connections if not connection.transport.is_closing()
         ]
+
+    def live_to(self, pod: str) -> list[ServerConnection]:
+        return [connection for connection in self.live if connection.pod == pod]
 
     def cut(self) -> None:
         for connection in self.live:
@@ -105,9 +113,10 @@ class App:
 
     def start(self) -> None:
         port = self.pair.port
-        if port in self.cluster.refused_ports:
+        pod = self.connection.pod
+        if port in self.cluster.refused_ports or pod in self.cluster.refused_pods:
             self.pair.fail(self.cluster.refused_text)
-        elif port == GONE:
+        elif port == GONE or pod in self.cluster.gone_pods:
             self.pair.fail(GONE_TEXT)
         elif port == SOURCE:
             self.connection.sources.append(self)
@@ -152,6 +161,7 @@ class ServerConnection(asyncio.Protocol):
 
     def __init__(self, cluster: FakeCluster) -> None:
         self.cluster = cluster
+        self.pod = ""  # that it leads to
         self.reader: RequestReader | None = RequestReader()
         self.tunnel: TunnelServer | ChannelsServer | None = None
         self.websocket: WebSocketConnection | None = None
@@ -192,6 +202,7 @@ class ServerConnection(asyncio.Protocol):
     def answer(self, request: HttpRequest) -> None:
         cluster = self.cluster
         cluster.requests.append(request)
+        self.pod = request.target.partition("/pods/")[2].partition("/")[0]
         protocol = request.header("Sec-WebSocket-Protocol")
         kind = "spdy" if is_spdy_upgrade(request.headers) else "websocket"
         if "channel.k8s.io" in protocol:
@@ -200,6 +211,8 @@ class ServerConnection(asyncio.Protocol):
             return
         if cluster.token and request.header("Authorization") != f"Bearer {cluster.token}":
             self.refuse(401, '{"kind":"Status","message":"Unauthorized","reason":"Unauthorized"}')
+        elif self.pod in cluster.unreachable_pods:
+            self.refuse(500, "error dialing backend: dial tcp 10.0.0.7:10250: i/o timeout")
         elif kind in cluster.refuse:
             self.refuse(*cluster.refuse[kind])
         else:

@@ -80,14 +80,14 @@ class FakeConnectionOwner:
     def take_spare(self, pool: TunnelPool) -> SpareChannel | None:
         return self.preconnector.take(pool.pod)
 
-    def usable_pool(self) -> TunnelPool | None:
+    def usable_pool(self, client: str = "") -> TunnelPool | None:
         return self._pool if self.open.is_set() and self._pool.up else None
 
-    async def wait_for_pool(self) -> TunnelPool:
+    async def wait_for_pool(self, client: str) -> TunnelPool:
         await self.open.wait()
         return self._pool
 
-    def refusal_is_final(self, failure: ForwardError) -> bool:
+    def refusal_is_final(self, failure: ForwardError, pod: PodRef | None) -> bool:
         return self.ready
 
     async def wait_for_retry(self) -> None:
@@ -105,7 +105,7 @@ class FakeConnectionOwner:
     def connection_failed(self, failure: ForwardError) -> None:
         self.failures.append(failure)
 
-    def sandbox_gone(self, failure: ForwardError) -> None:
+    def sandbox_gone(self, failure: ForwardError, pod: PodRef | None) -> None:
         self.gone.append(failure)
 
 

@@ -14,11 +14,13 @@ from tui_forward.engine.engine import Engine
 from tui_forward.model import (
     NO_OPTIONS,
     AccessOptions,
+    Balance,
     Event,
     Forward,
     ForwardSpec,
     ForwardState,
     ReasonCode,
+    Resolved,
     Target,
     TargetKind,
 )
@@ -46,10 +48,17 @@ class Scenario:
     def codes(self) -> list[ReasonCode]:
         return [warning.code for warning in self.forward.warnings]
 
-    async def start(self, port: int) -> None:
-        self._backend.resolutions["web"] = pod("web-1", port)
+    async def start(
+        self, port: int, resolved: Resolved | None = None, *, balance: Balance = Balance.ONE
+    ) -> None:
+        self._backend.resolutions["web"] = resolved or pod("web-1", port)
         target = Target(
-            context="here", namespace="shop", kind=TargetKind.DEPLOYMENT, name="web", port="80"
+            context="here",
+            namespace="shop",
+            kind=TargetKind.DEPLOYMENT,
+            name="web",
+            port="80",
+            balance=balance,
         )
         self.engine.start(ForwardSpec(target=target, local_port=0, addresses=("127.0.0.1",)))
         await until(lambda: self.forward.state is ForwardState.READY)

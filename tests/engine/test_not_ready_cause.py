@@ -10,7 +10,7 @@ from tests.support.fake_engine import FakeBackend, FakeDataPath, pod
 from tests.support.reasons import unresolved
 from tests.support.waiting import until
 from tui_forward.engine.engine import Engine
-from tui_forward.engine.forwards import reconciler, target_follower
+from tui_forward.engine.forwards import target_follower
 from tui_forward.errors import (
     ApiError,
     ConfigError,
@@ -124,9 +124,8 @@ async def test_missing_pod_replaces_an_earlier_failure(
 async def test_gone_sandbox_is_the_cause_of_a_missing_pod(
     engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 0.0)
     forward_id = await ready(engine)
-    engine._forwards[forward_id]._reconciler.invalidate_pod(GONE)
+    engine._forwards[forward_id]._reconciler.invalidate_pod(GONE, pod("web-1").pod)
     missing = unresolved("web-1 is Running, but its tunnel reported it as gone")
     backend.watches["web"].set(missing)
     await reached(engine, ForwardState.RECONNECTING)

@@ -21,6 +21,7 @@ from tui_forward.engine.connections.record import ConnectionRecord
 from tui_forward.engine.forwards import connection_table, pool_dialer
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.late_answers import LateAnswers
+from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import (
     AuthError,
@@ -54,6 +55,7 @@ from tui_forward.model import (
     Pod,
     PodLog,
     PodRef,
+    PodShare,
     Reason,
     ReasonCode,
     Resolution,
@@ -350,6 +352,7 @@ class FakePool:
         on_late_answer: Callable[[Reason | None], None],
         on_no_answer: Callable[[Reason], None],
     ) -> None:
+        self.connections = 0  # that are open
         self.data_path = data_path
         self.on_late_answer = on_late_answer
         self.on_no_answer = on_no_answer
@@ -383,8 +386,23 @@ class FakePool:
         self.up = True
         self._on_change()
 
-    async def wait_lost(self) -> TuiForwardError:
-        assert not self.up, "waiting for a pool that is up is not needed here"
+    async def connect_to(self, resolved: Resolved) -> None:
+        await self.connect(resolved.pod, resolved.port)
+
+    def follow(self, resolved: Resolved) -> None: ...
+
+    def select(self, client: str) -> FakePool:
+        return self
+
+    def record_refusal(self, pod: PodRef) -> bool:
+        return False
+
+    @property
+    def shares(self) -> list[PodShare]:
+        return []
+
+    @property
+    def last_error(self) -> TuiForwardError:
         return self._reason
 
     def down(self, reason: Reason | str) -> None:
@@ -453,7 +471,7 @@ class FakeConnection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._queue_timeout_s):
-                await self._owner.wait_for_pool()
+                await self._owner.wait_for_pool("")
             self.state = ConnectionState.OPEN
             while data := await loop.sock_recv(self._sock, 65536):
                 self._owner.counters.bytes_to_pod += len(data)
@@ -533,8 +551,9 @@ class FakeDataPath:
             late_answers: LateAnswers,
             on_late_answer: Callable[[Reason | None], None],
             on_no_answer: Callable[[Reason], None],
+            budget: BufferBudget | None,
         ) -> FakePool:
-            del forward_id, late_answers
+            del forward_id, late_answers, budget
             return FakePool(
                 self,
                 access,

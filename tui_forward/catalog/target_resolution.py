@@ -25,6 +25,7 @@ from tui_forward.catalog.port_resolution import (
     why_port_doubtful,
 )
 from tui_forward.model import (
+    Balance,
     OwnerRef,
     Pod,
     PodRef,
@@ -90,7 +91,7 @@ def resolve_selected(
 
     For `current` see `select_pod`; `trusted` returns False for a pod whose tunnel reported that it
     is gone. `now` (epoch seconds) tells how long containers have been running; a long time by
-    default.
+    default. With `Balance.SPREAD`, the resolution has the other Ready pods as well.
     """
     if isinstance(anchor, Service):
         try:
@@ -100,7 +101,17 @@ def resolve_selected(
     pod = select_pod(pods, current=current, usable=_usable(target, anchor, trusted))
     if pod is None:
         return _none_usable(target, anchor, pods)
-    return _with_port(target, anchor, pod, now)
+    resolution = _with_port(target, anchor, pod, now)
+    if target.balance is not Balance.SPREAD or isinstance(resolution, Unresolved):
+        return resolution
+    usable = _usable(target, anchor, trusted)
+    ready = [each for each in pods if each.ready and not each.deleting and each.uid != pod.uid]
+    others = [_with_port(target, anchor, each, now) for each in ready if usable(each)]
+    return replace(
+        resolution,
+        others=tuple(each for each in others if isinstance(each, Resolved)),
+        affinity_s=anchor.affinity_s if isinstance(anchor, Service) else 0,
+    )
 
 
 def resolve_pod(

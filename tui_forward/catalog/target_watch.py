@@ -297,11 +297,18 @@ class CatalogTargetWatch:
         if self._stabilizes is not None:
             self._stabilizes.cancel()
             self._stabilizes = None
-        caution = resolution.caution if isinstance(resolution, Resolved) else None
-        if caution is None or caution.code is not ReasonCode.POD_UNSTABLE or caution.at is None:
+        if not isinstance(resolution, Resolved):
             return
-        delay_s = max(0.0, caution.at - time.time()) + _CLOCK_PRECISION_S
-        self._stabilizes = asyncio.get_running_loop().call_later(delay_s, self._schedule)
+        cautions = [one.caution for one in (resolution, *resolution.others)]
+        stable_at = [
+            caution.at
+            for caution in cautions
+            if caution is not None and caution.code is ReasonCode.POD_UNSTABLE and caution.at
+        ]
+        if stable_at:
+            delay_s = max(0.0, min(stable_at) - time.time()) + _CLOCK_PRECISION_S
+            loop = asyncio.get_running_loop()
+            self._stabilizes = loop.call_later(delay_s, self._schedule)
 
     def _resolve_anchored(self) -> Resolution | None:
         handle = self._anchor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tui_forward.engine.connections.local_ports import check_addresses
 from tui_forward.errors import UsageError
-from tui_forward.model import MAX_PRECONNECT, ForwardSpec
+from tui_forward.model import MAX_PRECONNECT, Balance, ForwardSpec, TargetKind
 
 _MAX_PORT = 65535
 
@@ -22,6 +22,11 @@ def validate_spec(spec: ForwardSpec) -> None:
             raise UsageError(f"the target has no {field}")
     if target.port.isdecimal() and not 1 <= int(target.port) <= _MAX_PORT:
         raise UsageError(f"there is no port {target.port}", hint=f"ports go from 1 to {_MAX_PORT}")
+    if target.balance is Balance.SPREAD and target.kind is TargetKind.POD:
+        raise UsageError(
+            f"connections cannot be spread over pod/{target.name} alone",
+            hint="Forward to its service, deployment or selector",
+        )
     if spec.local_port is not None and not 0 <= spec.local_port <= _MAX_PORT:
         raise UsageError(
             f"there is no local port {spec.local_port}",

@@ -29,13 +29,13 @@ class RefusalOwner:
     def take_spare(self, pool: TunnelPool) -> SpareChannel | None:
         raise NotImplementedError
 
-    def usable_pool(self) -> TunnelPool | None:
+    def usable_pool(self, client: str) -> TunnelPool | None:
         raise NotImplementedError
 
-    async def wait_for_pool(self) -> TunnelPool:
+    async def wait_for_pool(self, client: str) -> TunnelPool:
         raise NotImplementedError
 
-    def refusal_is_final(self, failure: ForwardError) -> bool:
+    def refusal_is_final(self, failure: ForwardError, pod: PodRef | None) -> bool:
         return self._refusal_is_final
 
     async def wait_for_retry(self) -> None:
@@ -52,7 +52,7 @@ class RefusalOwner:
 
     def connection_failed(self, failure: ForwardError) -> None: ...
 
-    def sandbox_gone(self, failure: ForwardError) -> None: ...
+    def sandbox_gone(self, failure: ForwardError, pod: PodRef | None) -> None: ...
 
 
 def replay_of(data: bytes, *, limit: int = 100) -> ReplayBuffer:
@@ -75,6 +75,7 @@ def is_allowed(
         failure.to_error(),
         replay=replay if replay is not None else replay_of(b"data"),
         acknowledged=acknowledged,
+        pod=None,
     )
 
 

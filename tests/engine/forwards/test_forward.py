@@ -20,7 +20,7 @@ from tui_forward.engine import engine as engine_module
 from tui_forward.engine.connections import listener
 from tui_forward.engine.connections.local_ports import PortRequest, bind_sockets
 from tui_forward.engine.engine import Engine
-from tui_forward.engine.forwards import connection_table, open_listener, pool_dialer, reconciler
+from tui_forward.engine.forwards import connection_table, open_listener, pool_dialer
 from tui_forward.engine.forwards import forward as forward_module
 from tui_forward.errors import (
     ApiError,
@@ -331,22 +331,18 @@ async def test_changed_pod_interrupts_the_dial(
     await until(lambda: "scaled to 0 replicas" in only(engine).reason)
 
 
-async def test_pod_with_a_gone_sandbox_is_invalidated(
-    engine: Engine, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_pod_with_a_gone_sandbox_is_invalidated(engine: Engine, backend: FakeBackend) -> None:
     forward_id, _, watch = await started(engine, backend)
     live = engine._forwards[forward_id]
     gone = ForwardError("failed to find sandbox")
-    live._queue.sandbox_gone(gone)
+    live._queue.sandbox_gone(gone, pod("web-1").pod)
     assert watch.invalidated == ["uid-web-1"]
     assert only(engine).last_event == "pod web-1: failed to find sandbox"
-    monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 60.0)
     watch.set(pod("web-2", 8080))
     await until(lambda: only(engine).reason.startswith("forwarding to web-2"))
-    live._queue.sandbox_gone(gone)
-    assert watch.invalidated == ["uid-web-1"], "this is likely about the previous pod"
-    monkeypatch.setattr(reconciler, "_STALE_REPORT_S", 0.0)
-    live._queue.sandbox_gone(gone)
+    live._queue.sandbox_gone(gone, pod("web-1").pod)
+    assert watch.invalidated == ["uid-web-1"], "this is about the previous pod"
+    live._queue.sandbox_gone(gone, pod("web-2").pod)
     assert watch.invalidated == ["uid-web-1", "uid-web-2"]
 
 
@@ -393,7 +389,7 @@ async def test_no_connection_gets_a_pool_that_is_down(
     live = engine._forwards[forward_id]
     data_path.dials.clear()
     data_path.pool.up = False  # not even announced
-    waiting = asyncio.create_task(live._queue.wait_for_pool())
+    waiting = asyncio.create_task(live._queue.wait_for_pool(""))
     for _ in range(10):
         await asyncio.sleep(0)
     assert not waiting.done()
@@ -618,20 +614,20 @@ async def test_refusal_is_final_only_from_a_ready_pod(engine: Engine, backend: F
     forward_id, port, watch = await started(engine, backend)
     asked = engine._forwards[forward_id]._queue
     refused = ForwardError("connection refused")
-    assert asked.refusal_is_final(refused), "nothing has listened there yet"
+    assert asked.refusal_is_final(refused, None), "nothing has listened there yet"
     assert await echo(port) == b"hello"
     asked._last_refusal = asked._first_refusal = 0.0
-    assert not asked.refusal_is_final(refused), "it has answered before: perhaps it restarts"
+    assert not asked.refusal_is_final(refused, None), "it has answered before: perhaps it restarts"
     asked._first_refusal -= 10
-    assert asked.refusal_is_final(refused)
+    assert asked.refusal_is_final(refused, None)
     watch.set(pod("web-1", 8080, ready=False))
     await until(lambda: len(only(engine).warnings) == 2)
-    assert not asked.refusal_is_final(refused)
+    assert not asked.refusal_is_final(refused, None)
     watch.set(pod("web-2", 8080))
     await until(lambda: only(engine).reason.startswith("forwarding to web-2"))
-    assert not asked.refusal_is_final(refused), "it is Ready, and may not listen yet"
+    assert not asked.refusal_is_final(refused, None), "it is Ready, and may not listen yet"
     asked._first_refusal -= 10
-    assert asked.refusal_is_final(refused)
+    assert asked.refusal_is_final(refused, None)
 
 
 # The local port -----------------------------------------------------------------------

@@ -11,7 +11,9 @@ from tests.support.waiting import until
 from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards import pool_dialer
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
-from tui_forward.engine.forwards.pool_dialer import PoolDialer, dial_failure
+from tui_forward.engine.forwards.dial_failure import dial_failure
+from tui_forward.engine.forwards.pod_pools import PodPoolsObserver
+from tui_forward.engine.forwards.pool_dialer import PoolDialer
 from tui_forward.errors import TransportError
 from tui_forward.model import ForwardSpec, Reason, ReasonCode, Target, TargetKind
 
@@ -33,7 +35,7 @@ class Pool:
         self.calls: list[str] = []
         self.close_delay_s = 0.0
 
-    async def connect(self, _pod: object, _port: int) -> None:
+    async def connect_to(self, _resolved: object) -> None:
         await self.may_connect.wait()
         if self.error is not None:
             raise self.error
@@ -61,6 +63,7 @@ class Scenario:
         self.dialer = PoolDialer(
             ForwardSpec(target=TARGET), engine=cast("EngineContext", engine), wake=self.wake,
             forward_id="f1", on_change=lambda: None, on_late_answer=ignore, on_no_answer=ignore,
+            observer=cast("PodPoolsObserver", None),
         )  # fmt: skip
 
     async def start(self) -> Pool:

@@ -163,6 +163,11 @@ class LocalConnection:
         if self._waiting is not None:
             self._waiting.cancel()
 
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """The bytes from and to the pod."""
+        return self._download.bytes_from_pod, self._upload.bytes_to_pod
+
     def snapshot(self, now: float) -> Connection:
         """Return the connection at `now` (seconds since the epoch), also after its end."""
         return self.record.snapshot(self.state, self._upload, self._download, now)
@@ -171,7 +176,7 @@ class LocalConnection:
 
     def _try_open_channel(self) -> tuple[TunnelPool, Channel] | None:
         """Open a channel if that is possible at once; `ForwardError` if it never will be."""
-        pool = self._owner.usable_pool()
+        pool = self._owner.usable_pool(self.record.client)
         if pool is None:
             return None
         spare = self._owner.take_spare(pool)
@@ -190,7 +195,7 @@ class LocalConnection:
 
     async def _open_channel(self) -> tuple[TunnelPool, Channel]:
         while True:
-            pool = await self._owner.wait_for_pool()
+            pool = await self._owner.wait_for_pool(self.record.client)
             try:
                 return pool, await pool.open(self)
             except ForwardError:
@@ -223,9 +228,13 @@ class LocalConnection:
             return
         error = failure.to_error()
         if failure.code is ReasonCode.RUNTIME_SANDBOX_GONE:
-            self._owner.sandbox_gone(error)
+            self._owner.sandbox_gone(error, self.record.pod)
         allowed = self._retry.is_allowed(
-            failure, error, replay=self._upload.replay, acknowledged=self._acknowledged
+            failure,
+            error,
+            replay=self._upload.replay,
+            acknowledged=self._acknowledged,
+            pod=self.record.pod,
         )
         if not allowed or self._queue.is_over:
             self._fail(error)

@@ -22,10 +22,10 @@ class ConnectionOwner(Protocol):
     def take_spare(self, pool: TunnelPool) -> SpareChannel | None:
         """Return a channel of the pool that was opened ahead; None if there is none."""
 
-    def usable_pool(self) -> TunnelPool | None:
-        """Return the pool if it is up; raises as `wait_for_pool`."""
+    def usable_pool(self, client: str) -> TunnelPool | None:
+        """Return the pool for a connection if one is up; raises as `wait_for_pool`."""
 
-    async def wait_for_pool(self) -> TunnelPool:
+    async def wait_for_pool(self, client: str) -> TunnelPool:
         """Wait until a pool is up, and return it. The caller applies the time limit.
 
         Raises `ForwardError` when the forward is stopping, paused or blocked.
@@ -38,8 +38,8 @@ class ConnectionOwner(Protocol):
     def is_refusing(self) -> bool:
         """Whether the port has refused connections, and has accepted none since."""
 
-    def refusal_is_final(self, failure: ForwardError) -> bool:
-        """Return whether "connection refused" should be passed on to the client.
+    def refusal_is_final(self, failure: ForwardError, pod: PodRef | None) -> bool:
+        """Return whether "connection refused" by a pod should be passed on to the client.
 
         Called once per refusal.
         """
@@ -53,5 +53,5 @@ class ConnectionOwner(Protocol):
     def connection_failed(self, failure: ForwardError) -> None:
         """Record a failed connection in the timeline. Called once per failed connection."""
 
-    def sandbox_gone(self, failure: ForwardError) -> None:
-        """Record that the runtime reports the pod's sandbox as gone: the pod is over."""
+    def sandbox_gone(self, failure: ForwardError, pod: PodRef | None) -> None:
+        """Record that the runtime reports a pod's sandbox as gone: the pod is over."""

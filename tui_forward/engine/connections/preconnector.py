@@ -156,8 +156,10 @@ class Preconnector:
     def _fill(self) -> None:
         self._filling = None
         try:
-            pool = self._usable_pool()
-            while pool is not None and pool.pod is not None and len(self._spares) < self._count:
+            while len(self._spares) < self._count:
+                pool = self._usable_pool()
+                if pool is None or pool.pod is None:
+                    break
                 spare = SpareChannel(pool.pod, self._ended)
                 spare.channel = pool.try_open(spare)
                 if spare.channel is None:

@@ -10,7 +10,7 @@ from tui_forward.engine.connections.counters import Rate
 from tui_forward.engine.connections.download import Download
 from tui_forward.engine.connections.pod_history import PodHistory, may_be_explained
 from tui_forward.engine.connections.upload import Upload
-from tui_forward.model import Connection, ConnectionState, Reason, ReasonCode
+from tui_forward.model import Connection, ConnectionState, PodRef, Reason, ReasonCode
 from tui_forward.reasons import reason_text
 
 # How long an application may take to answer the first bytes before that is worth knowing.
@@ -26,7 +26,7 @@ class ConnectionRecord:
         self.process = ""  # "psql (4211)", set by `ClientProcessLookup`
         self.failed = False  # ended by a failure
         self.forward_id = forward_id
-        self._client = client
+        self.client = client  # its address
         self._opened_at = steady_time()
         self._closed_at: float | None = None
         self.close_reason: Reason | None = None  # None while it is open
@@ -56,6 +56,11 @@ class ConnectionRecord:
         if cause is not None:
             self.close_reason = reason = cause
         return history.is_known and may_be_explained(reason.code)
+
+    @property
+    def pod(self) -> PodRef | None:
+        """The pod that it leads to, or has led to; None before its first channel."""
+        return self._history.ref if self._history is not None else None
 
     @property
     def pod_condition(self) -> Reason | None:
@@ -89,7 +94,7 @@ class ConnectionRecord:
         return Connection(
             id=self.id,
             forward_id=self.forward_id,
-            client=self._client,
+            client=self.client,
             process=self.process,
             state=state,
             opened_at=self._opened_at + correction,

@@ -8,7 +8,7 @@ from tui_forward.engine.connections.owner import ConnectionOwner
 from tui_forward.engine.connections.upload import ReplayBuffer
 from tui_forward.engine.limits import Limits
 from tui_forward.errors import ForwardError
-from tui_forward.model import ReasonCode
+from tui_forward.model import PodRef, ReasonCode
 from tui_forward.protocol.error_stream import PortForwardFailure
 
 
@@ -30,14 +30,15 @@ class RetryPolicy:
         *,
         replay: ReplayBuffer,
         acknowledged: bool,
+        pod: PodRef | None,
     ) -> bool:
-        """Return whether the application has certainly received nothing."""
+        """Return whether the application, in `pod`, has certainly received nothing."""
         if not replay.possible:
             return False
         if failure.undelivered:
             return True
         if failure.code is ReasonCode.PORT_REFUSED:
-            return not self._owner.refusal_is_final(error)
+            return not self._owner.refusal_is_final(error, pod)
         if failure.code in (ReasonCode.RUNTIME_SANDBOX_GONE, ReasonCode.POD_NOT_RUNNING):
             return True
         # The server acknowledges a stream before it dials the application. So without that

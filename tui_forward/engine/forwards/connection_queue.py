@@ -16,6 +16,7 @@ from tui_forward.engine.connections.counters import ForwardCounters
 from tui_forward.engine.connections.pod_history import PodHistory
 from tui_forward.engine.connections.preconnector import Preconnector, SpareChannel
 from tui_forward.engine.forwards import state_machine
+from tui_forward.engine.forwards.forward_pool import ForwardPool
 from tui_forward.engine.forwards.pod_monitor import PodMonitor
 from tui_forward.engine.forwards.status_recorder import Refusals, StatusRecorder
 from tui_forward.engine.limits import Limits
@@ -38,7 +39,7 @@ class ConnectionQueue:
         *,
         pods: PodMonitor,
         on_queued: Callable[[int], None],
-        on_sandbox_gone: Callable[[ForwardError], None],
+        on_sandbox_gone: Callable[[ForwardError, PodRef], None],
         preconnect: int = 0,
         limits: Limits,
     ) -> None:
@@ -47,7 +48,7 @@ class ConnectionQueue:
         self._on_queued = on_queued
         self._on_sandbox_gone = on_sandbox_gone
         self.counters = ForwardCounters()
-        self._pool: TunnelPool | None = None
+        self._pool: ForwardPool | None = None
         self._admitted = asyncio.Event()
         self._failure: Reason | None = None
         self._resolved: Resolved | None = None
@@ -61,7 +62,7 @@ class ConnectionQueue:
 
     # For the forward ------------------------------------------------------------------
 
-    def admit(self, pool: TunnelPool) -> None:
+    def admit(self, pool: ForwardPool) -> None:
         """Pass connections to a pool that is up."""
         self._pool = pool
         if not self._admitted.is_set():
@@ -106,9 +107,9 @@ class ConnectionQueue:
         """Return a channel of the pool that was opened ahead; None if there is none."""
         return self.preconnector.take(pool.pod)
 
-    async def wait_for_pool(self) -> TunnelPool:
+    async def wait_for_pool(self, client: str) -> TunnelPool:
         """Wait until a pool is up, and return it; raise `ForwardError` if stopped or paused."""
-        if (pool := self.usable_pool()) is not None:
+        if (pool := self.usable_pool(client)) is not None:
             return pool
         outage = self._recorder.outage
         if outage is not None:
@@ -116,7 +117,7 @@ class ConnectionQueue:
         served = False
         self._change_queued(1)
         try:
-            while (pool := self.usable_pool()) is None:
+            while (pool := self.usable_pool(client)) is None:
                 # The pool may be down already while the forward's task has not run yet:
                 # without this the loop would spin.
                 self._admitted.clear()
@@ -130,14 +131,14 @@ class ConnectionQueue:
                 outage.given_up += not served
                 self._recorder.finish_outage(outage)
 
-    def usable_pool(self) -> TunnelPool | None:
-        """Return the pool if it is up, None if not; `ForwardError` if stopped or paused."""
+    def usable_pool(self, client: str = "") -> TunnelPool | None:
+        """Return a pool that is up, None if none is; `ForwardError` if stopped or paused."""
         if self._failure is not None:
             raise ForwardError(self._failure)
         pool = self._pool
         if pool is None or not pool.up or not self._admitted.is_set():
             return None
-        return pool if self._recorder.status.admits else None
+        return pool.select(client) if self._recorder.status.admits else None
 
     def _change_queued(self, change: int) -> None:
         self.queued += change
@@ -153,8 +154,12 @@ class ConnectionQueue:
         """Whether the port has refused connections, and has accepted none since."""
         return self.refusals.count > 0
 
-    def refusal_is_final(self, failure: ForwardError) -> bool:
-        """Return whether "connection refused" should be passed on to the client."""
+    def refusal_is_final(self, failure: ForwardError, pod: PodRef | None) -> bool:
+        """Return whether "connection refused" by a pod should be passed on to the client."""
+        if self._pool is not None and pod is not None and self._pool.record_refusal(pod):
+            text = f"pod {pod.name} refused a connection; it goes to another pod"
+            self._recorder.record(TimelineKind.CONNECTION, text, failure.code)
+            return False
         now = time.monotonic()
         if now - self._last_refusal > 2 * _REFUSAL_GRACE_S:
             self._first_refusal = now
@@ -162,12 +167,11 @@ class ConnectionQueue:
         has_lasted = now - self._first_refusal > _REFUSAL_GRACE_S
         is_conclusive = has_lasted or (self._is_pod_ready and not self.counters.bytes_from_pod)
         if is_conclusive:
-            self._record_refusal(failure.reason)
+            self._record_refusal(failure.reason, pod)
         return is_conclusive and self._is_pod_ready
 
-    def _record_refusal(self, reason: Reason) -> None:
+    def _record_refusal(self, reason: Reason, pod: PodRef | None) -> None:
         self.refusals.add()
-        pod = self._resolved.pod if self._resolved is not None else None
         if pod is not None:
             reason = replace(reason, pod=pod.name, namespace=pod.namespace, node=pod.node)
         # Without the server's text, which differs from one refusal to the next.
@@ -192,9 +196,13 @@ class ConnectionQueue:
         """Record a failed connection in the timeline."""
         self._recorder.record_problem(TimelineKind.CONNECTION, failure.message, failure.code)
 
-    def sandbox_gone(self, failure: ForwardError) -> None:
-        """Pass on that the runtime reports the pod's sandbox as gone."""
-        self._on_sandbox_gone(failure)
+    def sandbox_gone(self, failure: ForwardError, pod: PodRef | None) -> None:
+        """Pass on that the runtime reports a pod's sandbox as gone."""
+        if pod is None:
+            return
+        if self._pool is not None:
+            self._pool.record_refusal(pod)
+        self._on_sandbox_gone(failure, pod)
 
 
 def _incarnation(resolved: Resolved) -> tuple[str, str]:

@@ -17,9 +17,19 @@ from tui_forward.engine.connections.owner import ConnectionOwner
 from tui_forward.engine.connections.pod_history import REPORT_LAG_S
 from tui_forward.engine.connections.proxy_client import ProxyClient
 from tui_forward.engine.context import EngineContext
+from tui_forward.engine.forwards.pod_tally import PodTally
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.engine.host.socket_owners import SocketPair
-from tui_forward.model import Connection, EventKind, ForwardSpec, LocalAddress, Reason, ReasonCode
+from tui_forward.model import (
+    Balance,
+    Connection,
+    EventKind,
+    ForwardSpec,
+    LocalAddress,
+    PodShare,
+    Reason,
+    ReasonCode,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +65,7 @@ class ConnectionTable:
         self._unexplained: dict[int, tuple[LocalConnection, float]] = {}
         self._explain_timer: asyncio.TimerHandle | None = None
         self._codes: dict[int, ReasonCode] = {}  # of open ones, as published
+        self._tally = PodTally() if spec.target.balance is Balance.SPREAD else None
 
     def __len__(self) -> int:
         return len(self._live)
@@ -93,6 +104,8 @@ class ConnectionTable:
         if not self._live:
             self._all_ended.set()
         self._owner.counters.connections_open -= 1
+        if self._tally is not None:
+            self._tally.add(connection)
         self._engine.process_lookup.forget(number)
         self._codes.pop(number, None)
         if connection.record.explain_end():
@@ -163,6 +176,12 @@ class ConnectionTable:
         except TimeoutError:
             return False
         return True
+
+    def count_by_pod(self, shares: list[PodShare]) -> tuple[PodShare, ...]:
+        """Return the shares of pods with their counters; none if the forward does not spread."""
+        if self._tally is None:
+            return ()
+        return self._tally.fill(shares, (connection for connection, _ in self._live.values()))
 
     def snapshot(self, now: float) -> Iterator[Connection]:
         """Yield connections closed in the 30 s before `now` (`steady_time`), then the open ones."""

@@ -62,7 +62,7 @@ class ActiveForward:
             self._recorder,
             pods=pods,
             on_queued=self._queued_changed,
-            on_sandbox_gone=lambda failure: self._reconciler.invalidate_pod(failure),
+            on_sandbox_gone=lambda failure, pod: self._reconciler.invalidate_pod(failure, pod),
             preconnect=spec.preconnect,
             limits=engine.limits,
         )
@@ -306,6 +306,7 @@ class ActiveForward:
             insecure=self._reconciler.insecure,
             warnings=recorder.warnings(self._queue.refusals),
             preconnect=self._queue.preconnector.status,
+            pods=self._table.count_by_pod(self._reconciler.shares),
         )
 
     def connections(self, now: float) -> Iterator[Connection]:

@@ -1,36 +1,44 @@
-"""The pool of tunnels of one forward, and the dial that connects it."""
+"""The tunnels of one forward, to one pod or to several, and the dial that connects them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from tui_forward.engine.context import ClusterProvider, EngineContext
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
+from tui_forward.engine.forwards.forward_pool import ForwardPool
+from tui_forward.engine.forwards.pod_pools import PodPools, PodPoolsObserver
+from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.pool import TunnelPool
-from tui_forward.errors import ForwardError, TransportError, TuiForwardError
-from tui_forward.model import ForwardSpec, Reason, ReasonCode, Resolved
-from tui_forward.reasons import error_text
+from tui_forward.engine.tunnels.spill_buffer import BufferBudget
+from tui_forward.model import Balance, ForwardSpec, Reason, Resolved
+from tui_forward.transport.access import ServerAccess
 
 _log = logging.getLogger(__name__)
 
 _CLOSE_TIMEOUT_S = 5.0
 # How long a tunnel may take to answer a probe.
 _PROBE_TIMEOUT_S: Final = 3.0
+# Each of several pods has fewer tunnels than a single one.
+_POD_MAX_TUNNELS: Final = 8
+_POD_MAX_SPARE: Final = 2
 
 
 class PoolDialer:
-    """Creates the pool on the first dial; runs one `TunnelPool.connect` at a time, as a task.
+    """Creates the pool on the first dial; runs one `connect_to` at a time, as a task.
 
-    `wake` is set when a dial ends. The callbacks are those of `TunnelPool`.
+    `wake` is set when a dial ends. The callbacks are those of `TunnelPool`, and `observer` is that
+    of `PodPools`.
     """
 
     def __init__(
         self, spec: ForwardSpec, *, engine: EngineContext, wake: AutoResetEvent, forward_id: str,
         on_change: Callable[[], None], on_late_answer: Callable[[Reason | None], None],
-        on_no_answer: Callable[[Reason], None],
+        on_no_answer: Callable[[Reason], None], observer: PodPoolsObserver,
     ) -> None:  # fmt: skip
         self._spec = spec
         self._engine = engine
@@ -39,8 +47,9 @@ class PoolDialer:
         self._on_change = on_change
         self._on_late_answer = on_late_answer
         self._on_no_answer = on_no_answer
+        self._observer = observer
         self._task: asyncio.Task[None] | None = None
-        self.pool: TunnelPool | None = None
+        self.pool: ForwardPool | None = None
         self.target: Resolved | None = None  # of the current or latest dial
         self.was_aborted = False  # `restart` has ended the current or latest dial, or its tunnels
 
@@ -59,18 +68,42 @@ class PoolDialer:
 
     async def _connect(self, clusters: ClusterProvider, resolved: Resolved) -> None:
         if self.pool is None:
-            self.pool = TunnelPool(
-                clusters.access(*self._spec.target.cluster_key),
-                transport=self._spec.transport,
-                transport_cache=self._engine.transport_cache,
-                limits=self._engine.limits,
-                on_change=self._on_change,
-                forward_id=self._forward_id,
-                late_answers=self._engine.late_answers,
-                on_late_answer=self._on_late_answer,
-                on_no_answer=self._on_no_answer,
-            )
-        await self.pool.connect(resolved.pod, resolved.port)
+            self.pool = self._create(clusters.access(*self._spec.target.cluster_key))
+        await self.pool.connect_to(resolved)
+
+    def _create(self, access: ServerAccess) -> ForwardPool:
+        limits = self._engine.limits
+        if self._spec.target.balance is Balance.ONE:
+            return self._create_pool(access, limits, self._on_change)
+        of_pod = replace(
+            limits,
+            max_tunnels=min(limits.max_tunnels, _POD_MAX_TUNNELS),
+            max_spare=min(limits.max_spare, _POD_MAX_SPARE),
+        )
+        budget = BufferBudget(limits)
+        return PodPools(
+            lambda on_change: self._create_pool(access, of_pod, on_change, budget),
+            parallel_dials=limits.parallel_dials,
+            on_change=self._on_change,
+            observer=self._observer,
+        )
+
+    def _create_pool(
+        self, access: ServerAccess, limits: Limits, on_change: Callable[[], None],
+        budget: BufferBudget | None = None,
+    ) -> TunnelPool:  # fmt: skip
+        return TunnelPool(
+            access,
+            transport=self._spec.transport,
+            transport_cache=self._engine.transport_cache,
+            limits=limits,
+            on_change=on_change,
+            forward_id=self._forward_id,
+            late_answers=self._engine.late_answers,
+            on_late_answer=self._on_late_answer,
+            on_no_answer=self._on_no_answer,
+            budget=budget,
+        )
 
     def take_ended(self) -> asyncio.Task[None] | None:
         """Return the dial if it has ended, once; None if it was canceled by `restart`."""
@@ -122,15 +155,3 @@ class PoolDialer:
     def forget(self) -> None:
         """Dial with another pool from now on; this one is closed."""
         self.pool = None
-
-
-def dial_failure(dial: asyncio.Task[None]) -> TuiForwardError | None:
-    """Return why a dial has failed, whatever ended it; None if it has not."""
-    if dial.cancelled():
-        return TransportError(Reason(code=ReasonCode.TUNNEL_NOT_OPEN))
-    error = dial.exception()
-    if error is None or isinstance(error, TuiForwardError):
-        return error
-    _log.error("a dial failed unexpectedly", exc_info=error)
-    detail = f"{type(error).__name__}: {error_text(error)}"
-    return ForwardError(Reason(code=ReasonCode.INTERNAL_ERROR, detail=detail))

@@ -71,11 +71,17 @@ def connecting(resolved: Resolved) -> Reason:
     )
 
 
-def ready(resolved: Resolved, transport: TransportChoice | None) -> Reason:
-    """Return the reason of a tunnel that is up: the caution if there is one."""
+def ready(resolved: Resolved, transport: TransportChoice | None, spread_over: str = "") -> Reason:
+    """Return the reason of a tunnel that is up: the caution if there is one.
+
+    `spread_over` is the object whose Ready pods get the connections, if not only `resolved` does.
+    """
+    # Not the names or the number of several pods: the timeline has them as they come and go.
+    spreads = bool(spread_over) and resolved.ready
     forwarding = Reason(
         code=ReasonCode.FORWARD_READY,
-        pod=resolved.pod.name,
+        pod="" if spreads else resolved.pod.name,
+        object=spread_over if spreads else "",
         port=str(resolved.port),
         transport=transport,
     )

@@ -19,21 +19,27 @@ from tui_forward.engine.context import ClusterProvider, EngineContext, TargetWat
 from tui_forward.engine.forwards import reasons, state_machine
 from tui_forward.engine.forwards.auto_reset_event import AutoResetEvent
 from tui_forward.engine.forwards.connection_queue import ConnectionQueue
+from tui_forward.engine.forwards.dial_failure import dial_failure
 from tui_forward.engine.forwards.dial_schedule import DialSchedule
+from tui_forward.engine.forwards.forward_pool import ForwardPool
 from tui_forward.engine.forwards.pod_monitor import PodMonitor
-from tui_forward.engine.forwards.pool_dialer import PoolDialer, dial_failure
+from tui_forward.engine.forwards.pod_recorder import PodRecorder
+from tui_forward.engine.forwards.pool_dialer import PoolDialer
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
-from tui_forward.engine.forwards.target_follower import TargetFollower, same_tunnels
-from tui_forward.engine.tunnels.pool import TunnelPool
+from tui_forward.engine.forwards.target_follower import TargetFollower, pods_of, same_tunnels
 from tui_forward.errors import ApiError, ForwardError, TuiForwardError
 from tui_forward.model import (
+    Balance,
     BlockedBy,
     ForwardSpec,
     PodRef,
+    PodShare,
     Reason,
     ReasonCode,
     Resolution,
     Resolved,
+    Target,
+    TargetKind,
     TimelineKind,
     Unresolved,
 )
@@ -42,14 +48,12 @@ from tui_forward.transport.access import ServerAccess
 
 _log = logging.getLogger(__name__)
 
-# A stream opened towards the previous pod may report the end of that pod this much later.
-_STALE_REPORT_S = 0.25
 _CONNECTING = ReasonCode.FORWARD_CONNECTING
 _UNANSWERED = frozenset({ReasonCode.API_UPGRADE_TIMEOUT, ReasonCode.KUBELET_NO_ANSWER})
 
 
 class Reconciler:
-    """Connects one pool to the pod of one target.
+    """Connects one pool to the pod, or the pods, of one target.
 
     `wake` is set by the pool, by the target and by requests to retry now.
     """
@@ -73,6 +77,7 @@ class Reconciler:
         self._engine = engine
         self._clusters = clusters
         self._name = f"forward {forward_id}"
+        self._spread_over = _spread_over(spec.target)
         self._target = TargetFollower(
             spec.target, pods=pods, recorder=recorder, on_resolved=self._check_connected
         )
@@ -82,11 +87,11 @@ class Reconciler:
         self._dialer = PoolDialer(
             spec, engine=engine, wake=wake, forward_id=forward_id, on_change=self._pool_changed,
             on_late_answer=self._process_late_answer, on_no_answer=self._process_no_answer,
+            observer=PodRecorder(self._target, recorder),
         )  # fmt: skip
         self._access: ServerAccess | None = None
         self._stop_observing: Callable[[], None] = lambda: None
         self._connected: Resolved | None = None  # latest connection of the pool
-        self._moved_at = 0.0  # when the pool was connected to another pod than before
         self._shown_pool: object = None  # of the pool, at the last change
         self._was_up = False
         self._failure: Reason | None = None  # of the latest dial or tunnel
@@ -94,9 +99,14 @@ class Reconciler:
         self.waits_for_cluster = False  # the latest dial failed independently of the pod
 
     @property
-    def pool(self) -> TunnelPool | None:
+    def pool(self) -> ForwardPool | None:
         """The pool; None before the first dial."""
         return self._dialer.pool
+
+    @property
+    def shares(self) -> list[PodShare]:
+        """The pods that connections are spread over; see `PodPools.shares`."""
+        return self.pool.shares if self.pool is not None else []
 
     @property
     def resolution(self) -> Resolution:
@@ -153,14 +163,13 @@ class Reconciler:
         if self._connected is None or not same_tunnels(self._connected, resolution):
             self._queue.mark_pod_stale()
 
-    def invalidate_pod(self, failure: ForwardError) -> None:
-        """Stop using the pod, whose sandbox a connection found gone."""
-        pod = self._connected.pod if self._connected is not None else None
-        if pod is None or not self._target.is_open:
+    def invalidate_pod(self, failure: ForwardError, pod: PodRef) -> None:
+        """Stop using a pod whose sandbox a connection found gone."""
+        connected = self._connected
+        if connected is None or not self._target.is_open:
             return
-        if time.monotonic() - self._moved_at < _STALE_REPORT_S:
-            return  # probably the previous pod's; the connection retries and reports again
-        self._target.record_gone_sandbox(pod, failure)
+        if any(each.pod.uid == pod.uid for each in pods_of(connected)):
+            self._target.record_gone_sandbox(pod, failure)
 
     # --------------------------------------------------------------------------- Commands
 
@@ -238,7 +247,7 @@ class Reconciler:
             self._process_dial(dial)
         # After the dial: a tunnel may be up and gone before this task runs.
         if self.pool is not None and self._was_up and not self.pool.up:
-            await self._process_loss(self.pool)
+            self._process_loss(self.pool)
         resolution = self.resolution
         if isinstance(resolution, Unresolved):
             await self._process_missing_pod(resolution)
@@ -317,8 +326,7 @@ class Reconciler:
         self._failure = None
         self.waits_for_cluster = False
         self._schedule.succeeded(now)
-        if before is not None and before.pod.uid != resolved.pod.uid:
-            self._moved_at = now
+        if before is not None and before.pod.uid != resolved.pod.uid and not self._spread_over:
             self._recorder.record(TimelineKind.POD, f"{before.pod.name} → {resolved.pod.name}")
         self._was_up = True
 
@@ -358,20 +366,27 @@ class Reconciler:
         retry_at = steady_time() + remaining_s if waits else None
         self._recorder.advance(state_machine.DialFailed(shown, retry_at))
 
-    def _keep_pod(self, before: Resolved, now: Resolved, pool: TunnelPool) -> None:
-        """Publish that the pool is connected to the resolved pod."""
-        if before.incarnation != now.incarnation:
-            self._recorder.record(TimelineKind.POD, f"a container of {now.pod.name} was restarted")
+    def _keep_pod(self, before: Resolved, now: Resolved, pool: ForwardPool) -> None:
+        """Publish that the pool is connected to the resolved pod, or to some of several."""
+        earlier = {each.pod.uid: each.incarnation for each in pods_of(before)}
+        for each in pods_of(now):
+            if earlier.get(each.pod.uid, each.incarnation) != each.incarnation:
+                text = f"a container of {each.pod.name} was restarted"
+                self._recorder.record(TimelineKind.POD, text)
         self._connected = now
+        pool.follow(now)
+        if not pool.up:
+            return  # the pods that it was connected to have left; this runs again
         self._queue.set_pod(now)
-        self._recorder.advance(state_machine.TunnelUp(reasons.ready(now, pool.transport)))
+        reason = reasons.ready(now, pool.transport, self._spread_over)
+        self._recorder.advance(state_machine.TunnelUp(reason))
 
-    async def _process_loss(self, pool: TunnelPool) -> None:
+    def _process_loss(self, pool: ForwardPool) -> None:
         self._was_up = False
-        error = await pool.wait_lost()  # does not wait: the pool is down
-        self._failure = None if self._dialer.was_aborted else error.reason
+        reason = pool.last_error.reason
+        self._failure = None if self._dialer.was_aborted else reason
         self._schedule.lost(time.monotonic())
-        self._recorder.advance(state_machine.TunnelLost(error.reason))
+        self._recorder.advance(state_machine.TunnelLost(reason))
 
     def _pool_changed(self) -> None:
         if self.pool is not None and not self.pool.up:
@@ -384,6 +399,13 @@ class Reconciler:
         if shown != self._shown_pool:
             self._shown_pool = shown
             self._engine.changed()
+
+
+def _spread_over(target: Target) -> str:
+    """Return whose pods the connections are spread over; empty if they go to one."""
+    if target.balance is Balance.ONE:
+        return ""
+    return target.name if target.kind is TargetKind.SELECTOR else f"{target.kind}/{target.name}"
 
 
 def _waits_for_credentials(reason: Reason) -> bool:

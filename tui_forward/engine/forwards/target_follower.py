@@ -11,6 +11,7 @@ from tui_forward.engine.forwards.pod_monitor import PodMonitor
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
 from tui_forward.errors import ForwardError
 from tui_forward.model import (
+    Pod,
     PodRef,
     Reason,
     ReasonCode,
@@ -75,6 +76,10 @@ class TargetFollower:
         if self._watch is not None:
             self._watch.invalidate(uid)
 
+    def find_pod(self, pod: PodRef) -> Pod | None:
+        """Return a pod as last reported; None if it is not known now."""
+        return self._watch.find_pod(pod) if self._watch is not None else None
+
     def record_gone_sandbox(self, pod: PodRef, failure: ForwardError) -> None:
         """Stop using a pod whose sandbox a connection found gone."""
         self._sandbox_gone, self._sandbox_gone_at = failure.reason, time.monotonic()
@@ -100,6 +105,14 @@ class TargetFollower:
         self._on_resolved(resolution)
 
 
+def pods_of(resolved: Resolved) -> tuple[Resolved, ...]:
+    """Return each pod that new connections may go to."""
+    return (resolved, *resolved.others)
+
+
 def same_tunnels(one: Resolved, other: Resolution) -> bool:
-    """Return whether two resolutions need the same tunnels."""
-    return isinstance(other, Resolved) and (one.pod.uid, one.port) == (other.pod.uid, other.port)
+    """Return whether tunnels to the pods of one resolution serve another, at least in part."""
+    if isinstance(other, Unresolved):
+        return False
+    keys = [{(each.pod.uid, each.port) for each in pods_of(r)} for r in (one, other)]
+    return not keys[0].isdisjoint(keys[1])

@@ -42,7 +42,7 @@ from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.engine.tunnels.tunnel_set import TunnelSet
 from tui_forward.engine.tunnels.tunnel_waiters import TunnelWaiters
 from tui_forward.errors import TransportError, TuiForwardError
-from tui_forward.model import PodRef, Reason, ReasonCode, TransportChoice
+from tui_forward.model import PodRef, PodShare, Reason, ReasonCode, Resolved, TransportChoice
 from tui_forward.transport import ServerAccess, connect
 
 _log = logging.getLogger(__name__)
@@ -62,8 +62,8 @@ class TunnelPool:
     """Tunnels to one pod. Belongs to one event loop; not thread-safe.
 
     `on_change` is called (synchronously, must not raise) whenever `up`, `tunnels`, `transport` or
-    `round_trip_s` changed; `on_late_answer` and `on_no_answer` as in `Dialer`. Tests bring their
-    own `connect`.
+    `round_trip_s` changed; `on_late_answer` and `on_no_answer` as in `Dialer`. Pools of one forward
+    share a `budget`. Tests bring their own `connect`.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class TunnelPool:
         late_answers: LateAnswers | None = None,
         on_late_answer: OnAnswer = lambda _: None,
         on_no_answer: OnNoAnswer = lambda _: None,
+        budget: BufferBudget | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._log = ForwardLogger(_log, forward_id, access.context)
@@ -95,7 +96,7 @@ class TunnelPool:
         )
         self._limits = limits
         self._on_change = on_change
-        self.budget = BufferBudget(limits)
+        self.budget = budget or BufferBudget(limits)
         self.pod: PodRef | None = None  # of the last `connect`, also after the pool went down
         self._port = 0
         self._transport: TransportChoice | None = None
@@ -156,10 +157,40 @@ class TunnelPool:
         self._growth.grow()
         self._on_change()
 
+    async def connect_to(self, resolved: Resolved) -> None:
+        """See `ForwardPool`."""
+        await self.connect(resolved.pod, resolved.port)
+
+    def follow(self, resolved: Resolved) -> None:
+        """See `ForwardPool`: nothing to adapt."""
+
+    def select(self, client: str) -> TunnelPool:  # noqa: ARG002
+        """See `ForwardPool`."""
+        return self
+
+    def record_refusal(self, pod: PodRef) -> bool:  # noqa: ARG002
+        """See `ForwardPool`: there is no other pod."""
+        return False
+
+    @property
+    def shares(self) -> list[PodShare]:
+        """See `ForwardPool`."""
+        return []
+
     @property
     def up(self) -> bool:
         """Whether a tunnel is upgraded and answers."""
         return self._loss is not None
+
+    @property
+    def last_error(self) -> TuiForwardError:
+        """Why it is down; meaningless while it is up."""
+        return self._last_error
+
+    @property
+    def connections(self) -> int:
+        """How many channels are open, those to earlier pods included."""
+        return sum(tunnel.channels for tunnel in [*self._tunnels, *self._draining])
 
     @property
     def tunnels(self) -> int:

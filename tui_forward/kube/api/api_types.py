@@ -231,6 +231,18 @@ class ServicePort(msgspec.Struct, gc=False, rename="camel"):
     target_port: int | str | None = None
 
 
+class ClientIPConfig(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.ClientIPConfig."""
+
+    timeout_seconds: int | None = None
+
+
+class SessionAffinityConfig(msgspec.Struct, gc=False):
+    """corev1.SessionAffinityConfig."""
+
+    client_ip: ClientIPConfig | None = msgspec.field(name="clientIP", default=None)
+
+
 class ServiceSpec(msgspec.Struct, gc=False, rename="camel"):
     """corev1.ServiceSpec."""
 
@@ -240,6 +252,8 @@ class ServiceSpec(msgspec.Struct, gc=False, rename="camel"):
     external_name: str = ""
     selector: dict[str, str] | None = None
     ports: list[ServicePort] | None = None
+    session_affinity: str = ""
+    session_affinity_config: SessionAffinityConfig | None = None
 
 
 class Service(Object, gc=False):

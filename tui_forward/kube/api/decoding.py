@@ -252,8 +252,22 @@ def decode_service(raw: api_types.Service) -> Service:
             )
             for port in spec.ports or ()
         ),
+        affinity_s=_affinity_s(spec),
         created_at=parse_rfc3339(metadata.creation_timestamp),
     )
+
+
+# Of a service that does not say how long a client stays with its pod.
+_DEFAULT_AFFINITY_S = 10800
+
+
+def _affinity_s(spec: api_types.ServiceSpec) -> int:
+    if spec.session_affinity != "ClientIP":
+        return 0
+    config = spec.session_affinity_config
+    client_ip = config.client_ip if config is not None else None
+    seconds = client_ip.timeout_seconds if client_ip is not None else None
+    return seconds or _DEFAULT_AFFINITY_S
 
 
 def decode_endpoint_slice(raw: api_types.EndpointSlice) -> EndpointSlice:

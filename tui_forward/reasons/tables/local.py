@@ -13,7 +13,8 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         "connecting to the pod", "connecting to [{pod}|the pod][:{port}]"
     ),
     ReasonCode.FORWARD_READY: Entry(
-        "forwarding", "forwarding to [{pod}|the pod][:{port}][ by {transport}]"
+        "forwarding",
+        "forwarding to [{pod}|the Ready pods of {object}|the pod][:{port}][ by {transport}]",
     ),
     ReasonCode.FORWARD_PAUSED: Entry(
         "paused", "paused; the local port is kept, connections are refused"
