@@ -15,6 +15,7 @@ from tui_forward.catalog.target_resolution import (
     target_not_found,
 )
 from tui_forward.model import (
+    Balance,
     BlockedBy,
     ContainerFault,
     DeclaredPort,
@@ -72,6 +73,37 @@ def test_every_kind_resolves_to_a_pod_and_port(
 ) -> None:
     resolution = resolve_selected(target(kind, port=port), anchor, [pod("b"), pod("a")])
     assert found(resolution) == ("a", expected)
+
+
+def others(resolution: Resolution) -> list[str]:
+    assert isinstance(resolution, Resolved), resolution
+    return [one.pod.name for one in resolution.others]
+
+
+def test_ready_pods_are_resolved_if_connections_are_spread() -> None:
+    pods = [
+        pod("web-1"),
+        pod("web-2"),
+        pod("web-3", ready=False),
+        pod("web-4", deleting=True),
+        pod("web-5", faults=(down(waiting="CrashLoopBackOff"),)),
+        pod("web-6"),
+    ]
+    one = target(TargetKind.SERVICE, port="80")
+    spread = msgspec.structs.replace(one, balance=Balance.SPREAD)
+    assert others(resolve_selected(one, service(), pods)) == []
+    anchor = msgspec.structs.replace(service(), affinity_s=60)
+    resolution = resolve_selected(spread, anchor, pods)
+    assert found(resolution)[0] == "web-1"
+    assert others(resolution) == ["web-2", "web-6"]
+    assert isinstance(resolution, Resolved)
+    assert resolution.affinity_s == 60
+    assert {one.port for one in resolution.others} == {8080}
+    kept = resolve_selected(spread, anchor, pods, trusted=lambda one: one.name != "web-6")
+    assert others(kept) == ["web-2"]
+    # None is Ready: the one that is used is alone.
+    alone = resolve_selected(spread, anchor, [pod("web-3", ready=False)])
+    assert others(alone) == []
 
 
 def test_resolved_pod_attributes() -> None:

@@ -11,6 +11,9 @@ from tui_forward.model import (
     ForwardState,
     ForwardWarning,
     LocalAddress,
+    PodRef,
+    PodShare,
+    PodShareState,
     PreconnectStatus,
     ReasonCode,
     Target,
@@ -61,6 +64,25 @@ def test_json_has_the_warnings() -> None:
             "code": "port.refused", "reason": "nothing listens on port 80",
             "short_reason": "nothing listens on 80", "hint": "Check the port",
             "since": 1.0, "count": 2, "last_at": 2.0,
+        }
+    ]  # fmt: skip
+
+
+def test_json_has_the_pods_that_connections_are_spread_over() -> None:
+    assert forward_to_dict(READY)["balance"] == "one"
+    assert forward_to_dict(READY)["pods"] == []
+    share = PodShare(
+        pod=PodRef(namespace="shop", name="web-1", uid="u"),
+        state=PodShareState.READY,
+        connections_open=1,
+        connections_total=4,
+        bytes_from_pod=5,
+        bytes_to_pod=6,
+    )
+    assert forward_to_dict(msgspec.structs.replace(READY, pods=(share,)))["pods"] == [
+        {
+            "pod": "web-1", "state": "ready", "reason": "", "connections_open": 1,
+            "connections_total": 4, "bytes_from_pod": 5, "bytes_to_pod": 6,
         }
     ]  # fmt: skip
 

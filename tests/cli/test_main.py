@@ -29,7 +29,7 @@ from tui_forward.common.logging_levels import TRACE
 from tui_forward.daemon import unix_socket
 from tui_forward.errors import ApiError, AuthError, ConfigError, TuiForwardError, UsageError
 from tui_forward.known_secrets import remember
-from tui_forward.model import ForwardSpec, ForwardState, TargetKind, TransportChoice
+from tui_forward.model import Balance, ForwardSpec, ForwardState, TargetKind, TransportChoice
 from tui_forward.session import Session
 
 Run = Callable[..., "Result"]
@@ -207,6 +207,29 @@ def test_selector_replaces_the_target(run: Run, session: FakeSession) -> None:
     assert [(s.target.kind, s.target.name, s.target.port) for s in specs] == [
         (TargetKind.SELECTOR, "app=web", "80"), (TargetKind.SELECTOR, "app=web", "81"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [["--spread"], ["--balance", "spread"]])
+def test_connections_are_spread_on_request(
+    run: Run, session: FakeSession, options: list[str]
+) -> None:
+    assert run("forward", "svc/web", "80", *options).code == 0
+    assert started(session)[0].target.balance is Balance.SPREAD
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("web", "80", "--spread"), "--spread needs several pods, not web"),
+        (("svc/web", "80", "--spread", "--balance", "one"), "cannot be combined"),
+    ],
+)
+def test_spread_that_cannot_be_is_a_usage_error(
+    run: Run, arguments: tuple[str, ...], words: str
+) -> None:
+    result = run("forward", *arguments)
+    assert result.code == ExitCode.USAGE
+    assert words in result.err
 
 
 def test_pin_option_pins_the_pod(run: Run, session: FakeSession) -> None:

@@ -14,6 +14,7 @@ from tui_forward.common.kubectl_command import (
 from tui_forward.errors import UsageError
 from tui_forward.model import (
     BUILT_IN,
+    Balance,
     ForwardDefaults,
     ForwardSpec,
     Target,
@@ -114,6 +115,8 @@ SPECS = st.builds(
         kind=st.sampled_from([kind for kind in TargetKind if kind is not TargetKind.SELECTOR]),
         name=NAMES,
         port=st.one_of(st.integers(1, 65535).map(str), NAMES),
+        pin=st.booleans(),
+        balance=st.sampled_from(list(Balance)),
     ),
     local_port=st.one_of(st.none(), st.integers(0, 65535)),
     addresses=st.sampled_from([("localhost",), ("127.0.0.1", "::1"), ("0.0.0.0",)]),
@@ -138,6 +141,14 @@ def test_formatted_command_is_parsed_back(spec: ForwardSpec, defaults: ForwardDe
         assert parse_command(
             shlex.split(line), context="here", namespace="shop", defaults=counts
         ) == (spec,)
+
+
+def test_spread_is_short_for_a_balance() -> None:
+    for option in ("--spread", "--balance spread", "--balance=spread"):
+        (spec,) = specs(f"tui-forward forward {option} svc/web 80")
+        assert spec.target.balance is Balance.SPREAD
+    with pytest.raises(UsageError, match="not a way to balance"):
+        specs("tui-forward forward --balance most svc/web 80")
 
 
 def test_command_with_a_selector() -> None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tui_forward.common.access_options import parse_access_options
+from tui_forward.model import Balance
 from tui_forward.profiles.description import describe_exposure, describe_forwards
 from tui_forward.profiles.env_names import is_protected
 from tui_forward.profiles.parser import ProfileError, parse_profile
@@ -29,7 +30,7 @@ forwards:
     preconnect: 4
     label: front
     needs: db
-  any: {selector: "app=x,tier=y", port: 80, local: any}
+  any: {selector: "app=x,tier=y", port: 80, local: any, balance: spread}
 """
 
 
@@ -44,7 +45,8 @@ def test_everything_that_a_profile_can_change_is_described() -> None:
         "pinned to this pod; transport spdy; queue timeout 90s; half-close timeout 1s; "
         "opens 4 connections ahead; label front; needs db",
         "any: -l app=x,tier=y:80 in context prod, namespace shop",
-        "  any free port on localhost; sets ANY_HOST, ANY_PORT, ANY_URL",
+        "  any free port on localhost; sets ANY_HOST, ANY_PORT, ANY_URL; "
+        "spreads connections over all Ready pods",
     ]
     assert describe_exposure(profile) == ["web is OPEN TO OTHER MACHINES on 0.0.0.0, fe80::1%eth0"]
 
@@ -68,6 +70,8 @@ def test_every_field_of_a_forward_changes_its_description() -> None:
         value = profile.forwards[0].spec.target.kind if field.name == "kind" else None
         if field.name == "options":
             value = parse_access_options({"as": ["bob"]})
+        if field.name == "balance":
+            value = Balance.SPREAD
         target = msgspec.structs.replace(
             forward.spec.target, **{field.name: value or getattr(full.spec.target, field.name)}
         )

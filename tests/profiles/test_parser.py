@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.common.yaml_bombs import BOMBS, MAX_CPU_S, SLOW
-from tui_forward.model import ForwardSpec, Target, TargetKind, TransportChoice
+from tui_forward.model import Balance, ForwardSpec, Target, TargetKind, TransportChoice
 from tui_forward.profiles.parser import MAX_FILE_BYTES, ProfileError, load_roundtrip, parse_profile
 from tui_forward.profiles.profile import Profile
 
@@ -32,7 +32,12 @@ forwards:
     port: 5432
     local: 15432
     label: data
-  cache: {selector: app=cache, port: "16379:6379", address: [127.0.0.1, "::1"], env: REDIS}
+  cache:
+    selector: app=cache
+    port: "16379:6379"
+    address: [127.0.0.1, "::1"]
+    env: REDIS
+    balance: spread
   one:
     target: pod/web-1
     port: 8080
@@ -75,6 +80,7 @@ def test_all_keys() -> None:
     assert cache.spec.local_port == 16379
     assert cache.spec.addresses == ("127.0.0.1", "::1")
     assert cache.env == "REDIS"
+    assert (cache.spec.target.balance, one.spec.target.balance) == (Balance.SPREAD, Balance.ONE)
     assert one.spec.target.pin
     assert (one.spec.local_port, one.spec.transport) == (0, TransportChoice.WEBSOCKET)
     assert (one.spec.queue_timeout_s, one.spec.half_close_timeout_s) == (0.5, 0.0)
@@ -96,6 +102,14 @@ def test_names() -> None:
         ("a: b: c", "1:5: this is not YAML: mapping values are not allowed here"),
         ("x: 1\nx: 2", '2:1: found duplicate key "x" with value "2" (original value: "1")'),
         ("[1]", "1:1: a profile is a mapping"),
+        (
+            "forwards:\n  a: {target: pod/web-1, port: 80, balance: spread}",
+            "2:3: a cannot be spread over one pod",
+        ),
+        (
+            "forwards:\n  a: {target: svc/web, port: 80, balance: random}",
+            '2:43: balance: "random" is not a way to balance connections',
+        ),
         ("", "1:1: `forwards:` is missing"),
         ("name: cut", "1:1: `forwards:` is missing"),
         ("version: 2", "1:10: the file has version 2; this tui-forward supports up to 1"),

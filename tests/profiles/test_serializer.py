@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tui_forward.model import (
+    Balance,
     Forward,
     ForwardSpec,
     ForwardState,
@@ -55,6 +56,20 @@ def test_serialized_forwards_equal_the_parsed_profile() -> None:
     assert not make_plan(profile, forwards)
     assert list(find_adoptable(profile, forwards).values()) == forwards
     assert len(make_plan(profile, ()).added) == 4
+
+
+def test_balance_is_kept_and_compared() -> None:
+    spread = on("web", "http", 8080)
+    target = msgspec.structs.replace(spread.spec.target, balance=Balance.SPREAD)
+    spread = msgspec.structs.replace(
+        spread, spec=msgspec.structs.replace(spread.spec, target=target)
+    )
+    text = serialize_profile([spec_with_bound_port(spread)], FILE)
+    assert "balance: spread" in text
+    profile = parse_profile(text, FILE)
+    assert not make_plan(profile, [spread])
+    (adopted,) = find_adoptable(profile, [spread]).values()
+    assert adopted == spread
 
 
 def test_comments_order_and_profile_only_keys_survive() -> None:

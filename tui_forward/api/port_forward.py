@@ -22,6 +22,7 @@ from tui_forward.api.engine_thread import EngineKey, EngineThread, engine_thread
 from tui_forward.api.loop_thread import stopped_error
 from tui_forward.common.arguments import (
     parse_addresses,
+    parse_balance,
     parse_remote_port,
     parse_target,
     validate_selector,
@@ -30,6 +31,7 @@ from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.errors import ForwardError, UsageError
 from tui_forward.model import (
     BUILT_IN,
+    Balance,
     Forward,
     ForwardSpec,
     LocalAddress,
@@ -175,6 +177,7 @@ def forward(
     address: str | Sequence[str] = BUILT_IN.addresses,
     transport: TransportChoice | str = BUILT_IN.transport,
     pin: bool = False,
+    balance: Balance | str = Balance.ONE,
     ready_timeout: float | None = READY_TIMEOUT_S,
     allow_protected: bool = False,
     daemon: bool = False,
@@ -207,6 +210,7 @@ def forward(
         address: Local addresses to listen on; `localhost` is 127.0.0.1 and ::1.
         transport: `auto`, `spdy`, `websocket` or `channels`.
         pin: Stay on this pod; do not follow its replacement.
+        balance: `one`, or `spread`: each new connection goes to the Ready pod with the fewest.
         ready_timeout: How many seconds to wait at the start until the forward is ready; None waits
             forever. With 0 it is only started: connections wait until a pod is ready.
         allow_protected: Start it in a protected context (setting `protected_contexts`), too.
@@ -227,6 +231,8 @@ def forward(
         kind, name = parse_target(target)
     if pin and kind is not TargetKind.POD:
         raise UsageError(f"only a pod can be pinned, not {target or selector}")
+    if parse_balance(balance) is Balance.SPREAD and kind is TargetKind.POD:
+        raise UsageError(f"connections cannot be spread over {target} alone")
     if local_port is not None and not 0 <= local_port <= 65535:
         raise UsageError(f"{local_port} is not a port", hint="local_port is from 0 to 65535")
     if ready_timeout is not None and not ready_timeout >= 0:
@@ -238,6 +244,7 @@ def forward(
         target=Target(
             context=context, namespace=namespace, kind=kind, name=name,
             port=parse_remote_port(str(port)), pin=pin,
+            balance=parse_balance(balance),
         ),
         local_port=local_port,
         addresses=parse_addresses([address] if isinstance(address, str) else address),

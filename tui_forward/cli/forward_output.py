@@ -23,7 +23,7 @@ from tui_forward.common.formatting import (
     short_age,
 )
 from tui_forward.common.printable import escape_json, one_line
-from tui_forward.model import Forward, ForwardState, ProxyInfo
+from tui_forward.model import Forward, ForwardState, PodShare, ProxyInfo
 
 _MAX_WIDTH = 48
 _AMBER = "33"
@@ -53,6 +53,8 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
         "environment": forward.environment,
         "listening": [str(address) for address in forward.listening],
         "pod": forward.pod.name if forward.pod is not None else "",
+        "balance": spec.target.balance.value,
+        "pods": [_pod_to_dict(share) for share in forward.pods],
         "started_at": forward.started_at,
         "connections": counters.connections_open,
         "bytes_from_pod": counters.bytes_from_pod,
@@ -61,6 +63,10 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
         "reconnects": forward.reconnects,
         "preconnect": msgspec.to_builtins(forward.preconnect),
     }
+
+
+def _pod_to_dict(share: PodShare) -> dict[str, Any]:
+    return {**msgspec.to_builtins(share), "pod": share.pod.name}
 
 
 def json_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:

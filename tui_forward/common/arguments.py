@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tui_forward.errors import UsageError
-from tui_forward.model import MAX_PRECONNECT, TargetKind
+from tui_forward.model import MAX_PRECONNECT, Balance, TargetKind
 
 # kubectl's names, singular, plural and short, and the API group it accepts behind a dot
 # ("deployments.apps/web").
@@ -254,6 +254,16 @@ def parse_preconnect(value: object) -> int:
             hint=f"use 0 to {MAX_PRECONNECT}",
         )
     return int(text)
+
+
+def parse_balance(value: object) -> Balance:
+    """Return which pods get the connections, from a text."""
+    if not isinstance(value, str) or value not in tuple(Balance):
+        raise UsageError(
+            f'"{value}" is not a way to balance connections',
+            hint=f"use one of {', '.join(Balance)}",
+        )
+    return Balance(value)
 
 
 def parse_duration_value(value: object) -> float:

@@ -18,6 +18,7 @@ from tui_forward.common.access_options import format_options_for_shell, parse_ac
 from tui_forward.common.arguments import (
     format_duration_arg,
     parse_addresses,
+    parse_balance,
     parse_duration_s,
     parse_ports,
     parse_preconnect,
@@ -31,6 +32,7 @@ from tui_forward.model import (
     NO_CONTEXT,
     NO_OPTIONS,
     AccessOptions,
+    Balance,
     ForwardDefaults,
     ForwardSpec,
     Target,
@@ -57,8 +59,10 @@ _VALUES = {
     "-n": "namespace", "--namespace": "namespace", "--context": "context",
     "--address": "address", "-l": "selector", "--selector": "selector", "--transport": "transport",
     "--queue-timeout": "queue_timeout", "--half-close-timeout": "half_close_timeout",
-    "--preconnect": "preconnect",
+    "--preconnect": "preconnect", "--balance": "balance",
 }  # fmt: skip
+# Options without a value.
+_FLAGS = {"--pin": ("pin", "true"), "--spread": ("balance", Balance.SPREAD.value)}
 
 
 class OtherKubeconfigError(UsageError):
@@ -147,6 +151,10 @@ def _parse_words(
             continue
         if name in _IGNORED_FLAGS:
             continue
+        if name in _FLAGS and not equals:
+            option, value = _FLAGS[name]
+            line.options.setdefault(option, []).append(value)
+            continue
         if not takes_value(name):
             raise UsageError(f"{name} is not supported", hint=f"leave it out; {_EXAMPLE}")
         if not equals:
@@ -205,6 +213,8 @@ def _make_specs(
                 kind=kind,
                 name=name,
                 port=pair.remote,
+                pin="pin" in options,
+                balance=parse_balance(line.last("balance", Balance.ONE)),
             ),
             local_port=pair.local,
             addresses=addresses,
@@ -240,6 +250,10 @@ def format_command(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> s
         words += ["--half-close-timeout", format_duration_arg(spec.half_close_timeout_s)]
     if spec.preconnect:
         words += ["--preconnect", str(spec.preconnect)]
+    if target.pin:
+        words.append("--pin")
+    if target.balance is not Balance.ONE:
+        words += ["--balance", target.balance.value]
     if spec.transport is not TransportChoice.AUTO:
         words += ["--transport", spec.transport.value]
     if target.kind is TargetKind.SELECTOR:

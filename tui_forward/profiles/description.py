@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.arguments import format_duration_arg, is_loopback
 from tui_forward.common.printable import escape_unprintable
-from tui_forward.model import BUILT_IN, ForwardSpec, TransportChoice
+from tui_forward.model import BUILT_IN, Balance, ForwardSpec, TransportChoice
 from tui_forward.profiles.env_names import variable_names
 from tui_forward.profiles.profile import Profile, ProfileForward
 
@@ -65,6 +65,8 @@ def _details(one: ProfileForward) -> Iterator[str]:
         yield f"access {_short(describe_access_options(spec.target.options))}"
     if spec.target.pin:
         yield "pinned to this pod"
+    if spec.target.balance is Balance.SPREAD:
+        yield "spreads connections over all Ready pods"
     if spec.transport is not TransportChoice.AUTO:
         yield f"transport {spec.transport.value}"
     if spec.queue_timeout_s != BUILT_IN.queue_timeout_s:

@@ -21,6 +21,7 @@ from ruamel.yaml.parser import RoundTripParser
 
 from tui_forward.common.arguments import (
     parse_addresses,
+    parse_balance,
     parse_duration_value,
     parse_preconnect,
     parse_target,
@@ -29,7 +30,7 @@ from tui_forward.common.arguments import (
 )
 from tui_forward.common.bounded_yaml import YamlLimitError, YamlLimits
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.model import NO_OPTIONS, AccessOptions, ForwardSpec, Target, TargetKind
+from tui_forward.model import NO_OPTIONS, AccessOptions, Balance, ForwardSpec, Target, TargetKind
 from tui_forward.profiles.access import (
     ACCESS_KEYS,
     SECRET_KEYS,
@@ -332,6 +333,13 @@ class _Parser:
             self._add_problem(
                 position, f"{name} can only be pinned to a pod", "write `target: pod/NAME`"
             )
+        balance = values.get("balance", Balance.ONE)
+        if balance is Balance.SPREAD and kind is TargetKind.POD:
+            self._add_problem(
+                position,
+                f"{name} cannot be spread over one pod",
+                "write its service or workload as `target`, or remove `balance`",
+            )
         default_context = defaults.get("context", "")
         context = values.get("context", default_context)
         access = values.get("access")
@@ -346,6 +354,7 @@ class _Parser:
                 name=object_name,
                 port=remote,
                 pin=values.get("pin", False),
+                balance=balance,
                 options=access,
             ),
             local_port=local,
@@ -436,6 +445,7 @@ _FORWARD: Final[Mapping[str, ValueParser]] = {
     "namespace": _PROFILE["namespace"],
     "transport": parse_transport,
     "pin": parse_flag_value,
+    "balance": lambda value: parse_balance(parse_text(value)),
     "queue_timeout": parse_duration_value,
     "half_close_timeout": parse_duration_value,
     "preconnect": parse_preconnect,

@@ -189,6 +189,8 @@ def describe_changes(before: ForwardSpec, after: ForwardSpec) -> list[str]:
         changes.append(f"{before.target} → {target}")
     if before.target.pin != target.pin:
         changes.append("pinned" if target.pin else "follows its owner")
+    if before.target.balance is not target.balance:
+        changes.append(f"balance {before.target.balance} → {target.balance}")
     if after.local_port not in (None, 0, before.local_port):
         changes.append(f"local port {before.local_port or 'any'} → {after.local_port or 'any'}")
     for field, label in _LABELS.items():

@@ -13,7 +13,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from tui_forward.common.arguments import format_duration_arg, is_loopback
 from tui_forward.errors import UsageError
-from tui_forward.model import NO_OPTIONS, AccessOptions, ForwardSpec, TargetKind
+from tui_forward.model import NO_OPTIONS, AccessOptions, Balance, ForwardSpec, TargetKind
 from tui_forward.profiles.access import format_access, inherit_access, why_unsaveable
 from tui_forward.profiles.env_names import allowed_prefix
 from tui_forward.profiles.parser import VERSION, load_roundtrip, parse_access
@@ -166,6 +166,8 @@ def _entry(spec: ForwardSpec, common: dict[str, str], access: AccessOptions) -> 
         entry["local"] = "any"
     if target.pin:
         entry["pin"] = True
+    if target.balance is not Balance.ONE:
+        entry["balance"] = target.balance.value
     entry.update(_settings(spec))
     inherited = inherit_access(access, target.context, common.get("context", ""))
     if target.options != inherited:

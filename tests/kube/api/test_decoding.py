@@ -455,6 +455,26 @@ def test_service_is_decoded() -> None:
     assert SERVICES.decode(json.dumps(external).encode()).selector == ""
 
 
+@pytest.mark.parametrize(
+    ("affinity", "seconds"),
+    [
+        ({}, 0),
+        ({"sessionAffinity": "None"}, 0),
+        ({"sessionAffinity": "ClientIP"}, 10800),
+        (
+            {
+                "sessionAffinity": "ClientIP",
+                "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}},
+            },
+            60,
+        ),
+    ],
+)
+def test_session_affinity_is_decoded(affinity: dict[str, Any], seconds: int) -> None:
+    raw = {"metadata": {"name": "x"}, "spec": affinity}
+    assert SERVICES.decode(json.dumps(raw).encode()).affinity_s == seconds
+
+
 def test_workload_is_decoded() -> None:
     raw = workload("web-6d8c", owner=("Deployment", "web"))
     raw["spec"]["selector"]["matchExpressions"] = [

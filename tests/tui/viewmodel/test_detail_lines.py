@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -9,11 +11,16 @@ from rich.cells import cell_len
 from tests.support import fleet
 from tests.support.lines import line_text
 from tui_forward.model import (
+    Balance,
     FirstByteTimes,
+    Forward,
     ForwardDefaults,
     ForwardWarning,
     Hop,
     HopKind,
+    PodRef,
+    PodShare,
+    PodShareState,
     PreconnectStatus,
     ReasonCode,
 )
@@ -158,6 +165,40 @@ def test_connections_opened_ahead_are_shown(
     forward = msgspec.structs.replace(POSTGRES, spec=spec, preconnect=status)
     lines = specification_lines(forward, fleet.NOW, ForwardDefaults(), 160)
     assert {cell.text: cell.style for line in lines for cell in line}[text] == style
+
+
+def spread(*shares: PodShare) -> Forward:
+    target = msgspec.structs.replace(POSTGRES.spec.target, balance=Balance.SPREAD)
+    spec = msgspec.structs.replace(POSTGRES.spec, target=target)
+    return msgspec.structs.replace(POSTGRES, spec=spec, pods=shares)
+
+
+def share(name: str, state: PodShareState, count: int, **more: Any) -> PodShare:
+    pod = PodRef(namespace="data", name=name, uid=name)
+    return PodShare(pod=pod, state=state, connections_open=count, **more)
+
+
+def test_pods_that_connections_are_spread_over_have_lines() -> None:
+    forward = spread(
+        share("pg-0", PodShareState.READY, 1, connections_total=7, bytes_from_pod=2_000),
+        share("pg-1", PodShareState.READY, 2, connections_total=9, bytes_to_pod=3),
+        share("pg-2", PodShareState.CONNECTING, 0, reason="node does not answer"),
+        share("pg-3", PodShareState.LEAVING, 5, connections_total=5),
+    )
+    lines = texts(specification_lines(forward, fleet.NOW, ForwardDefaults(), 100))
+    assert any("spreads over all Ready pods" in line for line in lines)
+    assert lines[-5:-1] == [
+        " ● pg-1  2 open, 9 total · ↓ 0 B ↑ 3 B",
+        " ● pg-0  1 open, 7 total · ↓ 2.0 kB ↑ 0 B",
+        " ◐ pg-2  0 open, 0 total · ↓ 0 B ↑ 0 B · node does not answer",
+        " ○ pg-3  5 open, 5 total · ↓ 0 B ↑ 0 B · finishes its connections",
+    ]
+
+
+def test_many_pods_are_counted() -> None:
+    many = [share(f"pg-{number}", PodShareState.READY, 0) for number in range(20)]
+    lines = texts(specification_lines(spread(*many), fleet.NOW, ForwardDefaults(), 100))
+    assert lines[-2] == " … 12 more pods"
 
 
 def test_tabs_are_clicked_by_their_names() -> None:

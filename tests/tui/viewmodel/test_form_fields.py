@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tests.tui.samples import PORTS
 from tests.tui.viewmodel.test_forward_list import forward
-from tui_forward.model import ForwardDefaults, ForwardSpec, TransportChoice
+from tui_forward.model import Balance, ForwardDefaults, ForwardSpec, TransportChoice
 from tui_forward.tui.viewmodel.form_fields import (
     ValidatedForm,
     fields_of,
@@ -49,13 +49,16 @@ def test_all_fields() -> None:
         local="0",
         address="127.0.0.1, ::1",
         pin=True,
+        spread=True,
         queue_timeout="1m",
         half_close_timeout="500ms",
         transport="websocket",
         label=" work ",
     ).spec
     assert made == ForwardSpec(
-        target=msgspec.structs.replace(SPEC.target, port="metrics", pin=True),
+        target=msgspec.structs.replace(
+            SPEC.target, port="metrics", pin=True, balance=Balance.SPREAD
+        ),
         local_port=0,
         addresses=("127.0.0.1", "::1"),
         queue_timeout_s=60.0,

@@ -7,12 +7,16 @@ from tests.support import fleet
 from tests.tui.viewmodel.test_rows import forward, texts
 from tui_forward.model import (
     AccessOptions,
+    Balance,
     BlockedBy,
     Connection,
     Counters,
     ForwardSpec,
     ForwardState,
     LocalAddress,
+    PodRef,
+    PodShare,
+    PodShareState,
 )
 from tui_forward.settings.protected_contexts import ProtectedContexts
 from tui_forward.tui.viewmodel.cell_layout import HIDDEN, fit, fit_text
@@ -42,6 +46,21 @@ def test_ready_forward_shows_traffic() -> None:
         "●", "ready", "here", "shop", "pod/web-1:http", ":8080", "3", "1.0 MB/s", "", "▁█",
         "1h00m", "12.0 MB", "99 B", "web-1", "refused once",
     ]  # fmt: skip
+
+
+def test_forward_to_several_pods_shows_their_number() -> None:
+    one = forward()
+    target = msgspec.structs.replace(one.spec.target, balance=Balance.SPREAD)
+    pods = tuple(
+        PodShare(pod=PodRef(namespace="shop", name=f"web-{number}", uid=f"{number}"), state=state)
+        for number, state in enumerate(
+            (PodShareState.READY, PodShareState.READY, PodShareState.LEAVING)
+        )
+    )
+    spread = msgspec.structs.replace(
+        one, spec=msgspec.structs.replace(one.spec, target=target), pods=pods
+    )
+    assert "2 pods" in texts(forward_row(spread, 3700.0, forward_labels([spread], "here")))
 
 
 def test_connections_of_a_ready_forward_are_amber_while_some_wait() -> None:

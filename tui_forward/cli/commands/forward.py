@@ -42,6 +42,7 @@ from tui_forward.errors import UsageError
 from tui_forward.model import (
     MAX_PRECONNECT,
     AccessOptions,
+    Balance,
     ForwardSpec,
     Target,
     TargetKind,
@@ -65,6 +66,7 @@ Examples:
   tui-forward forward web-6d8c 8080            pod web-6d8c and its replacements
   tui-forward forward svc/web 8080:http 9090   two ports of a service
   tui-forward forward -l app=web :80           any ready pod with this label
+  tui-forward forward --spread svc/web 8080    all ready pods of a service
 """
 
 
@@ -93,6 +95,12 @@ Examples:
     help="Protocol to the API server. [default: auto]",
 )
 @click.option("--pin", is_flag=True, help="Stay on this pod; do not follow its replacement.")
+@click.option(
+    "--balance",
+    type=click.Choice([choice.value for choice in Balance]),
+    help="Pods that get new connections: one, or all Ready ones by load. [default: one]",
+)
+@click.option("--spread", is_flag=True, help="Short for --balance spread.")
 @click.option(
     "--queue-timeout",
     type=Duration(),
@@ -129,7 +137,8 @@ Examples:
 def forward(
     target: str | None, ports: tuple[str, ...], selector: str | None, address: tuple[str, ...],
     kubeconfig: str | None, context: str | None, namespace: str | None,
-    transport: str | None, pin: bool, queue_timeout: float | None, half_close_timeout: float | None,
+    transport: str | None, pin: bool, balance: str | None, spread: bool,
+    queue_timeout: float | None, half_close_timeout: float | None,
     preconnect: int, pod_running_timeout: float | None, as_json: bool, quiet: bool,
     allow_protected: bool,
 ) -> None:  # fmt: skip
@@ -154,6 +163,7 @@ def forward(
         context=context or "",
         namespace=namespace or "",
         pin=pin,
+        balance=_balance(balance, spread=spread),
         addresses=parse_addresses(address) if address else defaults.addresses,
         options=requested_access_options(),
         transport=TransportChoice(transport) if transport else defaults.transport,
@@ -172,6 +182,16 @@ def forward(
     )  # fmt: skip
 
 
+def _balance(choice: str | None, *, spread: bool) -> Balance:
+    if not spread:
+        return Balance(choice) if choice else Balance.ONE
+    if choice not in (None, Balance.SPREAD):
+        raise UsageError(
+            f"--spread cannot be combined with --balance {choice}", hint="use one of them"
+        )
+    return Balance.SPREAD
+
+
 def _log_level(settings: Settings) -> int | None:
     """Return the level of the options, else of the settings; None without either."""
     name = requested_log_level()
@@ -182,7 +202,7 @@ def _log_level(settings: Settings) -> int | None:
 
 def _specs(
     target: str | None, ports: tuple[str, ...], selector: str | None, *, context: str,
-    namespace: str, pin: bool, addresses: tuple[str, ...], options: AccessOptions,
+    namespace: str, pin: bool, balance: Balance, addresses: tuple[str, ...], options: AccessOptions,
     transport: TransportChoice, queue_timeout_s: float, half_close_timeout_s: float,
     preconnect: int,
 ) -> tuple[ForwardSpec, ...]:  # fmt: skip
@@ -208,11 +228,16 @@ def _specs(
         kind, name = parse_target(target)
         if pin and kind is not TargetKind.POD:
             raise UsageError(f"--pin needs a pod, not {target}", hint="name the pod as TARGET")
+        if balance is Balance.SPREAD and kind is TargetKind.POD:
+            raise UsageError(
+                f"--spread needs several pods, not {target}",
+                hint="name a service or a workload as TARGET, or use --selector",
+            )
     return tuple(
         ForwardSpec(
             target=Target(
                 context=context, namespace=namespace, kind=kind, name=name, port=pair.remote,
-                pin=pin, options=options,
+                pin=pin, balance=balance, options=options,
             ),
             local_port=pair.local,
             addresses=addresses,

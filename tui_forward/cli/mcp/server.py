@@ -312,7 +312,8 @@ class ForwardTools:
             if one.spec.proxy:
                 continue
             is_usable = one.state not in (ForwardState.BLOCKED, ForwardState.STOPPED)
-            if one.spec.target == target and is_usable and (not local_port or local_port in ports):
+            active = replace(one.spec.target, balance=target.balance)  # either way is fine
+            if active == target and is_usable and (not local_port or local_port in ports):
                 return one
         return None
 

@@ -19,6 +19,7 @@ from tui_forward.common.kubectl_command import format_command
 from tui_forward.common.target_names import object_name
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import (
+    Balance,
     DeclaredPort,
     ForwardDefaults,
     ForwardSpec,
@@ -111,12 +112,17 @@ class ForwardForm(Dialog[ForwardSpec | None], KeptScreen[ForwardSpec | None]):
             value=TransportChoice.AUTO.value, allow_blank=False, compact=True, id="transport",
         )  # fmt: skip
         self._pin = Checkbox(plain("stay on this pod; do not follow its replacement"), compact=True)
+        self._spread = Checkbox(
+            plain("spread new connections over all Ready pods"), compact=True, id="spread"
+        )
         self._lines: dict[str, list[str]] = {}  # notes of each field as they are shown
         self._box = Vertical()
         self._box.border_subtitle = "enter Start · tab Next field · esc Cancel"
         self._scroll = VerticalScroll(can_focus=False)
         self._where = PlainText(id="where")
+        # Which pods: for a pod whether to stay on it, for others whether to use all.
         self._pin_line = Horizontal(id="pin")
+        self._spread_line = Horizontal(id="balance")
         self._labels = TextLines(self._label_lines, id="labels")
         self._notes = TextLines(self._note_lines, id="notes")
         self._start = Button("Start", id="start", variant="primary", compact=True)
@@ -144,6 +150,9 @@ class ForwardForm(Dialog[ForwardSpec | None], KeptScreen[ForwardSpec | None]):
                 with self._pin_line:
                     yield PlainText(styled(f"{'pin':>12}   ", "$text-muted"))
                     yield self._pin
+                with self._spread_line:
+                    yield PlainText(styled(f"{'balance':>12}   ", "$text-muted"))
+                    yield self._spread
                 yield self._preview
             with Horizontal(id="buttons"):
                 yield self._start
@@ -185,6 +194,7 @@ class ForwardForm(Dialog[ForwardSpec | None], KeptScreen[ForwardSpec | None]):
         where = styled(f"{'context':>12}   ", "$text-muted") + styled(context, style)
         self._where.show(where + plain(f" · namespace {target.namespace}"))
         self._pin_line.display = bool(content.owner)
+        self._spread_line.display = target.kind is not TargetKind.POD
         initial, empty = fields_of(content.spec), fields_of(content.defaults.spec(target))
         with self.prevent(Input.Changed, Select.Changed, Checkbox.Changed):
             for name, widget in self._inputs.items():
@@ -195,6 +205,7 @@ class ForwardForm(Dialog[ForwardSpec | None], KeptScreen[ForwardSpec | None]):
             self._transport.value = content.spec.transport.value
             self._transport.expanded = False
             self._pin.value = target.pin
+            self._spread.value = target.balance is Balance.SPREAD
         self._inputs["port"].suggester = SuggestFromList(port_choices(content.ports))
         self._inputs["local"].select_all()
         if self.is_active:  # else it is built ahead
@@ -279,7 +290,10 @@ class ForwardForm(Dialog[ForwardSpec | None], KeptScreen[ForwardSpec | None]):
 
     def _fields(self) -> Fields:
         values = {name: widget.value for name, widget in self._inputs.items()}
-        return Fields(**values, pin=self._pin.value, transport=str(self._transport.value))
+        return Fields(
+            **values, pin=self._pin.value, spread=self._spread.value,
+            transport=str(self._transport.value),
+        )  # fmt: skip
 
     def _show_notes(self) -> None:
         """Show notes and command; a field is as high as its note."""

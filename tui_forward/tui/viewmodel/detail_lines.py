@@ -22,11 +22,15 @@ from tui_forward.common.formatting import (
 from tui_forward.common.kubectl_command import format_command
 from tui_forward.model import (
     ApiHealth,
+    Balance,
     Forward,
     ForwardDefaults,
     ForwardState,
     Hop,
+    PodShare,
+    PodShareState,
     PreconnectStatus,
+    Target,
 )
 from tui_forward.tui.viewmodel.chain import chain_lines, fault_of, known_hops
 from tui_forward.tui.viewmodel.chart import axis_maximum, downsample, render_area
@@ -177,6 +181,7 @@ def specification_lines(
     """Return the rule, the options and figures of a forward, and its command."""
     lines = [rule_line((part("specification", "title"),), "", width)]
     lines += _wrapped(_facts(forward, now), width, _FACT_LINES)
+    lines += _pod_lines(forward.pods, width)
     command = format_command(forward.spec, defaults)
     lines.append((part(f" {natural(command, max(0, width - 2))}", "dim"),))
     return lines
@@ -187,7 +192,7 @@ def _facts(forward: Forward, now: float) -> list[HeaderCell]:
     facts: list[tuple[str, str]] = []
     if spec.label:
         facts.append((f"label {spec.label}", "strong"))
-    facts.append(("pinned to this pod" if spec.target.pin else "follows its owner", "dim"))
+    facts.append((_followed_pods(spec.target), "dim"))
     facts.append((f"queue {spec.queue_timeout_s:g} s", "dim"))
     facts.append((f"half-close {spec.half_close_timeout_s:g} s", "dim"))
     if forward.preconnect is not None:
@@ -213,6 +218,49 @@ def _facts(forward: Forward, now: float) -> list[HeaderCell]:
     if forward.environment:
         facts.append((f"environment of {forward.environment}", "warn"))
     return [part(text, style) for text, style in facts]
+
+
+def _followed_pods(target: Target) -> str:
+    if target.balance is Balance.SPREAD:
+        return "spreads over all Ready pods"
+    return "pinned to this pod" if target.pin else "follows its owner"
+
+
+# Pods that are shown; the others are counted.
+_MAX_POD_LINES: Final = 8
+
+
+def _pod_lines(shares: Sequence[PodShare], width: int) -> list[Line]:
+    """Return a line for each pod that connections are spread over, the busiest first."""
+    busiest = sorted(
+        shares, key=lambda one: (one.state is PodShareState.LEAVING, -one.connections_open)
+    )
+    shown = busiest[:_MAX_POD_LINES]
+    names = max((cell_len(one.pod.name) for one in shown), default=0)
+    lines = [_pod_line(one, min(names, max(12, width - 50)), width) for one in shown]
+    if len(busiest) > len(shown):
+        lines.append((part(f" … {pluralize(len(busiest) - len(shown), 'more pod')}", "dim"),))
+    return lines
+
+
+def _pod_line(share: PodShare, name_width: int, width: int) -> Line:
+    name = natural(share.pod.name, name_width)
+    symbol, style = _SHARE_MARKS[share.state]
+    figures = (
+        f"{share.connections_open} open, {share.connections_total} total"
+        f" · ↓ {format_bytes(share.bytes_from_pod)} ↑ {format_bytes(share.bytes_to_pod)}"
+    )
+    note = "finishes its connections" if share.state is PodShareState.LEAVING else share.reason
+    text = f"{figures} · {note}" if note else figures
+    head = f" {symbol} {name}{' ' * (name_width - cell_len(name))}  "
+    return part(head, style), part(natural(text, max(0, width - cell_len(head) - 1)), "dim")
+
+
+_SHARE_MARKS: Final = {
+    PodShareState.READY: ("●", "ok"),
+    PodShareState.CONNECTING: ("◐", "warn"),
+    PodShareState.LEAVING: ("○", "dim"),
+}
 
 
 def _preconnect(count: int, status: PreconnectStatus) -> tuple[str, str]:

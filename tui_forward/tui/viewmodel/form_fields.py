@@ -16,6 +16,7 @@ from tui_forward.common.arguments import (
 )
 from tui_forward.errors import UsageError
 from tui_forward.model import (
+    Balance,
     DeclaredPort,
     ForwardDefaults,
     ForwardSpec,
@@ -44,6 +45,7 @@ class Fields(msgspec.Struct, frozen=True):
     local: str  # empty is automatic, 0 any free port
     address: str  # separated by commas; empty is the default
     pin: bool  # whether to stay on this pod
+    spread: bool  # whether all Ready pods get connections
     queue_timeout: str  # how long a connection waits for a tunnel
     half_close_timeout: str  # how long the pod may keep sending after the client closes its side
     transport: str
@@ -68,6 +70,7 @@ def fields_of(spec: ForwardSpec) -> Fields:
     return Fields(
         port=spec.target.port, local="" if spec.local_port is None else str(spec.local_port),
         address=",".join(spec.addresses), pin=spec.target.pin,
+        spread=spec.target.balance is Balance.SPREAD,
         queue_timeout=format_duration_arg(spec.queue_timeout_s),
         half_close_timeout=format_duration_arg(spec.half_close_timeout_s),
         transport=spec.transport.value,
@@ -132,7 +135,10 @@ def validate_form(
     draft = None
     if not problems.keys() - ({"local"} if used else set()):
         draft = msgspec.structs.replace(
-            spec, target=msgspec.structs.replace(spec.target, port=port, pin=fields.pin),
+            spec, target=msgspec.structs.replace(
+                spec.target, port=port, pin=fields.pin,
+                balance=Balance.SPREAD if fields.spread else Balance.ONE,
+            ),
             local_port=local, addresses=addresses, queue_timeout_s=queue_timeout,
             half_close_timeout_s=half_close_timeout, transport=TransportChoice(fields.transport),
             label=label,

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from tui_forward.model import Forward, ForwardState
+from tui_forward.tui.viewmodel.rows import pod_text
 from tui_forward.tui.viewmodel.sorting import DEFAULT_ORDER, Descending, SortColumn, SortOrder
 
 HEADING = "#"  # starts the key of a heading row; forward ids never start with it
@@ -184,7 +185,7 @@ _SORT_VALUES: Final[Mapping[str, Callable[[Forward], Any]]] = {
     "uptime": _uptime_order,
     "down_total": lambda one: one.counters.bytes_from_pod,
     "up_total": lambda one: one.counters.bytes_to_pod,
-    "pod": lambda one: one.pod.name if one.pod is not None else "",
+    "pod": pod_text,
 }
 
 FORWARD_SORTS: Final = (

@@ -16,7 +16,12 @@ from tui_forward.common.formatting import (
     pluralize,
     short_age,
 )
-from tui_forward.model import Forward, ForwardState, LocalAddress, TargetKind
+from tui_forward.model import (
+    Forward,
+    ForwardState,
+    LocalAddress,
+    TargetKind,
+)
 from tui_forward.tui.viewmodel import columns
 from tui_forward.tui.viewmodel.cell_layout import HIDDEN, longest_cell
 from tui_forward.tui.viewmodel.context_names import (
@@ -27,7 +32,7 @@ from tui_forward.tui.viewmodel.context_names import (
 )
 from tui_forward.tui.viewmodel.forward_list import Heading
 from tui_forward.tui.viewmodel.pod_names import shorten_pods
-from tui_forward.tui.viewmodel.rows import STATE_MARKS, Cell, Row
+from tui_forward.tui.viewmodel.rows import STATE_MARKS, Cell, Row, pod_text
 from tui_forward.tui.viewmodel.thresholds import HIGH_RATE, Figure, figure_style
 
 _LOCALHOST = frozenset({"127.0.0.1", "::1"})
@@ -61,7 +66,7 @@ def forward_labels(
         "namespace": namespaces,
         "target": [target_cell(one).text for one in forwards],
         "local": [local_cell(one).text for one in forwards],
-        "pod": {one.pod.name for one in forwards if one.pod is not None},
+        "pod": set(map(pod_text, forwards)),
     }
     for key, texts in measured.items():
         longest[_POSITIONS[key]] = longest_cell(texts)
@@ -97,7 +102,7 @@ def forward_row(
         Cell(traffic, "traffic"),
         Cell(format_uptime(now - forward.since) if forward.since else "", "dim"),
         total_cell(counters.bytes_from_pod), total_cell(counters.bytes_to_pod),
-        Cell(forward.pod.name if forward.pod else "", "dim"), _event_cell(forward, now),
+        Cell(pod_text(forward), "dim"), _event_cell(forward, now),
     ), marked=marked)  # fmt: skip
 
 

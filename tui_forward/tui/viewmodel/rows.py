@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import msgspec
 
-from tui_forward.common.formatting import format_countdown
+from tui_forward.common.formatting import format_countdown, pluralize
 from tui_forward.model import (
+    Balance,
     Forward,
     ForwardState,
+    PodShareState,
     TargetKind,
 )
 
@@ -84,3 +86,11 @@ def waiting_text(forward: Forward, now: float) -> str:
         parts.append(f"next try in {format_countdown(forward.retry_at - now)}")
     parts.append(forward.reason)
     return " · ".join(part for part in parts if part)
+
+
+def pod_text(forward: Forward) -> str:
+    """Return the pod of a forward, or how many it spreads its connections over."""
+    if forward.spec.target.balance is Balance.SPREAD:
+        ready = sum(share.state is PodShareState.READY for share in forward.pods)
+        return pluralize(ready, "pod") if ready else ""
+    return forward.pod.name if forward.pod is not None else ""

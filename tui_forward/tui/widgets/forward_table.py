@@ -53,10 +53,12 @@ class FilterableForward(msgspec.Struct, frozen=True):
     def words(self) -> str:
         """See `Filterable`."""
         forward = self.forward
-        pod = forward.pod.name if forward.pod is not None else ""
+        pods = {share.pod.name for share in forward.pods}
+        if forward.pod is not None:
+            pods.add(forward.pod.name)
         parts = [
             rows.target_text(forward), forward.spec.target.context, forward.state.value,
-            forward.spec.label, rows.local_text(forward), pod, forward.id,
+            forward.spec.label, rows.local_text(forward), *sorted(pods), forward.id,
         ]  # fmt: skip
         return " ".join(parts).lower()
 
