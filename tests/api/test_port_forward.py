@@ -76,6 +76,18 @@ def test_bytes_flow_and_are_counted(cluster: ClusterProcess) -> None:
     assert not is_open(one.port)
 
 
+def test_connections_are_spread_over_the_pods_of_a_service(cluster: ClusterProcess) -> None:
+    with forward("svc/stock", "http", namespace="shop", local_port=0, balance="spread") as one:
+        for _ in range(12):
+            fetch(one.url())
+        pods = {connection.pod for connection in one.connections()}
+    assert len(pods) > 1
+    with pytest.raises(UsageError, match="spread over pod/x alone"):
+        forward("pod/x", 80, balance="spread")
+    with pytest.raises(UsageError, match="not a way to balance"):
+        forward("svc/x", 80, balance="most")
+
+
 def test_forward_cannot_be_used_after_its_end(cluster: ClusterProcess) -> None:
     with web() as one:
         one.stop()

@@ -21,6 +21,7 @@ from tui_forward.model import (
     Hop,
     HopKind,
     HopState,
+    PodShareState,
     PortProtocol,
     Reason,
     TargetKind,
@@ -188,8 +189,10 @@ def _pod(path: _Path) -> Hop:
         return Hop(kind=HopKind.POD, name=forward.pod.name if forward.pod is not None else named)
     pod = path.facts.pod.pod
     ready = "ready" if pod.ready else "not ready"
+    pods = sum(share.state is PodShareState.READY for share in forward.pods)
     exit_code = next((one.exit_code for one in pod.faults if one.exit_code is not None), None)
     facts = (
+        f"one of {pods}" if pods > 1 else "",
         pod.status or pod.phase,
         f"{ready} {pod.containers_ready}/{pod.containers_total}" if not pod.faults else "",
         _count(pod.restarts, "restart") if pod.restarts else "",

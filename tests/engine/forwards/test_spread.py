@@ -236,7 +236,7 @@ async def test_commands_reach_all_pods(scenario: Scenario, clients: Clients) -> 
     await scenario.engine.pause(scenario.forward.id)
     await until(lambda: not scenario.cluster.live)
     await scenario.engine.resume(scenario.forward.id)
-    await until(lambda: connected(scenario) == 2)
+    await until(lambda: scenario.forward.state is ForwardState.READY and connected(scenario) == 2)
     scenario.engine.reconnect(scenario.forward.id)
     await until(lambda: scenario.forward.reconnects == 1 and connected(scenario) == 2)
     await clients.open(2)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from textual.widgets import Button
+from textual.widgets import Button, Checkbox
 
 from tests.cli.fake_session import until
 from tests.support import fleet
@@ -81,6 +81,33 @@ async def test_form_of_a_service_has_its_ports_and_the_transport_that_worked() -
                 assert "worked last on prod-eu" in screen_text(app)
             await pilot.press("escape")
             await until(lambda: not isinstance(app.screen, ForwardForm))
+
+
+async def test_connections_are_spread_by_a_check_box() -> None:
+    """A service has it, a pod does not."""
+    session = fleet.fleet()
+    async with running(
+        session, (120, 36), context=fleet.STAGING, clock=lambda: fleet.NOW
+    ) as (app, pilot):  # fmt: skip
+        await shows(app, "svc/recommendation")
+        forwards = app.dashboard.tables.forwards
+        forwards.focus()
+        forwards.follow("f10")
+        await until(lambda: forwards.cursor == "f10")
+        await pilot.press("e")
+        await shows(app, "spread new connections over all Ready pods")
+        assert "--balance" not in screen_text(app)
+        app.screen.query_one("#spread", Checkbox).focus()
+        await pilot.press("space")
+        await shows(app, "--balance spread")
+
+
+async def test_form_of_a_pod_has_no_balance() -> None:
+    async with running(shop(), (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("f")
+        await until(lambda: isinstance(app.screen, ForwardForm))
+        assert "spread new connections" not in screen_text(app)
 
 
 async def test_start_waits_for_the_check_of_a_port() -> None:

@@ -16,6 +16,8 @@ from tui_forward.model import (
     LocalAddress,
     Pod,
     PodRef,
+    PodShare,
+    PodShareState,
     Service,
     Target,
     TargetKind,
@@ -175,6 +177,13 @@ def test_forward_of_a_port_moves_with_its_pod() -> None:
     moved = forward(pod=PodRef(namespace="shop", name="web-2", uid="u2"))
     assert forward_on([moved], ALL, web2, PORTS[0]) is moved
     assert forward_on([moved], ALL, web1, PORTS[0]) is None
+    shares = tuple(
+        PodShare(pod=PodRef(namespace="shop", name=name, uid=name), state=state)
+        for name, state in (("web-1", PodShareState.READY), ("web-2", PodShareState.LEAVING))
+    )
+    spread = forward(pods=shares)
+    assert forward_on([spread], ALL, web1, PORTS[0]) is spread
+    assert forward_on([spread], ALL, web2, PORTS[0]) is None
     unresolved = forward(ForwardState.WAITING, pod=None, remote_port=None)
     assert forward_on([unresolved], ALL, web1, PORTS[0]) is unresolved
 

@@ -9,6 +9,8 @@ from tui_forward.model import (
     CatalogScope,
     DeclaredPort,
     Forward,
+    PodRef,
+    PodShareState,
     PodSummary,
     PortProtocol,
     Reason,
@@ -77,7 +79,8 @@ def forward_on(
             continue
         named = target.kind is entry.kind and target.name == entry.name
         if entry.kind is TargetKind.POD and forward.pod is not None and forward.remote_port:
-            if (forward.pod.name, forward.remote_port) == (entry.name, port.number):
+            names = {pod.name for pod in _pods_of(forward)}
+            if entry.name in names and forward.remote_port == port.number:
                 return forward
         elif named and (
             target.port == number
@@ -86,6 +89,13 @@ def forward_on(
             # If several ports have the name, it is the one that the forward leads to now.
             return forward
     return None
+
+
+def _pods_of(forward: Forward) -> Iterable[PodRef]:
+    """Return the pods that connections of a forward go to now."""
+    if forward.pods:
+        return (share.pod for share in forward.pods if share.state is not PodShareState.LEAVING)
+    return () if forward.pod is None else (forward.pod,)
 
 
 class ForwardsByEntry:
@@ -99,8 +109,8 @@ class ForwardsByEntry:
             if target.cluster_key != cluster or forward.spec.proxy:
                 continue
             keys = {f"{target.kind.value}/{target.namespace}/{target.name}"}
-            if forward.pod is not None:
-                key = f"pod/{forward.pod.namespace}/{forward.pod.name}"
+            for ref in _pods_of(forward):
+                key = f"pod/{ref.namespace}/{ref.name}"
                 keys.add(key)
                 pod: PodSummary | None = state.pods.get(key)
                 if pod is not None and (owner := owner_key(pod)) is not None:
