@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from tui_forward.cli.commands.profile import schema_path
-from tui_forward.model import TransportChoice
+from tui_forward.model import Balance, TransportChoice
 from tui_forward.profiles import parser
 from tui_forward.profiles.access import ACCESS_KEYS
 
@@ -24,6 +24,7 @@ def test_schema_has_the_keys_of_the_parser() -> None:
     assert list(forward) == list(parser._FORWARD)
     assert list(schema()["$defs"]["access"]["properties"]) == list(ACCESS_KEYS)
     assert forward["transport"]["enum"] == [choice.value for choice in TransportChoice]
+    assert forward["balance"]["enum"] == [choice.value for choice in Balance]
     assert top["version"]["const"] == parser.VERSION
     assert forwards["maxProperties"] == parser.MAX_FORWARDS
     for pattern, known in (

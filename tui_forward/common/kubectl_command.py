@@ -252,8 +252,8 @@ def format_command(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> s
         words += ["--preconnect", str(spec.preconnect)]
     if target.pin:
         words.append("--pin")
-    if target.balance is not Balance.ONE:
-        words += ["--balance", target.balance.value]
+    if target.balance is Balance.SPREAD:
+        words.append("--spread")
     if spec.transport is not TransportChoice.AUTO:
         words += ["--transport", spec.transport.value]
     if target.kind is TargetKind.SELECTOR:

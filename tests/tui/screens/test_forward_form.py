@@ -96,10 +96,10 @@ async def test_connections_are_spread_by_a_check_box() -> None:
         await until(lambda: forwards.cursor == "f10")
         await pilot.press("e")
         await shows(app, "spread new connections over all Ready pods")
-        assert "--balance" not in screen_text(app)
+        assert "--spread" not in screen_text(app)
         app.screen.query_one("#spread", Checkbox).focus()
         await pilot.press("space")
-        await shows(app, "--balance spread")
+        await shows(app, "--spread")
 
 
 async def test_form_of_a_pod_has_no_balance() -> None:

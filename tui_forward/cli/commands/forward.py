@@ -65,8 +65,7 @@ REMOTE is a number or the name of a port.
 Examples:
   tui-forward forward web-6d8c 8080            pod web-6d8c and its replacements
   tui-forward forward svc/web 8080:http 9090   two ports of a service
-  tui-forward forward -l app=web :80           any ready pod with this label
-  tui-forward forward --spread svc/web 8080    all ready pods of a service
+  tui-forward forward --spread -l app=web :80  all ready pods with this label
 """
 
 
@@ -98,9 +97,9 @@ Examples:
 @click.option(
     "--balance",
     type=click.Choice([choice.value for choice in Balance]),
-    help="Pods that get new connections: one, or all Ready ones by load. [default: one]",
+    hidden=True,  # `--spread` is shorter
 )
-@click.option("--spread", is_flag=True, help="Short for --balance spread.")
+@click.option("--spread", is_flag=True, help="Spread connections over all ready pods.")
 @click.option(
     "--queue-timeout",
     type=Duration(),
@@ -118,7 +117,7 @@ Examples:
     type=click.IntRange(0, MAX_PRECONNECT),
     default=0,
     metavar="N",
-    help="Open N connections to the server ahead of clients. Not for servers with few workers.",
+    help="Open N connections ahead of clients. Not for servers with few workers.",
 )
 @click.option(
     "--pod-running-timeout",
