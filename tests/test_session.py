@@ -594,6 +594,17 @@ async def test_pod_log(scenario: Scenario) -> None:
     assert nothing.value.code is ReasonCode.TARGET_NO_POD
 
 
+async def test_missing_permissions(scenario: Scenario) -> None:
+    for context in ("here", ""):  # the current one
+        scope = CatalogScope(context, "shop")
+        missing = await scenario.session.missing_permissions(scope)
+        assert missing.scope == scope
+        assert missing.by_kind == {TargetKind.POD: ("create pods/portforward",)}
+    nowhere = CatalogScope("nowhere", "shop")
+    unknown = await scenario.session.missing_permissions(nowhere)
+    assert (unknown.scope, unknown.by_kind) == (nowhere, {})
+
+
 async def test_events_of_a_forward(scenario: Scenario) -> None:
     forward_id, port = await scenario.ready(ECHO)
     await echo(port)

@@ -668,6 +668,13 @@ class PodShare(msgspec.Struct, frozen=True, kw_only=True):
     bytes_to_pod: int = 0
 
 
+class UnansweredConnections(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest connections of a forward, if they sent something and none got a byte back."""
+
+    count: int
+    since: float  # when the first of them was opened
+
+
 class Forward(msgspec.Struct, frozen=True, kw_only=True):
     """A forward at one instant."""
 
@@ -705,6 +712,7 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[ForwardWarning, ...] = ()
     preconnect: PreconnectStatus | None = None  # None if not requested
     pods: tuple[PodShare, ...] = ()  # with `Balance.SPREAD`, by name
+    unanswered: UnansweredConnections | None = None  # a hint only: it may be as intended
 
 
 class ProxyInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -1009,6 +1017,15 @@ class CatalogScope(msgspec.Struct, frozen=True):
     def cluster_key(self) -> ClusterKey:
         """The `Target.cluster_key` of active forwards in this cluster: without secrets."""
         return self.context, self.options.without_secrets()
+
+
+class MissingPermissions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user lacks for forwards in one namespace, as far as the API server tells."""
+
+    scope: CatalogScope  # with a namespace
+    # In words ("create pods/portforward"), by the kind of the target; without those that lack
+    # nothing.
+    by_kind: dict[TargetKind, tuple[str, ...]] = {}
 
 
 class CatalogView(msgspec.Struct, frozen=True, kw_only=True):

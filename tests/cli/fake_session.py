@@ -34,6 +34,7 @@ from tui_forward.model import (
     Login,
     LoginCommand,
     LogSource,
+    MissingPermissions,
     PodLog,
     PodRef,
     PortCheck,
@@ -42,6 +43,7 @@ from tui_forward.model import (
     ReasonCode,
     Snapshot,
     Target,
+    TargetKind,
     TimelineEntry,
     TrafficHistory,
 )
@@ -64,6 +66,7 @@ class FakeSession:
         self.timeline_entries: tuple[TimelineEntry, ...] = ()
         self.hop_list: tuple[Hop, ...] = tuple(Hop(kind=kind) for kind in HopKind)
         self.log = PodLog(pod="web-1", container="main", containers=("main",))
+        self.missing: dict[TargetKind, tuple[str, ...]] = {}
         self.port_checks: dict[int, PortCheck] = {}  # others are free
         self.log_error: TuiForwardError | None = None
         self.description = Description(kind="Pod", namespace="shop", name="web-1")
@@ -239,6 +242,10 @@ class FakeSession:
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         self.calls.append(("timeline", forward_id))
         return self.timeline_entries
+
+    async def missing_permissions(self, scope: CatalogScope) -> MissingPermissions:
+        self.calls.append(("missing_permissions", scope))
+        return MissingPermissions(scope=scope, by_kind=self.missing)
 
     async def check_port(self, addresses: tuple[str, ...], port: int) -> PortCheck:
         self.calls.append(("check_port", addresses, port))

@@ -18,6 +18,7 @@ from tui_forward.model import (
     ReasonCode,
     Target,
     TargetKind,
+    UnansweredConnections,
 )
 
 WARNING = ForwardWarning(
@@ -92,3 +93,14 @@ def test_json_has_the_connections_opened_ahead() -> None:
     assert forward_to_dict(forward)["preconnect"] == {"ready": 2, "off": False, "max_age_s": 0.0}
     plain = msgspec.structs.replace(forward, preconnect=None)
     assert forward_to_dict(plain)["preconnect"] is None
+
+
+def test_unanswered_connections_are_a_note_and_no_warning() -> None:
+    unanswered = UnansweredConnections(count=4, since=time.time() - 120)
+    forward = msgspec.structs.replace(READY, unanswered=unanswered)
+    assert forward_to_dict(forward)["unanswered"]["count"] == 4
+    assert forward_to_dict(READY)["unanswered"] is None
+    lines = [*format_table([forward], color=True)]
+    assert "the last 4 connections got no byte back for 2m" in lines[-1]
+    # The state has the color of a forward without any warning.
+    assert lines[1] == [*format_table([READY], color=True)][1]

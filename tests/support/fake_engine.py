@@ -51,6 +51,7 @@ from tui_forward.model import (
     Login,
     LoginCommand,
     LogSource,
+    MissingPermissions,
     Namespace,
     Pod,
     PodLog,
@@ -62,6 +63,7 @@ from tui_forward.model import (
     Resolved,
     Service,
     Target,
+    TargetKind,
     TransportChoice,
     Unresolved,
 )
@@ -268,6 +270,11 @@ class FakeBackend:
 
     async def inspect(self, forward: Forward) -> ClusterFacts:
         return self.known
+
+    async def missing_permissions(self, scope: CatalogScope) -> MissingPermissions:
+        self.namespace(scope.context)
+        lacking = ("create pods/portforward",)
+        return MissingPermissions(scope=scope, by_kind={TargetKind.POD: lacking})
 
     async def read_log(self, source: LogSource, since: str, lines: int) -> PodLog:
         if self.log_error is not None:

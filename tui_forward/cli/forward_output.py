@@ -16,8 +16,10 @@ from tui_forward.cli.output import style, use_color
 from tui_forward.cli.proxy_output import proxy_lines, proxy_to_dict
 from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.formatting import (
+    UNANSWERED_HINT,
     format_rate,
     format_short_reason,
+    format_unanswered,
     format_warning,
     pluralize,
     short_age,
@@ -62,6 +64,7 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
         "first_byte": msgspec.to_builtins(forward.first_byte),
         "reconnects": forward.reconnects,
         "preconnect": msgspec.to_builtins(forward.preconnect),
+        "unanswered": msgspec.to_builtins(forward.unanswered),
     }
 
 
@@ -124,6 +127,8 @@ def format_table(forwards: Sequence[Forward], *, color: bool) -> Iterator[str]:
         notes = [(format_warning(one, now), one.hint) for one in forward.warnings]
         if forward.state not in (ForwardState.READY, ForwardState.STOPPED):
             notes.insert(0, (forward.reason, forward.hint))
+        if forward.unanswered is not None:
+            notes.append((format_unanswered(forward.unanswered, now), UNANSWERED_HINT))
         for reason, hint in notes:
             advice = f" → {one_line(hint)}" if hint else ""
             yield style(f"    {one_line(reason)}{advice}", "2", color=color)

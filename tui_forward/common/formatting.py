@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import shlex
 import time
+from typing import Final
 
-from tui_forward.model import Forward, ForwardWarning, OtherEngine
+from tui_forward.model import Forward, ForwardWarning, OtherEngine, UnansweredConnections
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 # Above all byte counts and durations that make sense, and exact as a float.
@@ -106,6 +107,20 @@ def format_warning(warning: ForwardWarning, now: float) -> str:
     ago = f"{short_age(now - warning.last_at)} ago"
     times = f"{warning.count} times, last {ago}" if warning.count > 1 else ago
     return f"{warning.reason} · {times}"
+
+
+def format_unanswered(unanswered: UnansweredConnections, now: float) -> str:
+    """Return the hint of connections without an answer.
+
+    `the last 4 connections got no byte back for 2m`
+    """
+    age = short_age(now - unanswered.since)
+    return f"the last {unanswered.count} connections got no byte back for {age}"
+
+
+UNANSWERED_HINT: Final = (
+    "Check that the port speaks the protocol of the client, and the log of the container"
+)
 
 
 def format_short_reason(forward: Forward, now: float) -> str:

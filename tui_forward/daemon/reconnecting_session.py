@@ -28,6 +28,7 @@ from tui_forward.model import (
     Hop,
     LoginCommand,
     LogSource,
+    MissingPermissions,
     PodLog,
     PortCheck,
     ProxySpec,
@@ -135,6 +136,10 @@ class ReconnectingSession:
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """See `Session.timeline`."""
         return await self._query(lambda session: session.timeline(forward_id))
+
+    async def missing_permissions(self, scope: CatalogScope) -> MissingPermissions:
+        """See `Session.missing_permissions`."""
+        return await self._query(lambda session: session.missing_permissions(scope))
 
     async def check_port(self, addresses: tuple[str, ...], port: int) -> PortCheck:
         """See `Session.check_port`."""

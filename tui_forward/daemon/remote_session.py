@@ -29,6 +29,7 @@ from tui_forward.model import (
     Hop,
     LoginCommand,
     LogSource,
+    MissingPermissions,
     PodLog,
     PortCheck,
     ProxySpec,
@@ -144,6 +145,12 @@ class RemoteSession:
         """See `Session.timeline`."""
         return await self._client.request(
             lambda id_: rpc.GetTimeline(id_, forward_id), tuple[TimelineEntry, ...]
+        )
+
+    async def missing_permissions(self, scope: CatalogScope) -> MissingPermissions:
+        """See `Session.missing_permissions`."""
+        return await self._client.request(
+            lambda id_: rpc.GetMissingPermissions(id_, scope), MissingPermissions
         )
 
     async def check_port(self, addresses: tuple[str, ...], port: int) -> PortCheck:

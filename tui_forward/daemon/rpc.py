@@ -37,7 +37,7 @@ from tui_forward.model import (
     Target,
 )
 
-VERSION: Final = 11
+VERSION: Final = 12
 """Client and engine process must have the same version."""
 
 HEADER_SIZE: Final = 4
@@ -181,6 +181,12 @@ class GetHistories(_Numbered, frozen=True):
     """`Session.histories`."""
 
 
+class GetMissingPermissions(_Numbered, frozen=True):
+    """`Session.missing_permissions`."""
+
+    scope: CatalogScope
+
+
 class CheckPort(_Numbered, frozen=True):
     """`Session.check_port`."""
 
@@ -243,8 +249,8 @@ class Cancel(_Numbered, frozen=True):
 Request = (
     Start | Stop | Pause | Resume | Reconnect | CloseConnection | SetKeepRunning
     | SetKeepRunningIfLost | GetSnapshot | GetConnections | GetTimeline | GetHistories | GetHops
-    | ReadLog | Describe | CheckPort | GetContexts | GetCatalog | Subscription
-    | BeginLogin | FinishLogin | CancelLogin | RetryLogin | StartProxy | StopProxy
+    | ReadLog | Describe | GetMissingPermissions | CheckPort | GetContexts | GetCatalog
+    | Subscription | BeginLogin | FinishLogin | CancelLogin | RetryLogin | StartProxy | StopProxy
 )  # fmt: skip
 FromClient = Hello | HandoverRequest | HandoverDone | Request | Cancel
 

@@ -332,6 +332,8 @@ class ClientConnection:
                 return await session.hops(forward)
             case rpc.ReadLog(source=source, since=since, lines=lines):
                 return await session.read_log(source, since=since, lines=lines)
+            case rpc.GetMissingPermissions(scope=scope):
+                return await session.missing_permissions(scope)
             case rpc.CheckPort(addresses=addresses, port=port):
                 return await session.check_port(addresses, port)
             case rpc.Describe(target=target):

@@ -30,6 +30,7 @@ from tui_forward.model import (
     Hop,
     LoginCommand,
     LogSource,
+    MissingPermissions,
     PodLog,
     PortCheck,
     ProxySpec,
@@ -117,6 +118,13 @@ class Session(Protocol):
 
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """Return the timeline of a forward, oldest entry first."""
+
+    async def missing_permissions(self, scope: CatalogScope) -> MissingPermissions:
+        """Return what the user lacks for forwards in the namespace of a scope.
+
+        Waits two seconds at most; can be called often: it is read once a minute. Roles may have
+        changed since, so that a forward may be started all the same.
+        """
 
     async def check_port(self, addresses: tuple[str, ...], port: int) -> PortCheck:
         """Return whether a local port can be used, by whom it is, and the next free one.

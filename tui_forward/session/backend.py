@@ -22,6 +22,7 @@ from tui_forward.model import (
     Login,
     LoginCommand,
     LogSource,
+    MissingPermissions,
     PodLog,
     Target,
 )
@@ -81,6 +82,9 @@ class CallerBackend(Protocol):
 
     async def inspect(self, forward: Forward) -> ClusterFacts:
         """Return facts about the hops of a forward; waits two seconds at most."""
+
+    async def missing_permissions(self, scope: CatalogScope) -> MissingPermissions:
+        """See `Session.missing_permissions`."""
 
     async def read_log(self, source: LogSource, since: str, lines: int) -> PodLog:
         """See `Session.read_log`; raises the same errors."""

@@ -28,6 +28,7 @@ from tui_forward.model import (
     Login,
     LoginCommand,
     LogSource,
+    MissingPermissions,
     PodLog,
     Target,
 )
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from tui_forward.kube.auth.shared_logins import JoinedLogin
     from tui_forward.session.cluster_facts import ClusterInspector
     from tui_forward.session.diagnosis import ClusterFacts
+    from tui_forward.session.permission_reader import PermissionReader
 
 # The health of an API server is outdated once no view refreshes it.
 _HEALTH_MAX_AGE_S = 30.0
@@ -78,6 +80,7 @@ class CallerClusters:
         self._resolver = CatalogTargetResolver(self._clusters.get)
         self._catalog = Catalog(self._clusters.get, on_change=on_change)
         self._inspector: ClusterInspector | None = None
+        self._permissions: PermissionReader | None = None
         self._health: dict[ClusterKey, tuple[float, ApiHealth]] = {}
 
     @property
@@ -195,6 +198,15 @@ class CallerClusters:
             self._inspector = ClusterInspector(self._clusters.get)
         return await self._inspector.inspect(forward, health)
 
+    async def missing_permissions(self, scope: CatalogScope) -> MissingPermissions:
+        """See `CallerBackend.missing_permissions`."""
+        if self._permissions is None:
+            from tui_forward.session.permission_reader import PermissionReader
+
+            self._permissions = PermissionReader(self._clusters.get)
+        _, health = self._health.get((scope.context, scope.options), (0.0, None))
+        return await self._permissions.read(scope, health.version if health is not None else "")
+
     async def read_log(self, source: LogSource, since: str, lines: int) -> PodLog:
         """See `CallerBackend.read_log`."""
         from tui_forward.session.object_reads import read_log
@@ -225,6 +237,8 @@ class CallerClusters:
         """Close all connections and watches."""
         if self._inspector is not None:
             await self._inspector.close()
+        if self._permissions is not None:
+            await self._permissions.close()
         await self._resolver.close()
         await self._catalog.close()
         await self._clusters.close()

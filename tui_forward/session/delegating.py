@@ -53,6 +53,7 @@ class DelegatingSession:
     read_log = _delegate(Session.read_log)
     describe = _delegate(Session.describe)
     diagnose = _delegate(Session.diagnose)
+    missing_permissions = _delegate(Session.missing_permissions)
     check_port = _delegate(Session.check_port)
     events = _delegate(Session.events)
     changes = _delegate(Session.changes)

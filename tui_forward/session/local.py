@@ -33,6 +33,7 @@ from tui_forward.model import (
     Login,
     LoginCommand,
     LogSource,
+    MissingPermissions,
     PodLog,
     PortCheck,
     ProxySpec,
@@ -296,6 +297,18 @@ class LocalSession:
     async def timeline(self, forward_id: str) -> tuple[TimelineEntry, ...]:
         """See `Session.timeline`."""
         return self._engine.timeline(forward_id)
+
+    async def missing_permissions(self, scope: CatalogScope) -> MissingPermissions:
+        """See `Session.missing_permissions`."""
+        options = self._backend.secrets.remember(scope.options)
+        try:
+            context = scope.context or self._backend.current_context(options)
+            known = CatalogScope(context, scope.namespace, options)
+            missing = await self._callers.viewer().missing_permissions(known)
+        except ConfigError:
+            return MissingPermissions(scope=scope)  # the view of the scope shows it
+        # The caller recognizes its own scope.
+        return msgspec.structs.replace(missing, scope=scope)
 
     async def check_port(self, addresses: tuple[str, ...], port: int) -> PortCheck:
         """See `Session.check_port`."""

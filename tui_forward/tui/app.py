@@ -37,6 +37,7 @@ from tui_forward.tui.controllers.log_controller import LogController
 from tui_forward.tui.controllers.login_controller import LoginController
 from tui_forward.tui.controllers.memory_controller import MemoryController
 from tui_forward.tui.controllers.notifier import Notifier
+from tui_forward.tui.controllers.permission_controller import PermissionController
 from tui_forward.tui.controllers.profile_controller import ProfileController
 from tui_forward.tui.controllers.protection_controller import ProtectionController
 from tui_forward.tui.controllers.quit_controller import QuitController
@@ -141,6 +142,7 @@ class TuiForwardApp(AppActions):
         )
         self._details = DetailController(self, session, sampler, defaults, clock, self.dashboard)
         self._inspector = InspectorController(self, session, sampler, self.dashboard)
+        self._permissions = PermissionController(self, session, sampler, self.dashboard)
         self._logs = LogController(self, session, clock, paths.working_dir)
         self._doctor = DoctorController(self, session)
         self._addresses = AddressController(self, sampler, queue, notifier, defaults)

@@ -21,6 +21,7 @@ from tui_forward.tui.controllers.jump_controller import JumpController
 from tui_forward.tui.controllers.log_controller import LogController
 from tui_forward.tui.controllers.login_controller import LoginController
 from tui_forward.tui.controllers.notifier import Notifier
+from tui_forward.tui.controllers.permission_controller import PermissionController
 from tui_forward.tui.controllers.profile_controller import ProfileController
 from tui_forward.tui.controllers.quit_controller import QuitController
 from tui_forward.tui.controllers.sampler import Sampler
@@ -123,6 +124,7 @@ class AppActions(ThemedApp[None]):
     _forms: FormController
     _forwards: ForwardController
     _inspector: InspectorController
+    _permissions: PermissionController
     _jumps: JumpController
     _logins: LoginController
     _logs: LogController
@@ -172,6 +174,10 @@ class AppActions(ThemedApp[None]):
     def on_detail_requested(self, event: messages.DetailRequested) -> None:
         """Show the details of a forward."""
         self._details.open(event)
+
+    def on_permissions_requested(self, event: messages.PermissionsRequested) -> None:
+        """Read what the user may not do in the namespace under the cursor."""
+        self._permissions.follow(event)
 
     def on_inspection_requested(self, event: messages.InspectionRequested) -> None:
         """Read what the inspector shows."""

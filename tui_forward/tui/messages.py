@@ -13,6 +13,7 @@ from typing import Final
 from textual.message import Message
 
 from tui_forward.model import (
+    CatalogScope,
     DeclaredPort,
     Forward,
     ReasonCode,
@@ -153,6 +154,14 @@ class NamespaceRequested(Message):
 
 class SampleRequested(Message):
     """Request for a sample now: other connections are shown."""
+
+
+class PermissionsRequested(Message):
+    """Request for what the user may not do in the namespace of a scope; none without a scope."""
+
+    def __init__(self, scope: CatalogScope | None) -> None:
+        super().__init__()
+        self.scope = scope
 
 
 class InspectionRequested(Message):

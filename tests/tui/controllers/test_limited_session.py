@@ -26,6 +26,7 @@ from tui_forward.tui.viewmodel.figures import _fields
 
 # Numbers that only identify something, or that the user has entered.
 UNLIMITED = {"start", "check_port", "contexts", "begin_login", "read_log", "events"}
+UNLIMITED |= {"missing_permissions"}
 ABSURD = (math.nan, math.inf, -math.inf, -1e9, 1e300)
 
 

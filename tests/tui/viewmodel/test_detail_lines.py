@@ -23,6 +23,7 @@ from tui_forward.model import (
     PodShareState,
     PreconnectStatus,
     ReasonCode,
+    UnansweredConnections,
 )
 from tui_forward.settings.protected_contexts import ProtectedContexts
 from tui_forward.tui.viewmodel.context_names import ContextNaming
@@ -89,6 +90,15 @@ def test_cause_and_fix_are_whole() -> None:
     ]  # fmt: skip
     blocked = texts(cause_lines(FORWARDS["f1"], (), fleet.NOW, 100))
     assert blocked[-1] == " fix    run aws sso login --profile prod, then press r"
+
+
+def test_connections_without_an_answer_are_a_note() -> None:
+    unanswered = UnansweredConnections(count=4, since=fleet.NOW - 130)
+    forward = msgspec.structs.replace(POSTGRES, unanswered=unanswered)
+    lines = cause_lines(forward, (), fleet.NOW, 100)
+    text = " ".join(" ".join(texts(lines)).split())
+    assert text.startswith("note the last 4 connections got no byte back for 2m. Check that")
+    assert "cause" not in text
 
 
 def test_chart_has_an_axis_and_says_since_when_there_is_no_tunnel() -> None:

@@ -8,7 +8,14 @@ from rich.cells import cell_len
 from tests.support import fleet
 from tests.support.lines import line_text
 from tests.tui.samples import pod, view
-from tui_forward.model import ApiHealth, DeclaredPort, Forward, Login, ReasonCode
+from tui_forward.model import (
+    ApiHealth,
+    DeclaredPort,
+    Forward,
+    Login,
+    ReasonCode,
+    UnansweredConnections,
+)
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.entries import entry_of
 from tui_forward.tui.viewmodel.strip import entry_line, fit_line, forward_lines
@@ -107,3 +114,19 @@ def test_entry_says_what_1_starts() -> None:
     assert line_text(entry_line(low, (), 0)) == "pod/low  1 starts 80 on 127.0.0.1:8080"
     assert "1 goes to it" in line_text(entry_line(web, (), 1))
     assert "f forwards any port" in line_text(entry_line(bare, (), 0))
+    lacking = ("list pods", "create pods/portforward")
+    line = entry_line(web, (), 0, lacking)
+    assert line_text(line) == (
+        "pod/web-1  no permission to list pods and create pods/portforward in shop · 1 tries it"
+    )
+    assert {cell.style for cell in line[1:]} == {"dim"}
+
+
+def test_connections_without_an_answer_are_a_muted_note() -> None:
+    unanswered = UnansweredConnections(count=4, since=fleet.NOW - 130)
+    forward = msgspec.structs.replace(named("postgres-primary"), unanswered=unanswered)
+    state, chain = forward_lines(forward, HEALTH, fleet.NOW, 118)
+    note = next(cell for cell in state if "no byte back" in cell.text)
+    assert (note.text, note.style) == ("the last 4 connections got no byte back for 2m", "dim")
+    assert line_text(state).startswith("● ready")
+    assert "✗" not in line_text(chain)

@@ -19,6 +19,7 @@ from tui_forward.engine.connections.proxy_client import ProxyClient
 from tui_forward.engine.context import EngineContext
 from tui_forward.engine.forwards.pod_tally import PodTally
 from tui_forward.engine.forwards.status_recorder import StatusRecorder
+from tui_forward.engine.forwards.unanswered import UnansweredTracker
 from tui_forward.engine.host.socket_owners import SocketPair
 from tui_forward.model import (
     Balance,
@@ -29,6 +30,7 @@ from tui_forward.model import (
     PodShare,
     Reason,
     ReasonCode,
+    UnansweredConnections,
 )
 
 _log = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ class ConnectionTable:
         self._explain_timer: asyncio.TimerHandle | None = None
         self._codes: dict[int, ReasonCode] = {}  # of open ones, as published
         self._tally = PodTally() if spec.target.balance is Balance.SPREAD else None
+        self._unanswered = UnansweredTracker()
 
     def __len__(self) -> int:
         return len(self._live)
@@ -116,6 +119,7 @@ class ConnectionTable:
 
     def _publish_end(self, connection: LocalConnection) -> None:
         last = connection.snapshot(steady_time())
+        self._unanswered.add(last, self._owner.counters.bytes_from_pod)
         self._recent.append((correction_s(), last))
         self._recorder.emit(EventKind.CONNECTION_CLOSED, connection=last)
 
@@ -182,6 +186,11 @@ class ConnectionTable:
         if self._tally is None:
             return ()
         return self._tally.fill(shares, (connection for connection, _ in self._live.values()))
+
+    def unanswered(self, now: float) -> UnansweredConnections | None:
+        """Return the hint that recent connections got no byte back; `now` is `steady_time`."""
+        live = (connection.snapshot(now) for connection, _ in self._live.values())
+        return self._unanswered.hint(live, self._owner.counters.bytes_from_pod, now)
 
     def snapshot(self, now: float) -> Iterator[Connection]:
         """Yield connections closed in the 30 s before `now` (`steady_time`), then the open ones."""

@@ -11,7 +11,9 @@ import contextlib
 import socket
 from collections.abc import Coroutine, Iterator
 
-from tui_forward.common.clock import correction_s
+import msgspec
+
+from tui_forward.common.clock import correction_s, steady_time
 from tui_forward.common.tasks import spawn, spawn_restarting
 from tui_forward.engine.connections.client_socket import close_socket
 from tui_forward.engine.connections.listener import Listener
@@ -38,6 +40,7 @@ from tui_forward.model import (
     ReasonCode,
     TimelineEntry,
     TimelineKind,
+    UnansweredConnections,
 )
 from tui_forward.reasons import expired_at, reason_text, short_reason
 
@@ -307,7 +310,16 @@ class ActiveForward:
             warnings=recorder.warnings(self._queue.refusals),
             preconnect=self._queue.preconnector.status,
             pods=self._table.count_by_pod(self._reconciler.shares),
+            unanswered=self._unanswered(),
         )
+
+    def _unanswered(self) -> UnansweredConnections | None:
+        if self._recorder.status.state is not ForwardState.READY:
+            return None
+        found, correction = self._table.unanswered(steady_time()), correction_s()
+        if found is None or not correction:
+            return found
+        return msgspec.structs.replace(found, since=found.since + correction)
 
     def connections(self, now: float) -> Iterator[Connection]:
         """Yield connections closed within the last 30 s, then the open ones."""

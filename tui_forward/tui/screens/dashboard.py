@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from textual.app import ComposeResult
 
 from tui_forward.common.traffic_history import TrafficHistories
-from tui_forward.model import Snapshot
+from tui_forward.model import CatalogScope, MissingPermissions, Snapshot
 from tui_forward.tui import messages
 from tui_forward.tui.screens.dashboard_actions import DashboardActions
 from tui_forward.tui.screens.dashboard_footer import DashboardFooter
@@ -54,6 +54,7 @@ class Dashboard(DashboardActions):
         for table in tables.by_pane().values():
             table.rule.shows_position = table is not tables.ports
         self._inspected: str | None = None  # id of the forward that is read for the inspector
+        self._permissions_of: CatalogScope | None = None  # the namespace under the cursor
         self._renderer = renderer = SampleRenderer(tables, clock)
         self.body = body = renderer.body
         on_change = self._describe_cursor
@@ -147,6 +148,7 @@ class Dashboard(DashboardActions):
 
     def _after_draw(self) -> None:
         self._inspect()
+        self._request_permissions()
         self.footer.refresh()
 
     def _follow_focus(self) -> None:
@@ -158,6 +160,7 @@ class Dashboard(DashboardActions):
     def _draw_strip(self) -> None:
         self._renderer.draw_strip()
         self._inspect()
+        self._request_permissions()
 
     def _inspect(self) -> None:
         """Request what the inspector shows when it shows another forward."""
@@ -165,6 +168,19 @@ class Dashboard(DashboardActions):
         if inspected != self._inspected:
             self._inspected = inspected
             self.post_message(messages.InspectionRequested(inspected))
+
+    def _request_permissions(self) -> None:
+        """Request what the user may not do when the cursor gets to another namespace."""
+        scope = self._renderer.namespace_of_cursor
+        if scope != self._permissions_of:
+            self._permissions_of = scope
+            self.post_message(messages.PermissionsRequested(scope))
+
+    def show_missing_permissions(self, missing: MissingPermissions) -> None:
+        """Show what the user may not do in a namespace."""
+        if self.tables.ports.set_missing_permissions(missing):
+            self.tables.redraw(self.tables.ports)
+            self._renderer.draw_strip()
 
     def _draw_ports_of_cursor(self) -> None:
         self.tables.redraw(self.tables.ports)

@@ -47,6 +47,7 @@ _STATES: Final[Mapping[str, str]] = {
 _MARKS: Final = (
     (f"prod-eu{MARK}", "protected context"), ("! 0.0.0.0:80", "other machines reach it"),
     ("▁▂▃▄▅▆▇█", "traffic: ×10 a step, to 1 GB/s"), ("╌", "no tunnel"),
+    ("no role", "you may not forward it; a key tries it"),
 )  # fmt: skip
 _FILTER: Final = (
     ("web", "fuzzy: name, namespace, kind, status, node, owner, port"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Connection, Snapshot
+from tui_forward.model import CatalogScope, Connection, Snapshot
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
 from tui_forward.tui.viewmodel.context_names import ContextNaming
 from tui_forward.tui.viewmodel.counting import counts_seconds
@@ -146,10 +146,19 @@ class SampleRenderer:
             forward = tables.ports.current_forward or forward
         entry = tables.entries.current if has_entry else None
         count = len(tables.entries.forwards_of(entry.key)) if entry is not None else 0
+        lacking = tables.ports.missing_permissions_of(entry) if entry is not None else ()
         subject = StripSubject(
-            entry, forward, self.sample.snapshot, self.inspection, self._clock(), count
+            entry, forward, self.sample.snapshot, self.inspection, self._clock(), count, lacking
         )
         self._strip.show(subject.lines)
+
+    @property
+    def namespace_of_cursor(self) -> CatalogScope | None:
+        """The namespace of the row under the cursor of the cluster; None without a row."""
+        entry, scope = self._tables.entries.current, self.cluster_state.scope
+        if entry is None or not entry.namespace:
+            return None
+        return CatalogScope(scope.context, entry.namespace, scope.options)
 
     @property
     def counts_seconds(self) -> bool:

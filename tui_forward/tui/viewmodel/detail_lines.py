@@ -10,10 +10,12 @@ from rich.cells import cell_len
 
 from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.formatting import (
+    UNANSWERED_HINT,
     format_age,
     format_bytes,
     format_clock,
     format_rate,
+    format_unanswered,
     format_warning,
     milliseconds,
     pluralize,
@@ -114,6 +116,10 @@ def cause_lines(forward: Forward, hops: Sequence[Hop], now: float, width: int) -
         cause, fix = format_warning(forward.warnings[0], now), forward.warnings[0].hint
     elif forward.state is not ForwardState.READY:
         cause, fix = waiting_text(forward, now), forward.hint
+    elif forward.unanswered is not None:
+        # Muted: it may be as intended.
+        hint = f"{format_unanswered(forward.unanswered, now)}. {UNANSWERED_HINT}"
+        return [*sentence_lines(" note   ", hint, "dim", width, _CAUSE_LINES)]
     cause = shorten_pods(cause, forward.spec.target)
     return [
         *sentence_lines(" cause  ", cause, "", width, _CAUSE_LINES),

@@ -183,7 +183,7 @@ def cluster_ip(service: Service) -> str:
 
 def port_row(
     place: int, port: DeclaredPort, forward: Forward | None, local_port: int = 0, *,
-    marked: bool = False, aligned: bool = False,
+    marked: bool = False, aligned: bool = False, is_forbidden: bool = False,
 ) -> Row:  # fmt: skip
     """Return the row of a port at a place from 0; the first nine have a digit key.
 
@@ -194,6 +194,7 @@ def port_row(
         local_port: What a start would take.
         marked: Whether it is selected.
         aligned: Whether another port has a forward, whose arrow takes two cells.
+        is_forbidden: Whether the user lacks permissions for a forward, as far as is known.
     """
     key = Cell(str(place + 1) if place < DIGITS else " ", "key")
     name = port.name or port.container
@@ -202,6 +203,9 @@ def port_row(
     if not is_forwardable(port):
         note = Cell(f"{blank}{port.protocol.value}", "dim")
         return Row((Cell("–", "dim"), EMPTY, Cell(name, "dim"), number, note), marked=marked)
+    if forward is None and is_forbidden:
+        note = Cell(f"{blank}no role", "dim")
+        return Row((key, Cell("○", "dim"), Cell(name, "dim"), number, note), marked=marked)
     if forward is None:
         local = Cell(f"{blank}:{local_port}" if local_port else "", "dim")
         return Row((key, Cell("○", "dim"), Cell(name), number, local), marked=marked)

@@ -68,12 +68,14 @@ class StripSubject(msgspec.Struct, frozen=True):
     inspection: Inspection
     now: float
     entry_forwards: int = 0  # number of active forwards of the entry
+    lacking: tuple[str, ...] = ()  # permissions that forwards to the entry need
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         """Return lines for a strip of this size: with an inspector if it is high enough."""
         lines: list[Line] = []
         if self.entry is not None:
-            entry = entry_line(self.entry, self.snapshot.forwards, self.entry_forwards)
+            forwards, count = self.snapshot.forwards, self.entry_forwards
+            entry = entry_line(self.entry, forwards, count, self.lacking)
             lines.append(_indented(entry))
         forward, health = self.forward, self.snapshot.health
         if forward is None:

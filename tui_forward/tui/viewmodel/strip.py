@@ -11,6 +11,7 @@ from typing import Final
 from rich.cells import cell_len
 
 from tui_forward.common.formatting import (
+    format_unanswered,
     format_warning,
     milliseconds,
     pluralize,
@@ -44,8 +45,16 @@ def forward_lines(
     return _state_line(forward, now, width, logins), _chain_line(forward, health)
 
 
-def entry_line(entry: Entry, forwards: Iterable[Forward], number_of_forwards: int) -> Line:
-    """Return what `1` does on an entry of the cluster, which has some forwards already."""
+def entry_line(
+    entry: Entry,
+    forwards: Iterable[Forward],
+    number_of_forwards: int,
+    lacking: Sequence[str] = (),
+) -> Line:
+    """Return what `1` does on an entry of the cluster, which has some forwards already.
+
+    `lacking` are the permissions that its forwards need and the user does not have.
+    """
     name = HeaderCell(f"{entry.kind.value}/{entry.name}", "strong")
     port = next(iter(entry.ports), None)
     if port is None:
@@ -53,6 +62,10 @@ def entry_line(entry: Entry, forwards: Iterable[Forward], number_of_forwards: in
     if number_of_forwards:
         active = f"{pluralize(number_of_forwards, 'active forward')} · 1 goes to it or starts one"
         return (name, HeaderCell(active, "dim"))
+    if lacking:
+        # Muted: roles may have changed since they were read, so that a start may be tried.
+        needed = f"no permission to {' and '.join(lacking)} in {entry.namespace}"
+        return (name, HeaderCell(f"{needed} · 1 tries it", "dim"))
     if not is_forwardable(port):
         return (name, HeaderCell(f"port 1 is {port.protocol.value} · f forwards any port", "dim"))
     used = {address.port for forward in forwards for address in forward.listening}
@@ -98,6 +111,8 @@ def _addresses(forward: Forward) -> str:
 
 def _ready_cells(forward: Forward, now: float) -> list[HeaderCell]:
     cells = [HeaderCell(_addresses(forward), "strong")]
+    if forward.unanswered is not None:
+        cells.append(HeaderCell(format_unanswered(forward.unanswered, now), "dim"))
     if forward.transport is not None:
         cells.append(HeaderCell(f"{forward.transport.value} ×{forward.tunnels}", "dim"))
     if forward.round_trip_s is not None:

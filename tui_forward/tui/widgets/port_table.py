@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from textual.binding import BindingType
 
-from tui_forward.model import CatalogScope, DeclaredPort, Forward
+from tui_forward.model import CatalogScope, DeclaredPort, Forward, MissingPermissions
 from tui_forward.tui import messages
 from tui_forward.tui.keys.dashboard_keys import PORT_BINDINGS
 from tui_forward.tui.viewmodel import columns
@@ -31,6 +31,7 @@ class PortTable(RowTable):
         self._entry: Entry | None = None
         self._scope = CatalogScope("")
         self._forwards: tuple[Forward, ...] = ()
+        self._missing: MissingPermissions | None = None  # of the namespace that was read last
         # Of the entries shown since the scope changed: the table gets wider, but never narrower
         # while the cursor moves.
         self._longest = [0] * len(columns.PORTS)
@@ -56,6 +57,19 @@ class PortTable(RowTable):
             self._longest = [0] * len(columns.PORTS)
         self._scope, self._forwards = scope, tuple(forwards)
 
+    def set_missing_permissions(self, missing: MissingPermissions) -> bool:
+        """Set what the user may not do in a namespace; return whether it has changed."""
+        before, self._missing = self._missing, missing
+        return before != missing
+
+    def missing_permissions_of(self, entry: Entry) -> tuple[str, ...]:
+        """Return what a forward to an entry lacks, as far as it is known."""
+        missing, scope = self._missing, self._scope
+        namespace = CatalogScope(scope.context, entry.namespace, scope.options)
+        if missing is None or missing.scope != namespace:
+            return ()
+        return missing.by_kind.get(entry.kind, ())
+
     @property
     def natural_width(self) -> int:
         """Cells that the table needs, with the marks and the scrollbar beside it."""
@@ -75,9 +89,16 @@ class PortTable(RowTable):
 
         forwards = [self.forward_on(entry, port) for port in entry.ports]
         local_ports = self._local_ports(entry, forwards)
-        aligned = any(forwards)
+        aligned, lacking = any(forwards), bool(self.missing_permissions_of(entry))
         shown = [
-            port_row(position, port, forwards[position], local_ports[position], aligned=aligned)
+            port_row(
+                position,
+                port,
+                forwards[position],
+                local_ports[position],
+                aligned=aligned,
+                is_forbidden=lacking,
+            )
             for position, port in enumerate(entry.ports)
         ]
         keys = tuple(f"{entry.key}#{position}" for position in range(len(entry.ports)))
