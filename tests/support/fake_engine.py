@@ -161,9 +161,11 @@ class FakeDirectory:
         self.endpoints: dict[tuple[str, str], str] = {}  # pods by service and host name
         self.error: TuiForwardError | None = None
         self.is_closed = False
+        self.version = 0
 
     def add(self, *services: Service) -> None:
         self.services |= {(one.namespace, one.name): one for one in services}
+        self.version += 1
 
     async def find_service(self, namespace: str, name: str) -> Service | None:
         if self.error is not None:

@@ -11,6 +11,7 @@ import asyncio
 import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
+from http import HTTPStatus
 from typing import Final
 
 from tui_forward.catalog.item_store import Key
@@ -34,6 +35,7 @@ class CatalogClusterDirectory:
 
     def __init__(self, cluster: ClusterClient) -> None:
         self._cluster = cluster
+        self.version = 0  # grows with every change of a service
         self._by_address: dict[str, Key] = {}
         self._status_changed = asyncio.Event()
         self._namespaces: Reflector[Namespace] = Reflector(
@@ -155,6 +157,7 @@ class CatalogClusterDirectory:
         self._services.update_namespaces()
 
     def _service_changed(self, old: Service | None, new: Service | None) -> None:
+        self.version += 1
         for address in old.cluster_ips if old is not None else ():
             self._by_address.pop(address, None)
         for address in new.cluster_ips if new is not None else ():
@@ -240,5 +243,7 @@ def _is_refusal(error: TuiForwardError) -> bool:
 
 
 def _is_lasting(error: TuiForwardError | None) -> bool:
-    """Whether to wait longer is of no use."""
+    """Whether to wait longer is of no use: the server has refused, and is not just overloaded."""
+    if isinstance(error, ApiError):
+        return error.status < HTTPStatus.TOO_MANY_REQUESTS
     return error is not None and not isinstance(error, TransportError)

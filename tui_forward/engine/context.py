@@ -79,6 +79,10 @@ class ClusterDirectory(Protocol):
         """Return services that may have been meant, as `name.namespace`, the likeliest first."""
 
     @property
+    def version(self) -> int:
+        """A number that grows with every change of a service."""
+
+    @property
     def namespaces(self) -> tuple[str, ...]:
         """The namespaces of the known services, sorted."""
 

@@ -419,11 +419,25 @@ async def test_clients_of_other_users_are_refused(scenario: ProxyScenario) -> No
 async def test_the_own_user_is_known() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = socket.create_connection(server.getsockname())
-        accepted, _ = server.accept()
+        accepted, address = server.accept()
+        ends = socket.AF_INET, address, server.getsockname()
         with accepted:
-            assert peer_state.find_user_of_peer(accepted) in (os.getuid(), None)
+            assert peer_state.find_user(*ends) in (os.getuid(), None)
             client.close()
-            assert peer_state.find_user_of_peer(accepted) in (-1, None)
+            assert peer_state.find_user(*ends) in (-1, None)
+
+
+async def test_a_name_that_becomes_that_of_another_service(scenario: ProxyScenario) -> None:
+    await scenario.start()
+    for _ in range(2):
+        code, _, writer = await scenario.socks("web", ECHO)
+        assert code == 0
+        writer.close()
+    scenario.names.services.clear()
+    scenario.names.version += 1
+    code, _, writer = await scenario.socks("web", ECHO)
+    assert code == 4
+    writer.close()
 
 
 async def test_direct(scenario: ProxyScenario) -> None:

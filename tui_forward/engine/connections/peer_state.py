@@ -38,33 +38,34 @@ def is_closed_by_peer(sock: socket.socket) -> bool | None:
     Does not block. None where this cannot be determined: the other end is on another machine, or
     the system does not report it.
     """
-    owner = _find_owner_of_peer(sock)
+    if _is_unavailable or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    try:
+        peer, local = sock.getpeername(), sock.getsockname()
+    except OSError as error:
+        return True if error.errno == errno.ENOTCONN else None
+    if not _is_on_this_machine(peer[0]):
+        return None
+    owner = _find_owner(sock.family, peer[:2], local[:2])
     return None if owner is None else not owner[1]
 
 
-def find_user_of_peer(sock: socket.socket) -> int | None:
-    """Return the id of the user who has the other end of a TCP connection; -1 if it is closed.
+def find_user(family: int, peer: tuple[str, int], local: tuple[str, int]) -> int | None:
+    """Return the id of the user who has the peer's end of a TCP connection; -1 if it is closed.
 
     Does not block. None where this cannot be determined, as for `is_closed_by_peer`.
     """
-    owner = _find_owner_of_peer(sock)
+    if _is_unavailable or not _is_on_this_machine(peer[0]):
+        return None
+    owner = _find_owner(family, peer, local)
     if owner is None:
         return None
     user, inode = owner
     return user if inode else -1
 
 
-def _find_owner_of_peer(sock: socket.socket) -> tuple[int, int] | None:
-    """Return user id and inode of the other end of a connection; see `_find_owner`."""
-    if _is_unavailable or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return None
-    try:
-        peer, local = sock.getpeername(), sock.getsockname()
-    except OSError as error:
-        return (0, 0) if error.errno == errno.ENOTCONN else None
-    if not peer[0].startswith("127.") and peer[0] != "::1":
-        return None
-    return _find_owner(sock.family, peer[:2], local[:2])
+def _is_on_this_machine(host: str) -> bool:
+    return host.startswith("127.") or host == "::1"
 
 
 def _find_owner(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ from tui_forward.engine.proxy.names import (
     normalize_host,
     parse_cluster_name,
 )
+from tui_forward.engine.proxy.requests import Destination
 from tui_forward.errors import ForwardError
 from tui_forward.model import (
     DeclaredPort,
@@ -30,6 +32,9 @@ from tui_forward.model import (
 _HTTP_PORT: Final = 80
 # Names that stand for another one, in a row: two of them may name each other.
 _MAX_ALIASES: Final = 8
+# What comes from the list of services is valid until that changes; the others for so long.
+_MAX_KNOWN_AGE_S: Final = 10.0
+_MAX_KNOWN: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,31 @@ class TargetRouter:
     def __init__(self, spec: ProxySpec, directory: ClusterDirectory) -> None:
         self._spec = spec
         self._directory = directory
+        self._known: dict[Destination, tuple[Target, float]] = {}  # with when they were found
+        self._known_version = -1  # of the directory
+
+    def find_known(self, destination: Destination) -> Target | None:
+        """Return the target of a destination that was found before, if it is still the same."""
+        if self._directory.version != self._known_version:
+            self._known.clear()
+            self._known_version = self._directory.version
+            return None
+        known = self._known.get(destination)
+        if known is None or time.monotonic() - known[1] > _MAX_KNOWN_AGE_S:
+            return None
+        return known[0]
+
+    async def find(self, destination: Destination) -> Target | DirectAddress:
+        """Return where a destination is; raises as `route`."""
+        if destination.is_localhost:
+            route: Target | DirectAddress = await self.route_localhost(
+                destination.host, destination.port
+            )
+        else:
+            route = await self.route(destination.host, int(destination.port))
+        if isinstance(route, Target) and len(self._known) < _MAX_KNOWN:
+            self._known[destination] = route, time.monotonic()
+        return route
 
     async def route(self, host: str, port: int) -> Target | DirectAddress:
         """Return where a connection to a port of a host goes."""
