@@ -303,3 +303,16 @@ def test_in_the_background(cluster: ClusterProcess) -> None:
     assert "stopped p1: cluster proxy on" in run(*PROGRAM, "stop", "p1")
     curl(*proxy, "http://web/", code=7)
     assert "no active forwards" in run(*PROGRAM, "ls")
+
+
+def test_connections_are_spread_over_the_pods(port: int) -> None:
+    def pods(number: int) -> set[str]:
+        pages = [curl("--proxy", f"socks5h://127.0.0.1:{number}", "http://web/") for _ in range(20)]
+        return {page.partition("You reached pod <b>")[2].partition("</b>")[0] for page in pages}
+
+    found: set[str] = set()
+    wait_until(lambda: len(found.union(pods(port))) > 1, "an answer of a second pod")
+    own = free_port()
+    with program("proxy", "--port", str(own), "-n", "shop", "--no-spread") as process:
+        process.wait_for_output("Proxying from")
+        assert len(pods(own)) == 1

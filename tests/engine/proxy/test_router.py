@@ -8,6 +8,7 @@ from tests.support.fake_engine import FakeDirectory
 from tui_forward.engine.proxy.router import DirectAddress, TargetRouter
 from tui_forward.errors import ForwardError
 from tui_forward.model import (
+    Balance,
     DeclaredPort,
     PodRef,
     PortProtocol,
@@ -55,6 +56,7 @@ def target(kind: TargetKind, namespace: str, name: str, port: str) -> Target:
     return Target(
         context="here", namespace=namespace, kind=kind, name=name, port=port,
         pin=kind is TargetKind.POD,
+        balance=Balance.ONE if kind is TargetKind.POD else Balance.SPREAD,
     )  # fmt: skip
 
 
@@ -80,6 +82,12 @@ SERVICE, POD, SELECTOR = TargetKind.SERVICE, TargetKind.POD, TargetKind.SELECTOR
 )
 async def test_targets(directory: FakeDirectory, host: str, port: int, expected: Target) -> None:
     assert await router(directory).route(host, port) == expected
+
+
+async def test_without_spreading(directory: FakeDirectory) -> None:
+    found = await router(directory, spread=False).route("web", 80)
+    assert isinstance(found, Target)
+    assert found.balance is Balance.ONE
 
 
 @pytest.mark.parametrize(

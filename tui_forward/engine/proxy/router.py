@@ -18,6 +18,7 @@ from tui_forward.engine.proxy.names import (
 from tui_forward.engine.proxy.requests import Destination
 from tui_forward.errors import ForwardError
 from tui_forward.model import (
+    Balance,
     DeclaredPort,
     PodRef,
     PortProtocol,
@@ -211,7 +212,9 @@ class TargetRouter:
     def _target(
         self, kind: TargetKind, namespace: str, name: str, port: str, *, pin: bool = False
     ) -> Target:
+        is_spread = self._spec.spread and kind is not TargetKind.POD
         return Target(
+            balance=Balance.SPREAD if is_spread else Balance.ONE,
             context=self._spec.context,
             options=self._spec.options,
             namespace=namespace,
