@@ -14,7 +14,8 @@ from tui_forward.common.access_options import parse_access_options
 from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
 from tui_forward.profiles.trust import TrustStore
 from tui_forward.tui.app import TuiForwardApp
-from tui_forward.tui.screens.profile import ProfileScreen
+from tui_forward.tui.screens.help import HelpScreen
+from tui_forward.tui.screens.profile import ProfileScreen, ProfileView
 from tui_forward.tui.screens.save_profile import SaveProfileScreen
 from tui_forward.tui.storage.paths import DashboardPaths
 
@@ -133,6 +134,15 @@ async def test_preview_shows_the_changes_of_each_mode(
         await pilot.press("u")
         await until(lambda: len(session.forwards) == 3)
         assert "" in {one.spec.profile for one in session.forwards.values()}
+
+
+async def test_help_can_be_built_while_a_profile_is_being_opened(files: DashboardPaths) -> None:
+    async with running(ready_shop(), files=files) as (app, _):
+        app.push_screen(ProfileScreen(ProfileView("shop", "shop.yaml", is_invalid=True)))
+        assert isinstance(app.screen, ProfileScreen)
+        assert not list(app.screen.children), "the screen is not composed yet"
+        app.import_fillers()[HelpScreen]()
+        await shows(app, "Profile shop · shop.yaml", "esc Cancel")
 
 
 async def test_changes_other_than_shown_are_not_made(files: DashboardPaths) -> None:

@@ -93,22 +93,26 @@ class ProfileScreen(Dialog[ApplyMode | ProfileAction | None]):
     def __init__(self, view: ProfileView) -> None:
         super().__init__()
         self._view = view
+        # The mode is read, and then watched, before the screen is composed: by a help or a palette
+        # that asks for the keys of a screen that is just being opened.
+        self._box = Vertical()
+        self._text = TextLines(self._lines)
 
     def compose(self) -> ComposeResult:
         """Show the profile in a scrolling box."""
-        with Vertical(), VerticalScroll():  # focused, so that arrow keys scroll
-            yield TextLines(self._lines)
+        with self._box, VerticalScroll():  # focused, so that arrow keys scroll
+            yield self._text
 
     def watch_mode(self) -> None:
         """Show the changes of another mode."""
-        box, view = self.query_one(Vertical), self._view
+        box, view = self._box, self._view
         box.border_title = plain(f"Profile {view.name} · {view.file}")
         keys = [
             (f"enter {self.mode.title()}", self._has_changes), ("e Edit", True),
             ("d Down", bool(view.active_count)), ("esc Cancel", True),
         ]  # fmt: skip
         box.border_subtitle = plain(" · ".join(key for key, works in keys if works))
-        self.query_one(TextLines).show()
+        self._text.show()
 
     @property
     def _has_changes(self) -> bool:
