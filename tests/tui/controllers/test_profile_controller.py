@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.cli.fake_session import FakeSession, until
@@ -15,6 +16,7 @@ from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, T
 from tui_forward.profiles.trust import TrustStore
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.screens.help import HelpScreen
+from tui_forward.tui.screens.picker import Picker
 from tui_forward.tui.screens.profile import ProfileScreen, ProfileView
 from tui_forward.tui.screens.save_profile import SaveProfileScreen
 from tui_forward.tui.storage.paths import DashboardPaths
@@ -53,6 +55,13 @@ def write(path: Path, text: str) -> None:
 
 async def hides(app: TuiForwardApp, text: str) -> None:
     await until(lambda: text not in screen_text(app))
+
+
+async def type_in_picker(app: TuiForwardApp, pilot: Pilot[None], *keys: str) -> None:
+    """Open the picker of profiles, and type in it once it is there."""
+    await pilot.press("P")
+    await until(lambda: isinstance(app.screen, Picker))
+    await pilot.press(*keys)
 
 
 def ready_shop() -> FakeSession:
@@ -95,7 +104,7 @@ async def test_preview_shows_the_changes_of_each_mode(
     session = ready_shop()
     async with running(session, size, files=files) as (app, pilot):
         await shows(app, "web-1")
-        await pilot.press("P", *"shop", "enter")
+        await type_in_picker(app, pilot, *"shop", "enter")
         await shows(app, "Profile shop ·", "a Apply m Merge r Replace")
         await pilot.press("enter")
         await until(lambda: len(session.forwards) == 2)
@@ -107,7 +116,7 @@ async def test_preview_shows_the_changes_of_each_mode(
         write(files.profiles / "shop.yaml", TEXT.replace("sts/db", "sts/pg"))
         before = dict(session.forwards)
         app.clear_notifications()
-        await pilot.press("P", *"shop", "enter")
+        await type_in_picker(app, pilot, *"shop", "enter")
         changed, stopped = "→ sts/pg:5432", "stops; not in the profile"
         await shows(app, changed, "after sts/pg", "enter Apply")
         await hides(app, stopped)
@@ -123,7 +132,9 @@ async def test_preview_shows_the_changes_of_each_mode(
         assert before.keys() < session.forwards.keys(), "active forwards keep running"
         await shows(app, "shop: 1 change")
         app.clear_notifications()
-        await pilot.press("P", *"shop", "enter", "m")
+        await type_in_picker(app, pilot, *"shop", "enter")
+        await until(lambda: isinstance(app.screen, ProfileScreen))
+        await pilot.press("m")
         await shows(app, "No forward is missing.", "e Edit · d Down")
         await pilot.press("enter")
         assert isinstance(app.screen, ProfileScreen)
@@ -149,7 +160,9 @@ async def test_changes_other_than_shown_are_not_made(files: DashboardPaths) -> N
     session = ready_shop()
     async with running(session, (110, 36), files=files) as (app, pilot):
         await shows(app, "web-1")
-        await pilot.press("P", *"shop", "enter", "r")
+        await type_in_picker(app, pilot, *"shop", "enter")
+        await until(lambda: isinstance(app.screen, ProfileScreen))
+        await pilot.press("r")
         await shows(app, "enter Replace")
         # Another client starts a forward that the preview does not show.
         spec = ForwardSpec(
@@ -190,7 +203,7 @@ async def test_invalid_profile_shows_its_problems(files: DashboardPaths) -> None
     session = shop()
     async with running(session, (110, 36), files=files) as (app, pilot):
         await shows(app, "web-1")
-        await pilot.press("P", *"bad")
+        await type_in_picker(app, pilot, *"bad")
         await shows(app, "invalid")
         await pilot.press("enter")
         await shows(app, "Invalid profile:", "line 2, column 15: target: cannot")
@@ -225,7 +238,7 @@ async def test_active_forwards_are_saved_as_a_profile(files: DashboardPaths) -> 
         await until(path.exists)
         assert "local: 18080" in read(path)
         # The forward belongs to the saved profile.
-        await pilot.press("P", *"mine", "enter")
+        await type_in_picker(app, pilot, *"mine", "enter")
         await shows(app, "All forwards are active.")
         await pilot.press("escape")
         # An existing profile keeps its comments.
@@ -323,7 +336,7 @@ async def test_only_the_content_that_was_shown_is_trusted(files: DashboardPaths)
     session = ready_shop()
     async with running(session, (110, 36), files=files) as (app, pilot):
         await shows(app, "web-1")
-        await pilot.press("P", *"tree", "enter")
+        await type_in_picker(app, pilot, *"tree", "enter")
         await shows(app, "not trusted this version")
         evil = TEXT.replace("port: 5432", "port: 5432, address: 0.0.0.0")
         write(team, evil)
