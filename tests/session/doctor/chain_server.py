@@ -74,6 +74,14 @@ class ChainServer(ApiServer):
     rules: list[Object] = field(default_factory=lambda: [ALL_VERBS])
     answers: dict[str, Reply] = field(default_factory=dict)  # to requests, by the end of their path
     upgraded: list[str] = field(default_factory=list)
+    # Verbs that upgrades need.
+    permitted: dict[str, tuple[str, ...]] = field(
+        default_factory=lambda: {
+            "spdy": ("create",),
+            "websocket": ("get", "create"),
+            "channels": ("get", "create"),
+        }
+    )
     open_paths: tuple[str, ...] = ()  # that need no token
 
     def __post_init__(self) -> None:
@@ -112,8 +120,7 @@ class ChainServer(ApiServer):
         if "channel.k8s.io" in protocol:
             kind = "channels"
         self.upgraded.append(kind)
-        verbs = ("create",) if kind == "spdy" else ("get", "create")
-        for verb in verbs:
+        for verb in self.permitted[kind]:
             if not self._permits(verb, "pods/portforward"):
                 text = self._forbidden_text(verb, "pods/portforward")
                 writer.write(refusal(403, "Forbidden", text))

@@ -955,7 +955,7 @@ upgrade_fault(
 )  # fmt: skip
 upgrade_fault(
     "cri-dockerd answers WebSockets in plain HTTP", Hop.UPGRADE, Code.RUNTIME_PLAIN_HTTP,
-    "the container runtime answers WebSocket upgrades in plain HTTP, as cri-dockerd does",
+    "the container runtime of node-a answers WebSocket upgrades in plain HTTP, as cri-dockerd does",
     plain_refusal(500, 'error sending request: Post "//[::]:33733/cri/portforward/x": '
                        "http: server gave HTTP response to HTTPS client"),
     ("websocket", "channels"), is_note=True,

@@ -5,15 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.engine.fake_cluster import GREETER
+from tests.kube.api_server import Reply
+from tests.kube.kubeconfigs import kubeconfig, write
 from tests.session.doctor.chain_server import pod, running_chain
-from tests.session.doctor.diagnosis import diagnose, outcomes, target, write_config
+from tests.session.doctor.diagnosis import (
+    diagnose,
+    fault_of,
+    outcomes,
+    target,
+    write_config,
+)
 from tests.support.waiting import until
 from tui_forward.model import (
     DoctorHop,
     DoctorOutcome,
     DoctorResult,
+    Target,
     TargetKind,
     TransportChoice,
 )
@@ -92,4 +102,84 @@ async def test_nothing_is_left_open(tmp_path: Path) -> None:
 async def test_port_by_name_number_or_none(port: str, tmp_path: Path) -> None:
     async with running_chain() as server:
         results = await diagnose(write_config(tmp_path, server.url), target(port=port))
+    assert good(results), results
+
+
+@pytest.mark.parametrize(
+    ("tested", "fix"),
+    [
+        (target("webb", TargetKind.SERVICE), "Did you mean web?"),
+        (target("web"), "Did you mean svc/web?"),
+        (target("nothing"), "Choose one of web-1"),
+        (target("web", TargetKind.SERVICE, namespace="default"),
+         "There is one in namespace shop: add -n shop"),
+        (target(namespace="shpo"), "Did you mean shop?"),
+        (target(port="metrics"), "Available ports: http (1001)"),
+    ],
+)  # fmt: skip
+async def test_names_that_were_meant(tested: Target, fix: str, tmp_path: Path) -> None:
+    async with running_chain() as server:
+        server.put("namespaces", {"metadata": {"name": "default"}})
+        results = await diagnose(write_config(tmp_path, server.url), tested)
+    assert fault_of(results).fix == fix
+
+
+async def test_role_that_is_missing(tmp_path: Path) -> None:
+    async with running_chain() as server:
+        server.rules = []
+        results = await diagnose(write_config(tmp_path, server.url), target(port="1001"))
+    fault = fault_of(results)
+    role, binding = yaml.safe_load_all(fault.manifest)
+    assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "shop")
+    assert {"create", "get"} <= {
+        verb
+        for rule in role["rules"]
+        if "pods/portforward" in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert binding["subjects"][0]["name"] == "jane"
+
+
+@pytest.mark.parametrize(
+    ("version", "verbs", "denied"),
+    [
+        ("v1.30.1", ("get",), [TransportChoice.SPDY]),
+        ("v1.36.2", ("get",), None),
+        ("v1.30.1", ("create",), [TransportChoice.WEBSOCKET, TransportChoice.CHANNELS]),
+        ("v1.36.2", ("get", "create"), []),
+    ],
+)
+async def test_verbs_depend_on_version_and_transport(
+    version: str, verbs: tuple[str, ...], denied: list[TransportChoice] | None, tmp_path: Path
+) -> None:
+    async with running_chain() as server:
+        read = {"verbs": ["get", "list", "watch"], "apiGroups": [""], "resources": ["pods"]}
+        forward = {"verbs": list(verbs), "apiGroups": [""], "resources": ["pods/portforward"]}
+        server.rules = [read, forward]
+        server.answers["/version"] = Reply(200, b'{"gitVersion":"%s"}' % version.encode())
+        server.permitted = {"spdy": ("create",), "websocket": verbs, "channels": verbs}
+        results = await diagnose(write_config(tmp_path, server.url), target())
+    if denied is None:
+        assert fault_of(results).hop is Hop.PERMISSIONS
+        return
+    untried = [
+        one.transport
+        for one in results
+        if one.hop is Hop.UPGRADE and one.outcome is not Outcome.GOOD
+    ]
+    assert untried == denied
+    assert Outcome.FAULT not in outcomes(results).values()
+
+
+async def test_several_kubeconfigs_say_which_sets_what(tmp_path: Path) -> None:
+    async with running_chain() as server:
+        one = write(tmp_path / "one", kubeconfig(server.url) | {"contexts": []})
+        two = write(tmp_path / "two", kubeconfig("https://127.0.0.1:1", namespace="shop"))
+        environ = {"KUBECONFIG": f"{tmp_path}/none:{one}:{two}"}
+        results = await diagnose(None, environ=environ)
+    facts = results[0].facts
+    assert f"context test (current in {one}): {two}, line 1" in facts
+    assert f"cluster test: {one}, line 1" in facts
+    assert f"cluster test in {two} has no effect: a file before has one" in facts
+    assert facts[-1] == (f"the first file that has an entry counts; missing: {tmp_path}/none")
     assert good(results), results

@@ -147,7 +147,7 @@ async def test_is_offered_where_a_forward_has_a_problem(state: ForwardState) -> 
 
 
 def test_lines_and_title() -> None:
-    lines = doctor_lines([GOOD, FAULT, LOST])
+    lines = doctor_lines([GOOD, FAULT, LOST], 100)
     assert [line.text for line in lines] == [
         "✓ DNS                2.0 ms  resolve api",
         "✗ permissions                ask",
@@ -164,11 +164,19 @@ def test_lines_and_title() -> None:
     assert doctor_title(DoctorQuery()) == "as far as permissions"
 
 
+def test_long_texts_are_wrapped_between_words() -> None:
+    long = DoctorResult(hop=Hop.API, outcome=Outcome.GOOD, tried="word " * 30, duration_s=0.02)
+    lines = doctor_lines([long], 60)
+    assert all(len(line.text) <= 60 for line in lines)
+    assert {line.text[:29] for line in lines[1:]} == {" " * 29}
+    assert doctor_lines([long], 0)  # before the first layout
+
+
 def test_texts_of_the_cluster_are_data() -> None:
     hostile = DoctorResult(
         hop=Hop.DNS, outcome=Outcome.FAULT, tried="\x1b[31m", cause="a\x07\u202eb"
     )
-    assert all(line.text.isprintable() for line in doctor_lines([hostile]))
+    assert all(line.text.isprintable() for line in doctor_lines([hostile], 100))
 
 
 def test_state() -> None:

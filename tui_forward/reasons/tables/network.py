@@ -133,8 +133,8 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         "server cert chain is partial",
         "[{server}|the server] sends its certificate without that of [{name}|its issuer], "
         "which is not in certificate-authority",
-        "Add the certificate of [{name}|the issuer] to the chain of the server, or to "
-        "certificate-authority in the kubeconfig",
+        "Get the kubeconfig of the cluster again; if [{name}|the issuer] is an intermediate "
+        "authority, add its certificate to the chain of the server or to certificate-authority",
         HopKind.API,
     ),
     ReasonCode.NETWORK_CERTIFICATE_REPLACED: Entry(

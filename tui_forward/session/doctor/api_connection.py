@@ -74,6 +74,7 @@ class ApiConnection:
         self._timeout_s = timeout_s
         self._trace = trace
         self._stream: ByteStream | None = None
+        self._lock = asyncio.Lock()  # one request at a time
 
     def adopt(self, stream: ByteStream) -> None:
         """Use a connection that is open already."""
@@ -132,8 +133,12 @@ class ApiConnection:
         """Send a request and return its answer, whatever its status.
 
         A connection that was closed meanwhile is opened again once. Raises TransportError or
-        ProtocolError, within the time limit.
+        ProtocolError, within the time limit; it begins when earlier requests have ended.
         """
+        async with self._lock:
+            return await self._request(method, path, body)
+
+    async def _request(self, method: str, path: str, body: bytes) -> ApiAnswer:
         server = self.endpoint.authority
         try:
             async with asyncio.timeout(self._timeout_s):

@@ -29,6 +29,10 @@ async def check_identity(chain: Chain) -> Finding:
     except ApiError as error:
         if error.status == HTTPStatus.NOT_FOUND:
             return good(_HOP, _TRIED, "Kubernetes before 1.28 does not tell")
+        if error.code is ReasonCode.RBAC_FORBIDDEN:
+            detail = "it refuses SelfSubjectReview, which every user may create"
+            starting = Reason(code=ReasonCode.API_STARTING, server=chain.server, detail=detail)
+            return fault(_HOP, _TRIED, starting, f"user {error.reason.user}")
         return fault(_HOP, _TRIED, error.reason)
     except AuthError as error:
         return fault(_HOP, _TRIED, _explain(chain, error))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import shlex
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -20,10 +22,12 @@ from tui_forward.catalog.target_resolution import (
 from tui_forward.errors import ApiError, ForwardError, TuiForwardError
 from tui_forward.kube.api.details import decode_warnings
 from tui_forward.kube.api.resources import (
+    DEPLOYMENTS,
     ENDPOINT_SLICES,
     NAMESPACES,
     PODS,
     SERVICES,
+    STATEFULSETS,
     WORKLOADS,
     Item,
     Resource,
@@ -50,6 +54,12 @@ from tui_forward.session.doctor.findings import Finding, fault, good, note
 
 _HOP: Final = DoctorHop.TARGET
 _MAX_SIMILAR: Final = 3
+# What users may mean who give a name without its kind.
+_OWNERS: Final[dict[TargetKind, Resource[Any]]] = {
+    TargetKind.DEPLOYMENT: DEPLOYMENTS,
+    TargetKind.STATEFULSET: STATEFULSETS,
+    TargetKind.SERVICE: SERVICES,
+}
 _MAX_ENDPOINT_PODS: Final = 20
 # Of which the kubelet tells the cause in events only.
 _EXPLAINED_BY_EVENTS: Final = frozenset({
@@ -100,7 +110,8 @@ class _TargetSearch:
             self._pods = await self._endpoint_pods()
         if not selector and not self._pods:
             return await self._unusable(self._explain_selectorless(anchor))
-        self._choose_port(anchor.ports if isinstance(anchor, Service) else self._declared())
+        if isinstance(anchor, Service) or self._pods:
+            self._choose_port(anchor.ports if isinstance(anchor, Service) else self._declared())
         resolution = resolve_selected(self._target, anchor, self._pods, now=time.time())
         return await self._judge(resolution)
 
@@ -208,6 +219,8 @@ class _TargetSearch:
             resource = WORKLOADS[target.kind]
         names = await self._names(resource, target.namespace)
         similar = find_similar(target.name, names)
+        if target.kind is TargetKind.POD and (owner := await self._owner_of_this_name()):
+            similar = [owner]
         hint = f"Did you mean {', '.join(similar)}?" if similar else ""
         elsewhere = await self._namespaces_with(resource) if not similar else ()
         if elsewhere:
@@ -215,6 +228,16 @@ class _TargetSearch:
         elif not similar and names:
             hint = f"Choose one of {', '.join(sorted(names)[:8])}"
         return fault(_HOP, self._tried, replace(reason, hint=hint or "Check the name"))
+
+    async def _owner_of_this_name(self) -> str:
+        """Return the workload or service that has the name of the pod; empty without one."""
+        namespace, name = self._target.namespace, self._target.name
+        for kind, resource in _OWNERS.items():
+            with contextlib.suppress(ApiError):
+                what = resource.describe("get", namespace, name)
+                await self._api.get(resource.path(namespace, name), what)
+                return f"{kind}/{name}"
+        return ""
 
     async def _with_similar_namespaces(self, reason: Reason) -> Reason:
         similar = find_similar(self._target.namespace, await self._names(NAMESPACES, ""))
@@ -292,6 +315,13 @@ class _TargetSearch:
 
     async def _unusable(self, reason: Reason) -> Finding:
         reason = replace(reason, namespace=reason.namespace or self._target.namespace)
+        if reason.code is ReasonCode.TARGET_NO_MATCHING_PODS:
+            namespace = shlex.quote(self._target.namespace)
+            hint = (
+                "Compare its selector with the labels of the pods: "
+                f"kubectl get pods -n {namespace} --show-labels"
+            )
+            reason = replace(reason, hint=hint)
         facts = [describe_pod(pod) for pod in self._pods[:_MAX_SIMILAR]]
         return fault(_HOP, self._tried, await self._with_event(reason), *facts)
 

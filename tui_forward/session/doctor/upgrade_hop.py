@@ -23,7 +23,7 @@ from tui_forward.engine.tunnels.transport_cache import TransportCache
 from tui_forward.errors import ApiError, AuthError, TuiForwardError
 from tui_forward.kube.api.details import NodeDetails, decode_node
 from tui_forward.kube.api.resources import PODS
-from tui_forward.model import DoctorHop, Reason, ReasonCode, TransportChoice
+from tui_forward.model import DoctorHop, DoctorOutcome, PodRef, Reason, ReasonCode, TransportChoice
 from tui_forward.reasons import TRANSPORT_NAMES
 from tui_forward.session.doctor.chain import Chain
 from tui_forward.session.doctor.findings import (
@@ -83,7 +83,7 @@ async def _attempt(chain: Chain, transport: TransportChoice) -> Attempt:
         )
     except TuiForwardError as error:
         duration_s = time.monotonic() - started
-        reason = await _explain(chain, error)
+        reason = _of_node(await _explain(chain, error), chain.pod)
         chain.trace.record(
             "upgrade refused", transport=transport.value, code=reason.code.value,
             text=error.message,
@@ -144,10 +144,13 @@ def _judge(attempt: Attempt, *, works: bool, behind: Reason | None) -> Finding:
     elif not attempt.is_tried:
         assert reason is not None
         found = note(_UPGRADE, f"{tried}: not tried", reason)
+    elif not works and reason is not None and hop_behind_upgrade(reason) is not None:
+        # The reason is that of the hop behind, which is shown once.
+        fact = "the API server passed it on; it was refused behind"
+        found = Finding(_UPGRADE, DoctorOutcome.NOTE, tried, (fact,))
     elif works or behind is not None:
         assert reason is not None
-        passed_on = not works and hop_behind_upgrade(reason) is not None
-        found = note(_UPGRADE, tried, reason, "the API server passed it on" if passed_on else "")
+        found = note(_UPGRADE, tried, reason)
     else:
         assert reason is not None
         found = fault(_UPGRADE, tried, reason)
@@ -162,7 +165,7 @@ async def check_kubelet(chain: Chain) -> Finding:
     facts = describe_node(node)
     behind = chain.behind
     if behind is not None and hop_behind_upgrade(behind) is DoctorHop.KUBELET:
-        return fault(DoctorHop.KUBELET, tried, _of_node(behind, name), *facts)
+        return fault(DoctorHop.KUBELET, tried, behind, *facts)
     if node is not None and node.ready is False:
         reason = Reason(
             code=ReasonCode.NODE_NOT_READY, node=name, detail=node.trouble,
@@ -177,7 +180,7 @@ async def check_runtime(chain: Chain) -> Finding:
     tried = "attach to the sandbox of the pod"
     behind = chain.behind
     if behind is not None:
-        return fault(DoctorHop.RUNTIME, tried, _of_node(behind, chain.pod.node))
+        return fault(DoctorHop.RUNTIME, tried, behind)
     tunnel = chain.tunnel
     by = TRANSPORT_NAMES[tunnel.transport] if tunnel is not None else ""
     return good(DoctorHop.RUNTIME, tried, f"its streaming server answers by {by}")
@@ -202,8 +205,11 @@ def describe_node(node: NodeDetails | None) -> tuple[str, ...]:
     return (ready, node.address, f"kubelet {node.kubelet}" if node.kubelet else "", node.runtime)
 
 
-def _of_node(reason: Reason, node: str) -> Reason:
-    return replace(reason, node=reason.node or node)
+def _of_node(reason: Reason, pod: PodRef) -> Reason:
+    """Return a reason with the names of pod and node, for its text and its fix."""
+    return replace(
+        reason, node=reason.node or pod.node, pod=reason.pod or pod.name, namespace=pod.namespace
+    )
 
 
 def _milliseconds(seconds: float | None) -> float:

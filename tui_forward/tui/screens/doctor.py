@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import work
 from textual.binding import Binding, BindingType
@@ -23,6 +23,7 @@ from tui_forward.tui.viewmodel.hints import error_hint
 from tui_forward.tui.viewmodel.log_tail import sanitize_terminal_text
 from tui_forward.tui.viewmodel.rows import Cell
 
+_MARGIN: Final = 2  # cells at the sides of the text
 Diagnose = Callable[[DoctorQuery], AsyncGenerator[DoctorResult, None]]
 
 
@@ -41,7 +42,7 @@ class DoctorScreen(TextScreen):
         self._is_over = False
         self._error: TuiForwardError | None = None
         self.text_view.empty = "Testing…"
-        self.text_view.wrap = True
+        self.text_view.following = False
 
     def on_mount(self) -> None:
         """Start the test."""
@@ -70,8 +71,13 @@ class DoctorScreen(TextScreen):
         self._draw()
 
     def _draw(self) -> None:
-        self.text_view.show(doctor_lines(self._results.values()))
+        width = self.size.width - _MARGIN
+        self.text_view.show(doctor_lines(self._results.values(), width))
         self.draw_headline()
+
+    def on_resize(self) -> None:
+        """Wrap the lines again."""
+        self._draw()
 
     def headline_cells(self) -> Sequence[Cell]:
         """See `TextScreen`: what is tested, and the outcome so far."""

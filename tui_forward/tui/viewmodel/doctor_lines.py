@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -30,6 +31,7 @@ ResultKey = tuple[DoctorHop, TransportChoice | None]
 _LABEL: Final = 17
 _TIME: Final = 7
 _INDENT: Final = " " * (2 + _LABEL + 1 + _TIME + 2)
+_MIN_WIDTH: Final = len(_INDENT) + 30
 _LEVELS: Final = {
     DoctorOutcome.FAULT: LogLevel.ERROR,
     DoctorOutcome.NOTE: LogLevel.WARNING,
@@ -44,24 +46,32 @@ def result_key(result: DoctorResult) -> ResultKey:
     return result.hop, result.transport
 
 
-def doctor_lines(results: Iterable[DoctorResult]) -> tuple[LogLine, ...]:
-    """Return the lines of all hops tested so far, in order."""
+def doctor_lines(results: Iterable[DoctorResult], width: int) -> tuple[LogLine, ...]:
+    """Return the lines of all hops tested so far, in order, wrapped between words."""
     return tuple(
-        LogLine(number, level, sanitize_terminal_text(text))
-        for number, (level, text) in enumerate(_lines(results))
+        LogLine(number, level, text)
+        for number, (level, text) in enumerate(_lines(results, max(width, _MIN_WIDTH)))
     )
 
 
-def _lines(results: Iterable[DoctorResult]) -> Iterator[tuple[LogLevel, str]]:
+def _lines(results: Iterable[DoctorResult], width: int) -> Iterator[tuple[LogLevel, str]]:
+    def wrap(text: str, first: str = _INDENT) -> list[str]:
+        return textwrap.wrap(
+            sanitize_terminal_text(text), width, initial_indent=first, subsequent_indent=_INDENT,
+            break_on_hyphens=False,
+        )  # fmt: skip
+
     for one in results:
         level = _LEVELS[one.outcome]
-        head = f"{SYMBOLS[one.outcome]} {hop_label(one):<{_LABEL}} {duration_text(one):>{_TIME}}"
-        yield level, f"{head}  {summary_text(one)}".rstrip()
+        head = f"{SYMBOLS[one.outcome]} {hop_label(one):<{_LABEL}} {duration_text(one):>{_TIME}}  "
+        for line in wrap(summary_text(one), head) or [head.rstrip()]:
+            yield level, line
         for word, text in explanation_lines(one):
-            yield level if word != "fix" else LogLevel.INFO, f"{_INDENT}{word}: {text}"
+            for line in wrap(f"{word}: {text}"):
+                yield level if word != "fix" else LogLevel.INFO, line
         if one.outcome is DoctorOutcome.FAULT:
             for line in one.manifest.splitlines():
-                yield LogLevel.INFO, f"{_INDENT}  {line}".rstrip()
+                yield LogLevel.INFO, sanitize_terminal_text(f"{_INDENT}  {line}".rstrip())
 
 
 def doctor_title(query: DoctorQuery) -> str:
