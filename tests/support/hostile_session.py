@@ -34,6 +34,8 @@ from tui_forward.model import (
     Pod,
     PodLog,
     PodRef,
+    ProxyInfo,
+    ProxySpec,
     ReasonCode,
     ResourceStatus,
     Service,
@@ -50,13 +52,16 @@ HOSTILE = f"{MARKUP}{UNPRINTABLE}" + "x" * 2_000 + "漢" * 300
 CONTEXT, OTHER = "[/nope]c", "[@click=app.quit]d[/]"
 
 
+_IDS = ("id", "forward_id", "uid", "version", "proxy")
+
+
 def fill(value: Any, text: str) -> Any:
     """Return a struct in which every text is the attacker's, except ids and what Python checks."""
     changes: dict[str, Any] = {}
     hints = typing.get_type_hints(type(value))
     for field in msgspec.structs.fields(value):
         old = getattr(value, field.name)
-        if isinstance(old, enum.Enum) or field.name in ("id", "forward_id", "uid", "version"):
+        if isinstance(old, enum.Enum) or field.name in _IDS:
             continue
         if isinstance(old, msgspec.Struct):
             changes[field.name] = fill(old, text)
@@ -113,6 +118,12 @@ class HostileSession(FakeSession):
             Context(name=name, cluster=f"cl{text}", namespace=namespace, current=name == CONTEXT)
             for name in (CONTEXT, OTHER, f"third{text}")
         )
+        proxy = ProxyInfo(
+            id="p1", spec=ProxySpec(context=CONTEXT, namespace="n", auth_file="f"),
+            listening=(LocalAddress("127.0.0.1", 1080),), code=ReasonCode.RBAC_FORBIDDEN,
+            reason="r", hint="h", refused=1, last_refusal="l",
+        )  # fmt: skip
+        self.proxies["p1"] = fill(proxy, text)
         for number, state in enumerate(ForwardState, 1):
             target = Target(context=CONTEXT, namespace="n", kind=TargetKind.POD, name="w1",
                             port="http")  # fmt: skip

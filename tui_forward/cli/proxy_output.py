@@ -52,13 +52,13 @@ def proxy_lines(
         connections = sum(one.counters.connections_open for one in targets)
         rate = sum(one.counters.rate_from_pod + one.counters.rate_to_pod for one in targets)
         parts = [
-            f"{proxy.id}  cluster proxy on {_address(proxy)} for {one_line(proxy.spec.context)}",
+            f"{proxy.id}  cluster proxy on {_address(proxy)} for {proxy.spec.context}",
             pluralize(len(targets), "target"),
             pluralize(connections, "connection"),
             format_rate(rate),
             f"up {short_age(time.time() - proxy.started_at)}",
         ]
-        yield ", ".join(filter(None, parts))
+        yield one_line(", ".join(filter(None, parts)))
         if proxy.reason:
             hint = f" → {one_line(proxy.hint)}" if proxy.hint else ""
             yield style(f"    services: {one_line(proxy.reason)}{hint}", "2", color=color)

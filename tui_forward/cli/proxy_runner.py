@@ -81,8 +81,10 @@ class ProxyRunner:
 def address_lines(info: ProxyInfo) -> list[str]:
     """Return a line for each address that a proxy listens on."""
     spec = info.spec
-    where = f"{one_line(spec.context)}, namespace {one_line(spec.namespace)}"
-    return [f"Proxying from {address} -> {where}" for address in ipv4_first(info.listening)]
+    where = f"{spec.context}, namespace {spec.namespace}"
+    return [
+        one_line(f"Proxying from {address} -> {where}") for address in ipv4_first(info.listening)
+    ]
 
 
 def example_text(info: ProxyInfo) -> str:
