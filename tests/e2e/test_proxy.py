@@ -290,9 +290,9 @@ def test_in_the_background(cluster: ClusterProcess) -> None:
     assert listed[0]["targets"] == [one["forward"] for one in listed[1:]]
     assert listed[1]["target"] == "shop/svc/web:80"
     text = run(*PROGRAM, "ls")
-    assert f"p1  cluster proxy on 127.0.0.1:{port} for " in text
+    assert f"p1 cluster proxy on 127.0.0.1:{port} for " in text
     assert "by p1" in text
-    assert "p1  cluster proxy on" in run(*PROGRAM, "status")
+    assert "p1 cluster proxy on" in run(*PROGRAM, "status")
     # Another engine takes over the port, and the names are known again.
     run(*PROGRAM, "restart")
     assert "You reached pod" in curl(*proxy, "http://web/")

@@ -23,6 +23,7 @@ from tui_forward.model import (
     ContainerFault,
     DeclaredPort,
     Forward,
+    ForwardSpec,
     ForwardState,
     ForwardWarning,
     Hop,
@@ -236,3 +237,10 @@ def test_port_behind_a_container_that_is_down_is_not_tested() -> None:
     assert found[POD_HOP].facts[:3] == ("CrashLoopBackOff", "17 restarts", "exit code 1")
     assert found[PORT].facts == ("not tested: no running container",)
     assert way(forward(ForwardState.WAITING), PENDING)[PORT].facts == ("not tested",)
+
+
+def test_a_target_of_a_cluster_proxy_is_reached_through_it() -> None:
+    spec = ForwardSpec(target=TARGET, addresses=(), proxy="p1")
+    for state in (ForwardState.READY, ForwardState.WAITING):
+        local = way(forward(state, spec=spec, listening=()))[LOCAL]
+        assert (local.name, local.state) == ("proxy p1", OK)

@@ -238,7 +238,8 @@ def format_command(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> s
     if target.context != NO_CONTEXT:
         words += ["--context", target.context]
     words += ["-n", target.namespace]
-    if not spec.addresses == defaults.addresses == BUILT_IN.addresses:
+    # A target of a cluster proxy has no addresses; its command starts a forward of its own.
+    if spec.addresses and not spec.addresses == defaults.addresses == BUILT_IN.addresses:
         words += ["--address", ",".join(spec.addresses)]
     if not spec.queue_timeout_s == defaults.queue_timeout_s == BUILT_IN.queue_timeout_s:
         words += ["--queue-timeout", format_duration_arg(spec.queue_timeout_s)]

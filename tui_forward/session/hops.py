@@ -116,10 +116,11 @@ def _state(kind: HopKind, path: _Path, diagnosis: Diagnosis) -> HopState:
     if forward.state is ForwardState.READY:
         return HopState.OK
     # No hop has failed, and no tunnel is up: OK is only what is certain.
-    if kind is HopKind.LOCAL and forward.listening:
+    is_open = bool(forward.listening or forward.spec.proxy)
+    if kind is HopKind.LOCAL and is_open:
         return HopState.OK
     answering = facts.health is not None and facts.health.ok is True
-    is_active = forward.listening and forward.state is not ForwardState.STOPPED
+    is_active = is_open and forward.state is not ForwardState.STOPPED
     return HopState.OK if kind is HopKind.API and answering and is_active else HopState.UNKNOWN
 
 
@@ -134,6 +135,8 @@ def _local(path: _Path) -> Hop:
         first, *others = map(str, addresses)
         state = "paused: connections are refused" if forward.paused else "listening"
         facts = [state, *(f"also {one}" for one in others)]
+    elif spec.proxy:
+        first, facts = f"proxy {spec.proxy}", []
     else:
         port = f":{spec.local_port}" if spec.local_port else ""
         first, facts = f"{spec.addresses[0]}{port}", ["not listening"]

@@ -271,7 +271,7 @@ class LocalSession:
             forwards = tuple(
                 msgspec.structs.replace(one, environment=environment) if environment else one
                 for one in forwards
-                for environment in (self._callers.environment_of(one.id, viewer),)
+                for environment in (self._callers.environment_of(one.spec.proxy or one.id, viewer),)
             )
         return Snapshot(
             version=engine.version + version,
@@ -324,10 +324,10 @@ class LocalSession:
         from tui_forward.session.diagnosis import ClusterFacts
         from tui_forward.session.hops import build_hops
 
+        forward = self._engine.forward(forward_id)
+        backend = self._callers.backend_of(forward.spec.proxy or forward_id)
         try:
-            facts = await self._callers.backend_of(forward_id).inspect(
-                self._engine.forward(forward_id)
-            )
+            facts = await backend.inspect(forward)
         except ConfigError:
             facts = ClusterFacts()  # the forward reports the error
         # The forward as it is now, not as it was before the wait.

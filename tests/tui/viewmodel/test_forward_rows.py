@@ -5,6 +5,7 @@ import pytest
 
 from tests.support import fleet
 from tests.tui.viewmodel.test_rows import forward, texts
+from tui_forward.common.kubectl_command import format_command
 from tui_forward.model import (
     AccessOptions,
     Balance,
@@ -20,6 +21,7 @@ from tui_forward.model import (
 )
 from tui_forward.settings.protected_contexts import ProtectedContexts
 from tui_forward.tui.viewmodel.cell_layout import HIDDEN, fit, fit_text
+from tui_forward.tui.viewmodel.chain import known_hops
 from tui_forward.tui.viewmodel.columns import forward_columns
 from tui_forward.tui.viewmodel.connection_rows import connection_labels, connection_row
 from tui_forward.tui.viewmodel.context_names import ContextNaming
@@ -170,6 +172,16 @@ def test_a_context_whose_server_is_not_verified_is_marked() -> None:
 def test_local_end(hosts: tuple[str, ...], expected: Cell) -> None:
     listening = tuple(LocalAddress(host, 8080) for host in hosts)
     assert local_cell(forward(listening=listening)) == expected
+
+
+def test_local_end_of_a_target_of_a_proxy() -> None:
+    one = forward(listening=())
+    opened = msgspec.structs.replace(
+        one, spec=msgspec.structs.replace(one.spec, addresses=(), local_port=None, proxy="p1")
+    )
+    assert local_cell(opened) == Cell("by p1", "dim")
+    assert known_hops(opened, ())[0].name == "proxy p1"
+    assert "--address" not in format_command(opened.spec)
 
 
 def test_kind_and_port_surround_the_name() -> None:

@@ -56,10 +56,12 @@ def known_hops(forward: Forward, health: Iterable[ApiHealth]) -> tuple[Hop, ...]
     states, pod = hop_states(forward), forward.pod
     addresses = sorted(forward.listening, key=lambda one: ":" in one.host)  # IPv4 first
     first, *others = map(str, addresses) if addresses else ("",)
+    port_text = "" if forward.spec.local_port is None else f":{forward.spec.local_port}"
+    local = f"proxy {forward.spec.proxy}" if forward.spec.proxy else port_text
     port = forward.spec.target.port
     number = "" if forward.remote_port is None else str(forward.remote_port)
     names = {
-        HopKind.LOCAL: first or f":{forward.spec.local_port}",
+        HopKind.LOCAL: first or local,
         HopKind.API: api.server.removeprefix("https://") if api is not None else "",
         HopKind.KUBELET: pod.node if pod is not None else "",
         HopKind.POD: pod.name if pod is not None else "",

@@ -139,9 +139,14 @@ def target_cell(forward: Forward, spans: Sequence[tuple[int, int]] = ()) -> Cell
 
 
 def local_cell(forward: Forward) -> Cell:
-    """Return the local end: the port on localhost, else the address, marked beyond loopback."""
+    """Return the local end: the port on localhost, else the address, marked beyond loopback.
+
+    That of a target of a cluster proxy is the proxy.
+    """
     is_used = bool(forward.listening) and forward.state is not ForwardState.BLOCKED
     style = "strong" if is_used and not forward.paused else "dim"
+    if forward.spec.proxy:
+        return Cell(f"by {forward.spec.proxy}", "dim")
     if not forward.listening:
         return Cell(f":{forward.spec.local_port}" if forward.spec.local_port else "", style)
     first = min(forward.listening, key=_address_order)
