@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -143,8 +144,13 @@ def test_help_texts_of_group_and_commands_are_equal() -> None:
     ],
 )
 def test_usage_error_prints_error_and_hint_with_code_2(
-    run: Run, arguments: list[str], message: str
+    run: Run,
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # without clusters of other tests
     result = run(*arguments)
     assert result.code == ExitCode.USAGE
     assert result.out == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,30 @@ from tui_forward.errors import ConfigError
 
 # The path of a Unix socket is limited to 108 bytes on Linux and 104 on macOS.
 SOCKET_PATH_LIMIT = 90
+
+
+_PREFIX = "minicluster-"
+_CONNECT_TIMEOUT_S = 1.0
+
+
+def running_control_sockets() -> list[Path]:
+    """Return the control sockets of this user's clusters in temporary folders that run now."""
+    folders = Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")
+    sockets = (folder / "control.sock" for folder in sorted(folders))
+    return [path for path in sockets if _is_served(path)]
+
+
+def _is_served(path: Path) -> bool:
+    """Return whether a process of this user serves a socket."""
+    try:
+        if path.lstat().st_uid != os.geteuid():
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_CONNECT_TIMEOUT_S)
+            connection.connect(str(path))
+    except OSError:
+        return False
+    return True
 
 
 class ClusterFolder:
@@ -33,7 +58,7 @@ class ClusterFolder:
 
     def _create(self, *, is_temporary: bool) -> None:
         if is_temporary:
-            self.path = Path(tempfile.mkdtemp(prefix="minicluster-"))
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
             self._created_folders.append(self.path)
         elif not self.path.exists():
             _make_private_folders(self.path)

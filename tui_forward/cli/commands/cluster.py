@@ -112,7 +112,7 @@ _control_option = click.option(
     "--control",
     metavar="SOCKET",
     envvar="TUI_FORWARD_CONTROL",
-    help="Control socket of the cluster, as it printed it. [default: beside $KUBECONFIG]",
+    help="Control socket of the cluster. [default: of the cluster of $KUBECONFIG, or that runs]",
 )
 
 
@@ -144,7 +144,7 @@ def fault(name: str, fields: tuple[str, ...], control: str | None, as_json: bool
 
     named = name in BY_NAME and fields in ((), ("on",), ("off",))
     values = {} if named else parse_fields(list(fields))
-    client = ControlClient(control or _control_beside_kubeconfig(), timeout_s=_FAULT_TIMEOUT_S)
+    client = ControlClient(control or _find_control(), timeout_s=_FAULT_TIMEOUT_S)
     if name == "list" and not fields:
         _print_faults(client.send("list")["faults"], as_json=as_json)
     elif named:
@@ -189,22 +189,32 @@ def user(name: str, groups: tuple[str, ...], namespace: str, control: str | None
     """
     from tui_forward.minicluster.control_socket import ControlClient
 
-    response = ControlClient(control or _control_beside_kubeconfig()).send(
+    response = ControlClient(control or _find_control()).send(
         "add-user", user=name, groups=groups, namespace=namespace
     )
     click.echo(response["context"])
 
 
-def _control_beside_kubeconfig() -> str:
-    """Return the control socket in the folder of an embedded cluster's $KUBECONFIG."""
+def _find_control() -> str:
+    """Return the control socket of the cluster of $KUBECONFIG, else of the only one that runs."""
     import os
     from pathlib import Path
+
+    from tui_forward.minicluster.cluster_folder import running_control_sockets
 
     for path in os.environ.get("KUBECONFIG", "").split(os.pathsep):
         socket = Path(path).parent / "control.sock"
         if path and socket.is_socket():
             return str(socket)
+    running = running_control_sockets()
+    if len(running) == 1:
+        return str(running[0])
+    if running:
+        raise UsageError(
+            "several embedded clusters run, and $KUBECONFIG is of none of them",
+            hint=f"pass --control {' or '.join(shlex.quote(str(one)) for one in running)}",
+        )
     raise UsageError(
-        "no control socket given, and none found beside $KUBECONFIG",
-        hint="pass --control SOCKET as printed by `tui-forward cluster`",
+        "no control socket given, and no embedded cluster runs",
+        hint="start one with `tui-forward cluster` or `tui-forward demo`",
     )
