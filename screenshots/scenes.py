@@ -59,6 +59,8 @@ SCENES: Final = (
                 after=("z", "a", "shift+tab")),
         Picture("detail", "one forward, hop by hop", ("g", *["down"] * 3, "d"),
                 ("timeline", "tested 0 s ago"), (100, 40), kept=True, after=("escape",)),
+        Picture("doctor", "the doctor", ("g", *["down"] * 2, "D"), ("Broken: kubelet",), (120, 36),
+                kept=True, after=("escape",)),
         Picture("logs", "the run before the crash", ("l",), ("STRIPE",), (100, 24),
                 after=("escape",)),
         Picture("help", "help", ("question_mark",), ("Help: forwards",), after=("escape",)),

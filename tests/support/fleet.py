@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from tests.cli.fake_session import FakeSession
+from tests.support.fleet_doctor import doctor_results
 from tui_forward.model import (
     ApiHealth,
     CatalogScope,
@@ -420,6 +421,7 @@ class FleetSession(FakeSession):
         self.history_list = histories()
         self.views[SCOPE] = catalog()
         self.hop_list = hops()
+        self.doctor_results = doctor_results()
         self.timeline_entries = timeline()
         self.log = pod_log()
         self.port_checks = {

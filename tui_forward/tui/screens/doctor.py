@@ -23,7 +23,7 @@ from tui_forward.tui.viewmodel.hints import error_hint
 from tui_forward.tui.viewmodel.log_tail import sanitize_terminal_text
 from tui_forward.tui.viewmodel.rows import Cell
 
-_MARGIN: Final = 2  # cells at the sides of the text
+_MARGIN: Final = 4  # cells at the sides of the text, and its scroll bar
 Diagnose = Callable[[DoctorQuery], AsyncGenerator[DoctorResult, None]]
 
 
@@ -43,6 +43,7 @@ class DoctorScreen(TextScreen):
         self._error: TuiForwardError | None = None
         self.text_view.empty = "Testing…"
         self.text_view.following = False
+        self.text_view.wrap = False  # the lines are wrapped between words here
 
     def on_mount(self) -> None:
         """Start the test."""
