@@ -40,6 +40,7 @@ from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.permission_controller import PermissionController
 from tui_forward.tui.controllers.profile_controller import ProfileController
 from tui_forward.tui.controllers.protection_controller import ProtectionController
+from tui_forward.tui.controllers.proxy_controller import ProxyController
 from tui_forward.tui.controllers.quit_controller import QuitController
 from tui_forward.tui.controllers.restore_controller import RestoreController, RestoreOffer
 from tui_forward.tui.controllers.sampler import Sampler
@@ -140,6 +141,10 @@ class TuiForwardApp(AppActions):
             self.kept_screens,
             paths.kubeconfigs,
         )
+        self._proxies = ProxyController(
+            session, sampler, queue, notifier, lambda: self.cluster_state.scope,
+            self.protection.guard, self.protection.shown_name,
+        )  # fmt: skip
         self._details = DetailController(self, session, sampler, defaults, clock, self.dashboard)
         self._inspector = InspectorController(self, session, sampler, self.dashboard)
         self._permissions = PermissionController(self, session, sampler, self.dashboard)

@@ -23,6 +23,7 @@ from tui_forward.tui.controllers.login_controller import LoginController
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.permission_controller import PermissionController
 from tui_forward.tui.controllers.profile_controller import ProfileController
+from tui_forward.tui.controllers.proxy_controller import ProxyController
 from tui_forward.tui.controllers.quit_controller import QuitController
 from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.controllers.scope_controller import ScopeController
@@ -103,6 +104,9 @@ class AppActions(ThemedApp[None]):
         Binding("D", "doctor", "Doctor", show=False, id="app.doctor",
                 tooltip="Test each hop of the forward or row under the cursor, and name what is "
                 "broken"),
+        Binding("X", "proxy", "Proxy", show=False, id="app.proxy",
+                tooltip="Start the cluster proxy: every service by its name through one local "
+                "port; x on its row stops it"),
         Binding("ctrl+l", "log", "Log", show=False, id="app.log", tooltip="Show the engine log"),
         Binding("colon", "jump", "Jump", key_display=":", id="app.jump",
                 tooltip="Go to a forward, a local port or an object, or run a command"),
@@ -131,6 +135,7 @@ class AppActions(ThemedApp[None]):
     _notifier: Notifier
     _paths: DashboardPaths
     _profiles: ProfileController
+    _proxies: ProxyController
     _sampler: Sampler
     _settings: SettingsController
 
@@ -207,6 +212,10 @@ class AppActions(ThemedApp[None]):
         """Copy a text to the clipboard."""
         self._addresses.copy_text(event.text)
 
+    def on_proxy_stop_requested(self, event: messages.ProxyStopRequested) -> None:
+        """Stop a cluster proxy."""
+        self._proxies.stop(event.proxy_id)
+
     def on_login_code_requested(self, event: messages.LoginCodeRequested) -> None:
         """Copy what a login asks for."""
         if not self._logins.copy_prompt(()):
@@ -264,6 +273,10 @@ class AppActions(ThemedApp[None]):
     def action_profiles(self) -> None:
         """Choose a profile."""
         self._profiles.choose()
+
+    def action_proxy(self) -> None:
+        """Start the cluster proxy of the context on view."""
+        self._proxies.start()
 
     def action_save_profile(self) -> None:
         """Save the active forwards as a profile."""
@@ -371,6 +384,7 @@ class AppActions(ThemedApp[None]):
     def palette_commands(self) -> Iterator[PaletteCommand]:
         """Yield the commands for present contexts and forwards, beyond those of key bindings."""
         yield from self._forwards.palette_commands()
+        yield from self._proxies.palette_commands()
         yield from self.scope.palette_commands()
         yield from self._engine.palette_commands()
         yield from self._settings.palette_commands()

@@ -136,6 +136,14 @@ class CopyRequested(Message):
         self.text = text
 
 
+class ProxyStopRequested(Message):
+    """Request to stop a cluster proxy."""
+
+    def __init__(self, proxy_id: str) -> None:
+        super().__init__()
+        self.proxy_id = proxy_id
+
+
 class LoginCodeRequested(Message):
     """Request to copy what a login asks for; without one, `otherwise` is the answer."""
 

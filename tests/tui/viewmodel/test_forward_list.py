@@ -8,6 +8,9 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     ForwardState,
+    LocalAddress,
+    ProxyInfo,
+    ProxySpec,
     ReasonCode,
     Target,
     TargetKind,
@@ -29,6 +32,7 @@ def forward(
     name: str = "web",
     label: str = "",
     profile: str = "",
+    proxy: str = "",
     state: ForwardState = ForwardState.READY,
     rate: float = 0.0,
     paused: bool = False,
@@ -39,7 +43,7 @@ def forward(
         context="here", namespace=namespace, kind=TargetKind.POD, name=name, port="http"
     )
     return Forward(
-        id=f"f{number}", spec=ForwardSpec(target=target, label=label, profile=profile),
+        id=f"f{number}", spec=ForwardSpec(target=target, label=label, proxy=proxy, profile=profile),
         state=state, code=ReasonCode.FORWARD_READY, reason="so",
         counters=Counters(rate_from_pod=rate), paused=paused, since=since,
         started_at=started_at,
@@ -161,6 +165,29 @@ def test_groups_have_headings_and_unlabeled_comes_last() -> None:
     made = group_forwards(forwards, group=ForwardGroup.LABEL)
     assert made.keys == ("#label:home", "f3", "#label:work", "f2", "#label:", "f1", "f4")
     assert made.headings["#label:"].title == "no label"
+
+
+def proxy(number: int = 1) -> ProxyInfo:
+    address = LocalAddress("127.0.0.1", 1079 + number)
+    return ProxyInfo(id=f"p{number}", spec=ProxySpec(context="here"), listening=(address,))
+
+
+def test_targets_of_a_proxy_are_a_group_after_the_others() -> None:
+    forwards = [forward(1, proxy="p1"), forward(2), forward(3, proxy="p1", namespace="data")]
+    made = group_forwards(forwards, proxies=[proxy()])
+    assert made.keys == ("f2", "#proxy:p1", "f1", "f3")
+    assert made.headings["#proxy:p1"].title == "proxy 127.0.0.1:1080"
+    grouped = group_forwards(forwards, group=ForwardGroup.NAMESPACE, proxies=[proxy()])
+    assert grouped.keys == ("#namespace:shop", "f2", "#proxy:p1", "f1", "f3")
+    folded = group_forwards(forwards, folded={"#proxy:p1"}, proxies=[proxy()])
+    assert folded.keys == ("f2", "#proxy:p1")
+
+
+def test_proxy_without_targets_is_shown_unless_rows_are_filtered() -> None:
+    proxies = [proxy(1), proxy(2)]
+    assert group_forwards([], proxies=proxies).keys == ("#proxy:p1", "#proxy:p2")
+    forwards = [forward(1, proxy="p2")]
+    assert group_forwards(forwards, proxies=proxies, is_filtered=True).keys == ("#proxy:p2", "f1")
 
 
 def test_team_profiles_are_named_by_folder() -> None:

@@ -18,6 +18,8 @@ from tui_forward.model import (
     PodRef,
     PodShare,
     PodShareState,
+    ProxyInfo,
+    ProxySpec,
 )
 from tui_forward.settings.protected_contexts import ProtectedContexts
 from tui_forward.tui.viewmodel.cell_layout import HIDDEN, fit, fit_text
@@ -71,6 +73,19 @@ def test_connections_of_a_ready_forward_are_amber_while_some_wait() -> None:
     for queued, style in ((0, "strong"), (2, "warn")):
         row = forward_row(msgspec.structs.replace(ready, queued=queued), fleet.NOW, labels)
         assert row.cells[6] == Cell("3", style)
+
+
+def test_heading_of_a_proxy_counts_targets_and_says_what_is_wrong() -> None:
+    listening = (LocalAddress("::1", 1080), LocalAddress("127.0.0.1", 1080))
+    proxy = ProxyInfo(id="p1", spec=ProxySpec(), listening=listening, refused=2)
+    heading = Heading("#proxy:p1", "proxy 127.0.0.1:1080", (forward(),), False, proxy)
+    assert texts(heading_row(heading)) == ["▾ proxy 127.0.0.1:1080 · 1 target · 2 refused"]
+    broken = msgspec.structs.replace(proxy, reason="no permission to list services")
+    row = heading_row(Heading("#proxy:p1", "proxy 127.0.0.1:1080", (), True, broken))
+    assert texts(row) == [
+        "▸ proxy 127.0.0.1:1080 · 0 targets · 2 refused · no permission to list services"
+    ]
+    assert row.cells[0].style == "warn"
 
 
 def test_heading_summarizes_its_group() -> None:

@@ -28,7 +28,7 @@ _KINDS: Mapping[str, EntryKind] = {
     "workload": EntryKind.WORKLOADS, "pod": EntryKind.PODS, "service": EntryKind.SERVICES,
 }  # fmt: skip
 _ACTIONS: Mapping[str, str] = {
-    "doctor": "doctor", "log": "log", "profiles": "profiles", "q": "quit",
+    "doctor": "doctor", "log": "log", "profiles": "profiles", "proxy": "proxy", "q": "quit",
 }  # fmt: skip
 
 

@@ -112,8 +112,13 @@ class ProtectionController:
             "to be asked before forwards start there."
         )
 
-    def guard(self, targets: Sequence[Target], start: Callable[[], None]) -> None:
-        """Start forwards to targets; ask first if any is in a protected context."""
+    def guard(
+        self, targets: Sequence[Target], start: Callable[[], None], *, what: str = ""
+    ) -> None:
+        """Start forwards to targets; ask first if any is in a protected context.
+
+        `what` is the words for something else that is started there.
+        """
         names = self.naming.protected_names(targets)
         if not names:
             start()
@@ -126,16 +131,18 @@ class ProtectionController:
         inside = [one for one in targets if self.protected.is_protected(one.context, one.options)]
         where = ", ".join(names)
         question = protected_question(
-            inside, where, keys_of(self._app, "protected.yes", ProtectedScreen)
+            inside, where, keys_of(self._app, "protected.yes", ProtectedScreen), what
         )
         self._app.push_screen(ProtectedScreen(question), answer)
 
 
-def protected_question(targets: Sequence[Target], where: str, keys: tuple[str, ...]) -> Question:
+def protected_question(
+    targets: Sequence[Target], where: str, keys: tuple[str, ...], what: str = ""
+) -> Question:
     """Return the question before forwards start; of the target, only its name may be cut."""
     end = f" in {where} (protected)?"
-    if len(targets) != 1:
-        start = f"Start {pluralize(len(targets), 'forward')}"
+    if what or len(targets) != 1:
+        start = f"Start {what or pluralize(len(targets), 'forward')}"
         return Question(
             start + end, "Start", keys, lead=len(start), trail=len(end), protected=where
         )

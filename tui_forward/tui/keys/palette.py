@@ -51,6 +51,7 @@ _GROUPS: Final = {
     "app.jump": Group.GO_TO, "app.namespace": Group.GO_TO, "app.context": Group.GO_TO,
     "app.profiles": Group.PROFILES, "app.save-profile": Group.PROFILES,
     "app.undo": Group.ALL, "app.paste": Group.ALL, "app.log-in": Group.PROGRAM,
+    "app.proxy": Group.ALL,
     "app.log": Group.SHOW, "app.doctor": Group.THIS, "app.help": Group.SHOW, "app": Group.PROGRAM,
 }  # fmt: skip
 

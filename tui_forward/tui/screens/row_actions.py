@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from textual.message import Message
 from textual.screen import Screen
@@ -13,6 +13,7 @@ from tui_forward.model import (
     Connection,
     DeclaredPort,
     Forward,
+    ProxyInfo,
     Service,
     Target,
 )
@@ -28,6 +29,7 @@ from tui_forward.tui.viewmodel.entry_targets import (
 )
 from tui_forward.tui.viewmodel.forward_names import forward_name
 from tui_forward.tui.viewmodel.pane_layout import Pane
+from tui_forward.tui.viewmodel.proxy_text import proxy_address, proxy_url
 from tui_forward.tui.widgets.pane_body import PaneBody
 from tui_forward.tui.widgets.pane_tables import PaneTables
 
@@ -112,6 +114,14 @@ class RowActions:
 
     def run(self, action: ForwardAction) -> None:
         """Request an action on the forwards; stopping may ask first."""
+        heading = self._forwards.current_proxy if self._pane is Pane.FORWARDS else None
+        if heading is not None and heading.proxy is not None:
+            if action is ForwardAction.STOP:
+                self._stop_proxy(heading.proxy, heading.members)
+                return
+            if action is ForwardAction.COPY:
+                self._post(messages.CopyRequested(proxy_url(heading.proxy)))
+                return
         forwards = self.forwards()
         if not forwards and action is ForwardAction.COPY:
             self._post(messages.LoginCodeRequested(self.no_forward_text()))
@@ -121,6 +131,20 @@ class RowActions:
             confirm_stop(self._screen, forwards, lambda: self._request(forwards, action))
         else:
             self._request(forwards, action)
+
+    def _stop_proxy(self, proxy: ProxyInfo, targets: Sequence[Forward]) -> None:
+        """Stop a cluster proxy, after a question if it has connections."""
+
+        def stop() -> None:
+            self._post(messages.ProxyStopRequested(proxy.id))
+
+        connections = sum(target.counters.connections_open for target in targets)
+        if not connections:
+            stop()
+            return
+        question = f"Stop the cluster proxy {proxy_address(proxy)}?"
+        question += f" Closes {pluralize(connections, 'connection')}."
+        ask(self._screen, question, "Stop", "forwards.stop", stop)
 
     def _request(self, forwards: list[Forward], action: ForwardAction) -> None:
         ids = [forward.id for forward in forwards]

@@ -82,7 +82,7 @@ class SampleRenderer:
         """Draw the header and the panes of forwards, then fit all panes."""
         sample, tables = self.sample, self._tables
         snapshot, context = sample.snapshot, self.cluster_state.scope.context
-        tables.forwards.set_forwards(snapshot.forwards, snapshot.other_engines)
+        tables.forwards.set_forwards(snapshot.forwards, snapshot.other_engines, snapshot.proxies)
         tables.forwards.context = tables.connections.context = context
         tables.connections.set_connections(sample.connections)
         self.header_bar.show(self.header)
@@ -100,6 +100,7 @@ class SampleRenderer:
         tables = self._tables
         now = (
             frozenset(forward.id for forward in self.sample.snapshot.forwards),
+            frozenset(proxy.id for proxy in self.sample.snapshot.proxies),
             tables.forwards.problem_lines,
             bool(tables.entries.keys),
             bool(tables.connections.keys),

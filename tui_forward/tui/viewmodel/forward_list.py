@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from tui_forward.model import Forward, ForwardState
+from tui_forward.model import Forward, ForwardState, ProxyInfo
+from tui_forward.tui.viewmodel.proxy_text import proxy_address
 from tui_forward.tui.viewmodel.rows import pod_text
 from tui_forward.tui.viewmodel.sorting import DEFAULT_ORDER, Descending, SortColumn, SortOrder
 
@@ -42,6 +43,7 @@ class Heading(msgspec.Struct, frozen=True):
     title: str  # the namespace, profile, label or context, or "no …"
     members: tuple[Forward, ...]  # its forwards, also hidden ones
     folded: bool
+    proxy: ProxyInfo | None = None  # the cluster proxy whose targets the members are
 
 
 class GroupedForwards(msgspec.Struct, frozen=True):
@@ -111,10 +113,13 @@ def group_forwards(
     ranks: Mapping[str, int] | None = None,
     group: ForwardGroup = ForwardGroup.NONE, folded: Collection[str] = (),
     matches: Callable[[Forward], bool] = lambda _forward: True,
+    proxies: Collection[ProxyInfo] = (), is_filtered: bool = False,
 ) -> GroupedForwards:  # fmt: skip
     """Filter, sort and group forwards, given oldest first; fold groups by heading key.
 
-    `ranks` are those of `ShownRanks`; without them, states are sorted as they are.
+    `ranks` are those of `ShownRanks`; without them, states are sorted as they are. The targets of
+    each of the `proxies` are a group of their own, after the others; one without any is left out
+    if the rows are filtered.
     """
     included = sorted(filter(matches, forwards), key=_number)
     value = _SORT_VALUES.get(order.column)
@@ -124,22 +129,38 @@ def group_forwards(
         included.sort(key=lambda one: Descending(value(one)))
     else:
         included.sort(key=value)
-    if group is ForwardGroup.NONE:
-        return GroupedForwards(tuple(forward.id for forward in included), {})
-    groups: dict[str, list[Forward]] = {}
+    targets: dict[str, list[Forward]] = {proxy.id: [] for proxy in proxies}
+    own = [forward for forward in included if forward.spec.proxy not in targets]
     for forward in included:
-        groups.setdefault(_group_of(forward, group), []).append(forward)
-    keys: list[str] = []
-    headings: dict[str, Heading] = {}
-    # Forwards without the attribute come last.
-    for name in sorted(groups, key=lambda name: (not name, name)):
-        key = f"{HEADING}{group.value}:{name}"
-        heading = Heading(key, name or f"no {group.value}", tuple(groups[name]), key in folded)
-        headings[key] = heading
-        keys.append(key)
+        if forward.spec.proxy in targets:
+            targets[forward.spec.proxy].append(forward)
+    headings = [] if group is ForwardGroup.NONE else _attribute_headings(own, group, folded)
+    keys = [forward.id for forward in own] if group is ForwardGroup.NONE else []
+    for proxy in proxies:
+        if targets[proxy.id] or not is_filtered:
+            key, title = f"{HEADING}proxy:{proxy.id}", f"proxy {proxy_address(proxy)}"
+            members = tuple(targets[proxy.id])
+            headings.append(Heading(key, title, members, key in folded, proxy))
+    for heading in headings:
+        keys.append(heading.key)
         if not heading.folded:
             keys += [forward.id for forward in heading.members]
-    return GroupedForwards(tuple(keys), headings)
+    return GroupedForwards(tuple(keys), {heading.key: heading for heading in headings})
+
+
+def _attribute_headings(
+    forwards: Iterable[Forward], group: ForwardGroup, folded: Collection[str]
+) -> list[Heading]:
+    """Return a heading for each value of an attribute; forwards without it come last."""
+    groups: dict[str, list[Forward]] = {}
+    for forward in forwards:
+        groups.setdefault(_group_of(forward, group), []).append(forward)
+    headings = []
+    for name in sorted(groups, key=lambda name: (not name, name)):
+        key = f"{HEADING}{group.value}:{name}"
+        title = name or f"no {group.value}"
+        headings.append(Heading(key, title, tuple(groups[name]), key in folded))
+    return headings
 
 
 def _group_of(forward: Forward, group: ForwardGroup) -> str:

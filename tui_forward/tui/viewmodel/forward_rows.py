@@ -202,9 +202,14 @@ def heading_row(heading: Heading, name: str = "") -> Row:
     members = heading.members
     ready = sum(forward.state is ForwardState.READY for forward in members)
     title = f"{'▸' if heading.folded else '▾'} {name or heading.title}"
-    parts = [pluralize(len(members), "forward")]
+    proxy = heading.proxy
+    parts = [pluralize(len(members), "forward" if proxy is None else "target")]
     if ready < len(members):
         parts.append(f"{ready} ready")
+    if proxy is not None and proxy.refused:
+        parts.append(f"{proxy.refused} refused")
+    if proxy is not None and proxy.reason:
+        parts.append(proxy.reason)
     traffic = [
         f"{arrow} {format_rate(total)}"
         for arrow, total in (
@@ -213,7 +218,8 @@ def heading_row(heading: Heading, name: str = "") -> Row:
         )
         if format_rate(total)
     ]
-    return Row((Cell(" · ".join([title, *parts, *traffic]), "strong"),))
+    style = "warn" if proxy is not None and proxy.reason else "strong"
+    return Row((Cell(" · ".join([title, *parts, *traffic]), style),))
 
 
 def _connections_cell(forward: Forward) -> Cell:

@@ -35,7 +35,8 @@ COMMANDS: Final = (
     Command("fwd", "go to the forwards; all: of other kubeconfigs", "scope"),
     Command("conns", "go to the connections"),
     Command("top", "show top talkers"), Command("log", "show the engine log"),
-    Command("profiles", "show the profiles"), Command("doctor", "test each hop"),
+    Command("profiles", "show the profiles"), Command("proxy", "start the cluster proxy"),
+    Command("doctor", "test each hop"),
     Command("theme", "change the theme", "theme"),
     Command("q", "quit"),
 )  # fmt: skip

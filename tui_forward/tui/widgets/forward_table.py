@@ -10,7 +10,7 @@ from textual.binding import BindingType
 
 from tui_forward.common.formatting import describe_other_engine
 from tui_forward.common.traffic_history import TrafficHistories
-from tui_forward.model import DeclaredPort, Forward, OtherEngine
+from tui_forward.model import DeclaredPort, Forward, OtherEngine, ProxyInfo
 from tui_forward.tui.keys.dashboard_keys import FORWARD_BINDINGS
 from tui_forward.tui.storage.view_state import ViewState, enum_or_default
 from tui_forward.tui.viewmodel import columns, rows
@@ -57,7 +57,8 @@ class FilterableForward(msgspec.Struct, frozen=True):
         if forward.pod is not None:
             pods.add(forward.pod.name)
         parts = [
-            rows.target_text(forward), forward.spec.target.context, forward.state.value,
+            rows.target_text(forward), _host(forward), forward.spec.target.context,
+            forward.state.value,
             forward.spec.label, rows.local_text(forward), *sorted(pods), forward.id,
         ]  # fmt: skip
         return " ".join(parts).lower()
@@ -96,6 +97,12 @@ class FilterableForward(msgspec.Struct, frozen=True):
         return (DeclaredPort(number=number, name=port), *local_ports)
 
 
+def _host(forward: Forward) -> str:
+    """Return the name of the target in the cluster, by which a proxy was asked for it."""
+    target = forward.spec.target
+    return f"{target.name}.{target.namespace}" if forward.spec.proxy else ""
+
+
 class ForwardTable(SortedTable):
     """Forwards, with sort order, groups that fold, and a filter."""
 
@@ -119,6 +126,7 @@ class ForwardTable(SortedTable):
         )  # rows that have a second line where it fits
         self._folded: set[str] = set()
         self._other_engines: Sequence[OtherEngine] = ()
+        self._proxies: Sequence[ProxyInfo] = ()
 
     @property
     def has_forwards(self) -> bool:
@@ -133,6 +141,12 @@ class ForwardTable(SortedTable):
     def current(self) -> Forward | None:
         """The forward under the cursor; None on a group's heading."""
         return self._forwards.get(self.cursor) if self.cursor else None
+
+    @property
+    def current_proxy(self) -> Heading | None:
+        """The heading of a cluster proxy under the cursor; None on any other row."""
+        heading = self._grouped.headings.get(self.cursor) if self.cursor else None
+        return heading if heading is not None and heading.proxy is not None else None
 
     @property
     def forward_ids(self) -> list[str]:
@@ -167,10 +181,12 @@ class ForwardTable(SortedTable):
             self.filter_query = parse_query(state.forward_query)
 
     def set_forwards(
-        self, forwards: Sequence[Forward], other_engines: Sequence[OtherEngine] = ()
-    ) -> None:
-        """Set the forwards, and the engines that have others; `draw` shows them."""
+        self, forwards: Sequence[Forward], other_engines: Sequence[OtherEngine] = (),
+        proxies: Sequence[ProxyInfo] = (),
+    ) -> None:  # fmt: skip
+        """Set forwards, engines that have others, and cluster proxies; `draw` shows them."""
         self._forwards = {forward.id: forward for forward in forwards}
+        self._proxies = proxies
         self._other_engines = other_engines
 
     def redraw(self) -> None:
@@ -178,7 +194,7 @@ class ForwardTable(SortedTable):
         self.draw()
 
     def _group_title(self, heading: Heading) -> str:
-        is_context = self.group is ForwardGroup.CONTEXT
+        is_context = self.group is ForwardGroup.CONTEXT and heading.proxy is None
         return self.naming.name_of(heading.members) if is_context else heading.title
 
     def draw(self) -> None:
@@ -190,6 +206,7 @@ class ForwardTable(SortedTable):
             forwards, order=self.order, ranks=self._ranks.update(forwards, now),
             group=self.group, folded=self._folded,
             matches=lambda forward: query.score(FilterableForward(forward)) is not None,
+            proxies=self._proxies, is_filtered=bool(query),
         )  # fmt: skip
         self.rule.show(
             self._title_text(), (self.order_text or "problems first",),

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import msgspec
+
+from tests.cli.fake_session import FakeSession, until
+from tests.tui.app_harness import running, screen_text, shows
+from tests.tui.samples import shop
+from tui_forward.model import Counters, ForwardSpec, Target, TargetKind
+from tui_forward.tui.viewmodel.pane_layout import Pane
+
+
+async def open_target(session: FakeSession, name: str, proxy: str = "p1") -> str:
+    target = Target(context="here", namespace="shop", kind=TargetKind.SERVICE, name=name, port="80")
+    forward_id = await session.start(ForwardSpec(target=target, proxy=proxy))
+    session.update(forward_id, listening=())
+    return forward_id
+
+
+async def test_proxy_of_the_context_starts_once() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("X")
+        await shows(app, "▾ proxy 127.0.0.1:1080 · 0 targets", "socks5h://127.0.0.1:1080")
+        spec = session.proxies["p1"].spec
+        assert (spec.context, spec.namespace) == ("here", "shop")
+        await pilot.press("X")
+        await pilot.pause()
+        await until(lambda: len(session.proxies) == 1)
+
+
+async def test_targets_are_rows_that_a_host_finds() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("X")
+        await shows(app, "0 targets")
+        await open_target(session, "web")
+        await open_target(session, "api")
+        await shows(app, "proxy 127.0.0.1:1080 · 2 targets", "svc/web:80", "svc/api:80")
+        app.dashboard.body.focus_pane(Pane.FORWARDS)
+        await pilot.press("slash", *"api.shop")
+        await shows(app, "1 target")
+        assert "svc/web:80" not in screen_text(app)
+
+
+async def test_stop_on_its_row_asks_while_it_has_connections() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("X")
+        await shows(app, "0 targets")
+        forward_id = await open_target(session, "web")
+        session.update(forward_id, counters=Counters(connections_open=2))
+        await shows(app, "1 target")
+        app.dashboard.body.focus_pane(Pane.FORWARDS)
+        table = app.dashboard.tables.forwards
+        table.follow("#proxy:p1")
+        await until(lambda: table.current_proxy is not None)
+        await pilot.press("y")
+        await shows(app, "Copied socks5h://127.0.0.1:1080")
+        await pilot.press("x")
+        await shows(app, "Stop the cluster proxy 127.0.0.1:1080? Closes 2 connections.")
+        await pilot.press("enter")
+        await until(lambda: not session.proxies)
+        await shows(app, "Stopped the cluster proxy")
+
+
+async def test_command_line_starts_it() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("colon", *"proxy", "enter")
+        await until(lambda: bool(session.proxies))
+
+
+async def test_second_context_gets_another_port() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("X")
+        await until(lambda: bool(session.proxies))
+        first = session.proxies["p1"]
+        other = msgspec.structs.replace(first.spec, context="there")
+        session.proxies["p1"] = msgspec.structs.replace(first, spec=other)
+        await until(lambda: app._sampler.snapshot.proxies[0].spec.context == "there")
+        await pilot.press("X")
+        await until(lambda: len(session.proxies) == 2)
+        assert session.proxies["p2"].spec.port == 0

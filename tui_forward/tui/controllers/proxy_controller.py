@@ -1,0 +1,113 @@
+"""Starts and stops cluster proxies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from tui_forward.model import (
+    PROXY_PORT,
+    AccessOptions,
+    CatalogScope,
+    ProxyInfo,
+    ProxySpec,
+    Target,
+    TargetKind,
+)
+from tui_forward.session import Session
+from tui_forward.tui.controllers.command_queue import CommandQueue
+from tui_forward.tui.controllers.notifier import Notifier
+from tui_forward.tui.controllers.sampler import Sampler
+from tui_forward.tui.viewmodel.proxy_text import proxy_address, proxy_url
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tui_forward.tui.keys.palette import PaletteCommand
+
+
+class ProxyGuard(Protocol):
+    """Runs what starts something in the contexts of targets, after a question if needed."""
+
+    def __call__(self, targets: Sequence[Target], start: Callable[[], None], *, what: str) -> None:
+        """Call `start`, perhaps later or never; `what` is the words for what it starts."""
+
+
+class ProxyController:
+    """Carries out requests about the cluster proxies of the session."""
+
+    def __init__(
+        self, session: Session, sampler: Sampler, queue: CommandQueue, notifier: Notifier,
+        scope: Callable[[], CatalogScope], guard: ProxyGuard,
+        shown_name: Callable[[str, AccessOptions], str],
+    ) -> None:  # fmt: skip
+        self._session = session
+        self._sampler = sampler
+        self._queue = queue
+        self._notifier = notifier
+        self._scope = scope  # on view
+        self._guard = guard
+        self._shown_name = shown_name  # of a context
+
+    def start(self) -> None:
+        """Start a proxy for the context on view; if it has one, say where that listens."""
+        scope = self._scope()
+        target = Target(
+            context=scope.context,
+            options=scope.options,
+            namespace=scope.namespace,
+            kind=TargetKind.SERVICE,
+            name="*",
+            port="",
+        )
+        start = partial(self._queue.enqueue, partial(self._start, scope))
+        if self._running(scope) is None:
+            self._guard([target], start, what="the cluster proxy")
+        else:
+            start()
+
+    def _running(self, scope: CatalogScope) -> ProxyInfo | None:
+        for proxy in self._sampler.snapshot.proxies:
+            if (proxy.spec.context, proxy.spec.options) == scope.cluster_key:
+                return proxy
+        return None
+
+    async def _start(self, scope: CatalogScope) -> None:
+        running = self._running(scope)  # another key press may have started it
+        if running is None:
+            is_first = not self._sampler.snapshot.proxies
+            spec = ProxySpec(
+                context=scope.context,
+                options=scope.options,
+                namespace=scope.namespace,
+                port=PROXY_PORT if is_first else 0,
+            )
+            proxy_id = await self._session.start_proxy(spec)
+            proxies = (await self._session.snapshot()).proxies
+            running = next((one for one in proxies if one.id == proxy_id), None)
+        if running is not None:
+            context = self._shown_name(running.spec.context, running.spec.options)
+            self._notifier.info(
+                f"Services of {context} by name through {proxy_url(running)} (ALL_PROXY)"
+            )
+
+    def stop(self, proxy_id: str) -> None:
+        """Stop a proxy, with its targets and their connections."""
+        self._queue.enqueue(partial(self._stop, proxy_id))
+
+    async def _stop(self, proxy_id: str) -> None:
+        await self._session.stop_proxy(proxy_id)
+        self._notifier.info("Stopped the cluster proxy")
+
+    def palette_commands(self) -> Iterator[PaletteCommand]:
+        """Yield a command to stop each proxy."""
+        from tui_forward.tui.keys.palette import Group, PaletteCommand
+
+        for proxy in self._sampler.snapshot.proxies:
+            context = self._shown_name(proxy.spec.context, proxy.spec.options)
+            yield PaletteCommand(
+                f"Stop the cluster proxy {proxy_address(proxy)} of {context}",
+                partial(self.stop, proxy.id),
+                Group.ALL,
+            )
