@@ -68,18 +68,22 @@ def open_socks(port: int, host: str, number: int) -> socket.socket:
     return sock
 
 
-def first_byte(open_socket: Open, port: int, host: str, number: int = ECHO) -> float:
-    """Return the seconds from connect to the echo of a byte."""
+def first_byte(
+    open_socket: Open, port: int, host: str, number: int = ECHO, data: bytes = b"x"
+) -> float:
+    """Return the seconds from connect to the echo of the first byte of the data."""
     started = time.perf_counter()
     with open_socket(port, host, number) as sock:
-        sock.sendall(b"x")
-        assert sock.recv(1) == b"x"
+        sock.sendall(data)
+        assert sock.recv(1) == data[:1]
         return time.perf_counter() - started
 
 
-def first_bytes(open_socket: Open, port: int, host: str, count: int) -> list[float]:
+def first_bytes(
+    open_socket: Open, port: int, host: str, count: int, data: bytes = b"x"
+) -> list[float]:
     """Return `first_byte` of connections one after the other."""
-    return [first_byte(open_socket, port, host) for _ in range(count)]
+    return [first_byte(open_socket, port, host, data=data) for _ in range(count)]
 
 
 def download(open_socket: Open, port: int, host: str) -> float:
@@ -193,26 +197,32 @@ class Benchmark:
             targets.append(time.perf_counter() - started)
         return statistics.median(forwards), statistics.median(targets)
 
-    async def warm(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Return time and processor time of a first byte, through a forward and through a target.
+    async def warm(self) -> list[tuple[float, float]]:
+        """Return time and processor time of a first byte, each side in turns.
 
-        Processor time is per connection.
+        The sides are a forward, SOCKS5 and a name of localhost; processor time is the engine's.
         """
         port = await self.start_forward("shop", "echo", ECHO)
-        sides = ((open_plain, port), (open_socks, self.proxy_port))
-        times: tuple[list[float], list[float]] = ([], [])
-        cpu = [0.0, 0.0]
+        request = f"GET / HTTP/1.1\r\nHost: echo.shop.localhost:{self.proxy_port}\r\n\r\n".encode()
+        sides = (
+            (open_plain, port, b"x"),
+            (open_socks, self.proxy_port, b"x"),
+            (open_plain, self.proxy_port, request),
+        )
+        times: list[list[tuple[float, float]]] = [[] for _ in sides]
         for _ in range(1 + WARM_ROUNDS):  # the first one warms up
-            for at, (how, number) in enumerate(sides):
+            for at, (how, number, data) in enumerate(sides):
                 before = time.process_time()
-                times[at].append(
-                    statistics.median(
-                        await self.run(first_bytes, how, number, "echo.shop", CONNECTS)
-                    )
-                )
-                cpu[at] = time.process_time() - before
-        one, other = (statistics.median(side[1:]) for side in times)
-        return (one, cpu[0] / CONNECTS), (other, cpu[1] / CONNECTS)
+                found = await self.run(first_bytes, how, number, "echo.shop", CONNECTS, data)
+                cpu_s = (time.process_time() - before) / CONNECTS
+                times[at].append((statistics.median(found), cpu_s))
+        return [
+            (
+                statistics.median(one for one, _ in side[1:]),
+                statistics.median(cpu for _, cpu in side[1:]),
+            )
+            for side in times
+        ]
 
     async def throughput(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Return seconds, and processor seconds of the engine, of a download on both ways."""
@@ -238,9 +248,10 @@ async def measure(kubeconfig: Path, clients: ProcessPoolExecutor) -> None:
         show(f"{SERVICES} services known", f"{memory_mib() - before:.1f} MiB more")
         cold, cold_proxy = await benchmark.cold()
         show("cold first byte, ms", compare(cold * 1e3, cold_proxy * 1e3))
-        (warm, cpu), (warm_proxy, cpu_proxy) = await benchmark.warm()
-        show("warm first byte, ms", compare(warm * 1e3, warm_proxy * 1e3))
-        show("  CPU of the engine, µs", compare(cpu * 1e6, cpu_proxy * 1e6))
+        (plain, cpu), *others = await benchmark.warm()
+        for name, (own, own_cpu) in zip(("SOCKS5", "localhost"), others, strict=True):
+            show(f"warm first byte, {name}, ms", compare(plain * 1e3, own * 1e3))
+            show("  CPU of the engine, µs", compare(cpu * 1e6, own_cpu * 1e6))
         (seconds, cpu), (seconds_proxy, cpu_proxy) = await benchmark.throughput()
         size = DOWNLOAD / MIB
         show("download, MiB/s", compare(size / seconds, size / seconds_proxy))

@@ -33,7 +33,7 @@ from tui_forward.protocol.upgrade_server import (
 from tui_forward.protocol.websocket import WebSocketConnection
 from tui_forward.transport import Endpoint
 
-ECHO, SINK, SOURCE, REFUSED, RESET, LATE, SILENT, GONE, GREETER = range(1001, 1010)
+ECHO, SINK, SOURCE, REFUSED, RESET, LATE, SILENT, GONE, GREETER, UPGRADER = range(1001, 1011)
 SOURCE_BYTES = 3_000_000
 REFUSED_TEXT = forwarding_error(
     REFUSED,
@@ -100,6 +100,7 @@ class App:
         self.connection = connection
         self.pair = pair
         self.left = SOURCE_BYTES
+        self.is_upgraded = False
         cluster.opened.append(pair.port)
         connection.apps.append(self)
 
@@ -127,7 +128,11 @@ class App:
 
     def data_received(self, data: memoryview) -> None:
         port = self.pair.port
-        if port == ECHO:
+        if port == UPGRADER and not self.is_upgraded:
+            self.is_upgraded = True
+            self.send(b"HTTP/1.1 101 ")  # in two pieces
+            self.send(b"Switching Protocols\r\n\r\n")
+        elif port in (ECHO, UPGRADER):
             self.send(bytes(data))
         elif port == SINK:
             self.cluster.sink_bytes += len(data)

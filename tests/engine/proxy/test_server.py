@@ -17,7 +17,15 @@ from pathlib import Path
 import pytest
 
 from tests.engine import fake_cluster
-from tests.engine.fake_cluster import ECHO, GREETER, REFUSED, SOURCE, SOURCE_BYTES, FakeCluster
+from tests.engine.fake_cluster import (
+    ECHO,
+    GREETER,
+    REFUSED,
+    SOURCE,
+    SOURCE_BYTES,
+    UPGRADER,
+    FakeCluster,
+)
 from tests.support.fake_engine import FakeBackend, FakeDirectory, pod
 from tests.support.other_user import needs_other_user, run_as_other_user
 from tests.support.waiting import until
@@ -211,6 +219,21 @@ async def test_localhost_and_a_request_of_another_page(scenario: ProxyScenario) 
 
 
 async def test_websocket(scenario: ProxyScenario) -> None:
+    scenario.add("chat", UPGRADER)
+    await scenario.start()
+    for target in (f"http://chat.shop:{UPGRADER}/ws", "/ws"):
+        host = f"chat.shop.localhost:{scenario.port}" if target == "/ws" else "chat.shop"
+        reader, writer = await scenario.connect()
+        fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        for frame in (b"\x81\x85abcd12345", b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"):
+            writer.write(frame)
+            assert await reader.readexactly(len(frame)) == frame
+        writer.close()
+
+
+async def test_a_refused_websocket(scenario: ProxyScenario) -> None:
     await scenario.start()
     reader, writer = await scenario.connect()
     host = f"web.shop.localhost:{scenario.port}"
