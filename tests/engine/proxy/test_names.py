@@ -58,10 +58,20 @@ def test_another_domain() -> None:
         "web.shop.svc.k8s.acme.test", namespace="default", domain="k8s.acme.test"
     )
     assert (found, is_explicit) == ((ServiceName("shop", "web"),), True)
-    other, _ = parse_cluster_name(
-        "web.shop.svc.cluster.local", namespace="default", domain="k8s.acme.test"
-    )
-    assert other == ()
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("web.shop.svc.k8s.acme.test", [ServiceName("shop", "web")]),
+        ("db-0.db.data.svc.k8s.acme.test", [ServiceName("data", "db", pod="db-0")]),
+        ("a.b.c.d.svc.acme.test", []),
+    ],
+)
+def test_a_domain_that_is_not_known(host: str, expected: list[ClusterName]) -> None:
+    found, is_explicit = parse_cluster_name(host, namespace="default", domain="cluster.local")
+    assert list(found) == expected
+    assert not is_explicit
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,10 @@ def parse_cluster_name(
         return (ServiceName(second, first), ServiceName(namespace, second, pod=first)), False
     if len(labels) == 3:
         return (_of_service(labels),), False
+    # The domain of a cluster is not known to its API: `web.shop.svc.k8s.acme.test`.
+    for at in (2, 3):
+        if labels[at] == "svc":
+            return (_of_service(labels[:at]),), False
     return (), False
 
 
