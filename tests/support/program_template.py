@@ -8,6 +8,7 @@ environments of programs, which other processes read.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -17,9 +18,10 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -161,8 +163,22 @@ def main() -> int:
         return 0
     program = importlib.import_module(f"{request.module}.__main__")
     sys.argv = [str(program.__file__), *request.arguments]
-    code: int = program.main()
+    try:
+        code = program.main()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    _exit_at_once(code)
     return code
+
+
+def _exit_at_once(code: int) -> NoReturn:
+    """Exit like Python, but leave all modules: to free them copies the memory of the template."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
