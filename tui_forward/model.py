@@ -174,6 +174,12 @@ BUILT_IN = ForwardDefaults()
 MAX_PRECONNECT = 16
 """The most connections to an application that are opened ahead of their clients."""
 
+PRECONNECT_AGE_S = 5.0
+"""How old they may get, unless chosen. Most servers wait longer for the first byte of a request."""
+
+PRECONNECT_AGES_S = (2.0, 300.0)
+"""The least and the most that can be chosen: a runtime reports the end of one a second late."""
+
 
 class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the user can specify about one forward."""
@@ -190,6 +196,7 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
     # pod is closed.
     half_close_timeout_s: float = BUILT_IN.half_close_timeout_s
     preconnect: int = 0  # connections to the application opened ahead of their clients
+    preconnect_age_s: float = PRECONNECT_AGE_S  # how old these may get
     label: str = ""  # of the user, to group and find forwards
     name: str = ""  # in its profile, if it belongs to one
     profile: str = ""  # that profile (`profiles.Profile.id`)

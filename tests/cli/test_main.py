@@ -183,6 +183,7 @@ def test_forward_passes_all_options_on(run: Run, session: FakeSession) -> None:
         "forward", "deploy/web", "8080:http", ":9090", "7000", "--context", "prod", "-n", "shop",
         "--kubeconfig", "/etc/kc", "--transport", "websocket", "--queue-timeout", "1m",
         "--half-close-timeout", "500ms", "--address", "127.0.0.1,::1", "--preconnect", "3",
+        "--preconnect-age", "20s",
     )  # fmt: skip
     assert result.code == ExitCode.DONE
     assert session.closed
@@ -197,7 +198,7 @@ def test_forward_passes_all_options_on(run: Run, session: FakeSession) -> None:
         assert spec.transport is TransportChoice.WEBSOCKET
         assert (spec.queue_timeout_s, spec.half_close_timeout_s) == (60.0, 0.5)
         assert spec.addresses == ("127.0.0.1", "::1")
-        assert spec.preconnect == 3
+        assert (spec.preconnect, spec.preconnect_age_s) == (3, 20.0)
 
 
 def test_options_may_precede_the_command(run: Run, session: FakeSession) -> None:

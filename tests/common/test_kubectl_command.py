@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shlex
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,8 +124,8 @@ SPECS = st.builds(
     transport=st.sampled_from(list(TransportChoice)),
     queue_timeout_s=st.sampled_from([30.0, 0.0, 60.0, 86399.75]),
     half_close_timeout_s=st.sampled_from([5.0, 0.5]),
-    preconnect=st.sampled_from([0, 1, 16]),
 )
+PRECONNECT = st.sampled_from([(0, 5.0), (1, 5.0), (16, 90.0)])  # number and age
 DEFAULTS = st.builds(
     ForwardDefaults,
     addresses=st.sampled_from([("localhost",), ("0.0.0.0",)]),
@@ -133,8 +134,12 @@ DEFAULTS = st.builds(
 )
 
 
-@given(SPECS, DEFAULTS)
-def test_formatted_command_is_parsed_back(spec: ForwardSpec, defaults: ForwardDefaults) -> None:
+@given(SPECS, PRECONNECT, DEFAULTS)
+def test_formatted_command_is_parsed_back(
+    spec: ForwardSpec, preconnect: tuple[int, float], defaults: ForwardDefaults
+) -> None:
+    count, age_s = preconnect
+    spec = msgspec.structs.replace(spec, preconnect=count, preconnect_age_s=age_s)
     line = format_command(spec, defaults)
     # Elsewhere, and here, where the settings say otherwise.
     for counts in (BUILT_IN, defaults):

@@ -75,7 +75,7 @@ class FakeConnectionOwner:
         self.histories: dict[PodRef, PodHistory] = {}
         self.open = asyncio.Event()
         self.open.set()
-        self.preconnector = Preconnector(0, limits=Limits(), usable_pool=self.usable_pool)
+        self.preconnector = Preconnector(0, max_age_s=5.0, usable_pool=self.usable_pool)
 
     def take_spare(self, pool: TunnelPool) -> SpareChannel | None:
         return self.preconnector.take(pool.pod)

@@ -28,6 +28,7 @@ forwards:
     queue_timeout: 90s
     half_close_timeout: 1s
     preconnect: 4
+    preconnect_age: 20s
     label: front
     needs: db
   any: {selector: "app=x,tier=y", port: 80, local: any, balance: spread}
@@ -43,7 +44,7 @@ def test_everything_that_a_profile_can_change_is_described() -> None:
         "  its port or the next free one on 0.0.0.0, 127.0.0.1, fe80::1%eth0; "
         "OPEN TO OTHER MACHINES on 0.0.0.0, fe80::1%eth0; sets WEB_HOST, WEB_PORT, WEB_URL; "
         "pinned to this pod; transport spdy; queue timeout 90s; half-close timeout 1s; "
-        "opens 4 connections ahead; label front; needs db",
+        "opens 4 connections ahead; keeps those 20s at most; label front; needs db",
         "any: -l app=x,tier=y:80 in context prod, namespace shop",
         "  any free port on localhost; sets ANY_HOST, ANY_PORT, ANY_URL; "
         "spreads connections over all Ready pods",

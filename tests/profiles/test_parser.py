@@ -88,6 +88,17 @@ def test_all_keys() -> None:
     assert [forward.name for forward in profile.in_order()] == ["db", "cache", "api", "one"]
 
 
+def test_forwards_inherit_what_the_profile_opens_ahead() -> None:
+    profile = read(
+        "preconnect: 4\npreconnect_age: 20s\nforwards:\n"
+        "  web: {target: svc/web, port: 80}\n"
+        "  db: {target: svc/db, port: 1, preconnect: 0}\n"
+        "  api: {target: svc/api, port: 2, preconnect_age: 2}\n"
+    )
+    found = [(one.spec.preconnect, one.spec.preconnect_age_s) for one in profile.forwards]
+    assert found == [(4, 20.0), (0, 20.0), (4, 2.0)]
+
+
 def test_names() -> None:
     assert read("name: web\nforwards:").name == "web"
     team = parse_profile("forwards:", Path("/work/my shop/.tui-forward.yaml"), team=True)

@@ -104,6 +104,20 @@ forwards:
     assert again == text
 
 
+def test_values_of_the_profile_are_not_repeated() -> None:
+    before = "preconnect: 4\npreconnect_age: 20s\nlabel: shop\nforwards:\n"
+    forwards = [
+        on("web", preconnect=4, preconnect_age_s=20.0, label="shop"),
+        on("db", preconnect=0, preconnect_age_s=5.0, label="data"),
+    ]
+    text = serialize_profile(map(spec_with_bound_port, forwards), FILE, before)
+    assert text.count("preconnect: ") == text.count("preconnect_age: ") == 2
+    assert "preconnect: 0" in text
+    profile = parse_profile(text, FILE)
+    assert not make_plan(profile, forwards)
+    assert [one.spec.label for one in profile.forwards] == ["shop", "data"]
+
+
 def test_invalid_content_is_not_overwritten() -> None:
     with pytest.raises(ProfileError):
         serialize_profile([on("web").spec], FILE, "a: b: c")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tui_forward.errors import UsageError
-from tui_forward.model import MAX_PRECONNECT, Balance, TargetKind
+from tui_forward.model import MAX_PRECONNECT, PRECONNECT_AGES_S, Balance, TargetKind
 
 # kubectl's names, singular, plural and short, and the API group it accepts behind a dot
 # ("deployments.apps/web").
@@ -254,6 +254,18 @@ def parse_preconnect(value: object) -> int:
             hint=f"use 0 to {MAX_PRECONNECT}",
         )
     return int(text)
+
+
+def parse_preconnect_age(value: object) -> float:
+    """Return the seconds of the greatest age of connections opened ahead, from a text or a file."""
+    seconds = parse_duration_value(value)
+    least_s, most_s = PRECONNECT_AGES_S
+    if not least_s <= seconds <= most_s:
+        raise UsageError(
+            f'"{value}" is not an age for connections opened ahead',
+            hint=f"use {format_duration_arg(least_s)} to {format_duration_arg(most_s)}",
+        )
+    return seconds
 
 
 def parse_balance(value: object) -> Balance:

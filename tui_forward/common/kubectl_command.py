@@ -22,6 +22,7 @@ from tui_forward.common.arguments import (
     parse_duration_s,
     parse_ports,
     parse_preconnect,
+    parse_preconnect_age,
     parse_target,
     validate_selector,
 )
@@ -31,6 +32,7 @@ from tui_forward.model import (
     BUILT_IN,
     NO_CONTEXT,
     NO_OPTIONS,
+    PRECONNECT_AGE_S,
     AccessOptions,
     Balance,
     ForwardDefaults,
@@ -59,7 +61,7 @@ _VALUES = {
     "-n": "namespace", "--namespace": "namespace", "--context": "context",
     "--address": "address", "-l": "selector", "--selector": "selector", "--transport": "transport",
     "--queue-timeout": "queue_timeout", "--half-close-timeout": "half_close_timeout",
-    "--preconnect": "preconnect", "--balance": "balance",
+    "--preconnect": "preconnect", "--preconnect-age": "preconnect_age", "--balance": "balance",
 }  # fmt: skip
 # Options without a value.
 _FLAGS = {"--pin": ("pin", "true"), "--spread": ("balance", Balance.SPREAD.value)}
@@ -86,6 +88,11 @@ class _Line(msgspec.Struct):
     def last(self, name: str, default: str) -> str:
         """Return the last value of an option."""
         return self.options.get(name, [default])[-1]
+
+
+def _preconnect_age_s(line: _Line) -> float:
+    text = line.last("preconnect_age", "")
+    return parse_preconnect_age(text) if text else PRECONNECT_AGE_S
 
 
 def _access_of(line: _Line, default: AccessOptions) -> AccessOptions:
@@ -222,6 +229,7 @@ def _make_specs(
             queue_timeout_s=seconds("queue_timeout", defaults.queue_timeout_s),
             half_close_timeout_s=seconds("half_close_timeout", defaults.half_close_timeout_s),
             preconnect=parse_preconnect(line.last("preconnect", "0")),
+            preconnect_age_s=_preconnect_age_s(line),
         )
         for pair in parse_ports(words)
     ]
@@ -251,6 +259,8 @@ def format_command(spec: ForwardSpec, defaults: ForwardDefaults = BUILT_IN) -> s
         words += ["--half-close-timeout", format_duration_arg(spec.half_close_timeout_s)]
     if spec.preconnect:
         words += ["--preconnect", str(spec.preconnect)]
+        if spec.preconnect_age_s != PRECONNECT_AGE_S:
+            words += ["--preconnect-age", format_duration_arg(spec.preconnect_age_s)]
     if target.pin:
         words.append("--pin")
     if target.balance is Balance.SPREAD:

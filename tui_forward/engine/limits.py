@@ -44,7 +44,4 @@ class Limits:
     # Pause before a refused connection is tried again, doubling up to `retry_refused_max_s`.
     retry_refused_s: float = 0.05
     retry_refused_max_s: float = 1.0
-    # How old a channel may get that was opened ahead of its client. Most servers wait longer for
-    # the first byte of a request.
-    preconnect_age_s: float = 5.0
     close_s: float = 2.0  # how long an orderly end of a tunnel may take before it is cut

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from tui_forward.engine.connections.local_ports import check_addresses
 from tui_forward.errors import UsageError
-from tui_forward.model import MAX_PRECONNECT, Balance, ForwardSpec, TargetKind
+from tui_forward.model import (
+    MAX_PRECONNECT,
+    PRECONNECT_AGES_S,
+    Balance,
+    ForwardSpec,
+    TargetKind,
+)
 
 _MAX_PORT = 65535
 
@@ -39,4 +45,10 @@ def validate_spec(spec: ForwardSpec) -> None:
             f"cannot open {spec.preconnect} connections ahead", hint=f"use 0 to {MAX_PRECONNECT}"
         )
     if not spec.proxy:
-        check_addresses(spec.addresses)
+        least_s, most_s = PRECONNECT_AGES_S
+    if not least_s <= spec.preconnect_age_s <= most_s:
+        raise UsageError(
+            f"connections opened ahead cannot be {spec.preconnect_age_s:g} seconds old",
+            hint=f"use {least_s:g} to {most_s:g}",
+        )
+    check_addresses(spec.addresses)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.arguments import format_duration_arg, is_loopback
 from tui_forward.common.printable import escape_unprintable
-from tui_forward.model import BUILT_IN, Balance, ForwardSpec, TransportChoice
+from tui_forward.model import BUILT_IN, PRECONNECT_AGE_S, Balance, ForwardSpec, TransportChoice
 from tui_forward.profiles.env_names import variable_names
 from tui_forward.profiles.profile import Profile, ProfileForward
 
@@ -75,6 +75,8 @@ def _details(one: ProfileForward) -> Iterator[str]:
         yield f"half-close timeout {format_duration_arg(spec.half_close_timeout_s)}"
     if spec.preconnect:
         yield f"opens {spec.preconnect} connections ahead"
+    if spec.preconnect_age_s != PRECONNECT_AGE_S:
+        yield f"keeps those {format_duration_arg(spec.preconnect_age_s)} at most"
     if spec.label:
         yield f"label {_short(spec.label)}"
     if one.needs:

@@ -24,6 +24,7 @@ from tui_forward.common.arguments import (
     parse_balance,
     parse_duration_value,
     parse_preconnect,
+    parse_preconnect_age,
     parse_target,
     share_address,
     validate_selector,
@@ -131,6 +132,11 @@ def parse_access(mapping: CommentedMap, file: Path) -> AccessOptions:
     return _Parser(file).parse_access(mapping)
 
 
+def parse_inherited(mapping: CommentedMap, file: Path) -> dict[str, Any]:
+    """Parse what a profile sets for all its forwards, by field of a spec; ProfileError."""
+    return _Parser(file).parse_inherited(mapping)
+
+
 class _LimitedParser(RoundTripParser):
     """Parser whose events are counted before anything is built of them."""
 
@@ -201,6 +207,16 @@ class _Parser:
             raise ProfileError(self._problems)
         return values["access"]
 
+    def parse_inherited(self, mapping: CommentedMap) -> dict[str, Any]:
+        """Parse only what forwards inherit; see the function of this name."""
+        values: dict[str, Any] = {}
+        for key in _INHERITED:
+            if key in mapping:
+                self._parse_value(mapping, key, _PROFILE[key], values)
+        if self._problems:
+            raise ProfileError(self._problems)
+        return {_SPEC[key]: value for key, value in values.items()}
+
     def _add_problem(self, position: Position, message: str, hint: str = "") -> None:
         self._problems.append(
             ProfileProblem(self._file, position[0] + 1, position[1] + 1, message, hint)
@@ -239,13 +255,16 @@ class _Parser:
                 hint = f"did you mean `{near[0]}`?" if near else f"available: {', '.join(known)}"
                 self._add_problem(mapping.lc.key(key), f"unknown key `{_one_line(str(key))}`", hint)
                 continue
-            try:
-                values[key] = parser(mapping[key])
-            except InvalidValueError as error:
-                self._add_problem(mapping.lc.value(key), f"{key}: {error.message}", error.hint)
-            except UsageError as error:
-                self._add_problem(mapping.lc.value(key), f"{key}: {error.message}", error.hint)
+            self._parse_value(mapping, key, parser, values)
         return values
+
+    def _parse_value(
+        self, mapping: CommentedMap, key: str, parser: ValueParser, values: dict[str, Any]
+    ) -> None:
+        try:
+            values[key] = parser(mapping[key])
+        except (InvalidValueError, UsageError) as error:
+            self._add_problem(mapping.lc.value(key), f"{key}: {error.message}", error.hint)
 
     def _parse_access(self, mapping: CommentedMap, values: dict[str, Any]) -> None:
         access, position = mapping["access"], mapping.lc.value("access")
@@ -345,6 +364,7 @@ class _Parser:
         access = values.get("access")
         if access is None:
             access = inherit_access(defaults.get("access", NO_OPTIONS), context, default_context)
+        values = {key: defaults[key] for key in _INHERITED if key in defaults} | values
         settings = {field: values[key] for key, field in _SPEC.items() if key in values}
         spec = ForwardSpec(
             target=Target(
@@ -358,7 +378,6 @@ class _Parser:
                 options=access,
             ),
             local_port=local,
-            label=values.get("label", defaults.get("label", "")),
             name=name,
             profile=profile,
             **settings,
@@ -432,6 +451,8 @@ _PROFILE: Final[Mapping[str, ValueParser]] = {
         NAMESPACE, "a valid namespace name", "lower-case letters, digits and dashes"
     ),
     "label": parse_text,
+    "preconnect": parse_preconnect,
+    "preconnect_age": parse_preconnect_age,
     "access": lambda value: value,  # see `_parse_access`
     "forwards": lambda value: value,  # see `_parse_forwards`
 }
@@ -449,6 +470,7 @@ _FORWARD: Final[Mapping[str, ValueParser]] = {
     "queue_timeout": parse_duration_value,
     "half_close_timeout": parse_duration_value,
     "preconnect": parse_preconnect,
+    "preconnect_age": parse_preconnect_age,
     "label": parse_text,
     "access": _PROFILE["access"],
     "env": matching(_ENV, "a valid variable prefix", "for example DB"),
@@ -461,4 +483,8 @@ _SPEC: Final = {
     "queue_timeout": "queue_timeout_s",
     "half_close_timeout": "half_close_timeout_s",
     "preconnect": "preconnect",
+    "preconnect_age": "preconnect_age_s",
+    "label": "label",
 }
+# Those of a profile that hold for its forwards.
+_INHERITED: Final = ("label", "preconnect", "preconnect_age")

@@ -212,5 +212,6 @@ _LABELS = {
     "queue_timeout_s": "queue_timeout",
     "half_close_timeout_s": "half_close_timeout",
     "preconnect": "preconnect",
+    "preconnect_age_s": "preconnect_age",
     "label": "label",
 }

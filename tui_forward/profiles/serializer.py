@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
@@ -13,10 +13,22 @@ from ruamel.yaml.comments import CommentedMap
 
 from tui_forward.common.arguments import format_duration_arg, is_loopback
 from tui_forward.errors import UsageError
-from tui_forward.model import NO_OPTIONS, AccessOptions, Balance, ForwardSpec, TargetKind
+from tui_forward.model import (
+    NO_OPTIONS,
+    PRECONNECT_AGE_S,
+    AccessOptions,
+    Balance,
+    ForwardSpec,
+    TargetKind,
+)
 from tui_forward.profiles.access import format_access, inherit_access, why_unsaveable
 from tui_forward.profiles.env_names import allowed_prefix
-from tui_forward.profiles.parser import VERSION, load_roundtrip, parse_access
+from tui_forward.profiles.parser import (
+    VERSION,
+    load_roundtrip,
+    parse_access,
+    parse_inherited,
+)
 from tui_forward.profiles.profile import env_prefix
 
 _NON_NAME = re.compile(r"[^A-Za-z0-9._-]+")
@@ -30,6 +42,7 @@ _DEFAULTS = {
     "queue_timeout_s": 30.0,
     "half_close_timeout_s": 5.0,
     "preconnect": 0,
+    "preconnect_age_s": PRECONNECT_AGE_S,
     "label": "",
 }
 _KEYS = {
@@ -38,6 +51,7 @@ _KEYS = {
     "queue_timeout_s": "queue_timeout",
     "half_close_timeout_s": "half_close_timeout",
     "preconnect": "preconnect",
+    "preconnect_age_s": "preconnect_age",
     "label": "label",
 }
 
@@ -66,6 +80,7 @@ def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = ""
         elif len(values) == 1 and not before.strip() and (value := values.pop()):
             common[key] = top[key] = value
     access = _common_access(specs, top, file, is_new=not before.strip())
+    usual = {**_DEFAULTS, **parse_inherited(top, file)}
     found = top.get("forwards")
     if not isinstance(found, CommentedMap):
         found = top["forwards"] = CommentedMap()
@@ -76,7 +91,7 @@ def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = ""
         entry = found.get(name)
         if not isinstance(entry, CommentedMap):
             entry = found[name] = CommentedMap()
-        settings = _entry(spec, common, access)
+        settings = _entry(spec, common, access) | _settings(spec, usual)
         has_access = "access" in entry and "access" in settings
         if has_access and parse_access(entry, file) == spec.target.options:
             settings["access"] = entry["access"]  # as the user wrote it
@@ -168,23 +183,23 @@ def _entry(spec: ForwardSpec, common: dict[str, str], access: AccessOptions) -> 
         entry["pin"] = True
     if target.balance is not Balance.ONE:
         entry["balance"] = target.balance.value
-    entry.update(_settings(spec))
     inherited = inherit_access(access, target.context, common.get("context", ""))
     if target.options != inherited:
         entry["access"] = format_access(target.options)
     return entry
 
 
-def _settings(spec: ForwardSpec) -> dict[str, Any]:
+def _settings(spec: ForwardSpec, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a forward has that is not usual in its profile."""
     settings: dict[str, Any] = {}
-    for field, default in _DEFAULTS.items():
+    for field, key in _KEYS.items():
         value = getattr(spec, field)
-        if value == default:
+        if value == usual[field] or value == "":  # a label cannot be removed here
             continue
         if isinstance(value, tuple):
-            settings[_KEYS[field]] = value[0] if len(value) == 1 else list(value)
+            settings[key] = value[0] if len(value) == 1 else list(value)
         elif isinstance(value, float):
-            settings[_KEYS[field]] = format_duration_arg(value)
+            settings[key] = format_duration_arg(value)
         else:
-            settings[_KEYS[field]] = str(value)
+            settings[key] = value if isinstance(value, int) else str(value)
     return settings

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,7 +11,6 @@ from tests.engine.harness import OTHER_POD, POD, EngineHarness, engine_harness, 
 from tests.support.waiting import until
 from tui_forward.engine.connections import preconnector as module
 from tui_forward.engine.connections.preconnector import Preconnector, SpareChannel
-from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import ChannelHandler
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.model import PodRef, ReasonCode, TransportChoice
@@ -60,9 +58,8 @@ class Scenario:
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
         monkeypatch.setattr(module, "_FILL_DELAY_S", 0.0)
         self.pool: FakePool | None = FakePool()
-        limits = replace(Limits(), preconnect_age_s=AGE_S)
         self.preconnector = Preconnector(
-            count, limits=limits, usable_pool=lambda: cast("TunnelPool", self.pool)
+            count, max_age_s=AGE_S, usable_pool=lambda: cast("TunnelPool", self.pool)
         )
 
     @property
@@ -215,7 +212,7 @@ async def prepare(harness: EngineHarness, port: int, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "_LINGER_S", 0.0)
     await harness.open(port)
     harness.owner.preconnector = Preconnector(
-        1, limits=Limits(), usable_pool=harness.owner.usable_pool
+        1, max_age_s=5.0, usable_pool=harness.owner.usable_pool
     )
     harness.owner.preconnector.start()
     await until(lambda: port in harness.cluster.opened)

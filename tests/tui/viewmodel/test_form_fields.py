@@ -39,6 +39,8 @@ def test_unchanged_form_is_the_same_forward() -> None:
         half_close_timeout_s=0.5,
         transport=TransportChoice.SPDY,
         label="work",
+        preconnect=4,
+        preconnect_age_s=20.0,
     )
     assert judged(full).spec == full
 
@@ -54,6 +56,7 @@ def test_all_fields() -> None:
         half_close_timeout="500ms",
         transport="websocket",
         label=" work ",
+        preconnect=" 3 ",
     ).spec
     assert made == ForwardSpec(
         target=msgspec.structs.replace(
@@ -65,7 +68,9 @@ def test_all_fields() -> None:
         half_close_timeout_s=0.5,
         transport=TransportChoice.WEBSOCKET,
         label="work",
+        preconnect=3,
     )
+    assert judged(made, preconnect="").spec == msgspec.structs.replace(made, preconnect=0)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,8 @@ def test_all_fields() -> None:
         ("address", "nowhere", "not an address"),
         ("queue_timeout", "soon", "not a duration"),
         ("half_close_timeout", "-1", "not a duration"),
+        ("preconnect", "17", "use 0 to 16"),
+        ("preconnect", "some", "use 0 to 16"),
         ("label", "x" * 41, "too long"),
         ("label", "a\x1b[31m", "unprintable"),
     ],

@@ -33,6 +33,7 @@ from tui_forward.common.arguments import (
     MAX_GO_DURATION_S,
     parse_addresses,
     parse_ports,
+    parse_preconnect_age,
     parse_target,
     validate_selector,
 )
@@ -41,6 +42,7 @@ from tui_forward.common.printable import one_line
 from tui_forward.errors import UsageError
 from tui_forward.model import (
     MAX_PRECONNECT,
+    PRECONNECT_AGE_S,
     AccessOptions,
     Balance,
     ForwardSpec,
@@ -93,7 +95,7 @@ Examples:
     type=click.Choice([choice.value for choice in TransportChoice]),
     help="Protocol to the API server. [default: auto]",
 )
-@click.option("--pin", is_flag=True, help="Stay on this pod; do not follow its replacement.")
+@click.option("--pin", is_flag=True, help="Stay on this pod; follow no replacement.")
 @click.option(
     "--balance",
     type=click.Choice([choice.value for choice in Balance]),
@@ -120,6 +122,12 @@ Examples:
     help="Open N connections ahead of clients. Not for servers with few workers.",
 )
 @click.option(
+    "--preconnect-age",
+    type=Duration(),
+    metavar="TIME",
+    help="How old these may get. [default: 5s]",
+)
+@click.option(
     "--pod-running-timeout",
     type=Duration(MAX_GO_DURATION_S),
     metavar="TIME",
@@ -138,8 +146,8 @@ def forward(
     kubeconfig: str | None, context: str | None, namespace: str | None,
     transport: str | None, pin: bool, balance: str | None, spread: bool,
     queue_timeout: float | None, half_close_timeout: float | None,
-    preconnect: int, pod_running_timeout: float | None, as_json: bool, quiet: bool,
-    allow_protected: bool,
+    preconnect: int, preconnect_age: float | None, pod_running_timeout: float | None,
+    as_json: bool, quiet: bool, allow_protected: bool,
 ) -> None:  # fmt: skip
     """Forward local ports to a pod, a service or a workload, until Ctrl-C.
 
@@ -171,6 +179,9 @@ def forward(
         if half_close_timeout is None
         else half_close_timeout,
         preconnect=preconnect,
+        preconnect_age_s=PRECONNECT_AGE_S
+        if preconnect_age is None
+        else parse_preconnect_age(preconnect_age),
     )
     notes = [one_line(str(problem)) for problem in settings.problems] + ignored_option_notes()
     event_loop.run(
@@ -203,7 +214,7 @@ def _specs(
     target: str | None, ports: tuple[str, ...], selector: str | None, *, context: str,
     namespace: str, pin: bool, balance: Balance, addresses: tuple[str, ...], options: AccessOptions,
     transport: TransportChoice, queue_timeout_s: float, half_close_timeout_s: float,
-    preconnect: int,
+    preconnect: int, preconnect_age_s: float,
 ) -> tuple[ForwardSpec, ...]:  # fmt: skip
     """Return one spec per port.
 
@@ -244,6 +255,7 @@ def _specs(
             queue_timeout_s=queue_timeout_s,
             half_close_timeout_s=half_close_timeout_s,
             preconnect=preconnect,
+            preconnect_age_s=preconnect_age_s,
         )
         for pair in parse_ports(ports)
     )  # fmt: skip

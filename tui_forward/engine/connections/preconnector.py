@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import TuiForwardError
@@ -85,15 +84,18 @@ class SpareChannel:
 
 
 class Preconnector:
-    """Keeps up to `count` channels open for the next connections. Costs nothing with 0."""
+    """Keeps up to `count` channels open for the next connections. Costs nothing with 0.
+
+    None gets older than `max_age_s`.
+    """
 
     def __init__(
-        self, count: int, *, limits: Limits, usable_pool: Callable[[], TunnelPool | None]
+        self, count: int, *, max_age_s: float, usable_pool: Callable[[], TunnelPool | None]
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._count = count
         self._usable_pool = usable_pool  # may raise `TuiForwardError`
-        self._max_age_s = limits.preconnect_age_s
+        self._max_age_s = max_age_s
         self._spares: list[SpareChannel] = []  # oldest first
         self._used_at = -math.inf
         self._is_off = False  # the application closes silent connections soon

@@ -19,10 +19,9 @@ from tui_forward.engine.forwards import state_machine
 from tui_forward.engine.forwards.forward_pool import ForwardPool
 from tui_forward.engine.forwards.pod_monitor import PodMonitor
 from tui_forward.engine.forwards.status_recorder import Refusals, StatusRecorder
-from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ForwardError
-from tui_forward.model import PodRef, Reason, Resolved, TimelineKind
+from tui_forward.model import PRECONNECT_AGE_S, PodRef, Reason, Resolved, TimelineKind
 
 # Endpoints lag behind: a pod stays Ready briefly after its container exits, and without a
 # readiness probe it is Ready before the next container listens. Retry refused connections for
@@ -41,7 +40,7 @@ class ConnectionQueue:
         on_queued: Callable[[int], None],
         on_sandbox_gone: Callable[[ForwardError, PodRef], None],
         preconnect: int = 0,
-        limits: Limits,
+        preconnect_age_s: float = PRECONNECT_AGE_S,
     ) -> None:
         self._recorder = recorder
         self._pods = pods
@@ -58,7 +57,9 @@ class ConnectionQueue:
         self._retry_event = asyncio.Event()
         self.refusals = Refusals()
         self.queued = 0
-        self.preconnector = Preconnector(preconnect, limits=limits, usable_pool=self.usable_pool)
+        self.preconnector = Preconnector(
+            preconnect, max_age_s=preconnect_age_s, usable_pool=self.usable_pool
+        )
 
     # For the forward ------------------------------------------------------------------
 

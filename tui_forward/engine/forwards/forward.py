@@ -67,7 +67,7 @@ class ActiveForward:
             on_queued=self._queued_changed,
             on_sandbox_gone=lambda failure, pod: self._reconciler.invalidate_pod(failure, pod),
             preconnect=spec.preconnect,
-            limits=engine.limits,
+            preconnect_age_s=spec.preconnect_age_s,
         )
         self._reconciler = Reconciler(
             spec,

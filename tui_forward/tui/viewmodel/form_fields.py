@@ -13,6 +13,7 @@ from tui_forward.common.arguments import (
     parse_addresses,
     parse_duration_s,
     parse_port,
+    parse_preconnect,
 )
 from tui_forward.errors import UsageError
 from tui_forward.model import (
@@ -50,6 +51,7 @@ class Fields(msgspec.Struct, frozen=True):
     half_close_timeout: str  # how long the pod may keep sending after the client closes its side
     transport: str
     label: str
+    preconnect: str  # connections opened ahead of clients
 
 
 class ValidatedForm(msgspec.Struct, frozen=True):
@@ -75,6 +77,7 @@ def fields_of(spec: ForwardSpec) -> Fields:
         half_close_timeout=format_duration_arg(spec.half_close_timeout_s),
         transport=spec.transport.value,
         label=spec.label,
+        preconnect=str(spec.preconnect or ""),
     )  # fmt: skip
 
 
@@ -114,6 +117,7 @@ def validate_form(
         text = fields.half_close_timeout
         half_close_timeout = parse_field("half_close_timeout", text, parse_duration_s)
     label = parse_field("label", fields.label, _label)
+    preconnect = parse_field("preconnect", fields.preconnect.strip() or "0", parse_preconnect)
     next_free, used = None, ""
     if isinstance(local, int) and local:
         # With an invalid address, the port is checked once that is correct.
@@ -141,7 +145,7 @@ def validate_form(
             ),
             local_port=local, addresses=addresses, queue_timeout_s=queue_timeout,
             half_close_timeout_s=half_close_timeout, transport=TransportChoice(fields.transport),
-            label=label,
+            label=label, preconnect=preconnect,
         )  # fmt: skip
     valid = None if problems else draft
     return ValidatedForm(valid, problems, notes, to_check, next_free, draft)

@@ -14,11 +14,13 @@ from tui_forward.tui.viewmodel.form_fields import Fields, ValidatedForm
 # Field and label, in the order of the form.
 LABELS: Final = (
     ("port", "port"), ("local", "local port"), ("address", "address"), ("label", "label"),
-    ("queue_timeout", "queue"), ("half_close_timeout", "half-close"), ("transport", "transport"),
+    ("queue_timeout", "queue"), ("half_close_timeout", "half-close"), ("preconnect", "preconnect"),
+    ("transport", "transport"),
 )  # fmt: skip
 _NOTES: Final = {
     "label": "groups and filters forwards", "queue_timeout": "while no pod is ready",
     "half_close_timeout": "the pod may keep sending",
+    "preconnect": "connections opened ahead of clients",
 }  # fmt: skip
 _TRANSPORTS: Final = {
     TransportChoice.AUTO: "the fastest that works", TransportChoice.SPDY: "as kubectl before 1.31",
