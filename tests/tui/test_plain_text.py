@@ -31,6 +31,7 @@ MODULES = [
 MARKUP_ATTRIBUTES = {"border_title", "border_subtitle", "tooltip", "label"}
 MARKUP_WIDGETS = {
     "Button",
+    "CheckBox",
     "Checkbox",
     "RadioButton",
     "Option",

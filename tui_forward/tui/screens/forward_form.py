@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.suggester import SuggestFromList
-from textual.widgets import Button, Checkbox, Input, Select
+from textual.widgets import Button, Input, Select
 
 from tui_forward.common.kubectl_command import format_command
 from tui_forward.common.target_names import object_name
@@ -51,6 +51,7 @@ from tui_forward.tui.viewmodel.form_notes import (
     wrap_command,
     wrapped_notes,
 )
+from tui_forward.tui.widgets.check_box import CheckBox
 from tui_forward.tui.widgets.text_lines import TextLines
 
 CheckPort = Callable[[tuple[str, ...], int], Awaitable[PortCheck]]
@@ -111,8 +112,8 @@ class ForwardForm(Dialog[ForwardSpec | None], KeptScreen[ForwardSpec | None]):
             [(text, choice.value) for choice, text in TRANSPORT_NAMES.items()],
             value=TransportChoice.AUTO.value, allow_blank=False, compact=True, id="transport",
         )  # fmt: skip
-        self._pin = Checkbox(plain("stay on this pod; do not follow its replacement"), compact=True)
-        self._spread = Checkbox(
+        self._pin = CheckBox(plain("stay on this pod; do not follow its replacement"), compact=True)
+        self._spread = CheckBox(
             plain("spread new connections over all Ready pods"), compact=True, id="spread"
         )
         self._lines: dict[str, list[str]] = {}  # notes of each field as they are shown
@@ -196,7 +197,7 @@ class ForwardForm(Dialog[ForwardSpec | None], KeptScreen[ForwardSpec | None]):
         self._pin_line.display = bool(content.owner)
         self._spread_line.display = target.kind is not TargetKind.POD
         initial, empty = fields_of(content.spec), fields_of(content.defaults.spec(target))
-        with self.prevent(Input.Changed, Select.Changed, Checkbox.Changed):
+        with self.prevent(Input.Changed, Select.Changed, CheckBox.Changed):
             for name, widget in self._inputs.items():
                 widget.suggester = None
                 widget.value = getattr(initial, name)
@@ -275,7 +276,7 @@ class ForwardForm(Dialog[ForwardSpec | None], KeptScreen[ForwardSpec | None]):
 
     @on(Input.Changed)
     @on(Select.Changed)
-    @on(Checkbox.Changed)
+    @on(CheckBox.Changed)
     def _validate(self) -> None:
         fields = self._fields()
         form = self._form = validate_form(
