@@ -44,11 +44,11 @@ def validate_spec(spec: ForwardSpec) -> None:
         raise UsageError(
             f"cannot open {spec.preconnect} connections ahead", hint=f"use 0 to {MAX_PRECONNECT}"
         )
-    if not spec.proxy:
-        least_s, most_s = PRECONNECT_AGES_S
+    least_s, most_s = PRECONNECT_AGES_S
     if not least_s <= spec.preconnect_age_s <= most_s:
         raise UsageError(
             f"connections opened ahead cannot be {spec.preconnect_age_s:g} seconds old",
             hint=f"use {least_s:g} to {most_s:g}",
         )
-    check_addresses(spec.addresses)
+    if not spec.proxy:
+        check_addresses(spec.addresses)
