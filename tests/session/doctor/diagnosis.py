@@ -38,7 +38,7 @@ def target(
 
 def write_config(folder: Path, server: str, **parts: Any) -> Path:
     """Write a kubeconfig for a server; `parts` as for `kubeconfig`."""
-    return write(folder / "config", kubeconfig(server, namespace=NAMESPACE, **parts))
+    return write(folder / "config", kubeconfig(server, **{"namespace": NAMESPACE, **parts}))
 
 
 async def diagnose(

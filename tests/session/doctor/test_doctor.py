@@ -23,6 +23,7 @@ from tui_forward.model import (
     DoctorHop,
     DoctorOutcome,
     DoctorResult,
+    ReasonCode,
     Target,
     TargetKind,
     TransportChoice,
@@ -60,6 +61,15 @@ async def test_stops_at_permissions_without_a_target(tmp_path: Path) -> None:
     assert [one.hop for one in results] == TO_PERMISSIONS
     assert good(results), results
     assert not server.upgraded
+
+
+async def test_namespace_of_no_target_must_exist(tmp_path: Path) -> None:
+    async with running_chain() as server:
+        path = write_config(tmp_path, server.url, namespace="shpo")
+        results = await diagnose(path)
+    found = fault_of(results)
+    assert (found.hop, found.code) == (Hop.PERMISSIONS, ReasonCode.TARGET_NAMESPACE_NOT_FOUND)
+    assert "Did you mean shop?" in found.fix
 
 
 async def test_service_and_greeting(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from tui_forward.model import (
 from tui_forward.reasons import TRANSPORT_NAMES
 from tui_forward.session.doctor.chain import Chain
 from tui_forward.session.doctor.findings import Finding, fault, good, note
+from tui_forward.session.doctor.similar_names import find_missing_namespace
 
 _HOP: Final = DoctorHop.PERMISSIONS
 TRANSPORTS: Final = (
@@ -49,8 +50,14 @@ async def check_permissions(chain: Chain) -> Finding:
     )
     try:
         allowed = await _allowed(chain, namespace, all_permissions(requirements))
+        # A target says so itself.
+        missing = None
+        if query.target is None and chain.api is not None:
+            missing = await find_missing_namespace(chain.api, namespace)
     except TuiForwardError as error:
         return fault(_HOP, tried, error.reason)
+    if missing is not None:
+        return fault(_HOP, tried, missing)
     _record_denied(chain, allowed)
     return judge_permissions(chain, tried, requirements, allowed)
 

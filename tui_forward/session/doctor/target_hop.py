@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import shlex
 import time
 from collections.abc import Sequence
@@ -24,7 +23,6 @@ from tui_forward.kube.api.details import decode_warnings
 from tui_forward.kube.api.resources import (
     DEPLOYMENTS,
     ENDPOINT_SLICES,
-    NAMESPACES,
     PODS,
     SERVICES,
     STATEFULSETS,
@@ -51,9 +49,14 @@ from tui_forward.model import (
 from tui_forward.session.doctor.api_connection import ApiConnection
 from tui_forward.session.doctor.chain import Chain
 from tui_forward.session.doctor.findings import Finding, fault, good, note
+from tui_forward.session.doctor.similar_names import (
+    find_missing_namespace,
+    find_similar,
+    object_names,
+)
 
 _HOP: Final = DoctorHop.TARGET
-_MAX_SIMILAR: Final = 3
+_MAX_LISTED: Final = 3
 # What users may mean who give a name without its kind.
 _OWNERS: Final[dict[TargetKind, Resource[Any]]] = {
     TargetKind.DEPLOYMENT: DEPLOYMENTS,
@@ -193,7 +196,7 @@ class _TargetSearch:
                 code=code, object=_name(self._target), name=self._target.name,
                 namespace=self._target.namespace,
             )  # fmt: skip
-        listed = ", ".join(addresses[:_MAX_SIMILAR])
+        listed = ", ".join(addresses[:_MAX_LISTED])
         code = ReasonCode.TARGET_ENDPOINTS_NOT_PODS
         return Reason(code=code, object=_name(self._target), detail=listed)
 
@@ -202,22 +205,16 @@ class _TargetSearch:
     async def _missing(self) -> Finding:
         """Return why there is no such object: the namespace, or a name that is similar."""
         target = self._target
-        try:
-            path = NAMESPACES.path(name=target.namespace)
-            await self._api.get(path, NAMESPACES.describe("get", name=target.namespace))
-        except ApiError as error:
-            if error.not_found:
-                reason = Reason(
-                    code=ReasonCode.TARGET_NAMESPACE_NOT_FOUND, namespace=target.namespace
-                )
-                return fault(_HOP, self._tried, await self._with_similar_namespaces(reason))
+        missing = await find_missing_namespace(self._api, target.namespace)
+        if missing is not None:
+            return fault(_HOP, self._tried, missing)
         reason = target_not_found(target).reason
         resource: Resource[Any] = PODS
         if target.kind is TargetKind.SERVICE:
             resource = SERVICES
         elif target.kind in WORKLOADS:
             resource = WORKLOADS[target.kind]
-        names = await self._names(resource, target.namespace)
+        names = await object_names(self._api, resource, target.namespace)
         similar = find_similar(target.name, names)
         if target.kind is TargetKind.POD and (owner := await self._owner_of_this_name()):
             similar = [owner]
@@ -239,23 +236,6 @@ class _TargetSearch:
                 return f"{kind}/{name}"
         return ""
 
-    async def _with_similar_namespaces(self, reason: Reason) -> Reason:
-        similar = find_similar(self._target.namespace, await self._names(NAMESPACES, ""))
-        hint = (
-            f"Did you mean {', '.join(similar)}?"
-            if similar
-            else ("Check -n and --context: kubectl get namespaces")
-        )
-        return replace(reason, hint=hint)
-
-    async def _names(self, resource: Resource[Any], namespace: str) -> list[str]:
-        """Return the names of objects; none if the user may not list them."""
-        try:
-            what = resource.describe("list", namespace)
-            return [one.name for one in await self._api.list(resource, namespace, what)]
-        except ApiError:
-            return []
-
     async def _namespaces_with(self, resource: Resource[Any]) -> tuple[str, ...]:
         """Return other namespaces that have an object of this name."""
         try:
@@ -265,7 +245,7 @@ class _TargetSearch:
         except ApiError:
             return ()
         names = (getattr(one, "namespace", "") for one in found)
-        return tuple(sorted({name for name in names if name}))[:_MAX_SIMILAR]
+        return tuple(sorted({name for name in names if name}))[:_MAX_LISTED]
 
     def _declared(self) -> tuple[DeclaredPort, ...]:
         return tuple(port for pod in self._pods for port in pod.ports)
@@ -322,7 +302,7 @@ class _TargetSearch:
                 f"kubectl get pods -n {namespace} --show-labels"
             )
             reason = replace(reason, hint=hint)
-        facts = [describe_pod(pod) for pod in self._pods[:_MAX_SIMILAR]]
+        facts = [describe_pod(pod) for pod in self._pods[:_MAX_LISTED]]
         return fault(_HOP, self._tried, await self._with_event(reason), *facts)
 
     async def _with_event(self, reason: Reason) -> Reason:
@@ -338,13 +318,6 @@ class _TargetSearch:
         except TuiForwardError:
             return reason  # what the user may not read is left out
         return replace(reason, detail=warnings[0].message) if warnings else reason
-
-
-def find_similar(name: str, names: Sequence[str]) -> list[str]:
-    """Return the names that a user may have meant, the most similar first."""
-    found = difflib.get_close_matches(name, names, n=_MAX_SIMILAR, cutoff=0.6)
-    found += [one for one in names if one not in found and (name in one or one in name)]
-    return found[:_MAX_SIMILAR]
 
 
 def describe_pod(pod: Pod) -> str:
