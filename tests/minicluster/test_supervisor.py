@@ -341,3 +341,17 @@ def test_plain_http_in_folder_with_long_path(tmp_path: Path) -> None:
         assert len(running.control.path) < 90
         create_echo(running)
     assert not folder.exists()
+
+
+def test_containerd_that_does_not_run_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "containerd.sock"
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "tui_forward.minicluster", "--runtime", "containerd",
+         "--containerd-socket", str(missing), *SMALL],
+        capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"minicluster: cannot connect to containerd at {missing}: no such file or directory "
+        "(Start containerd, and run this command as root; or choose another runtime)\n"
+    )

@@ -24,6 +24,7 @@ from tui_forward.minicluster.fault_switch import FaultSwitch, FaultyCertificates
 from tui_forward.minicluster.fork_server_client import ForkServerClient
 
 SETTLE_TIMEOUT_S = 15.0
+_CONTAINERD_TIMEOUT_S = 3.0
 # Go's servers prefer AES-128 in TLS 1.3, which is cheaper; OpenSSL's do not.
 _OPENSSL_CONF = """\
 openssl_conf = default
@@ -59,8 +60,11 @@ class ClusterSupervisor:
     async def start(self) -> None:
         """Start all components and wait until they are ready; clean up on failure.
 
-        Raises `ConfigError`: folder or port; `TransportError`: a component did not start.
+        Raises `ConfigError`: folder, port or containerd; `TransportError`: a component did not
+        start.
         """
+        if self._options.runtime == "containerd":
+            await asyncio.to_thread(_require_containerd, self._options.containerd_socket)
         try:
             self._files = folder = ClusterFolder(self._options.folder)
             # First: it imports while the certificates are created.
@@ -141,6 +145,20 @@ class ClusterSupervisor:
                 "components": await self._components.status(),
             }
         return await self._router.handle(request)
+
+
+def _require_containerd(path: str) -> None:
+    """Raise ConfigError unless something listens at containerd's socket. Blocks for a moment."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(_CONTAINERD_TIMEOUT_S)
+        try:
+            client.connect(path)
+        except OSError as error:
+            cause = (error.strerror or str(error)).lower()
+            raise ConfigError(
+                f"cannot connect to containerd at {path}: {cause}",
+                hint="Start containerd, and run this command as root; or choose another runtime",
+            ) from error
 
 
 def _reserve_port(port: int) -> socket.socket:
