@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import pytest
 
 from tests.minicluster.kubectl import Kubectl, kubectls
 from tests.support.cluster_process import ONE_NODE, ClusterProcess, running_cluster
+from tests.support.echo_load import echo_load
 from tests.support.fake_engine import echo
-from tests.support.waiting import until
 from tui_forward.model import (
     Balance,
     Forward,
@@ -32,7 +31,6 @@ from tui_forward.session.local import LocalSession
 pytestmark = [pytest.mark.timeout(120), pytest.mark.kubectl]
 
 REPLICAS = 3
-CLIENTS = 6
 # Serves for a while after SIGTERM, as programs do that end their requests first.
 CONTAINER: dict[str, Any] = {
     "name": "main",
@@ -72,16 +70,6 @@ def manifests(affinity_s: int = 0) -> str:
 def cluster() -> Iterator[ClusterProcess]:
     with running_cluster(*ONE_NODE) as running:
         yield running
-
-
-class Load:
-    def __init__(self) -> None:
-        self.served = 0
-        self.failures: list[str] = []
-
-    async def serves(self, more: int) -> None:
-        goal = self.served + more
-        await until(lambda: self.served >= goal, 60)
 
 
 class Scenario:
@@ -137,30 +125,6 @@ class Scenario:
 
         return await self.reached(is_connected)
 
-    @asynccontextmanager
-    async def under_load(self, port: int) -> AsyncIterator[Load]:
-        """Run clients that connect, echo and disconnect repeatedly."""
-        load = Load()
-        stop = asyncio.Event()
-
-        async def client() -> None:
-            while not stop.is_set():
-                try:
-                    async with asyncio.timeout(40):
-                        assert await echo(port, b"some words") == b"some words"
-                    load.served += 1
-                except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
-                    load.failures.append(repr(error))
-                await asyncio.sleep(0.005)
-
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(CLIENTS):
-                tasks.create_task(client())
-            try:
-                yield load
-            finally:
-                stop.set()
-
 
 def ready_pods(forward: Forward) -> set[str]:
     return {share.pod.name for share in forward.pods if share.state is PodShareState.READY}
@@ -202,7 +166,7 @@ async def test_rollout_under_load_fails_no_request(scenario: Scenario) -> None:
     await scenario.apply()
     port = await scenario.start()
     before = ready_pods(await scenario.forward())
-    async with scenario.under_load(port) as load:
+    async with echo_load(port) as load:
         await load.serves(50)
         patch = {"spec": {"template": {"metadata": {"annotations": {"version": "2"}}}}}
         await scenario.kubectl("patch", "deploy", "spread", "-p", json.dumps(patch))

@@ -58,7 +58,16 @@ class RealChain:
 
 
 def toolbox_pod(name: str) -> dict[str, Any]:
-    """Return a pod that runs the toolbox with the host's programs."""
+    """Return a pod that runs the toolbox, Ready once it serves its first port."""
+    pod = app_pod(name, "toolbox", TOOLBOX_PORTS[0])
+    return {"apiVersion": "v1", "kind": "Pod", **pod}
+
+
+def app_pod(name: str, app: str, port: int, **env: str) -> dict[str, Any]:
+    """Return metadata and spec of a pod that runs an application with the host's programs.
+
+    It is Ready while the application serves the port, which is named after it.
+    """
     shared = {"/usr", str(ROOT), sys.prefix, sys.base_prefix}
     # Folders below another one are mounted with it.
     folders = sorted(
@@ -66,33 +75,32 @@ def toolbox_pod(name: str) -> dict[str, Any]:
         for folder in shared
         if not any(folder != other and folder.startswith(f"{other}/") for other in shared)
     )
-    probe = "import socket; socket.create_connection(('127.0.0.1', 7000))"
+    probe = f"exec 3<>/dev/tcp/127.0.0.1/{port}"
     return {
-        "apiVersion": "v1",
-        "kind": "Pod",
         "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
         "spec": {
             "terminationGracePeriodSeconds": 1,
             "containers": [
                 {
-                    "name": "toolbox",
+                    "name": app,
                     "image": BASE,
                     "imagePullPolicy": "Never",
                     "command": [
                         sys.executable,
-                        *("-m", "tui_forward.minicluster.runtime.apps", "toolbox"),
+                        *("-m", "tui_forward.minicluster.runtime.apps", app),
                     ],
                     "env": [
                         {"name": "PYTHONPATH", "value": str(ROOT)},
                         {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
+                        *({"name": key, "value": value} for key, value in env.items()),
                     ],
-                    "ports": [{"name": "echo", "containerPort": 7000}],
+                    "ports": [{"name": app, "containerPort": port}],
                     "volumeMounts": [
                         {"name": f"host{number}", "mountPath": folder, "readOnly": True}
                         for number, folder in enumerate(folders)
                     ],
                     "readinessProbe": {
-                        "exec": {"command": [sys.executable, "-c", probe]},
+                        "exec": {"command": ["/usr/bin/bash", "-c", probe]},
                         "periodSeconds": 1,
                         "timeoutSeconds": 5,
                     },
@@ -143,8 +151,8 @@ def real_chain() -> Iterator[RealChain]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def create(chain: RealChain, pod: dict[str, Any]) -> None:
-    """Create a pod with kubectl."""
-    path = chain.kubeconfig.parent / f"{pod['metadata']['name']}.json"
-    path.write_bytes(msgspec.json.encode(pod))
+def create(chain: RealChain, *objects: dict[str, Any]) -> None:
+    """Create objects with kubectl."""
+    path = chain.kubeconfig.parent / f"{objects[0]['metadata']['name']}.json"
+    path.write_bytes(msgspec.json.encode({"kind": "List", "apiVersion": "v1", "items": objects}))
     chain.kubectl("create", "--validate=false", "-f", str(path))
