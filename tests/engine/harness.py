@@ -93,7 +93,7 @@ class FakeConnectionOwner:
     async def wait_for_retry(self) -> None:
         await asyncio.Event().wait()
 
-    def follow_pod(self, pod: PodRef) -> PodHistory:
+    def follow_pod(self, pod: PodRef, port: int) -> PodHistory:
         return self.histories.setdefault(pod, PodHistory(pod, 0))
 
     @property

@@ -369,6 +369,7 @@ class FakePool:
         self.transport: TransportChoice | None = TransportChoice.SPDY
         self.up = False
         self.pod: PodRef | None = None
+        self.port = 0
         self.round_trip_s: float | None = 0.001
         self.dialed: list[tuple[str, int]] = []
         self.disconnects: list[Reason] = []
@@ -386,7 +387,7 @@ class FakePool:
     async def connect(self, pod: PodRef, port: int) -> None:
         self.down(Reason(code=ReasonCode.TUNNEL_CLOSED))
         self.dialed.append((pod.name, port))
-        self.pod = pod
+        self.pod, self.port = pod, port
         await self.data_path.dials.wait()
         if self.data_path.dial_errors:
             raise self.data_path.dial_errors.pop(0)

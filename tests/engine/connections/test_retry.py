@@ -41,7 +41,7 @@ class RefusalOwner:
     async def wait_for_retry(self) -> None:
         await self.changed.wait()
 
-    def follow_pod(self, pod: PodRef) -> PodHistory:
+    def follow_pod(self, pod: PodRef, port: int) -> PodHistory:
         raise NotImplementedError
 
     @property

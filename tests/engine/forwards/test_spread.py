@@ -10,13 +10,18 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec.structs import replace
 
-from tests.engine.fake_cluster import ECHO
+from tests.engine.fake_cluster import ECHO, GREETER
 from tests.engine.scenario import Scenario
 from tests.support.fake_engine import pod
 from tests.support.waiting import until
 from tui_forward.model import (
     Balance,
+    Connection,
+    ConnectionState,
+    ContainerExit,
+    DeclaredPort,
     ForwardState,
+    Pod,
     PodShareState,
     Reason,
     ReasonCode,
@@ -217,6 +222,38 @@ async def test_gone_sandbox_is_that_of_the_connection(scenario: Scenario, client
     await clients.open()
     await clients.open()
     assert scenario.watch.invalidated == ["uid-web-2"]
+
+
+async def test_end_names_the_container_of_the_port_of_its_own_pod(
+    scenario: Scenario, clients: Clients
+) -> None:
+    # The service's port has a name, which stands for another number in each pod.
+    first, second = pod("web-1", GREETER), pod("web-2", ECHO)
+    await scenario.start(ECHO, replace(first, others=(second,)), balance=Balance.SPREAD)
+    await until(lambda: connected(scenario) == 2)
+    scenario.cluster.refused_pods = {"web-1"}
+    (client,) = await clients.open()
+    declared = (
+        DeclaredPort(number=GREETER, name="http", container="sidecar"),
+        DeclaredPort(number=ECHO, name="http", container="main"),
+    )
+    running = Pod(
+        namespace="shop", name="web-2", uid=second.pod.uid, phase="Running", ports=declared
+    )
+    exits = (ContainerExit(container="main", number=1, code=137, restarted=True),)
+    scenario.watch.set_pod(second.pod, running)
+    scenario.watch.set_pod(second.pod, replace(running, exits=exits))
+    for one in scenario.cluster.live:
+        for app in one.apps:
+            app.finish()
+
+    def closed() -> list[Connection]:
+        found = scenario.engine.connections()
+        return [one for one in found if one.state is ConnectionState.CLOSED]
+
+    await until(closed)
+    assert closed()[0].close_reason == "closed: container main was restarted (exit code 137)"
+    client.writer.close()
 
 
 async def test_failure_reason_is_shown_with_the_pod(scenario: Scenario) -> None:

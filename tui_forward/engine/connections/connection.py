@@ -219,7 +219,7 @@ class LocalConnection:
         if self._channel is channel:
             self._dial.opened(channel)
         assert pool.pod is not None
-        self.record.connected(self._owner.follow_pod(pool.pod))
+        self.record.connected(self._owner.follow_pod(pool.pod, pool.port))
 
     def _retry_or_fail(self) -> None:
         """Process the failure of the channel, whose data is delivered."""

@@ -31,8 +31,8 @@ class ConnectionOwner(Protocol):
         Raises `ForwardError` when the forward is stopping, paused or blocked.
         """
 
-    def follow_pod(self, pod: PodRef) -> PodHistory:
-        """Return the history of the pod that a channel leads to, kept while referenced."""
+    def follow_pod(self, pod: PodRef, port: int) -> PodHistory:
+        """Return the history of pod and port that a channel leads to, kept while referenced."""
 
     @property
     def is_refusing(self) -> bool:

@@ -145,9 +145,8 @@ class ConnectionQueue:
         self.queued += change
         self._on_queued(self.queued)
 
-    def follow_pod(self, pod: PodRef) -> PodHistory:
-        """Return the history of a pod."""
-        port = self._resolved.port if self._resolved is not None else 0
+    def follow_pod(self, pod: PodRef, port: int) -> PodHistory:
+        """Return the history of a pod, of which a port is used."""
         return self._pods.follow(pod, port)
 
     @property

@@ -98,7 +98,7 @@ class TunnelPool:
         self._on_change = on_change
         self.budget = budget or BufferBudget(limits)
         self.pod: PodRef | None = None  # of the last `connect`, also after the pool went down
-        self._port = 0
+        self.port = 0  # of that pod
         self._transport: TransportChoice | None = None
         self._round_trip_s: float | None = None
         self._loss: asyncio.Future[TuiForwardError] | None = None
@@ -131,10 +131,10 @@ class TunnelPool:
         """
         if self._closed:
             raise TransportError(Reason(code=ReasonCode.TUNNEL_CLOSED))
-        if not (self._is_legacy and (pod, port) == (self.pod, self._port)):
+        if not (self._is_legacy and (pod, port) == (self.pod, self.port)):
             # Tunnels of the legacy transport do not depend on each other.
             self.disconnect(Reason(code=ReasonCode.FORWARD_CONNECTING, pod=pod.name))
-        self.pod, self._port = pod, port
+        self.pod, self.port = pod, port
         try:
             tunnel = await self._dialer.dial(pod, port, self)
         except TuiForwardError as error:
@@ -409,7 +409,7 @@ class TunnelPool:
     async def _dial_more(self) -> Tunnel:
         assert self.pod is not None
         assert self._transport is not None
-        return await self._dialer.dial_by(self._transport, self.pod, self._port, self)
+        return await self._dialer.dial_by(self._transport, self.pod, self.port, self)
 
     def _dialed_more(self, tunnel: Tunnel) -> None:
         self._add(tunnel)
