@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,11 @@ from tui_forward.model import (
     ApiHealth,
     CatalogScope,
     Context,
+    Counters,
+    ForwardState,
     OtherEngine,
+    ProxyInfo,
+    ProxySpec,
     Reason,
     ReasonCode,
     Snapshot,
@@ -78,6 +83,48 @@ def test_counts_are_always_whole(width: int, name: str, error: str, is_lost: boo
     assert [cell.text.strip("■◐◔●‖ ").split(" ")[0] for cell in counted[1:]] == list("21191")
     if cell_len(name) == len(name):
         assert cell_len(shown) <= max(width, 90)
+
+
+def proxied(*states: ForwardState, reason: str = "") -> Snapshot:
+    """Return the scene's forwards, and a cluster proxy with targets in these states."""
+    proxy = ProxyInfo(id="p1", spec=ProxySpec(context="staging"), reason=reason)
+    first = fleet.forwards()[4]
+    spec = msgspec.structs.replace(first.spec, proxy=proxy.id)
+    targets = (
+        msgspec.structs.replace(first, id=f"t{number}", spec=spec, state=state)
+        for number, state in enumerate(states)
+    )
+    found = snapshot(proxies=(proxy,), totals=Counters(connections_open=11, rate_from_pod=102e6))
+    return msgspec.structs.replace(found, forwards=(*found.forwards, *targets))
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (80, f"14 fwd: {COUNTS}  proxy 3: ■1"),
+        (100, f"14 forwards: {COUNTS}  proxy 3: ■1"),
+        (120, f"14 forwards: {COUNTS}  proxy 3: ■1"),
+        (200, "‖ 1 paused  proxy 3 targets: ■ 1 blocked"),
+    ],
+)
+def test_targets_of_a_proxy_are_counted_apart(width: int, shown: str) -> None:
+    states = (ForwardState.READY, ForwardState.BLOCKED, ForwardState.READY)
+    found = text(build_header(cluster(), proxied(*states), width), width)
+    assert shown in found
+    assert cell_len(found) <= width - 2
+    assert "staging ▾  ns: shop ▾" in found
+    assert "11 conns" in found
+
+
+@pytest.mark.parametrize(
+    ("states", "shown"),
+    [((), "proxy 0"), ((ForwardState.READY,) * 2, "proxy 2"), ((ForwardState.READY,), "proxy 1")],
+)
+def test_proxy_without_problems_is_a_number(states: tuple[ForwardState, ...], shown: str) -> None:
+    header = build_header(cluster(), proxied(*states), 120)
+    assert [(cell.text, cell.style) for cell in header.left][-1] == (shown, "")
+    header = build_header(cluster(), proxied(*states, reason="no permission"), 120)
+    assert [(cell.text, cell.style) for cell in header.left][-1] == (shown, "warn")
 
 
 def test_wide_header_names_the_other_contexts_in_trouble() -> None:

@@ -1,6 +1,7 @@
 """The header line: context, API server, forwards by state, connections and rates. Pure.
 
-It has a richer form in wider terminals. Counts of forwards are always shown in full.
+It has a richer form in wider terminals. Counts of forwards are always shown in full. Targets of
+cluster proxies, which come and go by themselves, are counted apart from what the user started.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import msgspec
 from rich.cells import cell_len
 
 from tui_forward.common.access_options import describe_access_options
-from tui_forward.common.formatting import format_age, format_rate, milliseconds
+from tui_forward.common.formatting import format_age, format_rate, milliseconds, pluralize
 from tui_forward.errors import TuiForwardError
 from tui_forward.model import ApiHealth, Forward, ForwardState, HopKind, Reason, Snapshot
 from tui_forward.reasons import failed_hop, is_login
@@ -212,24 +213,49 @@ def _troubles(snapshot: Snapshot) -> dict[UsedContext, str]:
 
 
 def _count_cells(snapshot: Snapshot, *, with_words: bool, is_short: bool) -> tuple[HeaderCell, ...]:
-    total = len(snapshot.forwards)
+    own = [forward for forward in snapshot.forwards if not forward.spec.proxy]
+    total = len(own)
     others = sum(one.forwards for one in snapshot.other_engines)
     elsewhere = f" ({others} elsewhere)" if others else ""
     noun = "fwd" if is_short and total else "forward" if total == 1 else "forwards"
-    counts = count_states(snapshot.forwards)
+    counts = count_states(own)
     head = HeaderCell(
         f"{total} {noun}{elsewhere}{':' if counts else ''}",
         "strong" if total else "",
         "filter_state('')",
         gap="   ",
     )
+    cells = _state_cells(counts, with_words=with_words)
+    return (head, *cells, *_proxy_cells(snapshot, with_words=with_words))
+
+
+def _state_cells(counts: Mapping[str, int], *, with_words: bool) -> list[HeaderCell]:
     cells: list[HeaderCell] = []
     for name, count in counts.items():
         mark, style = ("‖", "dim") if name == PAUSED else STATE_MARKS[ForwardState(name)]
         text = f"{mark} {count} {name}" if with_words else f"{mark}{count}"
         gap = _GAP if with_words and cells else " "
         cells.append(HeaderCell(text, style, f"filter_state('{name}')", gap=gap))
-    return (head, *cells)
+    return cells
+
+
+def _proxy_cells(snapshot: Snapshot, *, with_words: bool) -> list[HeaderCell]:
+    """Return the number of targets of the cluster proxies, and of those with problems by state."""
+    if not snapshot.proxies:
+        return []
+    targets = [forward for forward in snapshot.forwards if forward.spec.proxy]
+    problems = {
+        name: count
+        for name, count in count_states(targets).items()
+        if name not in (ForwardState.READY, PAUSED)
+    }
+    noun = "proxy" if len(snapshot.proxies) == 1 else "proxies"
+    number = pluralize(len(targets), "target") if with_words else f"{len(targets)}"
+    head = HeaderCell(
+        f"{noun} {number}{':' if problems else ''}",
+        "warn" if any(proxy.reason for proxy in snapshot.proxies) else "",
+    )
+    return [head, *_state_cells(problems, with_words=with_words)]
 
 
 def _traffic_cells(snapshot: Snapshot, *, with_upload: bool) -> tuple[HeaderCell, ...]:
