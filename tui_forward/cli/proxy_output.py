@@ -61,11 +61,15 @@ def proxy_lines(
         yield one_line(", ".join(filter(None, parts)))
         if proxy.reason:
             hint = f" → {one_line(proxy.hint)}" if proxy.hint else ""
-            yield style(f"    services: {one_line(proxy.reason)}{hint}", "2", color=color)
+            what = "services" if proxy.listening else "blocked"
+            yield style(f"    {what}: {one_line(proxy.reason)}{hint}", "2", color=color)
 
 
 def _address(proxy: ProxyInfo) -> str:
-    return str(ipv4_first(proxy.listening)[0]) if proxy.listening else "-"
+    """Return where a proxy listens, or is to listen once its port is free."""
+    if not proxy.listening:
+        return f"port {proxy.spec.port}"
+    return str(ipv4_first(proxy.listening)[0])
 
 
 def describe_proxy(proxy: ProxyInfo) -> str:

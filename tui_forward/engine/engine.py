@@ -33,7 +33,6 @@ from tui_forward.model import (
     Connection,
     Counters,
     Event,
-    EventKind,
     Forward,
     ForwardSpec,
     ForwardState,
@@ -149,10 +148,12 @@ class Engine:
     ) -> str:
         """Start a cluster proxy and return its id once it listens; see `ProxyServer.open`.
 
-        `spec` has context and namespace filled in; for the others see `start`.
+        One that is restored or belongs to a profile waits for its port if that is taken, as their
+        forwards do. `spec` has context and namespace filled in; for the others see `start`.
         """
         if self._closed:
             raise UsageError("the session is closed")
+        waits_for_port = bool(proxy_id or spec.profile)
         if not proxy_id or proxy_id in self._proxies:
             proxy_id = next(
                 name
@@ -164,19 +165,10 @@ class Engine:
         )
         self._proxies[proxy_id] = proxy
         try:
-            await proxy.open()
+            await proxy.open(waits_for_port=waits_for_port)
         except BaseException:
             await self._close_proxy(proxy)
             raise
-        self.emit(
-            Event(
-                event=EventKind.LISTENING,
-                time=time.time(),
-                forward=proxy_id,
-                target="proxy",
-                listening=proxy.addresses,
-            )
-        )
         return proxy_id
 
     async def stop_proxy(self, proxy_id: str) -> None:

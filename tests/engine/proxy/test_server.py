@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.engine import fake_cluster
 from tests.engine.fake_cluster import (
@@ -31,6 +32,7 @@ from tests.support.other_user import needs_other_user, run_as_other_user
 from tests.support.waiting import until
 from tui_forward.engine.connections import peer_state
 from tui_forward.engine.engine import Engine
+from tui_forward.engine.proxy import server
 from tui_forward.errors import ConfigError, ForwardError, UsageError
 from tui_forward.model import (
     NO_OPTIONS,
@@ -378,6 +380,31 @@ async def test_a_port_that_is_taken(scenario: ProxyScenario) -> None:
     with pytest.raises(ForwardError, match=f"{scenario.port}.*the cluster proxy p1"):
         await scenario.engine.start_proxy(spec)
     assert len(scenario.engine.proxies()) == 1
+
+
+async def test_restored_proxy_waits_for_its_port(
+    scenario: ProxyScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_RETRY_S", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as owner:
+        port = owner.getsockname()[1]
+        spec = ProxySpec(context="here", namespace="shop", port=port)
+        with pytest.raises(ForwardError):
+            await scenario.engine.start_proxy(spec)
+        for name, one in (("p7", spec), ("", replace(spec, profile="shop"))):
+            scenario.proxy_id = await scenario.engine.start_proxy(one, proxy_id=name)
+            (info,) = scenario.engine.proxies()
+            assert (info.listening, info.code) == ((), ReasonCode.LOCAL_PORT_TAKEN)
+            assert f"({os.getpid()})" in info.reason, "it names the owner"
+            if name:
+                assert info.id == name
+                await scenario.engine.stop_proxy(name)
+    await until(lambda: bool(scenario.engine.proxies()[0].listening))
+    assert scenario.port == port
+    assert not scenario.engine.proxies()[0].reason
+    code, _, writer = await scenario.socks("web.shop", ECHO)
+    assert code == 0
+    writer.close()
 
 
 async def test_pac_file(scenario: ProxyScenario) -> None:

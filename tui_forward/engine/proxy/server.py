@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
+import time
 from functools import partial
 from typing import Final
 
 from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.common.clock import correction_s, steady_time
+from tui_forward.common.tasks import spawn_restarting
 from tui_forward.engine.connections.listener import Listener
 from tui_forward.engine.connections.local_ports import (
     InheritedSockets,
@@ -19,16 +22,17 @@ from tui_forward.engine.connections.local_ports import (
 from tui_forward.engine.context import ClusterDirectory, ClusterProvider, EngineContext
 from tui_forward.engine.forwards.open_listener import name_port_owner
 from tui_forward.engine.proxy.accepted_clients import MAX_HANDSHAKES, AcceptedClients
-from tui_forward.engine.proxy.policy import read_credentials
+from tui_forward.engine.proxy.policy import Credentials, read_credentials
 from tui_forward.engine.proxy.router import TargetRouter
 from tui_forward.engine.proxy.target_forwards import ForwardStarter, TargetForwards
 from tui_forward.errors import ForwardError
-from tui_forward.model import LocalAddress, ProxyInfo, ProxySpec, Reason
+from tui_forward.model import Event, EventKind, LocalAddress, ProxyInfo, ProxySpec, Reason
 from tui_forward.reasons import reason_hint, reason_text
 
 _log = logging.getLogger(__name__)
 
 _ADDRESSES: Final = ("localhost",)
+_RETRY_S: Final = 1.0  # as for the port of a forward
 
 
 class ProxyServer:
@@ -52,14 +56,17 @@ class ProxyServer:
         self._listener: Listener | None = None
         self._directory: ClusterDirectory | None = None
         self._clients: AcceptedClients | None = None
+        self._retrying: asyncio.Task[None] | None = None
+        self._blocked: Reason | None = None  # why it does not listen
         self._refused = 0
         self._last_refusal = ""
 
-    async def open(self) -> None:
+    async def open(self, *, waits_for_port: bool = False) -> None:
         """Listen, and start to follow the names of the cluster.
 
         ConfigError: the context or the file with the password cannot be used. ForwardError: the
-        port cannot be opened; it names who holds it.
+        port cannot be opened; it names who holds it. With `waits_for_port` it is tried again until
+        `close` instead, and `info` has the reason.
         """
         spec = self.spec
         credentials = None
@@ -68,15 +75,39 @@ class ProxyServer:
             credentials = await run_in_thread(read, name="proxy password")
         self._directory = self._clusters.directory(spec.context, spec.options)
         try:
-            sockets = self._bind()
+            self._listen(self._bind(), credentials, self._directory)
         except ForwardError as error:
-            raise ForwardError(await name_port_owner(error.reason, self._engine)) from error
+            reason = await name_port_owner(error.reason, self._engine)
+            if not waits_for_port:
+                raise ForwardError(reason) from error
+            self._set_blocked(reason)
+            retry = partial(self._retry, credentials, self._directory)
+            self._retrying = spawn_restarting(retry, name="proxy port")
+
+    async def _retry(self, credentials: Credentials | None, directory: ClusterDirectory) -> None:
+        """Try to open the port until it is free."""
+        while self._listener is None:
+            await asyncio.sleep(_RETRY_S)
+            try:
+                self._listen(self._bind(), credentials, directory)
+            except ForwardError as error:
+                self._set_blocked(await name_port_owner(error.reason, self._engine))
+
+    def _set_blocked(self, reason: Reason) -> None:
+        if reason != self._blocked:
+            self._blocked = reason
+            self._engine.changed()
+
+    def _listen(
+        self, sockets: list[socket.socket], credentials: Credentials | None,
+        directory: ClusterDirectory,
+    ) -> None:  # fmt: skip
         for sock in sockets:
             self._engine.socket_holder.hold(sock.fileno())
         self._clients = AcceptedClients(
-            spec,
-            router=TargetRouter(spec, self._directory),
-            directory=self._directory,
+            self.spec,
+            router=TargetRouter(self.spec, directory),
+            directory=directory,
             targets=self._targets,
             credentials=credentials,
             on_count=self._count_changed,
@@ -84,6 +115,16 @@ class ProxyServer:
         )
         self._listener = Listener(
             sockets, on_accept=self._accepted, on_exhausted=self._report_exhausted
+        )
+        self._blocked = None
+        self._engine.emit(
+            Event(
+                event=EventKind.LISTENING,
+                time=time.time(),
+                forward=self.id,
+                target="proxy",
+                listening=self.addresses,
+            )
         )
         self._engine.changed()
 
@@ -101,6 +142,9 @@ class ProxyServer:
 
     async def close(self) -> None:
         """Stop listening, and stop all targets with their connections. Idempotent."""
+        if self._retrying is not None:
+            self._retrying.cancel()
+            await asyncio.gather(self._retrying, return_exceptions=True)
         if self._listener is not None and not self._listener.is_closed:
             self._listener.close()
             for address in self._listener.addresses:
@@ -135,7 +179,9 @@ class ProxyServer:
 
     def info(self) -> ProxyInfo:
         """Return the proxy as it is now."""
-        problem = self._directory.problem if self._directory is not None else None
+        problem = self._blocked
+        if problem is None and self._directory is not None:
+            problem = self._directory.problem
         return ProxyInfo(
             id=self.id,
             spec=self.spec,
