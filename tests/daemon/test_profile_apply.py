@@ -189,3 +189,34 @@ async def test_local_address_and_port_are_what_is_taken(
         return
     with pytest.raises(ConfigError, match="local port 5432 is in use by pg"):
         check_ports(plan, forwards)
+
+
+async def test_proxy_starts_once_and_stops_with_the_profile() -> None:
+    session = FakeSession(ready)
+    profile = read(f"{TEXT}proxy: 1080\n")
+    plan = await plan_profile(session, profile, with_proxy=True)
+    await apply_plan(session, profile, plan, wait_s=None)
+    await apply_plan(session, profile, plan, wait_s=None)
+    assert [one.spec for one in session.proxies.values()] == [profile.proxy]
+    assert not await plan_profile(session, profile, with_proxy=True)
+    without = read()
+    stopping = await plan_profile(session, without, with_proxy=True)
+    await apply_plan(session, without, stopping, wait_s=None)
+    assert not session.proxies
+
+
+async def test_ports_of_forwards_and_proxies_are_compared() -> None:
+    session = FakeSession(ready)
+    proxy = read("forwards: {}\nproxy: 15432\ncontext: here")
+    await apply_plan(session, proxy, make_plan(proxy, (), proxies=()), wait_s=None)
+    other = parse_profile(TEXT, Path("other.yaml"))
+    with pytest.raises(ConfigError, match="15432 is in use by the cluster proxy p1"):
+        await plan_profile(session, other)
+    second = parse_profile("forwards: {}\nproxy: 15432\ncontext: here", Path("second.yaml"))
+    with pytest.raises(ConfigError, match="the proxy of profile second: local port 15432"):
+        await plan_profile(session, second, with_proxy=True)
+    await session.stop_proxy("p1")
+    forward_id = await session.start(other.forwards[1].spec)
+    session.listen(forward_id, 15432)
+    with pytest.raises(ConfigError, match="15432 is in use by db of profile other"):
+        await plan_profile(session, second, with_proxy=True)

@@ -17,7 +17,7 @@ from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.profile_watcher import ProfileWatcher
 from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.model import EngineNotice
-from tui_forward.profiles.store import ProfileStore
+from tui_forward.profiles.store import ProfileFile, ProfileStore
 from tui_forward.profiles.trust import TrustStore
 
 SHOP = """\
@@ -70,8 +70,6 @@ class Running:
         self.saver = saver
 
     async def start_profile(self, file: Path, *, team: bool = False) -> None:
-        from tui_forward.profiles.store import ProfileFile
-
         for one in ProfileFile(file, team).read().forwards:
             await self.session.start(one.spec)
         self.saver.schedule_save()
@@ -215,3 +213,20 @@ async def test_half_written_file_is_not_applied(
         await running.wait_notice("+ more")
         assert running.ids().items() >= ids.items()
         assert len(running.notices.latest) == 1
+
+
+async def test_edit_of_the_proxy_is_applied(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    text = "context: here\nnamespace: shop\nforwards: {}\nproxy: 1080\n"
+    engine.profile.write_text(text)
+    async with engine.running() as running:
+        spec = ProfileFile(engine.profile).read().proxy
+        assert spec is not None
+        await running.session.start_proxy(spec)
+        running.saver.schedule_save()
+        running.notices.profiles_changed.set()
+        await until(lambda: "shop" in running.saver.profiles)
+        engine.profile.write_text(text.replace("1080", "1081"))
+        await until(lambda: [p.spec.port for p in running.session.proxies.values()] == [1081])
+        engine.profile.write_text(text.replace("proxy: 1080", ""))
+        await until(lambda: not running.session.proxies)

@@ -19,6 +19,7 @@ from tui_forward.model import (
     Target,
     TargetKind,
 )
+from tui_forward.profiles.profile import Profile
 
 
 def spec(name: str) -> ForwardSpec:
@@ -79,3 +80,13 @@ def test_proxies_are_saved_and_what_they_have_opened_is_not() -> None:
     assert (proxy.id, proxy.spec.port) == ("p1", 1080)
     assert not saved.is_empty
     assert session_store.EMPTY_SESSION.is_empty
+
+
+def test_blocked_proxy_is_saved_with_its_profile() -> None:
+    spec = ProxySpec(context="here", port=1080, profile="shop")
+    shop = Profile(name="shop", file=Path("/shop.yaml"), proxy=spec)
+    saved = session_store.to_saved(
+        (), [shop], keep_running=True, proxies=[ProxyInfo(id="p1", spec=spec)]
+    )
+    assert [one.spec for one in saved.proxies] == [spec]
+    assert session_store.profiles_of(saved) == {"shop": shop}

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -316,3 +317,25 @@ def test_connections_are_spread_over_the_pods(port: int) -> None:
     with program("proxy", "--port", str(own), "-n", "shop", "--no-spread") as process:
         process.wait_for_output("Proxying from")
         assert len(pods(own)) == 1
+
+
+def test_profile_has_a_proxy(own_home: Path, cluster: ClusterProcess) -> None:
+    port = free_port()
+    profile = own_home / ".config/tui-forward/profiles/shop.yaml"
+    profile.parent.mkdir(parents=True)
+    profile.write_text(f"namespace: shop\nforwards: {{}}\nproxy: {port}\n")
+    tui_forward = partial(run, *PROGRAM, HOME=str(own_home), KUBECONFIG=str(cluster.kubeconfig))
+    shown = tui_forward("profile", "show", "shop")
+    assert (
+        f"proxy: every service and pod in the current context, namespace shop\n    port {port}"
+        in shown
+    )
+    tui_forward("up", "shop")
+    try:
+        assert "You reached pod" in curl("--proxy", f"socks5h://127.0.0.1:{port}", "http://web/")
+        assert "no changes" in tui_forward("up", "shop", "--dry-run")
+    finally:
+        assert "stopped the cluster proxy" in tui_forward("down", "shop")
+    assert curl("--proxy", f"socks5h://127.0.0.1:{port}", "http://web/", code=None).startswith(
+        "curl"
+    )

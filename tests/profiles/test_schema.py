@@ -23,6 +23,7 @@ def test_schema_has_the_keys_of_the_parser() -> None:
     forward = forwards["additionalProperties"]["properties"]
     assert list(forward) == list(parser._FORWARD)
     assert list(schema()["$defs"]["access"]["properties"]) == list(ACCESS_KEYS)
+    assert list(top["proxy"]["oneOf"][-1]["properties"]) == list(parser._PROXY)
     assert forward["transport"]["enum"] == [choice.value for choice in TransportChoice]
     assert forward["balance"]["enum"] == [choice.value for choice in Balance]
     assert top["version"]["const"] == parser.VERSION

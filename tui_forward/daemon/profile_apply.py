@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tui_forward.common.arguments import share_address
 from tui_forward.common.local_addresses import find_port_user
-from tui_forward.errors import ConfigError
-from tui_forward.model import Context, Forward, ForwardSpec, ForwardState
+from tui_forward.errors import ConfigError, UsageError
+from tui_forward.model import Context, Forward, ForwardSpec, ForwardState, ProxyInfo, ProxySpec
 from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, qualified_name
 from tui_forward.profiles.profile import Profile, ProfileForward
+from tui_forward.profiles.proxy import ADDRESSES
 from tui_forward.reasons import is_login
 from tui_forward.session import Session
 from tui_forward.session.batch import stop_forwards
@@ -34,22 +37,30 @@ class ApplyResult:
 
 async def plan_profile(
     session: Session, profile: Profile, mode: ApplyMode = ApplyMode.APPLY, *,
-    allow_used_ports: bool = False,
+    allow_used_ports: bool = False, with_proxy: bool = False,
 ) -> Plan:  # fmt: skip
-    """Return the changes that apply a profile; an error if impossible (see `validate_plan`)."""
-    forwards = (await session.snapshot()).forwards
-    plan = make_plan(profile, forwards, mode)
-    await validate_plan(session, plan, () if allow_used_ports else forwards)
+    """Return the changes that apply a profile; an error if impossible (see `validate_plan`).
+
+    Its proxy is left as it is unless `with_proxy`.
+    """
+    snapshot = await session.snapshot()
+    forwards, proxies = snapshot.forwards, snapshot.proxies
+    plan = make_plan(profile, forwards, mode, proxies if with_proxy else None)
+    if allow_used_ports:
+        forwards, proxies = (), ()
+    await validate_plan(session, plan, forwards, proxies)
     return plan
 
 
-async def validate_plan(session: Session, plan: Plan, forwards: Iterable[Forward]) -> None:
+async def validate_plan(
+    session: Session, plan: Plan, forwards: Iterable[Forward], proxies: Iterable[ProxyInfo] = ()
+) -> None:
     """Check that all forwards of a plan can start, before any change is made.
 
-    Raise ConfigError if one of these forwards has a local port, or a namespace cannot be
+    Raise ConfigError if one of these forwards or proxies has a local port, or a namespace cannot be
     determined.
     """
-    check_ports(plan, forwards)
+    check_ports(plan, forwards, proxies)
     without_namespace = [one for one in plan.to_start if not one.spec.target.namespace]
     if without_namespace:
         check_contexts(without_namespace, await session.contexts())
@@ -75,8 +86,8 @@ def check_contexts(forwards: Iterable[ProfileForward], contexts: Sequence[Contex
             )
 
 
-def check_ports(plan: Plan, forwards: Iterable[Forward]) -> None:
-    """Check that no active forward has a local address and port that the plan needs."""
+def check_ports(plan: Plan, forwards: Iterable[Forward], proxies: Iterable[ProxyInfo] = ()) -> None:
+    """Check that no active forward or proxy has a local address and port that the plan needs."""
     stopping = {one.id for one in plan.to_stop}
     staying = [one for one in forwards if one.id not in stopping]
     for starting in plan.to_start:
@@ -90,6 +101,39 @@ def check_ports(plan: Plan, forwards: Iterable[Forward]) -> None:
                 f"{starting.spec.local_port} is in use by {name}",
                 hint=f"change one of the ports, or stop it: tui-forward stop {owner.id}",
             )
+    _check_proxy_ports(plan, staying, proxies)
+
+
+def _check_proxy_ports(
+    plan: Plan, staying: Iterable[Forward], proxies: Iterable[ProxyInfo]
+) -> None:
+    ports = {
+        address.port: one.id
+        for one in proxies
+        if one != plan.stopped_proxy
+        for address in one.listening
+    }
+    for starting in plan.to_start:
+        port = starting.spec.local_port or 0
+        if port in ports and share_address(starting.spec.addresses, ADDRESSES):
+            raise ConfigError(
+                f"cannot start {starting.name} of profile {starting.spec.profile}: local port "
+                f"{port} is in use by the cluster proxy {ports[port]}",
+                hint=f"change one of the ports, or stop it: tui-forward stop {ports[port]}",
+            )
+    if plan.proxy is None or not plan.proxy.port:
+        return
+    port = plan.proxy.port
+    owner = find_port_user(staying, ADDRESSES, port)
+    if owner is None and port not in ports:
+        return
+    user = f"the cluster proxy {ports[port]}" if owner is None else qualified_name(owner)
+    raise ConfigError(
+        f"cannot start the proxy of profile {plan.proxy.profile}: local port {port} is in use by "
+        f"{user}",
+        hint="change one of the ports, or stop it: tui-forward stop "
+        f"{owner.id if owner is not None else ports[port]}",
+    )
 
 
 async def apply_plan(
@@ -104,6 +148,11 @@ async def apply_plan(
     failure = (await stop_forwards(session, plan.to_stop)).failure("stop", "forward")
     if failure is not None:
         raise failure
+    if plan.stopped_proxy is not None:
+        with contextlib.suppress(UsageError):  # another client has stopped it
+            await session.stop_proxy(plan.stopped_proxy.id)
+    if plan.proxy is not None:
+        await start_proxy(session, plan.proxy)
     starting = {one.name for one in plan.to_start}
     deadline = asyncio.get_running_loop().time() + (wait_s or 0.0)
     for one in profile.in_order():
@@ -128,6 +177,14 @@ async def start_forward(session: Session, spec: ForwardSpec) -> str:
             if (one.spec.profile, one.spec.name) == (spec.profile, spec.name):
                 return one.id
     return await session.start(spec)
+
+
+async def start_proxy(session: Session, spec: ProxySpec) -> str:
+    """Start the proxy of a profile unless it is active; return its id."""
+    for one in (await session.snapshot()).proxies:
+        if one.spec.profile == spec.profile:
+            return one.id
+    return await session.start_proxy(spec)
 
 
 async def _wait_settled(

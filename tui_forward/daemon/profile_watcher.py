@@ -25,7 +25,7 @@ from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.profile_apply import apply_plan, validate_plan
 from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.errors import TuiForwardError
-from tui_forward.model import Forward
+from tui_forward.model import Snapshot
 from tui_forward.profiles.parser import ProfileError, parse_profile
 from tui_forward.profiles.plan import plan_edit
 from tui_forward.profiles.profile import Profile
@@ -118,15 +118,18 @@ class ProfileWatcher:
                 one.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
-    async def _forwards(self) -> tuple[Forward, ...]:
+    async def _snapshot(self) -> Snapshot:
         try:
-            return (await self._session.snapshot()).forwards
+            return await self._session.snapshot()
         except TuiForwardError:
-            return ()  # the session is ending
+            return Snapshot(version=0, at=0.0)  # the session is ending
 
     async def _active_profiles(self) -> set[str]:
         """Return the ids of active profiles; take over those of the previous session."""
-        active = {one.spec.profile for one in await self._forwards() if one.spec.profile}
+        snapshot = await self._snapshot()
+        active = {one.spec.profile for one in snapshot.forwards}
+        active |= {one.spec.profile for one in snapshot.proxies}
+        active.discard("")
         previous = self._saver.previous_profiles
         for profile in active & previous.keys():
             self._applied.setdefault(profile, previous.pop(profile))
@@ -197,8 +200,8 @@ class ProfileWatcher:
         if before is None:  # the profile has just been started
             self._set_applied(profile, after)
             return
-        forwards = await self._forwards()
-        plan = plan_edit(before, after, forwards)
+        snapshot = await self._snapshot()
+        plan = plan_edit(before, after, snapshot.forwards, snapshot.proxies)
         if after.id != profile:
             self._report_problem(
                 profile, f"was renamed to {after.name}; its forwards are unchanged"
@@ -210,7 +213,7 @@ class ProfileWatcher:
                 f"has changed; review and trust it: tui-forward up {shlex.quote(str(file.path))}",
             )
             return
-        await validate_plan(self._session, plan, forwards)
+        await validate_plan(self._session, plan, snapshot.forwards, snapshot.proxies)
         if not plan:
             self._set_applied(profile, after)
             return

@@ -27,7 +27,7 @@ from tui_forward.daemon.handover import HandoverSender
 from tui_forward.daemon.notices import NoticeLog
 from tui_forward.daemon.other_engines import OtherEngines
 from tui_forward.daemon.pod_parts import encode_pods
-from tui_forward.daemon.profile_apply import start_forward
+from tui_forward.daemon.profile_apply import start_forward, start_proxy
 from tui_forward.daemon.session_saver import SessionSaver
 from tui_forward.errors import ProtocolError, TransportError, TuiForwardError, UsageError
 from tui_forward.model import CatalogView, ClusterKey, Event, Reason, ReasonCode
@@ -362,9 +362,16 @@ class ClientConnection:
                 finally:
                     self._notices.profiles_changed.set()
             case rpc.StartProxy(spec=proxy_spec):
-                return await session.start_proxy(proxy_spec)
+                if not proxy_spec.profile:
+                    return await session.start_proxy(proxy_spec)
+                try:
+                    return await start_proxy(session, proxy_spec)
+                finally:
+                    self._notices.profiles_changed.set()
             case rpc.StopProxy(proxy=proxy):
                 await session.stop_proxy(proxy)
+                if self._saver.profiles:
+                    self._notices.profiles_changed.set()
             case rpc.SetKeepRunning(on=on):
                 self._saver.keep_requested, self._saver.orphaned = on, False
             case rpc.SetKeepRunningIfLost(on=on):

@@ -56,6 +56,7 @@ class SavedProfile(msgspec.Struct, frozen=True):
     file: str
     team: bool = False
     forwards: tuple[ProfileForward, ...] = ()
+    proxy: ProxySpec | None = None
 
 
 class SavedProxy(msgspec.Struct, frozen=True):
@@ -213,29 +214,42 @@ def to_saved(
     What a proxy has opened is not part of it.
     """
     forwards = [one for one in forwards if not one.spec.proxy]
-    active = {one.spec.profile for one in forwards}
+    proxies = tuple(proxies)
+    active = {one.spec.profile for one in forwards} | {one.spec.profile for one in proxies}
     return SavedSession(
         keep_running=keep_running,
         forwards=tuple(
             SavedForward(spec_with_bound_port(one), one.paused, one.id) for one in forwards
         ),
         profiles=tuple(
-            SavedProfile(one.name, str(one.file), one.team, one.forwards)
+            SavedProfile(one.name, str(one.file), one.team, one.forwards, one.proxy)
             for one in profiles
             if one.id in active
         ),
         proxies=tuple(
-            SavedProxy(msgspec.structs.replace(one.spec, port=one.listening[0].port), one.id)
+            SavedProxy(_proxy_spec_with_bound_port(one), one.id)
             for one in proxies
-            if one.listening
+            if one.listening or one.spec.port
         ),
     )
+
+
+def _proxy_spec_with_bound_port(proxy: ProxyInfo) -> ProxySpec:
+    if not proxy.listening:  # blocked, it waits for the port
+        return proxy.spec
+    return msgspec.structs.replace(proxy.spec, port=proxy.listening[0].port)
 
 
 def profiles_of(saved: SavedSession) -> dict[str, Profile]:
     """Return the profiles of a session by id."""
     profiles = (
-        Profile(name=one.name, file=Path(one.file), team=one.team, forwards=one.forwards)
+        Profile(
+            name=one.name,
+            file=Path(one.file),
+            team=one.team,
+            forwards=one.forwards,
+            proxy=one.proxy,
+        )
         for one in saved.profiles
     )
     return {one.id: one for one in profiles}

@@ -11,16 +11,34 @@ from collections.abc import Iterator
 from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.arguments import format_duration_arg, is_loopback
 from tui_forward.common.printable import escape_unprintable
-from tui_forward.model import BUILT_IN, PRECONNECT_AGE_S, Balance, ForwardSpec, TransportChoice
+from tui_forward.model import (
+    BUILT_IN,
+    PRECONNECT_AGE_S,
+    AccessOptions,
+    Balance,
+    ForwardSpec,
+    TransportChoice,
+)
 from tui_forward.profiles.env_names import variable_names
 from tui_forward.profiles.profile import Profile, ProfileForward
+from tui_forward.profiles.proxy import proxy_details
 
 _MAX_VALUE = 200  # characters of a value; a longer one would move others off the screen
 
 
 def describe_forwards(profile: Profile) -> list[str]:
-    """Return two lines for each forward, the second one indented; none has control characters."""
+    """Return two lines for each forward and for the proxy, the second one indented.
+
+    None has control characters.
+    """
     lines = []
+    if profile.proxy is not None:
+        spec = profile.proxy
+        lines.append(
+            f"proxy: every service and pod in {_or(spec.context, 'the current context')}, "
+            f"{_or(spec.namespace, 'its default namespace', 'namespace ')}"
+        )
+        lines.append(f"  {'; '.join(map(_short, proxy_details(spec)))}")
     for one in profile.forwards:
         target = one.spec.target
         what = str(target).partition("/")[2]
@@ -34,13 +52,19 @@ def describe_forwards(profile: Profile) -> list[str]:
 
 def describe_exposure(profile: Profile) -> list[str]:
     """Return a line for each risk: what other machines can reach, who may get credentials."""
-    return [f"{one.name} {risk}" for one in profile.forwards for risk in _risks(one.spec)]
+    lines = [f"{one.name} {risk}" for one in profile.forwards for risk in _risks(one.spec)]
+    if profile.proxy is not None:
+        lines += [f"proxy {risk}" for risk in _access_risks(profile.proxy.options)]
+    return lines
 
 
 def _risks(spec: ForwardSpec) -> Iterator[str]:
     if exposed := exposed_addresses(spec):
         yield f"is OPEN TO OTHER MACHINES on {', '.join(exposed)}"
-    options = spec.target.options
+    yield from _access_risks(spec.target.options)
+
+
+def _access_risks(options: AccessOptions) -> Iterator[str]:
     if options.server:
         yield f"SENDS YOUR CREDENTIALS to {_short(options.server)}"
     if options.insecure:

@@ -31,7 +31,15 @@ from tui_forward.common.arguments import (
 )
 from tui_forward.common.bounded_yaml import YamlLimitError, YamlLimits
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.model import NO_OPTIONS, AccessOptions, Balance, ForwardSpec, Target, TargetKind
+from tui_forward.model import (
+    NO_OPTIONS,
+    AccessOptions,
+    Balance,
+    ForwardSpec,
+    ProxySpec,
+    Target,
+    TargetKind,
+)
 from tui_forward.profiles.access import (
     ACCESS_KEYS,
     SECRET_KEYS,
@@ -41,6 +49,7 @@ from tui_forward.profiles.access import (
 )
 from tui_forward.profiles.env_names import is_protected, variable_names
 from tui_forward.profiles.profile import Profile, ProfileForward, env_prefix, profile_id
+from tui_forward.profiles.proxy import ADDRESSES, PROXY_KEYS, make_proxy_spec
 from tui_forward.profiles.values import (
     InvalidValueError,
     ValueParser,
@@ -188,7 +197,10 @@ class _Parser:
         profile = profile_id(name, self._file, team=self._team)
         forwards = self._parse_forwards(top, defaults, profile)
         self._check_needs(top, forwards)
+        proxy = self._parse_proxy(top, defaults, profile)
         self._check_clashes(top, forwards)
+        if proxy is not None:
+            self._check_proxy_port(top, proxy, forwards)
         if self._problems:
             raise ProfileError(sorted(self._problems, key=lambda one: (one.line, one.column)))
         return Profile(
@@ -197,6 +209,7 @@ class _Parser:
             team=self._team,
             description=defaults.get("description", ""),
             forwards=tuple(forwards.values()),
+            proxy=proxy,
         )
 
     def parse_access(self, mapping: CommentedMap) -> AccessOptions:
@@ -391,6 +404,21 @@ class _Parser:
             )
         return ProfileForward(spec=spec, env=env, needs=needs)
 
+    def _parse_proxy(
+        self, top: CommentedMap, defaults: Mapping[str, Any], profile: str
+    ) -> ProxySpec | None:
+        found = top.get("proxy")
+        if "proxy" not in top:
+            return None
+        values: dict[str, Any]
+        if isinstance(found, CommentedMap):
+            values = self._parse_fields(found, _PROXY)
+        else:
+            values = {}
+            self._parse_value(top, "proxy", parse_local_port, values)
+            values = {"port": values["proxy"]} if values else {}
+        return make_proxy_spec(values, defaults, self._file, profile)
+
     # Checks across forwards -----------------------------------------------------------------
 
     def _check_needs(self, top: CommentedMap, forwards: Mapping[str, ProfileForward]) -> None:
@@ -430,6 +458,20 @@ class _Parser:
                 what = f"{name} and {other} would both be {forward.env}_PORT in the environment"
                 self._add_problem(position, what, "set `env` of one of them")
 
+    def _check_proxy_port(
+        self, top: CommentedMap, proxy: ProxySpec, forwards: Mapping[str, ProfileForward]
+    ) -> None:
+        for name, forward in forwards.items():
+            spec = forward.spec
+            if (
+                proxy.port
+                and spec.local_port == proxy.port
+                and share_address(spec.addresses, ADDRESSES)
+            ):
+                what = f"{name} and the proxy have the same local port {proxy.port}"
+                hint = "change `local` of the forward, or the port of the proxy"
+                self._add_problem(_key_position(top, name), what, hint)
+
 
 def _key_position(top: CommentedMap, name: str) -> Position:
     position: Position = top["forwards"].lc.key(name)
@@ -454,6 +496,7 @@ _PROFILE: Final[Mapping[str, ValueParser]] = {
     "preconnect": parse_preconnect,
     "preconnect_age": parse_preconnect_age,
     "access": lambda value: value,  # see `_parse_access`
+    "proxy": lambda value: value,  # see `_parse_proxy`
     "forwards": lambda value: value,  # see `_parse_forwards`
 }
 _FORWARD: Final[Mapping[str, ValueParser]] = {
@@ -476,6 +519,7 @@ _FORWARD: Final[Mapping[str, ValueParser]] = {
     "env": matching(_ENV, "a valid variable prefix", "for example DB"),
     "needs": parse_texts,
 }
+_PROXY: Final[Mapping[str, ValueParser]] = {**PROXY_KEYS, "namespace": _PROFILE["namespace"]}
 # Settings that map directly to fields of a spec.
 _SPEC: Final = {
     "address": "addresses",

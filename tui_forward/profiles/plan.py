@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.arguments import format_duration_arg
-from tui_forward.model import Forward, ForwardSpec
+from tui_forward.model import Forward, ForwardSpec, ProxyInfo, ProxySpec
 from tui_forward.profiles.profile import Profile, ProfileForward
+from tui_forward.profiles.proxy import describe_proxy_changes, find_proxy, proxy_details
 
 
 class ApplyMode(StrEnum):
@@ -37,10 +38,13 @@ class Plan(msgspec.Struct, frozen=True):
     removed: tuple[Forward, ...] = ()  # forwards to stop because the profile no longer has them
     others: tuple[Forward, ...] = ()  # forwards to stop that do not belong to this profile
     same: tuple[Forward, ...] = ()  # forwards of the profile that stay unchanged
+    proxy: ProxySpec | None = None  # to start
+    stopped_proxy: ProxyInfo | None = None  # to stop, also if another one replaces it
 
     def __bool__(self) -> bool:
         """Return whether there are changes."""
-        return bool(self.added or self.changed or self.removed or self.others)
+        has_forwards = self.added or self.changed or self.removed or self.others
+        return bool(has_forwards or self.proxy or self.stopped_proxy)
 
     @property
     def stopped(self) -> tuple[Forward, ...]:
@@ -57,8 +61,23 @@ class Plan(msgspec.Struct, frozen=True):
         """Return all forwards to start."""
         return self.added + tuple(change.after for change in self.changed)
 
+    @property
+    def new_proxy_port(self) -> int:
+        """Return the local port that the proxy needs and does not have yet; 0 if none."""
+        if self.proxy is None:
+            return 0
+        before = self.stopped_proxy.spec.port if self.stopped_proxy is not None else 0
+        return self.proxy.port if self.proxy.port != before else 0
+
     def lines(self) -> Iterator[str]:
-        """Yield one line of text for each forward that changes."""
+        """Yield one line of text for each forward that changes, and for the proxy if it does."""
+        if self.proxy is not None and self.stopped_proxy is not None:
+            changes = describe_proxy_changes(self.stopped_proxy.spec, self.proxy)
+            yield f"~ cluster proxy {', '.join(changes)}"
+        elif self.proxy is not None:
+            yield f"+ cluster proxy {'; '.join(proxy_details(self.proxy))}"
+        elif self.stopped_proxy is not None:
+            yield "- cluster proxy"
         for forward in self.added:
             access = describe_access_options(forward.spec.target.options)
             with_access = f" with {access}" if access else ""
@@ -79,9 +98,26 @@ def qualified_name(forward: Forward) -> str:
 
 
 def make_plan(
-    profile: Profile, forwards: Iterable[Forward], mode: ApplyMode = ApplyMode.APPLY
-) -> Plan:
-    """Compare a profile with all active forwards; those that a proxy has opened do not count."""
+    profile: Profile, forwards: Iterable[Forward], mode: ApplyMode = ApplyMode.APPLY,
+    proxies: Iterable[ProxyInfo] | None = None,
+) -> Plan:  # fmt: skip
+    """Compare a profile with all active forwards; those that a proxy has opened do not count.
+
+    `proxies` are all active ones. Only that of the profile changes, in every mode; none if None.
+    """
+    plan = _plan_forwards(profile, forwards, mode)
+    if proxies is None:
+        return plan
+    active = find_proxy(profile.id, profile.proxy, proxies)
+    if active is None:
+        return replace(plan, proxy=profile.proxy)
+    is_equal = profile.proxy and not describe_proxy_changes(active.spec, profile.proxy)
+    if is_equal or mode is ApplyMode.MERGE:
+        return plan
+    return replace(plan, proxy=profile.proxy, stopped_proxy=active)
+
+
+def _plan_forwards(profile: Profile, forwards: Iterable[Forward], mode: ApplyMode) -> Plan:
     forwards = tuple(one for one in forwards if not one.spec.proxy)
     active = {one.spec.name: one for one in forwards if one.spec.profile == profile.id}
     adoptable = find_adoptable(profile, forwards)
@@ -142,11 +178,13 @@ def spec_with_bound_port(forward: Forward) -> ForwardSpec:
     return msgspec.structs.replace(forward.spec, local_port=forward.listening[0].port)
 
 
-def plan_edit(before: Profile, after: Profile, forwards: Iterable[Forward]) -> Plan:
+def plan_edit(
+    before: Profile, after: Profile, forwards: Iterable[Forward], proxies: Iterable[ProxyInfo] = ()
+) -> Plan:
     """Plan the effect of an edited profile on all active forwards.
 
     Entries that the edit did not change are not touched, so a forward that the user stopped stays
-    stopped.
+    stopped; so does the proxy.
     """
     previous = {one.name: one for one in before.forwards}
     active = {one.spec.name: one for one in forwards if one.spec.profile == after.id}
@@ -165,7 +203,15 @@ def plan_edit(before: Profile, after: Profile, forwards: Iterable[Forward]) -> P
     plan = Plan(tuple(added), tuple(changed), tuple(removed))
     touched = {one.id for one in plan.to_stop}
     same = tuple(one for one in active.values() if one.id not in touched)
-    return replace(plan, same=same)
+    plan = replace(plan, same=same)
+    if before.proxy == after.proxy:
+        return plan
+    proxy = find_proxy(after.id, None, proxies)
+    if proxy is None:
+        return plan if before.proxy is not None else replace(plan, proxy=after.proxy)
+    if after.proxy is not None and not describe_proxy_changes(proxy.spec, after.proxy):
+        return plan
+    return replace(plan, proxy=after.proxy, stopped_proxy=proxy)
 
 
 def describe_changes(before: ForwardSpec, after: ForwardSpec) -> list[str]:

@@ -23,10 +23,12 @@ from tui_forward.model import (
     Forward,
     ForwardSpec,
     PortCheck,
+    ProxySpec,
     Target,
 )
 from tui_forward.profiles.plan import Plan, describe_changes, find_adoptable
 from tui_forward.profiles.profile import Profile, ProfileForward
+from tui_forward.profiles.proxy import ADDRESSES, describe_proxy_changes
 
 _LOCALHOST: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _FIRST_UNPRIVILEGED: Final = 1024
@@ -147,12 +149,14 @@ def make_preview(
 
 def ports_to_check(plans: Iterable[Plan]) -> set[PortKey]:
     """Return the local addresses and ports that plans need."""
-    return {
+    plans = tuple(plans)
+    ports = {
         (one.spec.addresses, one.spec.local_port)
         for plan in plans
         for one in plan.to_start
         if one.spec.local_port
     }
+    return ports | {(ADDRESSES, port) for plan in plans if (port := plan.new_proxy_port)}
 
 
 class _Builder:
@@ -169,6 +173,7 @@ class _Builder:
         self._current = next((one for one in facts.contexts if one.current), None)
 
     def lines(self) -> Iterator[PreviewLine]:
+        yield from self._proxy_lines()
         plan = self._plan
         for added in plan.added:
             conflict = self._conflict(added.spec)
@@ -196,6 +201,36 @@ class _Builder:
                 elif describe_changes(same.spec, entry.spec):
                     effect = "unchanged; differs from the profile"
             yield self._active_line(Mark.SAME, same, effect)
+
+    def _proxy_lines(self) -> Iterator[PreviewLine]:
+        plan, stopped = self._plan, self._plan.stopped_proxy
+        if plan.proxy is not None and stopped is not None:
+            effect = ", ".join(describe_proxy_changes(stopped.spec, plan.proxy))
+            conflict = self._proxy_conflict(plan.new_proxy_port)
+            yield self._proxy_line(Mark.CHANGED, stopped.spec, effect, conflict)
+        elif plan.proxy is not None:
+            conflict = self._proxy_conflict(plan.new_proxy_port)
+            yield self._proxy_line(Mark.ADDED, plan.proxy, "" if conflict else "starts", conflict)
+        elif stopped is not None:
+            yield self._proxy_line(Mark.REMOVED, stopped.spec, "stops; no longer in the profile")
+
+    def _proxy_conflict(self, port: int) -> str:
+        user = find_port_user(self._staying, ADDRESSES, port)
+        if user is not None:
+            return f"used by {target_name(user.spec.target)}"
+        check = self._facts.checks.get((ADDRESSES, port))
+        return check.problem if check is not None else ""
+
+    def _proxy_line(
+        self, mark: Mark, spec: ProxySpec, effect: str, conflict: str = ""
+    ) -> PreviewLine:
+        context = spec.context or (self._current.name if self._current is not None else "")
+        shown = self._facts.shown_context(context, spec.options) if context else ""
+        namespace = spec.namespace or self._default_namespace(context)
+        local = _local_end(ADDRESSES, str(spec.port or "any"))
+        return PreviewLine(
+            mark, "proxy", shown, namespace, "cluster proxy", local, effect, conflict
+        )
 
     def _active_line(self, mark: Mark, forward: Forward, effect: str) -> PreviewLine:
         return self._line(mark, forward.spec, _active_local(forward), effect)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui_forward.model import ForwardSpec
+from tui_forward.model import ForwardSpec, ProxySpec
 
 _NON_ALPHANUMERIC = re.compile(r"[^A-Za-z0-9]+")
 
@@ -27,13 +27,14 @@ class ProfileForward(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """Forwards that are started and stopped together."""
+    """Forwards, and a cluster proxy, that are started and stopped together."""
 
     name: str
     file: Path
     team: bool = False  # whether it belongs to a working tree, so that others may have written it
     description: str = ""  # one line
     forwards: tuple[ProfileForward, ...] = ()  # in the order of the file
+    proxy: ProxySpec | None = None  # with `profile` set; context and namespace as of a forward
 
     @property
     def id(self) -> str:

@@ -160,3 +160,24 @@ def test_profile_that_others_can_write_sends_credentials_nowhere(
     file.chmod(0o600)
     assert main(["up", "shop"]) == 0
     assert {one.spec.target.options.server for one in session.forwards.values()} == {"https://evil"}
+
+
+def test_proxy_of_a_profile_starts_and_stops_with_it(
+    session: FakeSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (paths.profiles_dir() / "shop.yaml").write_text(f"{TEXT}proxy: 1090\n")
+    assert main(["up", "shop", "--dry-run"]) == 0
+    row = " ".join(capsys.readouterr().out.splitlines()[1].split())
+    assert row == "+ proxy here shop cluster proxy :1090 starts"
+    assert not session.proxies
+    assert main(["up", "shop"]) == 0
+    assert [(one.spec.port, one.spec.profile) for one in session.proxies.values()] == [
+        (1090, "shop")
+    ]
+    assert main(["up", "shop", "--dry-run"]) == 0
+    capsys.readouterr()
+    assert main(["down", "shop"]) == 0
+    assert capsys.readouterr().err == "shop: stopped 2 forwards and the cluster proxy\n"
+    assert not session.proxies
+    assert main(["down", "shop"]) == 0
+    assert capsys.readouterr().err == "shop: no active forwards\n"

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tui_forward.cli import output
 from tui_forward.cli.dashboard_runner import DashboardRunner, StartView
 from tui_forward.cli.kubeconfig_files import context_choice
-from tui_forward.cli.protection import require_permission
+from tui_forward.cli.protection import require_permission, require_proxy_permission
 from tui_forward.cli.sessions import engine_log_arguments, remote_session, resolve_context
 from tui_forward.cli.terminal_watchdog import TerminalWatchdog
 from tui_forward.common.garbage import GarbageCollector
@@ -168,8 +168,10 @@ def _view_state_store(kubeconfig: str | None) -> ViewStateStore:
 async def _start_profile(session: Session, profile: Profile) -> None:
     from tui_forward.daemon.profile_apply import apply_plan, plan_profile
 
-    plan = await plan_profile(session, profile)
+    plan = await plan_profile(session, profile, with_proxy=True)
     await require_permission(session, [one.spec.target for one in plan.to_start], allowed=False)
+    if plan.proxy is not None:
+        await require_proxy_permission(session, plan.proxy, allowed=False)
     await apply_plan(session, profile, plan, wait_s=None)
 
 

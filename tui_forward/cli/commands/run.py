@@ -29,6 +29,7 @@ from tui_forward.errors import ForwardError, TransportError, TuiForwardError, Us
 from tui_forward.model import ProxySpec
 from tui_forward.profiles.plan import Plan
 from tui_forward.profiles.profile import Profile
+from tui_forward.profiles.proxy import find_proxy
 from tui_forward.session import Session
 from tui_forward.session.batch import stop_forwards
 
@@ -120,9 +121,11 @@ async def _run(
     signals = SignalForwarder()
     try:
         async with remote_session(kubeconfig) as session:
-            plan = await plan_profile(session, profile)
+            plan = await plan_profile(session, profile, with_proxy=True)
             targets = [one.spec.target for one in plan.to_start]
             await require_permission(session, targets, allowed=allow_protected)
+            if plan.proxy is not None:
+                await require_proxy_permission(session, plan.proxy, allowed=allow_protected)
             try:
                 result = await apply_plan(session, profile, plan, wait_s=timeout_s)
                 if result.unready:
@@ -169,9 +172,14 @@ async def _run_with_proxy(
 
 
 async def _stop_started(session: Session, profile: Profile, plan: Plan) -> None:
-    """Stop the profile's forwards that were not active before."""
+    """Stop the profile's forwards and proxy that were not active before."""
     before = {one.id for one in plan.same}
-    forwards = (await session.snapshot()).forwards
+    snapshot = await session.snapshot()
+    forwards = snapshot.forwards
+    proxy = find_proxy(profile.id, None, snapshot.proxies) if plan.proxy is not None else None
+    if proxy is not None:
+        with contextlib.suppress(UsageError):  # another client has stopped it
+            await session.stop_proxy(proxy.id)
     started = [one for one in forwards if one.spec.profile == profile.id and one.id not in before]
     failure = (await stop_forwards(session, started)).failure("stop", "forward")
     if failure is not None:

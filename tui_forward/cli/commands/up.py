@@ -17,7 +17,11 @@ from tui_forward.cli.log_options import log_options
 from tui_forward.cli.options import Duration, kubeconfig_option
 from tui_forward.cli.output import use_color
 from tui_forward.cli.preview_output import preview_lines, preview_notes
-from tui_forward.cli.protection import allow_protected_option, require_permission
+from tui_forward.cli.protection import (
+    allow_protected_option,
+    require_permission,
+    require_proxy_permission,
+)
 from tui_forward.cli.sessions import (
     attached_session,
     find_save_problem,
@@ -34,6 +38,7 @@ from tui_forward.profiles.parser import ProfileError
 from tui_forward.profiles.plan import ApplyMode, forwards_of, make_plan, qualified_name
 from tui_forward.profiles.preview import make_preview
 from tui_forward.profiles.profile import Profile
+from tui_forward.profiles.proxy import find_proxy
 from tui_forward.session import Session
 from tui_forward.session.batch import stop_forwards
 from tui_forward.settings.parser import load_settings
@@ -68,7 +73,7 @@ def up(
     profile: str, kubeconfig: str | None, wait: bool, timeout: float, env_file: str | None,
     yes: bool, merge: bool, replace: bool, dry_run: bool, as_json: bool, allow_protected: bool,
 ) -> int:  # fmt: skip
-    """Start a profile's forwards in the background.
+    """Start a profile's forwards, and its cluster proxy, in the background.
 
     Forwards that changed in the profile restart, and those it no longer has stop; with --merge
     both stay as they are. All other active forwards keep running, unless with --replace.
@@ -96,8 +101,9 @@ async def _print_plan(profile: Profile, kubeconfig: str | None, mode: ApplyMode)
         session: Session | None = await stack.enter_async_context(attached_session(kubeconfig))
         if session is None:  # this process finds out who uses a local port
             session = await stack.enter_async_context(local_session(kubeconfig))
-        forwards = (await session.snapshot()).forwards
-        plan = make_plan(profile, forwards, mode)
+        snapshot = await session.snapshot()
+        forwards, proxies = snapshot.forwards, snapshot.proxies
+        plan = make_plan(profile, forwards, mode, proxies)
         facts = await find_preview_facts(session, [plan])
         contexts = protected_contexts(load_settings(paths.settings_file()), facts.contexts)
         facts = replace(facts, shown_context=contexts.shown_name)
@@ -109,7 +115,7 @@ async def _print_plan(profile: Profile, kubeconfig: str | None, mode: ApplyMode)
                 click.echo(note, err=True)
         else:
             click.echo(f"{profile.name}: no changes", err=True)
-        await validate_plan(session, plan, forwards)
+        await validate_plan(session, plan, forwards, proxies)
     return ExitCode.DONE
 
 
@@ -118,9 +124,11 @@ async def _up(
     env_file: str | None, *, as_json: bool, allow_protected: bool,
 ) -> int:  # fmt: skip
     async with remote_session(kubeconfig) as session:
-        plan = await plan_profile(session, profile, mode)
+        plan = await plan_profile(session, profile, mode, with_proxy=True)
         targets = [one.spec.target for one in plan.to_start]
         await require_permission(session, targets, allowed=allow_protected)
+        if plan.proxy is not None:
+            await require_proxy_permission(session, plan.proxy, allowed=allow_protected)
         await session.set_keep_running(True)
         result = await apply_plan(session, profile, plan, wait_s=wait_s)
     for other in plan.others:
@@ -151,14 +159,18 @@ def down(profile: str, kubeconfig: str | None, as_json: bool) -> int:
 
 async def _down(name: str, kubeconfig: str | None, *, as_json: bool) -> int:
     async with attached_session(kubeconfig) as session:
-        forwards = (await session.snapshot()).forwards if session is not None else ()
+        snapshot = await session.snapshot() if session is not None else None
+        forwards, proxies = (snapshot.forwards, snapshot.proxies) if snapshot else ((), ())
+        proxy = find_proxy(name, None, proxies)
         # Works without the profile's file, which may be deleted or invalid by now.
         members = [one for one in forwards if one.spec.profile == name]
         try:
-            found = forwards_of(profile_lookup.store().find(name).read(), forwards)
+            profile = profile_lookup.store().find(name).read()
+            proxy = find_proxy(profile.id, profile.proxy, proxies)
+            found = forwards_of(profile, forwards)
             members += [one for one in found.values() if one not in members]
         except (UsageError, ProfileError):
-            if not members:
+            if not members and proxy is None:
                 raise
         failure = None
         save_problem = ""
@@ -166,13 +178,19 @@ async def _down(name: str, kubeconfig: str | None, *, as_json: bool) -> int:
             result = await stop_forwards(session, members)
             failure = result.failure("stop", "forward")
             failed = {one.id for one, _ in result.failed}
+            if proxy is not None:
+                with contextlib.suppress(UsageError):  # another client has stopped it
+                    await session.stop_proxy(proxy.id)
             members = [one for one in members if one.id not in failed]
             save_problem = await find_save_problem(session)
     if as_json:
         for line in forward_output.json_lines(map(forward_output.forward_to_dict, members)):
             click.echo(line)
     elif members:
-        click.echo(f"{name}: stopped {pluralize(len(members), 'forward')}", err=True)
+        also = " and the cluster proxy" if proxy is not None else ""
+        click.echo(f"{name}: stopped {pluralize(len(members), 'forward')}{also}", err=True)
+    elif proxy is not None:
+        click.echo(f"{name}: stopped the cluster proxy", err=True)
     elif failure is None:
         click.echo(f"{name}: no active forwards", err=True)
     forward_output.print_save_problem(save_problem)
