@@ -207,6 +207,7 @@ class ForwardSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 CLUSTER_DOMAIN: Final = "cluster.local"
 PROXY_PORT: Final = 1080
+PROXY_IDLE_S: Final = 300.0
 
 
 class ProxySpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,7 +222,7 @@ class ProxySpec(msgspec.Struct, frozen=True, kw_only=True):
     # Absolute path of a file with one `NAME:PASSWORD`; empty: no login is needed.
     auth_file: str = ""
     domain: str = CLUSTER_DOMAIN  # of the cluster's names
-    idle_timeout_s: float = 300.0  # how long a target without connections keeps its tunnels
+    idle_timeout_s: float = PROXY_IDLE_S  # how long a target without connections keeps its tunnels
     queue_timeout_s: float = BUILT_IN.queue_timeout_s  # see `ForwardSpec`
     half_close_timeout_s: float = BUILT_IN.half_close_timeout_s
     transport: TransportChoice = TransportChoice.AUTO

@@ -437,6 +437,8 @@ def test_config_prints_effective_settings_and_their_lines(run: Run, own_home: Pa
         'disk_buffer = "256MiB" # default',
         'login_command = "" # default',
         "protected_contexts = [] # default",
+        'proxy_domain = "cluster.local" # default',
+        'proxy_idle_timeout = "300s" # default',
         'keys."forwards.stop" = "ctrl+x" # line 5',
     ]
     objects = map(json.loads, run("config", "--json").out.splitlines())
@@ -457,7 +459,7 @@ def test_config_reports_problems_and_prints_defaults(run: Run, own_home: Path) -
     file.write_text('keep_running = 5\nqueue_timeout = "soon"\n')
     done = run("config")
     assert done.code == 1
-    assert done.out.count("# default") == 13
+    assert done.out.count("# default") == 15
     assert done.err.splitlines() == [
         "settings.toml, line 1: keep_running is not one of ask, always, never. "
         'Write keep_running = "ask"',

@@ -339,3 +339,20 @@ def test_profile_has_a_proxy(own_home: Path, cluster: ClusterProcess) -> None:
     assert curl("--proxy", f"socks5h://127.0.0.1:{port}", "http://web/", code=None).startswith(
         "curl"
     )
+
+
+def test_domain_of_the_cluster(own_home: Path, cluster: ClusterProcess) -> None:
+    settings = own_home / ".config/tui-forward/settings.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('proxy_domain = "corp.example"\nproxy_idle_timeout = "2m"\n')
+    env = {"HOME": str(own_home), "KUBECONFIG": str(cluster.kubeconfig)}
+    wrong = run(*PROGRAM, "proxy", "--domain", "a..b", code=2, **env)
+    assert '--domain: "a..b" is not a valid domain' in wrong
+    process = Process(
+        *PROGRAM, "proxy", "--port", "0", "--json", "-n", "shop", env={**os.environ, **env}
+    )
+    try:
+        proxy = f"socks5h://127.0.0.1:{listening_port(process)}"
+        assert "You reached pod" in curl("--proxy", proxy, "http://web.shop.svc.corp.example/")
+    finally:
+        assert process.stop(signal.SIGINT) == 0

@@ -49,6 +49,8 @@ _UNITS_S = {
     "ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0,
     "h": 3600.0,
 }  # fmt: skip
+_DNS_LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
 MAX_SIZE = 1024**4
 _SIZE = re.compile(r"([0-9]{1,3}) ?(B|kB|MB|GB|KiB|MiB|GiB)")
 _SIZE_UNITS = {
@@ -287,6 +289,15 @@ def parse_duration_value(value: object) -> float:
     if not 0 <= value <= _MAX_DURATION_S:
         raise UsageError("must be a duration of at most 24h", hint="for example 30s or 500ms")
     return float(value)
+
+
+def parse_domain_value(value: object) -> str:
+    """Return the domain of a cluster's names in a file: DNS labels in lower case."""
+    if not isinstance(value, str):
+        raise UsageError("must be a domain in quotes", hint="for example cluster.local")
+    if not _DOMAIN.fullmatch(value):
+        raise UsageError(f'"{value}" is not a valid domain', hint="for example cluster.local")
+    return str(value)
 
 
 def parse_size_value(value: object) -> int:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from tui_forward.common.access_options import describe_access_options
-from tui_forward.common.arguments import format_duration_arg, parse_duration_value
+from tui_forward.common.arguments import (
+    format_duration_arg,
+    parse_domain_value,
+    parse_duration_value,
+)
 from tui_forward.common.user_folders import absolute_path, expand_home
 from tui_forward.model import NO_OPTIONS, PROXY_PORT, ProxyInfo, ProxySpec
 from tui_forward.profiles.values import (
     ValueParser,
-    matching,
     parse_flag_value,
     parse_local_port,
     parse_text,
@@ -21,16 +23,13 @@ from tui_forward.profiles.values import (
 
 ADDRESSES: Final = ("localhost",)  # that a proxy listens on
 
-_LABEL: Final = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
-_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-
 # All keys of the mapping but `namespace`, whose parser is that of the profile.
 PROXY_KEYS: Final[Mapping[str, ValueParser]] = {
     "port": parse_local_port,
     "direct": parse_flag_value,
     "spread": parse_flag_value,
     "auth_file": parse_text,
-    "domain": matching(_DOMAIN, "a valid domain", "for example cluster.local"),
+    "domain": parse_domain_value,
     "idle_timeout": parse_duration_value,
 }
 

@@ -12,6 +12,8 @@
     disk_buffer = "256MiB"   # disk of each forward for data of clients that read slowly; 0 for none
     login_command = "aws sso login"  # replaces the credential plugin when you log in again
     protected_contexts = ["prod*"]   # ask before forwards start there; also clusters and hosts
+    proxy_domain = "cluster.local"   # of the names of a cluster, for its proxy
+    proxy_idle_timeout = "5m"  # how long a target without connections keeps its tunnels
 
     [keys]
     "forwards.stop" = "ctrl+x"      # several keys: "x,delete"
@@ -32,10 +34,15 @@ from typing import Any, Final
 import msgspec
 
 from tui_forward.common import atomic_file
-from tui_forward.common.arguments import parse_addresses, parse_duration_value, parse_size_value
+from tui_forward.common.arguments import (
+    parse_addresses,
+    parse_domain_value,
+    parse_duration_value,
+    parse_size_value,
+)
 from tui_forward.common.printable import blank_unprintable
 from tui_forward.errors import UsageError
-from tui_forward.model import BUILT_IN, ForwardDefaults
+from tui_forward.model import BUILT_IN, CLUSTER_DOMAIN, PROXY_IDLE_S, ForwardDefaults
 from tui_forward.settings.toml_text import parse_toml
 
 FILE_NAME: Final = "settings.toml"
@@ -114,6 +121,9 @@ class Settings(msgspec.Struct, frozen=True):
     disk_buffer: int = DISK_BUFFER  # bytes of disk for data of slow clients, of each forward
     login_command: str = ""  # to log in again, in the terminal; empty for the credential plugin
     protected_contexts: tuple[str, ...] = ()  # globs of names of contexts, clusters and hosts
+    # Of cluster proxies that the user starts; profiles do not use them. See `ProxySpec`.
+    proxy_domain: str = CLUSTER_DOMAIN
+    proxy_idle_timeout_s: float = PROXY_IDLE_S
     # Binding id → key string, as written.
     keys: Mapping[str, str] = msgspec.field(default_factory=dict)
     # Each valid setting of the file → its line, None if it was not found.
@@ -213,8 +223,9 @@ class _SettingsReader:
         forwards = {
             _FORWARD_DEFAULTS[name]: valid.pop(name) for name in _FORWARD_DEFAULTS if name in valid
         }
-        if "refresh" in valid:
-            valid["refresh_s"] = valid.pop("refresh")
+        for name in ("refresh", "proxy_idle_timeout"):
+            if name in valid:
+                valid[f"{name}_s"] = valid.pop(name)
         return Settings(
             **valid, forwards=ForwardDefaults(**forwards), keys=keys, setting_lines=setting_lines,
             key_lines=key_lines, problems=tuple(self._problems), file=self._file,
@@ -386,6 +397,8 @@ _SETTINGS: Final[Mapping[str, _Parser]] = {
     "disk_buffer": _with_name(parse_size_value),
     "login_command": _parse_command,
     "protected_contexts": _parse_patterns,
+    "proxy_domain": _with_name(parse_domain_value),
+    "proxy_idle_timeout": _with_name(parse_duration_value),
     "keys": _parse_table,
 }
 # Setting → attribute of `ForwardDefaults`.

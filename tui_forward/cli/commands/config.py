@@ -67,6 +67,8 @@ def _values(settings: Settings) -> dict[str, Value]:
         "disk_buffer": format_size_arg(settings.disk_buffer),
         "login_command": settings.login_command,
         "protected_contexts": list(settings.protected_contexts),
+        "proxy_domain": settings.proxy_domain,
+        "proxy_idle_timeout": settings.proxy_idle_timeout_s,
     }
 
 

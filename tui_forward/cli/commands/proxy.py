@@ -24,11 +24,12 @@ from tui_forward.cli.log_options import (
     log_options,
     requested_log_level,
 )
-from tui_forward.cli.options import cluster_options
+from tui_forward.cli.options import Duration, cluster_options
 from tui_forward.cli.output import Output, use_color
 from tui_forward.cli.protection import allow_protected_option, require_proxy_permission
 from tui_forward.common.logging_levels import LEVELS, RedactingFormatter, temporary_handler
 from tui_forward.common.printable import one_line
+from tui_forward.errors import UsageError
 from tui_forward.model import PROXY_PORT, ProxySpec
 
 EPILOG = f"""\
@@ -71,6 +72,13 @@ POD.SERVICE.NAMESPACE.svc, POD.NAMESPACE.pod; addresses of services and pods.
     metavar="FILE",
     help="Clients need the NAME:PASSWORD of this file.",
 )
+@click.option("--domain", metavar="NAME", help="Of the cluster's names. [default: cluster.local]")
+@click.option(
+    "--idle-timeout",
+    type=Duration(),
+    metavar="TIME",
+    help="How long a target without connections keeps its tunnels. [default: 5m]",
+)
 @click.option(
     "--background",
     is_flag=True,
@@ -89,8 +97,8 @@ POD.SERVICE.NAMESPACE.svc, POD.NAMESPACE.pod; addresses of services and pods.
 @click.option("-q", "--quiet", is_flag=True, help="Print only local addresses and errors.")
 def proxy(
     port: int, kubeconfig: str | None, context: str | None, namespace: str | None, direct: bool,
-    spread: bool, auth_file: str | None, background: bool, print_env: bool, as_json: bool,
-    quiet: bool, allow_protected: bool,
+    spread: bool, auth_file: str | None, domain: str | None, idle_timeout: float | None,
+    background: bool, print_env: bool, as_json: bool, quiet: bool, allow_protected: bool,
 ) -> None:  # fmt: skip
     """Reach every service and pod of a cluster by its name through one local port, until Ctrl-C.
 
@@ -115,6 +123,10 @@ def proxy(
         direct=direct,
         spread=spread,
         auth_file=str(Path(auth_file).absolute()) if auth_file else "",
+        domain=_parse_domain(domain) if domain is not None else settings.proxy_domain,
+        idle_timeout_s=(
+            idle_timeout if idle_timeout is not None else settings.proxy_idle_timeout_s
+        ),
         queue_timeout_s=defaults.queue_timeout_s,
         half_close_timeout_s=defaults.half_close_timeout_s,
         transport=defaults.transport,
@@ -131,6 +143,15 @@ def proxy(
         _proxy(spec, kubeconfig, context, notes, as_json=as_json, quiet=quiet,
                allow_protected=allow_protected)
     )  # fmt: skip
+
+
+def _parse_domain(text: str) -> str:
+    from tui_forward.common.arguments import parse_domain_value
+
+    try:
+        return parse_domain_value(text)
+    except UsageError as error:
+        raise UsageError(f"--domain: {error.message}", hint=error.hint) from error
 
 
 async def _proxy(

@@ -91,8 +91,18 @@ def run(
         command = (profile, *command) if profile is not None else command
         if not command:
             raise UsageError("no command given", hint="add one after --, for example -- make test")
-        spec = ProxySpec(context=context or "", namespace=namespace or "", port=0, direct=direct)
-        from tui_forward.common import event_loop
+        from tui_forward.common import event_loop, paths
+        from tui_forward.settings.parser import load_settings
+
+        settings = load_settings(paths.settings_file())
+        spec = ProxySpec(
+            context=context or "",
+            namespace=namespace or "",
+            port=0,
+            direct=direct,
+            domain=settings.proxy_domain,
+            idle_timeout_s=settings.proxy_idle_timeout_s,
+        )
 
         return event_loop.run(
             _run_with_proxy(
