@@ -66,6 +66,23 @@ def test_requests_to_components_have_fields(run: Run) -> None:
     assert "unknown fault 'nonsense'" in err
 
 
+@pytest.mark.parametrize("state", [(), ("on",), ("off",)], ids=["", "on", "off"])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("kubelet-down", "Did you mean kubelet-paused, kubelet-forbidden or kubelet-stopped?"),
+        ("gateway_502", "Did you mean gateway-502"),
+        ("port-close", "Did you mean port-closes"),
+        ("nonsense", "`list` shows all faults."),
+    ],
+)
+def test_similar_faults_are_named(run: Run, name: str, hint: str, state: tuple[str, ...]) -> None:
+    code, out, err = run("fault", name, *state)
+    assert (code, out) == (1, "")
+    assert f"unknown fault {name!r}" in err
+    assert hint in err
+
+
 def test_user_gets_a_context(run: Run, cluster: ClusterProcess) -> None:
     assert run("user", "eve", "--group", "dev", "-n", "shop") == (0, "eve\n", "")
     assert "eve" in cluster.kubeconfig.read_text()

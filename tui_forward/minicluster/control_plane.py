@@ -25,6 +25,7 @@ from tui_forward.minicluster.apiserver.uid_generator import UidGenerator
 from tui_forward.minicluster.config import ApiServerConfig
 from tui_forward.minicluster.control_socket import ControlServer
 from tui_forward.minicluster.controllers.manager import ControllerManager, wait_until_settled
+from tui_forward.minicluster.named_faults import unknown_fault
 from tui_forward.minicluster.process_lifecycle import Lifetime, announce, run_component
 
 
@@ -103,7 +104,7 @@ class ApiServerComponent:
                 if server.has_tls:
                     server.use_certificate("", "")
             case other:
-                raise UsageError(f"unknown fault {other!r}")
+                raise unknown_fault(str(other))
         return None
 
     def _status(self) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Fault injection: the control sockets of the supervisor and the components.
 
 A control socket is a Unix socket. Each line is a JSON object, a request or its reply:
-``{"fault": "compact"}`` → ``{"ok": true}``, or ``{"ok": false, "error": "…"}``. Clients use the
-supervisor's socket only (its path is in the ready line); it passes requests to the components.
+``{"fault": "compact"}`` → ``{"ok": true}``, or ``{"ok": false, "error": "…", "hint": "…"}``.
+Clients use the supervisor's socket only (its path is in the ready line); it passes requests to the
+components.
 
 The faults (``component`` is ``apiserver``, ``kubelet`` or ``runtime``; ``node`` is the name of a
 node, by default all nodes):
@@ -139,7 +140,8 @@ class ControlClient:
         except msgspec.MsgspecError as error:
             raise TransportError(f"control socket {self.path} was closed: {error}") from error
         if not reply.get("ok"):
-            raise ApiError(str(reply.get("error", "refused")), status=400)
+            text, hint = str(reply.get("error", "refused")), str(reply.get("hint", ""))
+            raise ApiError(text, status=400, hint=hint)
         return reply
 
 
@@ -193,7 +195,7 @@ class ControlServer:
             request = msgspec.json.decode(line, type=dict[str, Any])
             return {"ok": True, **(await self._handler(request) or {})}
         except (ApiError, UsageError, TransportError) as error:
-            return {"ok": False, "error": error.message}
+            return {"ok": False, "error": error.message, "hint": error.hint}
         except msgspec.MsgspecError as error:
             return {"ok": False, "error": f"not a JSON object: {error}"}
         except Exception as error:  # noqa: BLE001 - a failed fault must not stop the component

@@ -9,7 +9,7 @@ from tui_forward.errors import UsageError
 from tui_forward.minicluster.certificates import HOUR, VALIDITY, CertificateAuthority, KeyPair
 from tui_forward.minicluster.cluster_folder import ClusterFolder
 from tui_forward.minicluster.control_socket import Reply, Request
-from tui_forward.minicluster.named_faults import BY_NAME, FAULTS
+from tui_forward.minicluster.named_faults import BY_NAME, FAULTS, unknown_fault
 
 _DAY = datetime.timedelta(days=1)
 # An address (RFC 5737) and a name of no server here.
@@ -43,7 +43,7 @@ class FaultSwitch:
         """Turn a fault on or off; both are idempotent. Raises `UsageError`: unknown fault."""
         fault = BY_NAME.get(name)
         if fault is None:
-            raise UsageError(f"unknown fault {name!r}", hint="`list` shows all.")
+            raise unknown_fault(name)
         # One replaces another of the same switch, such as another answer of the gateway.
         for other in [each for each in self._active if BY_NAME[each].off == fault.off]:
             del self._active[other]

@@ -6,9 +6,11 @@ answers, and the objects of `fault_objects`, are those of a real Kubernetes 1.36
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import Any
 
+from tui_forward.errors import UsageError
 from tui_forward.minicluster.fault_objects import NAMESPACE, objects_of
 
 Request = dict[str, Any]
@@ -222,3 +224,12 @@ FAULTS: tuple[NamedFault, ...] = (
     _certificate("apiserver", "certificate", "not-yet-valid", "is not valid yet"),
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}
+
+
+def unknown_fault(name: str) -> UsageError:
+    """Return the error for a name that is none of a fault, with those that are similar."""
+    close = difflib.get_close_matches(name, BY_NAME, n=3, cutoff=0.6)
+    hint = f"Did you mean {', '.join(close[:-1])} or {close[-1]}?" if close[1:] else ""
+    if len(close) == 1:
+        hint = f"Did you mean {close[0]}?"
+    return UsageError(f"unknown fault {name!r}", hint=hint or "`list` shows all faults.")

@@ -142,7 +142,8 @@ def fault(name: str, fields: tuple[str, ...], control: str | None, as_json: bool
     from tui_forward.minicluster.control_socket import ControlClient, parse_fields
     from tui_forward.minicluster.named_faults import BY_NAME
 
-    named = name in BY_NAME and fields in ((), ("on",), ("off",))
+    # Requests to components have no state; a name that is unknown is refused by the cluster.
+    named = fields in (("on",), ("off",)) or (name in BY_NAME and not fields)
     values = {} if named else parse_fields(list(fields))
     client = ControlClient(control or _find_control(), timeout_s=_FAULT_TIMEOUT_S)
     if name == "list" and not fields:
