@@ -37,3 +37,9 @@ def test_a_hint_of_the_place_where_it_occurred_stays() -> None:
 
 def test_key_hints_are_for_codes_that_have_a_hint() -> None:
     assert not [code for code in KEY_HINTS if not ENTRIES[code].hint]
+
+
+def test_hint_with_what_a_forward_does_is_known_to_the_dashboard() -> None:
+    reason = Reason(code=ReasonCode.AUTH_FAILED)
+    assert reason_hint(reason).endswith("; waiting forwards resume automatically")
+    assert key_hint(reason.code, reason_hint(reason)).startswith("Press L ")

@@ -25,6 +25,7 @@ from tui_forward.reasons import (
     MAX_SHORT,
     add_previous,
     blocked_by,
+    diagnosis_hint,
     expired_at,
     failed_hop,
     hop_hint,
@@ -33,6 +34,7 @@ from tui_forward.reasons import (
     reason_text,
     short_reason,
 )
+from tui_forward.reasons.entry import RETRIED
 from tui_forward.reasons.rendering import DERIVED, FIELD
 from tui_forward.reasons.tables import ENTRIES
 
@@ -267,3 +269,21 @@ def test_commands_in_hints_are_safe_to_paste() -> None:
         named = Reason(code=code, pod=hostile, namespace=hostile, node=hostile, container=hostile)
         for hint in (reason_hint(named), hop_hint(named)):
             assert hostile not in hint.replace(shlex.quote(hostile), "")
+
+
+@pytest.mark.parametrize("code", ReasonCode)
+def test_diagnosis_hint_is_that_of_a_forward_without_its_part(code: ReasonCode) -> None:
+    entry = ENTRIES[code]
+    for reason in (Reason(code=code), Reason(code=code, text="what another program printed")):
+        found, of_forward = diagnosis_hint(reason), hop_hint(reason)
+        assert found
+        assert of_forward.startswith(found)
+        assert of_forward.removeprefix(found) in ("", f"; {entry.automatic}", f"; {RETRIED}")
+        for words in ("retried", "automatically", "the forward starts"):
+            assert words not in found
+    assert not entry.automatic or entry.hint
+
+
+def test_diagnosis_keeps_the_hint_of_the_place_where_it_occurred() -> None:
+    reason = Reason(code=ReasonCode.TARGET_NOT_FOUND, hint="Did you mean web?")
+    assert diagnosis_hint(reason) == hop_hint(reason) == "Did you mean web?"

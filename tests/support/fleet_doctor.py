@@ -10,7 +10,7 @@ from tui_forward.model import (
     ReasonCode,
     TransportChoice,
 )
-from tui_forward.reasons import hop_hint, reason_text
+from tui_forward.reasons import diagnosis_hint, reason_text
 
 _UNREACHABLE = Reason(
     code=ReasonCode.KUBELET_UNREACHABLE, node="node-c", address="10.20.0.13:10250",
@@ -66,7 +66,8 @@ def doctor_results() -> tuple[DoctorResult, ...]:
         DoctorResult(
             hop=hop.KUBELET, outcome=DoctorOutcome.FAULT, tried="reach the kubelet of node-c",
             duration_s=0.02, facts=("Ready", "10.20.0.13", "kubelet v1.36.2", "containerd 2.1.4"),
-            code=_UNREACHABLE.code, cause=reason_text(_UNREACHABLE), fix=hop_hint(_UNREACHABLE),
+            code=_UNREACHABLE.code, cause=reason_text(_UNREACHABLE),
+            fix=diagnosis_hint(_UNREACHABLE),
         ),
         *lost,
     )  # fmt: skip

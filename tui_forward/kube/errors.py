@@ -26,7 +26,7 @@ class Status(msgspec.Struct):
     code: int = 0
 
 
-_NETWORK_HINT = "Check the network and VPN; retried automatically"
+_NETWORK_HINT = "Check the network and VPN"
 
 _STATUS = msgspec.json.Decoder(Status, strict=False)
 

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from tui_forward.model import BlockedBy, HopKind, Reason, ReasonCode
-from tui_forward.reasons.entry import DESCRIBE_HINT
+from tui_forward.reasons.entry import DESCRIBE_HINT, RETRIED
 from tui_forward.reasons.rendering import (
     TRANSPORT_NAMES,
     one_line,
@@ -27,6 +27,7 @@ __all__ = [
     "TRANSPORT_NAMES",
     "add_previous",
     "blocked_by",
+    "diagnosis_hint",
     "error_text",
     "expired_at",
     "failed_hop",
@@ -49,16 +50,13 @@ _EXPIRED: Final = frozenset({ReasonCode.AUTH_TOKEN_EXPIRED, ReasonCode.AUTH_CERT
 _ONE_OF_MANY: Final = "[{ready} of {total} {pods}|no pods][ of {object}] {are} ready: "
 _HOP_HINTS: Final = {
     HopKind.LOCAL: "Choose another local port or address, or stop the process that holds it",
-    HopKind.API: (
-        "Check the network and VPN, and `server` in the kubeconfig; it is retried automatically"
-    ),
-    HopKind.KUBELET: (
-        "Check the node: kubectl describe node [{node}|NODE]; it is retried automatically"
-    ),
+    HopKind.API: "Check the network and VPN, and `server` in the kubeconfig",
+    HopKind.KUBELET: "Check the node: kubectl describe node [{node}|NODE]",
     HopKind.RUNTIME: "Check that the container runtime runs on [{node}|the node]",
     HopKind.POD: DESCRIBE_HINT,
     HopKind.PORT: "Check which port the container listens on",
 }
+_RETRIED_HOPS: Final = frozenset({HopKind.API, HopKind.KUBELET})
 # A credential plugin runs: its end brings the credentials, or another reason.
 _LOGIN_CODES: Final = frozenset(
     {
@@ -107,16 +105,30 @@ def expired_at(reason: Reason) -> float | None:
 
 
 def reason_hint(reason: Reason) -> str:
-    """Return what the user can do about a reason; empty if nothing is known."""
+    """Return what the user can do about a reason of a forward; empty if nothing is known.
+
+    What the forward does by itself follows.
+    """
     if reason.hint or reason.text:  # the hint of a code does not fit another text
         return reason.hint
-    return render(ENTRIES[reason.code].hint, reason, quoted_value)
+    return render(ENTRIES[reason.code].full_hint, reason, quoted_value)
 
 
 def hop_hint(reason: Reason) -> str:
-    """Return the hint of a reason, or what to check at its failed hop."""
-    template = _HOP_HINTS[failed_hop(reason) or HopKind.LOCAL]
-    return reason_hint(reason) or render(template, reason, quoted_value)
+    """Return the hint of a reason of a forward, or what to check at its failed hop."""
+    if hint := reason_hint(reason):
+        return hint
+    hop = failed_hop(reason) or HopKind.LOCAL
+    hint = render(_HOP_HINTS[hop], reason, quoted_value)
+    return f"{hint}; {RETRIED}" if hop in _RETRIED_HOPS else hint
+
+
+def diagnosis_hint(reason: Reason) -> str:
+    """Return the hint of a reason that a test has found: `hop_hint` without a forward's part."""
+    if reason.hint:
+        return reason.hint
+    own = "" if reason.text else ENTRIES[reason.code].hint
+    return render(own or _HOP_HINTS[failed_hop(reason) or HopKind.LOCAL], reason, quoted_value)
 
 
 def failed_hop(reason: Reason) -> HopKind | None:

@@ -78,7 +78,7 @@ def key_hint(code: ReasonCode | None, hint: str) -> str:
         return hint
     entry = ENTRIES[code]
     if code in KEY_HINTS:
-        is_own = bool(FIELD.search(entry.hint)) or hint == entry.hint
+        is_own = bool(FIELD.search(entry.hint)) or hint in (entry.hint, entry.full_hint)
         return KEY_HINTS[code] if is_own else hint
     if not entry.hint and entry.hop is not None:
         return _HOP_KEY_HINTS.get(entry.hop, hint)

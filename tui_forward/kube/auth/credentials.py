@@ -251,7 +251,7 @@ class CredentialSource:
         """Advice for the user when the server refuses these credentials."""
         user, where = self._user, self._user.origin
         if user.token_file:
-            return f"Check the token in {user.token_file}; forwards that wait for it resume"
+            return f"Check the token in {user.token_file}"
         if user.token:
             return f'Replace the token of user "{user.name}" in {where}, or log in again'
         if user.username:

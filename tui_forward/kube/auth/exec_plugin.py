@@ -196,8 +196,7 @@ class ExecPlugin:
             f'the exec plugin "{self._name}" failed with exit code {exit_code}'
             + (f": {message}" if message else ""),
             code=ReasonCode.AUTH_PLUGIN_FAILED,
-            hint="Log in again: press L in the dashboard, or use the tool behind it; "
-            "waiting forwards resume automatically",
+            hint="Log in again: press L in the dashboard, or use the tool behind it",
         )
 
     def _secrets(self, output: bytes) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_forward.model import BlockedBy, HopKind, ReasonCode
-from tui_forward.reasons.entry import Entry
+from tui_forward.reasons.entry import RETRIED, Entry
 
 _GATEWAY: Final = "a gateway in front of the API server[ ({gateway})]"
 
@@ -13,8 +13,9 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
     ReasonCode.API_ERROR: Entry(
         "API server error[ {status}]",
         "[{server}|the API server] answered[ {status}| with an error][ to {action}][: {detail}]",
-        "Check the API server and what is in front of it; it is retried automatically",
+        "Check the API server and what is in front of it",
         HopKind.API,
+        automatic=RETRIED,
     ),
     ReasonCode.API_FORBIDDEN: Entry(
         "forbidden by a gateway (403)",
@@ -27,8 +28,9 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
     ReasonCode.API_STARTING: Entry(
         "API server is starting",
         "[{server}|the API server] has just started and does not know its roles yet[: {detail}]",
-        "Wait; it is retried automatically",
+        "Wait a moment",
         HopKind.API,
+        automatic=RETRIED,
     ),
     ReasonCode.API_GATEWAY: Entry(
         "gateway error[ {status}]",
@@ -83,8 +85,9 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         "API server is busy (429)",
         "[{server}|the API server] is busy (429)[: cannot {action}][: {detail}]"
         "[; it asks to wait {timeout_s} s]",
-        "Wait; it is retried automatically",
+        "Wait a moment",
         HopKind.API,
+        automatic=RETRIED,
     ),
     ReasonCode.API_REDIRECTED: Entry(
         "redirected, maybe to a login",

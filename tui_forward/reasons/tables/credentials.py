@@ -8,13 +8,11 @@ from tui_forward.model import BlockedBy, HopKind, ReasonCode
 from tui_forward.reasons.entry import Entry
 
 _OWN_CLOCK_HINT: Final = "Check the clock of this machine and of the server"
-_RENEW_HINT: Final = (
-    "Renew it: log in again, or replace it in the kubeconfig; waiting forwards resume automatically"
-)
+_RENEW_HINT: Final = "Renew it: log in again, or replace it in the kubeconfig"
 _LOG_IN_HINT: Final = (
-    "Log in again (for example with `kubectl get ns` or your cloud's login command); "
-    "waiting forwards resume automatically"
+    "Log in again (for example with `kubectl get ns` or your cloud's login command)"
 )
+_RESUMED: Final = "waiting forwards resume automatically"
 _OF_USER: Final = "[ of user {user}]"
 _PLUGIN: Final = "the credential plugin[ {name}]"
 
@@ -25,6 +23,7 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         _LOG_IN_HINT,
         HopKind.API,
         BlockedBy.CREDENTIALS,
+        automatic=_RESUMED,
     ),
     ReasonCode.AUTH_NO_CREDENTIALS: Entry(
         "no credentials",
@@ -47,6 +46,7 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         _RENEW_HINT,
         HopKind.API,
         BlockedBy.CREDENTIALS,
+        automatic=_RESUMED,
     ),
     ReasonCode.AUTH_TOKEN_NOT_YET_VALID: Entry(
         "token not valid yet",
@@ -70,6 +70,7 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         _RENEW_HINT,
         HopKind.API,
         BlockedBy.CREDENTIALS,
+        automatic=_RESUMED,
     ),
     ReasonCode.AUTH_CERTIFICATE_NOT_YET_VALID: Entry(
         "client cert not valid yet",
@@ -94,6 +95,7 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         _LOG_IN_HINT,
         HopKind.API,
         BlockedBy.CREDENTIALS,
+        automatic=_RESUMED,
     ),
     ReasonCode.AUTH_PLUGIN_FAILED: Entry(
         "[{name}|credential plugin] failed",
@@ -101,6 +103,7 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         _LOG_IN_HINT,
         HopKind.API,
         BlockedBy.CREDENTIALS,
+        automatic=_RESUMED,
     ),
     ReasonCode.AUTH_PLUGIN_MISSING: Entry(
         "[{name}|credential plugin] not found",
@@ -140,9 +143,10 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
     ReasonCode.AUTH_LOGIN_IN_TERMINAL: Entry(
         "login runs in a terminal",
         f"{_PLUGIN} runs in a terminal of yours",
-        "Log in there; forwards continue automatically",
+        "Log in there",
         HopKind.API,
         BlockedBy.CREDENTIALS,
+        automatic=_RESUMED,
     ),
     ReasonCode.AUTH_LOGIN_ENDED: Entry(
         "login was not finished",
@@ -150,6 +154,7 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         _LOG_IN_HINT,
         HopKind.API,
         BlockedBy.CREDENTIALS,
+        automatic=_RESUMED,
     ),
     ReasonCode.AUTH_TERMINAL_REQUIRED: Entry(
         "login needs a terminal",
@@ -164,6 +169,7 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         _LOG_IN_HINT,
         HopKind.API,
         BlockedBy.CREDENTIALS,
+        automatic=_RESUMED,
     ),
     ReasonCode.AUTH_SECRET_NOT_KEPT: Entry(
         "secret option is not kept",

@@ -93,9 +93,10 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
     ReasonCode.CONFIG_INVALID: Entry(
         "configuration is invalid",
         "the configuration is invalid[: {detail}]",
-        "Correct the file; it is read again automatically",
+        "Correct the file",
         HopKind.API,
         BlockedBy.CONFIG,
+        automatic="it is read again automatically",
     ),
     ReasonCode.CONFIG_CONTEXT_MISSING: Entry(
         "no context[ {name}| of that name]",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_forward.model import HopKind, ReasonCode
-from tui_forward.reasons.entry import Entry
+from tui_forward.reasons.entry import RETRIED, Entry
 
 _NETWORK_HINT: Final = "Check the network and VPN, and `server` in the kubeconfig"
 _CLOCK_HINT: Final = "Check the clock of this machine, then renew the server's certificate"
@@ -73,8 +73,9 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
     ReasonCode.NETWORK_RESET: Entry(
         "API connection broke",
         "the connection to [{server}|the API server] broke" + _VIA + "[: {detail}]",
-        "Check the network and VPN; it is retried automatically",
+        "Check the network and VPN",
         HopKind.API,
+        automatic=RETRIED,
     ),
     ReasonCode.NETWORK_TLS: Entry(
         "TLS handshake failed",

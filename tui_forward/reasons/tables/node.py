@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from tui_forward.model import HopKind, ReasonCode
-from tui_forward.reasons.entry import Entry
+from tui_forward.reasons.entry import RETRIED, Entry
 
-_NODE_HINT: Final = (
-    "Check the node and its network: kubectl describe node [{node}|NODE]; "
-    "it is retried automatically"
-)
+_NODE_HINT: Final = "Check the node and its network: kubectl describe node [{node}|NODE]"
 _THE_KUBELET: Final = "[the kubelet of {node}|the node's kubelet]"
 
 TABLE: Final[dict[ReasonCode, Entry]] = {
@@ -32,6 +29,7 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         f"the API server cannot reach {_THE_KUBELET}[ at {{address}}][: {{detail}}]",
         _NODE_HINT,
         HopKind.KUBELET,
+        automatic=RETRIED,
     ),
     ReasonCode.KUBELET_NO_ANSWER: Entry(
         "kubelet does not answer",
@@ -46,6 +44,7 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         "[node {node}|the node] has no address yet",
         _NODE_HINT,
         HopKind.KUBELET,
+        automatic=RETRIED,
     ),
     ReasonCode.KUBELET_CERTIFICATE: Entry(
         "kubelet cert is not trusted",
@@ -80,8 +79,9 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
     ReasonCode.RUNTIME_BUSY: Entry(
         "container runtime is busy",
         "the container runtime is busy (429)[: {detail}]",
-        "Wait; it is retried automatically",
+        "Wait a moment",
         HopKind.RUNTIME,
+        automatic=RETRIED,
     ),
     ReasonCode.RUNTIME_PLAIN_HTTP: Entry(
         "runtime does not speak TLS",

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from tui_forward.model import BlockedBy, HopKind, ReasonCode
-from tui_forward.reasons.entry import RESTART_HINT, Entry
+from tui_forward.reasons.entry import RESTART_HINT, STARTS_WHEN_PRESENT, Entry
 
 TABLE: Final[dict[ReasonCode, Entry]] = {
     ReasonCode.TARGET_RESOLVING: Entry("looking for a pod", "looking for [{object}|a pod]"),
     ReasonCode.TARGET_NOT_FOUND: Entry(
         "[{kind}|object] not found",
         'there is no [{kind}|object][ "{name}"][ in namespace {namespace}]',
-        "Check the name and the namespace; the forward starts when it appears",
+        "Check the name and the namespace",
         HopKind.POD,
         BlockedBy.TARGET,
+        automatic=STARTS_WHEN_PRESENT,
     ),
     ReasonCode.TARGET_NO_SELECTOR: Entry(
         "no selector",
@@ -27,9 +28,10 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         "no endpoints",
         "[{object}|the service] has neither a selector nor endpoints",
         "Check its endpoint slices: kubectl get endpointslices[ -n {namespace}]"
-        "[ -l kubernetes.io/service-name={name}]; the forward starts when there are some",
+        "[ -l kubernetes.io/service-name={name}]",
         HopKind.POD,
         BlockedBy.TARGET,
+        automatic="the forward starts when there are some",
     ),
     ReasonCode.TARGET_ENDPOINTS_NOT_PODS: Entry(
         "endpoints are not pods",
@@ -41,9 +43,10 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
     ReasonCode.TARGET_NAMESPACE_NOT_FOUND: Entry(
         "no namespace[ {namespace}| of that name]",
         "[namespace {namespace}|the namespace] does not exist",
-        "Check the namespace and the context; the forward starts when it appears",
+        "Check the namespace and the context",
         HopKind.POD,
         BlockedBy.TARGET,
+        automatic=STARTS_WHEN_PRESENT,
     ),
     ReasonCode.TARGET_EXTERNAL_NAME: Entry(
         "ExternalName without pods",

@@ -14,7 +14,7 @@ from tui_forward.model import (
     ReasonCode,
     TransportChoice,
 )
-from tui_forward.reasons import failed_hop, hop_hint, one_line, reason_text
+from tui_forward.reasons import diagnosis_hint, failed_hop, one_line, reason_text
 
 _MAX_TEXT = 600
 # The kubelet's words for a pod without a running sandbox.
@@ -62,7 +62,7 @@ def to_result(finding: Finding, duration_s: float) -> DoctorResult:
         facts=tuple(_text(fact) for fact in finding.facts if fact),
         code=reason.code if reason is not None else None,
         cause=_text(reason_text(reason)) if reason is not None else "",
-        fix=_text(hop_hint(reason)) if reason is not None else "",
+        fix=_text(diagnosis_hint(reason)) if reason is not None else "",
         manifest=finding.manifest,
     )
 
