@@ -49,6 +49,9 @@ class DoctorPrinter(Protocol):
     def end(self, results: list[DoctorResult]) -> None:
         """Show the conclusion."""
 
+    def stop(self) -> None:
+        """End the output without a conclusion."""
+
 
 class JsonDoctorPrinter:
     """One JSON object per result on stdout."""
@@ -65,6 +68,9 @@ class JsonDoctorPrinter:
         self._stream.flush()
 
     def end(self, results: list[DoctorResult]) -> None:
+        """Print nothing."""
+
+    def stop(self) -> None:
         """Print nothing."""
 
 
@@ -118,6 +124,11 @@ class TextDoctorPrinter:
         self._line("")
         self._line(style(conclusion(results), "1", color=self._color))
 
+    def stop(self) -> None:
+        """Erase the line of a running test, so that a prompt follows the last result."""
+        if self._is_live:
+            self._write("\r\x1b[K")
+
     def _head(self, result: DoctorResult, time_text: str) -> str:
         symbol = style(SYMBOLS[result.outcome], _STYLES[result.outcome], color=self._color)
         return f"{symbol} {hop_label(result):<{_LABEL_CELLS}} {time_text:>{_TIME_CELLS}}"
@@ -167,6 +178,9 @@ async def print_results(
         except StopAsyncIteration:
             printer.end(final)
             return final
+        except asyncio.CancelledError:
+            printer.stop()
+            raise
         finally:
             # Its test ends before the generator is closed.
             following.cancel()

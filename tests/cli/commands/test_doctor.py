@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
+import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from tests.kube.kubeconfigs import kubeconfig, write
-from tui_forward.cli.doctor_output import TextDoctorPrinter, make_printer
+from tui_forward.cli.doctor_output import TextDoctorPrinter, make_printer, print_results
 from tui_forward.cli.main import main
 from tui_forward.common.doctor_text import conclusion, hop_label, is_healthy, not_reached_by
 from tui_forward.model import (
@@ -125,13 +128,29 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_live_table_rewrites_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
-    import sys
-
     printer = TextDoctorPrinter(sys.stdout, is_live=True, color=False, width=80)
     printer.running(DoctorResult(hop=Hop.DNS, outcome=Outcome.RUNNING), 3.4)
     printer.result(GOOD)
     output = capsys.readouterr().out
     assert output.startswith("\r\x1b[K◌ DNS                   3 s\r\x1b[K✓ DNS")
+
+
+async def test_stopped_test_leaves_no_live_line(capsys: pytest.CaptureFixture[str]) -> None:
+    async def one_result() -> AsyncIterator[DoctorResult]:
+        yield GOOD
+        yield DoctorResult(hop=Hop.TCP, outcome=Outcome.RUNNING)
+        await asyncio.Event().wait()
+
+    printer = TextDoctorPrinter(sys.stdout, is_live=True, color=False, width=80)
+    printing = asyncio.ensure_future(print_results(one_result(), printer))
+    output = ""
+    while "TCP" not in output:
+        await asyncio.sleep(0)
+        output += capsys.readouterr().out
+    printing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await printing
+    assert capsys.readouterr().out == "\r\x1b[K"
 
 
 def test_conclusions() -> None:
