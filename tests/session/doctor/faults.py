@@ -718,6 +718,16 @@ async def _(folder: Path, _: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
         yield Scene(write_config(folder, server.url))
 
 
+@fault(
+    "the API server answers slowly", Hop.API, Code.API_SLOW,
+    "127.0.0.1:PORT took S s to answer", is_note=True,
+)  # fmt: skip
+async def _(folder: Path, _: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    async with running_chain() as server:
+        limits = DoctorLimits(port_s=0.3, slow_answer_s=0.0)
+        yield Scene(write_config(folder, server.url), limits=limits)
+
+
 def dated_version(ahead_s: float) -> Reply:
     """Return an answer of a server whose clock is ahead."""
     at = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + ahead_s))

@@ -47,8 +47,9 @@ def _interface_of(own: str | None) -> tuple[str, list[str]]:
         for entry in entries:
             if entry.address == own:
                 name = interface
-            if entry.family == socket.AF_INET and entry.netmask:
-                networks.append(f"{entry.address}/{entry.netmask}")
+            if entry.family in (socket.AF_INET, socket.AF_INET6) and entry.netmask:
+                mask = int(ipaddress.ip_address(entry.netmask)).bit_count()
+                networks.append(f"{entry.address.partition('%')[0]}/{mask}")
     return name, networks
 
 
@@ -57,7 +58,8 @@ def _is_private(address: str) -> bool:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return parsed.is_private and not parsed.is_loopback
+    # Neither is 100.64.0.0/10 (RFC 6598), which VPNs use.
+    return not parsed.is_global and not parsed.is_loopback
 
 
 def _is_inside(address: str, networks: Iterable[str]) -> bool:
