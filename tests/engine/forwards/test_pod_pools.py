@@ -214,6 +214,34 @@ async def test_last_pod_that_leaves_ends_it(cluster: Cluster) -> None:
     await cluster.connect("b")
 
 
+async def test_dial_goes_on_while_the_connected_pods_leave(cluster: Cluster) -> None:
+    cluster.answers["b"] = cluster.answers["c"] = asyncio.Event()
+    await cluster.all.connect_to(resolved("a", "b", "c"))
+    await until(lambda: {"b", "c"} <= set(cluster.dialed))
+    cluster.all.follow(resolved("b", "c"))
+    assert not cluster.all.up
+    connecting = asyncio.create_task(cluster.all.connect_to(resolved("b", "c")))
+    await asyncio.sleep(0)
+    cluster.answers["b"].set()
+    await connecting
+    assert cluster.all.up
+    assert cluster.dialed == ["a", "b", "c"]
+
+
+async def test_tunnels_are_used_once_it_is_known_that_none_were_up(cluster: Cluster) -> None:
+    cluster.answers["b"] = asyncio.Event()
+    await cluster.all.connect_to(resolved("a", "b"))
+    await until(lambda: "b" in cluster.dialed)
+    cluster.all.follow(resolved("b"))
+    cluster.answers["b"].set()
+    await until(lambda: cluster.all.tunnels == 1)
+    assert not cluster.all.up
+    await cluster.all.connect_to(resolved("b"))
+    assert cluster.all.up
+    assert cluster.select() == "b"
+    assert cluster.dialed == ["a", "b"]
+
+
 async def test_lost_pod_is_dialed_again(cluster: Cluster) -> None:
     await cluster.connect("a", "b")
     cluster.pools["a"].lose()

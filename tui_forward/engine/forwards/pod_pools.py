@@ -5,7 +5,8 @@ tunnels to one pod are up; the other pods are connected in the background, a few
 `_WARM_PODS` ahead of need and more of them as connections come. A pod that the target loses gets no
 more connections, and its pool ends with those that it has; if it comes back, it is the same pool.
 A pod whose tunnels are lost is dialed again after a delay, without effect on the others. While none
-is up, only `connect_to` dials.
+is up, only `connect_to` starts dials. If none is up because pods have left, as in a quick rollout,
+the dials of those that take their place go on meanwhile.
 """
 
 from __future__ import annotations
@@ -126,7 +127,8 @@ class PodPools:
     @property
     def up(self) -> bool:
         """See `ForwardPool`: tunnels to at least one pod that the target has."""
-        return any(member.is_usable for member in self._members.values())
+        # Not before `connect_to`, if none was up: the forward has to learn of that first.
+        return self._is_active and any(self._usable())
 
     @property
     def tunnels(self) -> int:
@@ -193,7 +195,7 @@ class PodPools:
         if self.up:
             self._grow_soon()
         else:
-            self._stop_dials()
+            self._stop_growth()
 
     def select(self, client: str) -> TunnelPool:
         """See `ForwardPool`. Raises `TransportError` if no pool is up."""
@@ -290,9 +292,13 @@ class PodPools:
         del self._members[key]
         spawn(member.pool.close(), name="pool close")
 
-    def _stop_dials(self) -> None:
+    def _stop_growth(self) -> None:
+        """Start no more dials until `connect_to`."""
         self._is_active = False
         self._cancel_growth()
+
+    def _stop_dials(self) -> None:
+        self._stop_growth()
         for member in self._members.values():
             if member.dial is not None:
                 member.dial.cancel()
@@ -365,7 +371,7 @@ class PodPools:
                 self._record_failure(member, member.pool.last_error)
             if self.up:
                 self._grow_soon()
-            else:
+            elif not member.was_up:
                 self._stop_dials()
         self._on_change()
 
