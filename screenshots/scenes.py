@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,9 @@ from typing import Final
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from tests.support.fleet import FleetSession, fleet
 from tests.support.fleet_app import NO_CONTEXT, fleet_app, settled
+from tests.support.fleet_proxy import fleet_with_proxy
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.storage.context_choice import ContextChoice
 
@@ -41,6 +43,7 @@ class Scene:
     theme: str = "forward-dark"
     env: Mapping[str, str] = field(default_factory=dict)
     choice: ContextChoice | None = None  # of a context, where none is shown at first
+    session: Callable[[], FleetSession] = fleet
 
 
 _FORWARDS: Final = ("tab", "tab", "g", *["down"] * 6)  # the download
@@ -76,6 +79,12 @@ SCENES: Final = (
     Scene((
         Picture("first_start", "first start", (), ("Try the demo cluster",), (100, 30)),
     ), choice=NO_CONTEXT),
+    Scene((
+        Picture("proxy", "a whole cluster through one port", ("tab", "tab", "g"),
+                ("proxy 127.0.0.1:1080 · 5 targets", "k6 (70112)"), kept=True),
+        Picture("spread", "connections spread over three pods", ("d",),
+                ("8hkmn 2 open", "tested 0 s ago"), (100, 30), kept=True),
+    ), session=fleet_with_proxy),
     Scene((Picture("light", "in daylight", _FORWARDS, _MAIN, kept=True),), theme="forward-light"),
     Scene((Picture("no_color", "NO_COLOR", _FORWARDS, _MAIN),), env={"NO_COLOR": "1"}),
 )  # fmt: skip
@@ -85,7 +94,9 @@ async def take(scene: Scene, folder: Path, wanted: frozenset[str]) -> dict[str, 
     """Run a scene as far as needed; return its wanted pictures as SVG by name."""
     taken: dict[str, str] = {}
     last = max(place for place, one in enumerate(scene.pictures) if one.name in wanted)
-    app = fleet_app(folder, few_colors="NO_COLOR" in scene.env, choice=scene.choice)
+    app = fleet_app(
+        folder, scene.session(), few_colors="NO_COLOR" in scene.env, choice=scene.choice
+    )
     async with app.run_test(size=scene.pictures[0].size) as pilot:
         if not scene.env:
             app.theme = scene.theme
