@@ -159,7 +159,7 @@ class TuiForwardApp(AppActions):
         )  # fmt: skip
         self._profiles = ProfileController(
             self, notifier, session, sampler, self._forwards, paths, self.protection.shown_name,
-            self.kept_screens,
+            self.kept_screens, self._proxies.stop,
         )  # fmt: skip
         self.scope = ScopeController(
             self, session, self.dashboard, sampler, favorites, notifier,

@@ -96,6 +96,29 @@ async def test_profile_is_previewed_then_started_and_stopped(files: DashboardPat
         await until(lambda: len(session.forwards) == 2)
 
 
+async def test_proxy_of_a_profile_starts_and_stops_with_it(files: DashboardPaths) -> None:
+    assert files.profiles is not None
+    write(files.profiles / "shop.yaml", f"{TEXT}proxy: 1080\n")
+    session = ready_shop()
+    async with running(session, (110, 36), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("P")
+        await shows(app, "2 forwards, a proxy")
+        await pilot.press("enter")
+        await shows(app, "the shop", "3 added", "cluster proxy")
+        await pilot.press("enter")
+        await until(lambda: len(session.forwards) == 2 and len(session.proxies) == 1)
+        (proxy,) = session.proxies.values()
+        assert (proxy.spec.context, proxy.spec.namespace, proxy.spec.port) == ("here", "shop", 1080)
+        await shows(app, "shop: 3 changes")
+        await pilot.press("P")
+        await shows(app, "2 forwards, a proxy, 3 active")
+        await pilot.press("enter")
+        await shows(app, "All forwards are active.", "d Down")
+        await pilot.press("d")
+        await until(lambda: not session.forwards and not session.proxies)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (110, 36)])
 async def test_preview_shows_the_changes_of_each_mode(
     files: DashboardPaths, size: tuple[int, int]

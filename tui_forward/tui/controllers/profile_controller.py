@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from tui_forward.tui.storage.paths import DashboardPaths
 
 if TYPE_CHECKING:
     from tui_forward.profiles.preview import ShownContext
+    from tui_forward.profiles.profile import Profile
     from tui_forward.tui.controllers.profile_service import ProfileEntry, ProfileService
     from tui_forward.tui.screens.profile import ProfileAction
 
@@ -35,11 +36,12 @@ class ProfileController:
     def __init__(
         self, app: App[None], notifier: Notifier, session: Session, sampler: Sampler,
         forwards: ForwardController, paths: DashboardPaths, shown_context: ShownContext,
-        kept_screens: KeptScreens,
+        kept_screens: KeptScreens, stop_proxy: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.editor = TerminalProgram(app)
         self._app = app
         self._kept_screens = kept_screens
+        self._stop_proxy = stop_proxy
         self._notifier = notifier
         self._session = session
         self._sampler = sampler
@@ -108,12 +110,12 @@ class ProfileController:
             if key is not None:
                 self._app.run_worker(self._preview(service, entries[key]), group="profile")
 
-        forwards = self._sampler.snapshot.forwards
+        snapshot = self._sampler.snapshot
+        forwards = snapshot.forwards
         if entries:
             picker = self._kept_screens.take(Picker)
-            self._app.push_screen(
-                picker.fill("profile", service.options(entries, forwards)), preview
-            )
+            options = service.options(entries, forwards, snapshot.proxies)
+            self._app.push_screen(picker.fill("profile", options), preview)
         elif forwards:
             self._notifier.info("No profiles yet. W saves the active forwards as one.")
         else:
@@ -129,8 +131,7 @@ class ProfileController:
             elif answer is ProfileAction.EDIT:
                 self._edit(entry.file.path)
             elif answer is ProfileAction.DOWN and entry.profile is not None:
-                active = forwards_of(entry.profile, self._sampler.snapshot.forwards).values()
-                self._forwards.stop([one.id for one in active])
+                self._stop(entry.profile)
 
         def apply(mode: ApplyMode) -> None:
             self._app.run_worker(
@@ -139,13 +140,26 @@ class ProfileController:
 
         try:
             async with session_timeout():
+                snapshot = self._sampler.snapshot
                 view = await service.view(
-                    entry, self._sampler.snapshot.forwards, self._shown_context
+                    entry, snapshot.forwards, snapshot.proxies, self._shown_context
                 )
         except TuiForwardError as error:
             self._notifier.error(error)
             return
         self._app.push_screen(ProfileScreen(view), carry_out)
+
+    def _stop(self, profile: Profile) -> None:
+        """Stop the forwards and the proxy of a profile."""
+        from tui_forward.profiles.proxy import find_proxy
+
+        snapshot = self._sampler.snapshot
+        active = forwards_of(profile, snapshot.forwards).values()
+        if active:
+            self._forwards.stop([one.id for one in active])
+        proxy = find_proxy(profile.id, profile.proxy, snapshot.proxies)
+        if proxy is not None:
+            self._stop_proxy(proxy.id)
 
     async def _apply(
         self, service: ProfileService, entry: ProfileEntry, mode: ApplyMode, shown: Sequence[str]

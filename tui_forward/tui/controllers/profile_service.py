@@ -19,19 +19,21 @@ from tui_forward.common.user_folders import short_path
 from tui_forward.daemon.profile_apply import apply_plan, plan_profile
 from tui_forward.daemon.profile_preview import find_preview_facts
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.model import Forward
+from tui_forward.model import Forward, ProxyInfo, Target
 from tui_forward.profiles.description import describe_exposure, describe_forwards
 from tui_forward.profiles.parser import ProfileError, parse_profile
 from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, spec_with_bound_port
 from tui_forward.profiles.preview import ShownContext, make_preview
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.profile_names import find_name_problem
+from tui_forward.profiles.proxy import find_proxy
 from tui_forward.profiles.serializer import UNSAVEABLE_HINT, serialize_profile, split_saveable
 from tui_forward.profiles.store import ProfileContent, ProfileFile, ProfileStore
 from tui_forward.profiles.trust import TrustStore
 from tui_forward.session import Session
 from tui_forward.tui.screens.profile import ProfileView
 from tui_forward.tui.viewmodel.picker_options import PickerOption
+from tui_forward.tui.viewmodel.proxy_text import proxied_target
 from tui_forward.tui.viewmodel.save_profile import SaveFacts
 
 _DEPENDENCY_WAIT_S = 30.0  # for a forward to be ready that another one needs
@@ -89,16 +91,19 @@ class ProfileService:
 
     @staticmethod
     def options(
-        entries: Mapping[str, ProfileEntry], forwards: Sequence[Forward]
-    ) -> list[PickerOption]:
+        entries: Mapping[str, ProfileEntry], forwards: Sequence[Forward],
+        proxies: Sequence[ProxyInfo],
+    ) -> list[PickerOption]:  # fmt: skip
         """Return an option of the picker for each profile."""
         options = []
         for key, entry in entries.items():
             if entry.profile is None:
                 options.append(PickerOption(key, entry.name, "invalid"))
                 continue
-            active = len(forwards_of(entry.profile, forwards))
+            active = _count_active(entry.profile, forwards, proxies)
             detail = pluralize(len(entry.profile.forwards), "forward")
+            if entry.profile.proxy is not None:
+                detail += ", a proxy"
             if active:
                 detail += f", {active} active"
             if entry.file.team:
@@ -109,7 +114,8 @@ class ProfileService:
         return options
 
     async def view(
-        self, entry: ProfileEntry, forwards: Sequence[Forward], shown_context: ShownContext
+        self, entry: ProfileEntry, forwards: Sequence[Forward], proxies: Sequence[ProxyInfo],
+        shown_context: ShownContext,
     ) -> ProfileView:  # fmt: skip
         """Return the preview of a profile; TransportError if the engine process is gone."""
         profile, file = entry.profile, short_path(entry.file.path)
@@ -117,7 +123,7 @@ class ProfileService:
             problems = entry.error.problems if entry.error is not None else ()
             lines = [f"line {one.line}, column {one.column}: {one.message}" for one in problems]
             return ProfileView(entry.name, file, "Invalid profile:", lines, is_invalid=True)
-        plans = {mode: make_plan(profile, forwards, mode) for mode in ApplyMode}
+        plans = {mode: make_plan(profile, forwards, mode, proxies) for mode in ApplyMode}
         facts = await find_preview_facts(self._session, plans.values())
         facts = replace(facts, shown_context=shown_context)
         untrusted = self._trust.needs_question(entry.file.path, entry.content)
@@ -131,10 +137,8 @@ class ProfileService:
             previews={
                 mode: make_preview(profile, plan, forwards, facts) for mode, plan in plans.items()
             },
-            starts={
-                mode: [one.spec.target for one in plan.to_start] for mode, plan in plans.items()
-            },
-            active_count=len(forwards_of(profile, forwards)),
+            starts={mode: _targets_of(plan) for mode, plan in plans.items()},
+            active_count=_count_active(profile, forwards, proxies),
             untrusted_because=entry.content.foreign if untrusted else "",
         )
 
@@ -146,7 +150,9 @@ class ProfileService:
         """
         profile = entry.profile
         assert profile is not None
-        plan = await plan_profile(self._session, profile, mode, allow_used_ports=True)
+        plan = await plan_profile(
+            self._session, profile, mode, allow_used_ports=True, with_proxy=True
+        )
         if list(plan.lines()) != list(shown):
             raise UsageError(
                 "aborted: active forwards have changed",
@@ -213,3 +219,19 @@ def editor_command(environ: Mapping[str, str], path: Path) -> list[str]:
         return [*shlex.split(editor), str(path)]
     except ValueError as error:
         raise ConfigError(f"cannot parse $EDITOR: {editor}", hint=str(error)) from error
+
+
+def _count_active(
+    profile: Profile, forwards: Sequence[Forward], proxies: Sequence[ProxyInfo]
+) -> int:
+    """Return how many forwards and proxies of a profile are active."""
+    has_proxy = find_proxy(profile.id, profile.proxy, proxies) is not None
+    return len(forwards_of(profile, forwards)) + has_proxy
+
+
+def _targets_of(plan: Plan) -> list[Target]:
+    """Return the targets that a plan starts something to."""
+    targets = [one.spec.target for one in plan.to_start]
+    if (spec := plan.proxy) is not None:
+        targets.append(proxied_target(spec.context, spec.namespace, spec.options))
+    return targets

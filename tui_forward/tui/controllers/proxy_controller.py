@@ -13,13 +13,12 @@ from tui_forward.model import (
     ProxyInfo,
     ProxySpec,
     Target,
-    TargetKind,
 )
 from tui_forward.session import Session
 from tui_forward.tui.controllers.command_queue import CommandQueue
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
-from tui_forward.tui.viewmodel.proxy_text import proxy_address, proxy_url
+from tui_forward.tui.viewmodel.proxy_text import proxied_target, proxy_address, proxy_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,14 +52,7 @@ class ProxyController:
     def start(self) -> None:
         """Start a proxy for the context on view; if it has one, say where that listens."""
         scope = self._scope()
-        target = Target(
-            context=scope.context,
-            options=scope.options,
-            namespace=scope.namespace,
-            kind=TargetKind.SERVICE,
-            name="*",
-            port="",
-        )
+        target = proxied_target(scope.context, scope.namespace, scope.options)
         start = partial(self._queue.enqueue, partial(self._start, scope))
         if self._running(scope) is None:
             self._guard([target], start, what="the cluster proxy")

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tui_forward.model import ProxyInfo
+from tui_forward.model import AccessOptions, ProxyInfo, Target, TargetKind
+
+
+def proxied_target(context: str, namespace: str, options: AccessOptions) -> Target:
+    """Return what a proxy reaches, as a target: to ask before it starts in protected contexts."""
+    return Target(
+        context=context, options=options, namespace=namespace, kind=TargetKind.SERVICE, name="*",
+        port="",
+    )  # fmt: skip
 
 
 def proxy_address(proxy: ProxyInfo) -> str:
