@@ -46,9 +46,9 @@ class RealChain:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def get_pod(self, name: str) -> dict[str, Any]:
-        """Return a pod of the default namespace."""
-        text = self.kubectl("get", "pod", name, "-o", "json")
+    def get_pod(self, name: str, namespace: str = "default") -> dict[str, Any]:
+        """Return a pod."""
+        text = self.kubectl("get", "pod", "-n", namespace, name, "-o", "json")
         return msgspec.json.decode(text, type=dict[str, Any])
 
     def is_ready(self, name: str) -> bool:
@@ -68,6 +68,29 @@ def app_pod(name: str, app: str, port: int, **env: str) -> dict[str, Any]:
 
     It is Ready while the application serves the port, which is named after it.
     """
+    probe = f"exec 3<>/dev/tcp/127.0.0.1/{port}"
+    container: dict[str, Any] = {
+        "name": app,
+        "env": [{"name": key, "value": value} for key, value in env.items()],
+        "ports": [{"name": app, "containerPort": port}],
+        "readinessProbe": {
+            "exec": {"command": ["/usr/bin/bash", "-c", probe]},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+        },
+    }
+    volumes = add_programs(container, app)
+    return {
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
+        "spec": {"terminationGracePeriodSeconds": 1, "containers": [container], "volumes": volumes},
+    }
+
+
+def add_programs(container: dict[str, Any], app: str) -> list[dict[str, Any]]:
+    """Let a container run an application with the host's programs; return volumes of its pod.
+
+    A command that it has stays.
+    """
     shared = {"/usr", str(ROOT), sys.prefix, sys.base_prefix}
     # Folders below another one are mounted with it.
     folders = sorted(
@@ -75,43 +98,26 @@ def app_pod(name: str, app: str, port: int, **env: str) -> dict[str, Any]:
         for folder in shared
         if not any(folder != other and folder.startswith(f"{other}/") for other in shared)
     )
-    probe = f"exec 3<>/dev/tcp/127.0.0.1/{port}"
-    return {
-        "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
-        "spec": {
-            "terminationGracePeriodSeconds": 1,
-            "containers": [
-                {
-                    "name": app,
-                    "image": BASE,
-                    "imagePullPolicy": "Never",
-                    "command": [
-                        sys.executable,
-                        *("-m", "tui_forward.minicluster.runtime.apps", app),
-                    ],
-                    "env": [
-                        {"name": "PYTHONPATH", "value": str(ROOT)},
-                        {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
-                        *({"name": key, "value": value} for key, value in env.items()),
-                    ],
-                    "ports": [{"name": app, "containerPort": port}],
-                    "volumeMounts": [
-                        {"name": f"host{number}", "mountPath": folder, "readOnly": True}
-                        for number, folder in enumerate(folders)
-                    ],
-                    "readinessProbe": {
-                        "exec": {"command": ["/usr/bin/bash", "-c", probe]},
-                        "periodSeconds": 1,
-                        "timeoutSeconds": 5,
-                    },
-                }
-            ],
-            "volumes": [
-                {"name": f"host{number}", "hostPath": {"path": folder}}
-                for number, folder in enumerate(folders)
-            ],
-        },
+    container |= {
+        "image": BASE,
+        "imagePullPolicy": "Never",
+        "env": [
+            *container.get("env", ()),
+            {"name": "PYTHONPATH", "value": str(ROOT)},
+            {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
+        ],
+        "volumeMounts": [
+            {"name": f"host{number}", "mountPath": folder, "readOnly": True}
+            for number, folder in enumerate(folders)
+        ],
     }
+    container.setdefault(
+        "command", [sys.executable, "-m", "tui_forward.minicluster.runtime.apps", app]
+    )
+    return [
+        {"name": f"host{number}", "hostPath": {"path": folder}}
+        for number, folder in enumerate(folders)
+    ]
 
 
 @pytest.fixture(scope="package")

@@ -108,19 +108,34 @@ class PrivateContainerd:
                 opt=self.folder / "opt",
             )
         )
-        with (self.folder / "containerd.log").open("wb") as log:
+        self.launch()
+        for reference, write in ((PAUSE, images.write_pause), (BASE, images.write_base)):
+            archive = self.folder / "image.tar"
+            write(archive, reference)
+            self.ctr("images", "import", "--snapshotter", "native", str(archive))
+
+    def launch(self) -> None:
+        """Start the process, also after `kill`."""
+        with (self.folder / "containerd.log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["containerd", "--config", str(config)],
+                ["containerd", "--config", str(self.folder / "config.toml")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         self._wait_until_ready()
-        for reference, write in ((PAUSE, images.write_pause), (BASE, images.write_base)):
-            archive = self.folder / "image.tar"
-            write(archive, reference)
-            self.ctr("images", "import", "--snapshotter", "native", str(archive))
+
+    def kill(self) -> None:
+        """Kill the process; its containers keep running."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, such as SIGSTOP."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + 30.0

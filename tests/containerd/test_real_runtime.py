@@ -44,10 +44,13 @@ def port_forward(chain: RealChain, websocket: str) -> Iterator[tuple[Process, di
 
 
 def test_sandbox_and_container_are_running(real_chain: RealChain) -> None:
-    tasks = real_chain.containerd.ctr("tasks", "ls").splitlines()[1:]
+    of_pod = 'labels."io.kubernetes.pod.name"==toolbox'
+    ids = real_chain.containerd.ctr("containers", "ls", "--quiet", of_pod).split()
+    tasks = dict(
+        line.split()[::2] for line in real_chain.containerd.ctr("tasks", "ls").splitlines()[1:]
+    )
     # The sandbox's process and the container's.
-    assert len(tasks) == 2
-    assert all(line.split()[2] == "RUNNING" for line in tasks)
+    assert [tasks[each] for each in ids] == ["RUNNING", "RUNNING"]
 
 
 def test_pod_status_has_ids_and_ip_of_containerd(real_chain: RealChain) -> None:

@@ -44,9 +44,15 @@ async def ask_kubectl(scene: Scene, folder: Path) -> str:
     """Return the last line that kubectl prints on a chain, or whether it waits or works."""
     kubectl = find_kubectl()
     assert kubectl is not None
+    lines = await port_forward_lines(kubectl, scene, folder)
+    conclusions = [text for text in lines if text.startswith(_CONCLUSIONS)]
+    return normalize((conclusions or lines)[-1], folder)[:_MAX_TEXT]
+
+
+async def port_forward_lines(kubectl: Path, scene: Scene, folder: Path) -> list[str]:
+    """Return what a kubectl prints of faults on a chain; `WAITS` or `WORKS` if it is nothing."""
     tested = scene.tested
-    kind = "service" if tested.kind is TargetKind.SERVICE else "pod"
-    arguments = ["port-forward", "-n", tested.namespace, f"{kind}/{tested.name}"]
+    arguments = ["port-forward", "-n", tested.namespace, f"{tested.kind.value}/{tested.name}"]
     port = tested.port or ("80" if tested.kind is TargetKind.SERVICE else "http")
     arguments.append(f":{port}")
     if scene.context:
@@ -84,19 +90,16 @@ async def ask_kubectl(scene: Scene, folder: Path) -> str:
         for text in (line.decode("utf-8", "replace").strip() for line in lines)
         if text and not text.startswith(("Forwarding from", "Handling connection"))
     ]
-    if not own:
-        return WORKS if lines else WAITS
-    conclusions = [text for text in own if text.startswith(_CONCLUSIONS)]
-    return normalize((conclusions or own)[-1], folder)[:_MAX_TEXT]
+    return own or [WORKS if lines else WAITS]
 
 
 async def _connect(port: int) -> None:
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(2.0):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"x")
-            await reader.read(1)
-            writer.close()
+            with contextlib.closing(writer):
+                writer.write(b"x")
+                await reader.read(1)
 
 
 async def words_for(fault: Fault) -> str:
