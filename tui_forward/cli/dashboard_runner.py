@@ -146,12 +146,12 @@ class DashboardRunner:
             sys.stderr.write(f"{farewell}\n" if farewell else "")
 
     async def _still_running_message(self) -> str:
-        """Return a message about forwards that keep running; empty if there are none."""
+        """Return a message about what keeps running; empty if there is nothing."""
         from tui_forward.tui.controllers.quit_controller import still_running_message
 
         try:
             async with asyncio.timeout(_REQUEST_S):
-                return still_running_message(len((await self._session.snapshot()).forwards))
+                return still_running_message(await self._session.snapshot())
         except (TuiForwardError, TimeoutError):
             return ""
 

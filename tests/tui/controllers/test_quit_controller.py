@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.cli.fake_session import until
 from tests.tui.app_harness import running, screen_text, shows
 from tests.tui.controllers.test_forward_controller import spec
 from tests.tui.samples import shop
+from tui_forward.model import ProxySpec
 from tui_forward.session import batch
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.controllers import session_timeout
@@ -151,6 +153,23 @@ async def test_setting_decides_without_a_question(
         await until(lambda: app._exit)
     assert session.keep_running is keep_running
     assert bool(session.forwards) is keep_running
+
+
+@pytest.mark.parametrize("key", ["enter", "s"])
+async def test_quit_asks_about_a_proxy_and_not_about_its_targets(key: str) -> None:
+    session = shop()
+    async with running(session) as (app, pilot):
+        await shows(app, "web-1")
+        proxy_id = await session.start_proxy(ProxySpec(context="here", port=1080))
+        await session.start(msgspec.structs.replace(spec(), proxy=proxy_id))
+        await until(lambda: bool(app._sampler.snapshot.proxies))
+        await pilot.press("q")
+        await shows(app, "Keep 1 cluster proxy running?")
+        await pilot.press(key)
+        await until(lambda: app._exit)
+    assert bool(session.proxies) is (key == "enter")
+    kept = "1 cluster proxy keeps running; see `tui-forward ls`"
+    assert app.quitting.farewell == (kept if key == "enter" else "")
 
 
 async def test_quit_without_forwards_does_not_ask() -> None:

@@ -27,6 +27,7 @@ from tui_forward.common.printable import one_line
 from tui_forward.daemon import RemoteSession
 from tui_forward.errors import UsageError
 from tui_forward.model import Forward, OtherEngine, ProxyInfo, Snapshot
+from tui_forward.session.active_summary import describe_proxies, own_forwards
 from tui_forward.session.batch import stop_forwards
 
 _WATCH_S = 0.5
@@ -87,7 +88,8 @@ async def _status(kubeconfig: str | None, *, as_json: bool) -> int:
         engine = {
             "engine": {"pid": session.engine_pid, "kubeconfig": session.kubeconfig},
             "keep_running": snapshot.keep_running,
-            "forwards": len(snapshot.forwards),
+            "forwards": len(own_forwards(snapshot)),
+            "proxies": len(snapshot.proxies),
             "notices": [
                 {
                     "time": one.at, "profile": one.profile, "text": one.text,
@@ -120,7 +122,7 @@ def _format_status(session: RemoteSession, snapshot: Snapshot) -> Iterator[str]:
     color = use_color(sys.stdout)
     totals = snapshot.totals
     yield f"engine {session.engine_pid}, {_uptime(session.engine_pid)}: " + (
-        f"{forward_output.format_ready_count(snapshot.forwards)}, "
+        f"{_format_active(snapshot)}, "
         f"{totals.connections_open} connections, "
         f"↓ {format_bytes(totals.bytes_from_pod)} ↑ {format_bytes(totals.bytes_to_pod)}"
         + ("" if snapshot.keep_running else "; stops when the last client disconnects")
@@ -134,6 +136,12 @@ def _format_status(session: RemoteSession, snapshot: Snapshot) -> Iterator[str]:
         about = f"profile {one_line(notice.profile)}" if notice.profile else "engine"
         line = f"{format_clock(notice.at)} {about}: {one_line(notice.text)}"
         yield style(line, "33" if notice.is_problem else "2", color=color)
+
+
+def _format_active(snapshot: Snapshot) -> str:
+    forwards = forward_output.format_ready_count(own_forwards(snapshot))
+    proxies = len(snapshot.proxies)
+    return f"{forwards}, {describe_proxies(proxies)}" if proxies else forwards
 
 
 def _uptime(pid: int) -> str:

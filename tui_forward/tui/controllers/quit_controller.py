@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 from textual.app import App
 
-from tui_forward.common.formatting import pluralize
 from tui_forward.common.tasks import spawn
 from tui_forward.errors import TuiForwardError
+from tui_forward.model import Snapshot
 from tui_forward.session import Session
-from tui_forward.session.batch import stop_forwards
+from tui_forward.session.active_summary import count_active, describe_active, own_forwards
+from tui_forward.session.batch import STOP_TIMEOUT_S, run_batch, stop_forwards
 from tui_forward.settings.parser import AskPolicy
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
@@ -20,10 +21,11 @@ from tui_forward.tui.controllers.session_timeout import session_timeout
 from tui_forward.tui.screens.dialogs import QuitChoice, QuitScreen
 
 
-def still_running_message(count: int) -> str:
-    """Return the message about forwards that keep running; empty if there are none."""
-    verb = "keeps" if count == 1 else "keep"
-    return f"{pluralize(count, 'forward')} {verb} running; see `tui-forward ls`" if count else ""
+def still_running_message(snapshot: Snapshot) -> str:
+    """Return the message about what keeps running; empty if there is nothing."""
+    verb = "keeps" if count_active(snapshot) == 1 else "keep"
+    what = describe_active(snapshot)
+    return f"{what} {verb} running; see `tui-forward ls`" if what else ""
 
 
 class QuitController:
@@ -57,7 +59,7 @@ class QuitController:
     def request(self) -> None:
         """Quit, after a question if forwards are active; a second request answers it."""
         snapshot, screen, policy = self._sampler.snapshot, self._app.screen, self._policy()
-        if not snapshot.forwards:
+        if not count_active(snapshot):
             self._app.exit()
         elif isinstance(screen, QuitScreen):
             screen.action_default()
@@ -67,7 +69,7 @@ class QuitController:
         else:
             connections = sum(one.counters.connections_open for one in snapshot.forwards)
             dialog = QuitScreen(
-                len(snapshot.forwards), connections, can_keep_running=self._can_keep_running
+                describe_active(snapshot), connections, can_keep_running=self._can_keep_running
             )
             self._app.push_screen(dialog, self._quit)
 
@@ -91,15 +93,23 @@ class QuitController:
                 await self._session.set_keep_running(keep)
                 if not keep:
                     await self._session.set_keep_running_if_lost(False)
-                forwards = (await self._session.snapshot()).forwards
+                snapshot = await self._session.snapshot()
         except TuiForwardError as error:
             if keep:
                 self.is_quitting = False
                 self._notifier.error(error)
                 return
         else:
-            self.farewell = still_running_message(len(forwards)) if keep else ""
+            self.farewell = still_running_message(snapshot) if keep else ""
             if not keep:
-                failure = (await stop_forwards(self._session, forwards)).failure("stop", "forward")
-                self.farewell = f"{failure.message}; see `tui-forward ls`" if failure else ""
+                await self._stop_all(snapshot)
         self._app.exit()
+
+    async def _stop_all(self, snapshot: Snapshot) -> None:
+        """Stop proxies and forwards; failures are shown once the screen is gone."""
+        proxies = [one.id for one in snapshot.proxies]
+        stopped = await run_batch(self._session.stop_proxy, proxies, timeout_s=STOP_TIMEOUT_S)
+        # The targets of a proxy have stopped with it.
+        forwards = await stop_forwards(self._session, own_forwards(snapshot))
+        failure = forwards.failure("stop", "forward") or stopped.failure("stop", "proxy server")
+        self.farewell = f"{failure.message}; see `tui-forward ls`" if failure else ""

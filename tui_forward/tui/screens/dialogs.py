@@ -43,15 +43,15 @@ class QuitScreen(Dialog[QuitChoice | None]):
                 tooltip="Do not quit"),
     ]  # fmt: skip
 
-    def __init__(self, forwards: int, connections: int, *, can_keep_running: bool = True) -> None:
+    def __init__(self, active: str, connections: int, *, can_keep_running: bool = True) -> None:
         super().__init__()
-        self._forwards = forwards
+        self._active = active  # what is active, in words
         self._connections = connections
         self._can_keep_running = can_keep_running  # whether forwards can run without the dashboard
 
     def compose(self) -> ComposeResult:
         """Show the question and its keys."""
-        what = pluralize(self._forwards, "forward")
+        what = self._active
         connections = ""
         if self._connections:
             connections = f"\n{pluralize(self._connections, 'connection')} open."
