@@ -23,6 +23,9 @@ from tui_forward.errors import ApiError
 from tui_forward.minicluster.fault_objects import NAMESPACE, pod
 from tui_forward.minicluster.named_faults import BY_NAME, FAULTS
 
+# Bytes of a protocol, beside recordings.
+pytestmark = pytest.mark.any_python
+
 Object = dict[str, Any]
 ADMIN = "admin-token"
 OK_POD = f"/api/v1/namespaces/{NAMESPACE}/pods/ok"

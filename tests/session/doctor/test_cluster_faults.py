@@ -16,6 +16,9 @@ from tui_forward.minicluster.named_faults import BY_NAME, FAULTS
 from tui_forward.model import DoctorHop, DoctorOutcome, DoctorResult, ReasonCode, Target
 from tui_forward.session.doctor.chain import DoctorLimits
 
+# The faults on loopback (`test_faults`) are walked on every version.
+pytestmark = pytest.mark.any_python
+
 Hop, Code = DoctorHop, ReasonCode
 Found = tuple[DoctorHop, ReasonCode] | None
 
