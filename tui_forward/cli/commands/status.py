@@ -230,7 +230,7 @@ def _select(
     What a proxy has opened ends with it, unless it is named.
     """
     if not ids:
-        return [one for one in snapshot.forwards if not one.spec.proxy], list(snapshot.proxies)
+        return own_forwards(snapshot), list(snapshot.proxies)
     forwards: dict[str, Forward] = {}
     proxies: dict[str, ProxyInfo] = {}
     for name in ids:
