@@ -21,6 +21,7 @@ from tui_forward.common.formatting import (
     describe_other_engine,
     format_bytes,
     format_clock,
+    pluralize,
     short_age,
 )
 from tui_forward.common.printable import one_line
@@ -123,7 +124,7 @@ def _format_status(session: RemoteSession, snapshot: Snapshot) -> Iterator[str]:
     totals = snapshot.totals
     yield f"engine {session.engine_pid}, {_uptime(session.engine_pid)}: " + (
         f"{_format_active(snapshot)}, "
-        f"{totals.connections_open} connections, "
+        f"{pluralize(totals.connections_open, 'connection')}, "
         f"↓ {format_bytes(totals.bytes_from_pod)} ↑ {format_bytes(totals.bytes_to_pod)}"
         + ("" if snapshot.keep_running else "; stops when the last client disconnects")
     )
