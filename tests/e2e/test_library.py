@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import urllib.request
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,6 +18,14 @@ from tui_forward.minicluster.control_socket import ControlClient
 @pytest.fixture(scope="session")
 def kube_config_file(embedded_cluster: EmbeddedCluster) -> str:
     return embedded_cluster.kubeconfig
+
+
+@pytest.fixture(autouse=True)
+def random_sequence_is_that_of_the_test() -> Iterator[None]:
+    """Fail if the threads of the library draw numbers that a test with a seed would miss."""
+    before = random.getstate()
+    yield
+    assert random.getstate() == before
 
 
 def test_service_is_reached(port_forward: PortForwardFactory) -> None:

@@ -8,12 +8,12 @@ whole namespaces.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Generic
 
 from tui_forward.catalog.item_store import ItemStore, Key, OnChange, key_of
+from tui_forward.common.jitter import JITTER
 from tui_forward.common.retry_pacer import RetryPacer
 from tui_forward.common.tasks import spawn_restarting
 from tui_forward.errors import (
@@ -368,8 +368,8 @@ class Reflector(Generic[Item]):
 
     def _delay(self) -> float:
         longest = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** min(self._failures, 10))
-        return random.uniform(longest / 2, longest)
+        return JITTER.uniform(longest / 2, longest)
 
     @staticmethod
     def _jittered(seconds: float) -> float:
-        return random.uniform(0.8 * seconds, 1.2 * seconds)
+        return JITTER.uniform(0.8 * seconds, 1.2 * seconds)

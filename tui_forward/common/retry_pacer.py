@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
+
+from tui_forward.common.jitter import JITTER
 
 # A turn that lasts so long is no failure to pause after.
 _STABLE_S = 2.0
@@ -33,5 +34,5 @@ class RetryPacer:
             self._short_turns = self._short_turns + 1 if is_short else 0
         if (excess := self._short_turns - _FREE_TURNS) > 0:
             longest = min(self._longest_s, self._first_s * 2 ** min(excess - 1, _MAX_DOUBLINGS))
-            await asyncio.sleep(random.uniform(longest / 2, longest))
+            await asyncio.sleep(JITTER.uniform(longest / 2, longest))
         self._began_at = loop.time()

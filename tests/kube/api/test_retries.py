@@ -191,7 +191,7 @@ async def test_refused_and_wrong_servers_are_not_asked_again(
 
 def test_pauses_grow_to_a_second_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr("random.uniform", lambda low, _: low)
+    monkeypatch.setattr("random.SystemRandom.uniform", lambda _self, low, _high: low)
     reset = TransportError(Reason(code=ReasonCode.NETWORK_RESET))
     budget = Retries()
     pauses = [budget.next_pause_s(reset) for _ in range(11)]

@@ -10,8 +10,9 @@ them.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable
+
+from tui_forward.common.jitter import JITTER
 
 # The bound of a delay as a fraction of the outage: the end of an outage is noticed within a
 # twentieth of its length on average, and an hour's outage costs few attempts.
@@ -40,7 +41,7 @@ class Backoff:
         longest_s: float = 15.0,  # bound that no delay exceeds
         stable_s: float = 2.0,  # how long a success must hold to count
         shortest_s: float = 0.05,  # between the beginnings of two attempts
-        draw: Callable[[], float] = random.random,  # from [0, 1)
+        draw: Callable[[], float] = JITTER.random,  # from [0, 1)
     ) -> None:
         self._first_s = first_s
         self._longest_s = longest_s

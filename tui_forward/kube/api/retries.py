@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-
+from tui_forward.common.jitter import JITTER
 from tui_forward.errors import ApiError, TransportError, TuiForwardError
 from tui_forward.model import ReasonCode
 
@@ -44,7 +43,7 @@ class Retries:
             pause_s, resets = max(asked_s, _MIN_PAUSE_S), self._resets
         else:
             return None
-        pause_s *= random.uniform(1.0, 1.2)  # not all clients at once
+        pause_s *= JITTER.uniform(1.0, 1.2)  # not all clients at once
         if self._count >= _MAX_RETRIES or pause_s > self._wait_s:
             return None
         self._count += 1

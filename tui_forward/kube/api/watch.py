@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from tui_forward.common.jitter import JITTER
 from tui_forward.kube.api.limits import MAX_OBJECT_BYTES, Account
 from tui_forward.kube.api.resources import Item, Resource
 from tui_forward.kube.api.rest_client import OBJECTS, RestClient
@@ -129,7 +129,7 @@ async def watch(
         "allowWatchBookmarks": "true",
         "resourceVersion": resource_version,
         # Spread out, so that clients do not reconnect to a restarted API server all at once.
-        "timeoutSeconds": random.randint(240, 480),
+        "timeoutSeconds": JITTER.randint(240, 480),
     }
     if send_initial_events:
         query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
