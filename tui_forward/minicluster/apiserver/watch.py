@@ -8,12 +8,12 @@ version of the change. The watch of a client that reads too slowly is ended to b
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
-from tui_forward.common.jitter import JITTER
 from tui_forward.minicluster.apiserver import tables
 from tui_forward.minicluster.apiserver.get_and_list import Selection, negotiate
 from tui_forward.minicluster.apiserver.http import Request, Response, StreamingResponse
@@ -64,7 +64,7 @@ class Watch:
         self._timeout_s = float(request.number("timeoutSeconds"))
         if self._timeout_s <= 0:
             # A real API server also randomizes the end of its watches.
-            self._timeout_s = 1800 * (1 + JITTER.random())
+            self._timeout_s = 1800 * (1 + random.SystemRandom().random())
         self._columns_sent = False
         self._lines: deque[bytes] = deque()
         self._size = 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import sys
 from collections.abc import Callable
 from urllib.parse import quote
 
-from tui_forward.common.jitter import JITTER
 from tui_forward.errors import ApiError, TransportError
 from tui_forward.minicluster.cri.client import RuntimeClient
 from tui_forward.minicluster.cri.errors import CriError
@@ -60,7 +60,7 @@ class PodSource:
                     sys.stderr.write(f"pods: {error}\n")
             except TransportError as error:
                 sys.stderr.write(f"pods: {error}\n")
-            await asyncio.sleep(retry_s * JITTER.uniform(0.5, 1.0))
+            await asyncio.sleep(retry_s * random.SystemRandom().uniform(0.5, 1.0))
             retry_s = min(retry_s * 2, _LIST_RETRY_S[1])
 
     async def _list(self) -> str:
@@ -81,7 +81,7 @@ class PodSource:
         """Process one watch to its end; return the version to continue from."""
         path = (
             f"/api/v1/pods?{self._query}&watch=true&allowWatchBookmarks=true"
-            f"&resourceVersion={version}&timeoutSeconds={JITTER.randint(300, 600)}"
+            f"&resourceVersion={version}&timeoutSeconds={random.SystemRandom().randint(300, 600)}"
         )
         async for kind, pod in self._api.watch(path):
             version = str(pod["metadata"]["resourceVersion"])
