@@ -8,7 +8,7 @@ import pytest
 from tests.cli.fake_session import FakeSession
 from tui_forward.daemon.profile_apply import apply_plan, check_ports, plan_profile, start_forward
 from tui_forward.errors import ConfigError
-from tui_forward.model import Context, ForwardState, LocalAddress
+from tui_forward.model import Context, ForwardState, LocalAddress, ProxySpec
 from tui_forward.profiles.parser import parse_profile
 from tui_forward.profiles.plan import ApplyMode, make_plan, plan_edit
 from tui_forward.profiles.profile import Profile
@@ -203,6 +203,16 @@ async def test_proxy_starts_once_and_stops_with_the_profile() -> None:
     stopping = await plan_profile(session, without, with_proxy=True)
     await apply_plan(session, without, stopping, wait_s=None)
     assert not session.proxies
+
+
+async def test_replace_stops_proxies_of_others() -> None:
+    session = FakeSession(ready)
+    await session.start_proxy(ProxySpec(context="here"))
+    await session.start_proxy(ProxySpec(context="here", port=1081, profile="other"))
+    profile = read(f"{TEXT}proxy: 1080\n")  # whose port becomes free
+    plan = await plan_profile(session, profile, ApplyMode.REPLACE, with_proxy=True)
+    await apply_plan(session, profile, plan, wait_s=None)
+    assert [one.spec for one in session.proxies.values()] == [profile.proxy]
 
 
 async def test_ports_of_forwards_and_proxies_are_compared() -> None:

@@ -110,7 +110,7 @@ def _check_proxy_ports(
     ports = {
         address.port: one.id
         for one in proxies
-        if one != plan.stopped_proxy
+        if one not in plan.proxies_to_stop
         for address in one.listening
     }
     for starting in plan.to_start:
@@ -148,9 +148,9 @@ async def apply_plan(
     failure = (await stop_forwards(session, plan.to_stop)).failure("stop", "forward")
     if failure is not None:
         raise failure
-    if plan.stopped_proxy is not None:
+    for proxy in plan.proxies_to_stop:
         with contextlib.suppress(UsageError):  # another client has stopped it
-            await session.stop_proxy(plan.stopped_proxy.id)
+            await session.stop_proxy(proxy.id)
     if plan.proxy is not None:
         await start_proxy(session, plan.proxy)
     starting = {one.name for one in plan.to_start}

@@ -22,7 +22,8 @@ async def find_preview_facts(session: Session, plans: Iterable[Plan]) -> Preview
     What cannot be found out is missing. TransportError if the engine process is gone.
     """
     plans = tuple(plans)
-    connections = await session.connections() if any(one.to_stop for one in plans) else ()
+    stops = any(one.to_stop or one.proxies_to_stop for one in plans)
+    connections = await session.connections() if stops else ()
     contexts: tuple[Context, ...] = ()
     with contextlib.suppress(TuiForwardError):  # the start says what is wrong with the kubeconfig
         contexts = await session.contexts()

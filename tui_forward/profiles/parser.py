@@ -146,6 +146,11 @@ def parse_inherited(mapping: CommentedMap, file: Path) -> dict[str, Any]:
     return _Parser(file).parse_inherited(mapping)
 
 
+def parse_proxy(top: CommentedMap, file: Path) -> ProxySpec | None:
+    """Parse the proxy of a profile, None if it has none; ProfileError if it is invalid."""
+    return _Parser(file).parse_proxy(top)
+
+
 class _LimitedParser(RoundTripParser):
     """Parser whose events are counted before anything is built of them."""
 
@@ -404,6 +409,19 @@ class _Parser:
             )
         return ProfileForward(spec=spec, env=env, needs=needs)
 
+    def parse_proxy(self, top: CommentedMap) -> ProxySpec | None:
+        """Parse only the proxy of a profile; see the function of this name."""
+        defaults: dict[str, Any] = {}
+        for key in ("context", "namespace"):
+            if key in top:
+                self._parse_value(top, key, _PROFILE[key], defaults)
+        if "access" in top:
+            self._parse_access(top, defaults)
+        proxy = self._parse_proxy(top, defaults, "")
+        if self._problems:
+            raise ProfileError(self._problems)
+        return proxy
+
     def _parse_proxy(
         self, top: CommentedMap, defaults: Mapping[str, Any], profile: str
     ) -> ProxySpec | None:
@@ -519,7 +537,9 @@ _FORWARD: Final[Mapping[str, ValueParser]] = {
     "env": matching(_ENV, "a valid variable prefix", "for example DB"),
     "needs": parse_texts,
 }
-_PROXY: Final[Mapping[str, ValueParser]] = {**PROXY_KEYS, "namespace": _PROFILE["namespace"]}
+_PROXY: Final[Mapping[str, ValueParser]] = {
+    **PROXY_KEYS, "namespace": _PROFILE["namespace"], "access": _PROFILE["access"],
+}  # fmt: skip
 # Settings that map directly to fields of a spec.
 _SPEC: Final = {
     "address": "addresses",

@@ -12,7 +12,12 @@ from tui_forward.common.access_options import describe_access_options
 from tui_forward.common.arguments import format_duration_arg
 from tui_forward.model import Forward, ForwardSpec, ProxyInfo, ProxySpec
 from tui_forward.profiles.profile import Profile, ProfileForward
-from tui_forward.profiles.proxy import describe_proxy_changes, find_proxy, proxy_details
+from tui_forward.profiles.proxy import (
+    bound_spec,
+    describe_proxy_changes,
+    find_proxy,
+    proxy_details,
+)
 
 
 class ApplyMode(StrEnum):
@@ -20,7 +25,7 @@ class ApplyMode(StrEnum):
 
     APPLY = "apply"  # its forwards become as in the profile; other forwards stay
     MERGE = "merge"  # missing forwards are added, active ones stay unchanged
-    REPLACE = "replace"  # its forwards become as in the profile; others are stopped
+    REPLACE = "replace"  # its forwards become as in the profile; others and proxies are stopped
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -39,12 +44,13 @@ class Plan(msgspec.Struct, frozen=True):
     others: tuple[Forward, ...] = ()  # forwards to stop that do not belong to this profile
     same: tuple[Forward, ...] = ()  # forwards of the profile that stay unchanged
     proxy: ProxySpec | None = None  # to start
-    stopped_proxy: ProxyInfo | None = None  # to stop, also if another one replaces it
+    stopped_proxy: ProxyInfo | None = None  # of the profile, also if another one replaces it
+    other_proxies: tuple[ProxyInfo, ...] = ()  # to stop; they do not belong to this profile
 
     def __bool__(self) -> bool:
         """Return whether there are changes."""
         has_forwards = self.added or self.changed or self.removed or self.others
-        return bool(has_forwards or self.proxy or self.stopped_proxy)
+        return bool(has_forwards or self.proxy or self.proxies_to_stop)
 
     @property
     def stopped(self) -> tuple[Forward, ...]:
@@ -62,17 +68,23 @@ class Plan(msgspec.Struct, frozen=True):
         return self.added + tuple(change.after for change in self.changed)
 
     @property
+    def proxies_to_stop(self) -> tuple[ProxyInfo, ...]:
+        """Return all proxies to stop; their ports become free."""
+        own = (self.stopped_proxy,) if self.stopped_proxy is not None else ()
+        return own + self.other_proxies
+
+    @property
     def new_proxy_port(self) -> int:
         """Return the local port that the proxy needs and does not have yet; 0 if none."""
         if self.proxy is None:
             return 0
-        before = self.stopped_proxy.spec.port if self.stopped_proxy is not None else 0
-        return self.proxy.port if self.proxy.port != before else 0
+        free = {bound_spec(one).port for one in self.proxies_to_stop}
+        return self.proxy.port if self.proxy.port not in free else 0
 
     def lines(self) -> Iterator[str]:
         """Yield one line of text for each forward that changes, and for the proxy if it does."""
         if self.proxy is not None and self.stopped_proxy is not None:
-            changes = describe_proxy_changes(self.stopped_proxy.spec, self.proxy)
+            changes = describe_proxy_changes(bound_spec(self.stopped_proxy), self.proxy)
             yield f"~ cluster proxy {', '.join(changes)}"
         elif self.proxy is not None:
             yield f"+ cluster proxy {'; '.join(proxy_details(self.proxy))}"
@@ -89,6 +101,8 @@ class Plan(msgspec.Struct, frozen=True):
             yield f"- {removed.spec.name} {removed.spec.target}"
         for other in self.others:
             yield f"- {qualified_name(other)}"
+        for proxy in self.other_proxies:
+            yield f"- {qualified_proxy_name(proxy)}"
 
 
 def qualified_name(forward: Forward) -> str:
@@ -97,21 +111,30 @@ def qualified_name(forward: Forward) -> str:
     return f"{spec.name} of profile {spec.profile}" if spec.profile else str(spec.target)
 
 
+def qualified_proxy_name(proxy: ProxyInfo) -> str:
+    """Return the name of a proxy together with its profile."""
+    of = f" of profile {proxy.spec.profile}" if proxy.spec.profile else f" of {proxy.spec.context}"
+    return f"cluster proxy {proxy.id}{of}"
+
+
 def make_plan(
     profile: Profile, forwards: Iterable[Forward], mode: ApplyMode = ApplyMode.APPLY,
     proxies: Iterable[ProxyInfo] | None = None,
 ) -> Plan:  # fmt: skip
     """Compare a profile with all active forwards; those that a proxy has opened do not count.
 
-    `proxies` are all active ones. Only that of the profile changes, in every mode; none if None.
+    `proxies` are all active ones; if None, none changes.
     """
     plan = _plan_forwards(profile, forwards, mode)
     if proxies is None:
         return plan
+    proxies = tuple(proxies)
     active = find_proxy(profile.id, profile.proxy, proxies)
+    if mode is ApplyMode.REPLACE:
+        plan = replace(plan, other_proxies=tuple(one for one in proxies if one is not active))
     if active is None:
         return replace(plan, proxy=profile.proxy)
-    is_equal = profile.proxy and not describe_proxy_changes(active.spec, profile.proxy)
+    is_equal = profile.proxy and not describe_proxy_changes(bound_spec(active), profile.proxy)
     if is_equal or mode is ApplyMode.MERGE:
         return plan
     return replace(plan, proxy=profile.proxy, stopped_proxy=active)
@@ -206,10 +229,10 @@ def plan_edit(
     plan = replace(plan, same=same)
     if before.proxy == after.proxy:
         return plan
-    proxy = find_proxy(after.id, None, proxies)
+    proxy = find_proxy(after.id, after.proxy, proxies)
     if proxy is None:
         return plan if before.proxy is not None else replace(plan, proxy=after.proxy)
-    if after.proxy is not None and not describe_proxy_changes(proxy.spec, after.proxy):
+    if after.proxy is not None and not describe_proxy_changes(bound_spec(proxy), after.proxy):
         return plan
     return replace(plan, proxy=after.proxy, stopped_proxy=proxy)
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from tui_forward.common.access_options import describe_access_options
-from tui_forward.common.arguments import is_loopback
+from tui_forward.common.arguments import is_loopback, share_address
 from tui_forward.common.formatting import pluralize
 from tui_forward.common.local_addresses import find_port_user
 from tui_forward.common.target_names import object_name, target_name
@@ -28,7 +28,7 @@ from tui_forward.model import (
 )
 from tui_forward.profiles.plan import Plan, describe_changes, find_adoptable
 from tui_forward.profiles.profile import Profile, ProfileForward
-from tui_forward.profiles.proxy import ADDRESSES, describe_proxy_changes
+from tui_forward.profiles.proxy import ADDRESSES, bound_spec, describe_proxy_changes
 
 _LOCALHOST: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _FIRST_UNPRIVILEGED: Final = 1024
@@ -137,7 +137,9 @@ def make_preview(
     """Return what a plan does to the active forwards."""
     forwards = tuple(forwards)
     builder = _Builder(profile, plan, forwards, facts)
+    proxies = {one.id for one in plan.proxies_to_stop}
     stopping = {one.id for one in plan.to_stop}
+    stopping |= {one.id for one in forwards if one.spec.proxy in proxies}
     closing = [
         one
         for one in facts.connections
@@ -170,6 +172,7 @@ class _Builder:
         self._forwards = forwards
         self._staying = [one for one in forwards if one.id not in stopping]
         self._stopping = [one for one in forwards if one.id in stopping]
+        self._freed_ports = {bound_spec(one).port for one in plan.proxies_to_stop}
         self._current = next((one for one in facts.contexts if one.current), None)
 
     def lines(self) -> Iterator[PreviewLine]:
@@ -190,6 +193,9 @@ class _Builder:
         for other in plan.others:
             of = f"of profile {other.spec.profile}" if other.spec.profile else "not in the profile"
             yield self._active_line(Mark.REMOVED, other, f"stops; {of}")
+        for proxy in plan.other_proxies:
+            of = f"of profile {proxy.spec.profile}" if proxy.spec.profile else "not in the profile"
+            yield self._proxy_line(Mark.REMOVED, bound_spec(proxy), f"stops; {of}")
         adopted = {one.id for one in find_adoptable(self._profile, self._forwards).values()}
         entries = {one.name: one for one in self._profile.forwards}
         for same in plan.same:
@@ -205,14 +211,16 @@ class _Builder:
     def _proxy_lines(self) -> Iterator[PreviewLine]:
         plan, stopped = self._plan, self._plan.stopped_proxy
         if plan.proxy is not None and stopped is not None:
-            effect = ", ".join(describe_proxy_changes(stopped.spec, plan.proxy))
+            before = bound_spec(stopped)
+            effect = ", ".join(describe_proxy_changes(before, plan.proxy))
             conflict = self._proxy_conflict(plan.new_proxy_port)
-            yield self._proxy_line(Mark.CHANGED, stopped.spec, effect, conflict)
+            yield self._proxy_line(Mark.CHANGED, before, effect, conflict)
         elif plan.proxy is not None:
             conflict = self._proxy_conflict(plan.new_proxy_port)
             yield self._proxy_line(Mark.ADDED, plan.proxy, "" if conflict else "starts", conflict)
         elif stopped is not None:
-            yield self._proxy_line(Mark.REMOVED, stopped.spec, "stops; no longer in the profile")
+            effect = "stops; no longer in the profile"
+            yield self._proxy_line(Mark.REMOVED, bound_spec(stopped), effect)
 
     def _proxy_conflict(self, port: int) -> str:
         user = find_port_user(self._staying, ADDRESSES, port)
@@ -266,6 +274,8 @@ class _Builder:
         if user is not None:
             return f"used by {self._name_of(user, spec.target)}"
         if find_port_user(self._stopping, spec.addresses, port) is not None:
+            return ""
+        if port in self._freed_ports and share_address(spec.addresses, ADDRESSES):
             return ""
         check = self._facts.checks.get((spec.addresses, port)) if port else None
         return check.problem if check is not None else ""

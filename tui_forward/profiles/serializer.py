@@ -8,6 +8,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
@@ -19,6 +21,7 @@ from tui_forward.model import (
     AccessOptions,
     Balance,
     ForwardSpec,
+    ProxySpec,
     TargetKind,
 )
 from tui_forward.profiles.access import format_access, inherit_access, why_unsaveable
@@ -28,8 +31,10 @@ from tui_forward.profiles.parser import (
     load_roundtrip,
     parse_access,
     parse_inherited,
+    parse_proxy,
 )
 from tui_forward.profiles.profile import env_prefix
+from tui_forward.profiles.proxy import format_proxy, why_proxy_unsaveable
 
 _NON_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _MAX_NAME_LENGTH = 40
@@ -56,14 +61,21 @@ _KEYS = {
 }
 
 
-def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = "") -> str:
+def serialize_profile(
+    specs: Iterable[ForwardSpec], file: Path, before: str = "",
+    proxy: ProxySpec | UnsetType | None = UNSET,
+) -> str:  # fmt: skip
     """Return the text of a profile with these forwards; missing names are generated.
+
+    Its proxy becomes `proxy`, or none if that is None; UNSET keeps that of the present content.
 
     Comments and order of `before`, the present content, are kept; ProfileError if it is invalid.
     `file` is for messages, and its folder for relative paths in `before`. UsageError for a forward
-    that `split_saveable` leaves out.
+    that `split_saveable` leaves out, and a proxy that `split_saveable_proxies` leaves out.
     """
     specs = list(specs)
+    if proxy and (why := why_proxy_unsaveable(proxy)):
+        raise UsageError(f"the cluster proxy has {why}", hint=UNSAVEABLE_HINT)
     for spec in specs:
         if why := why_unsaveable(spec.target.options):
             # Without them, the profile would reach another cluster or be another user.
@@ -75,11 +87,15 @@ def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = ""
     common: dict[str, str] = {}
     for key in ("context", "namespace"):
         values = {getattr(one.target, key) for one in specs}
+        if proxy and not specs:
+            values.add(getattr(proxy, key))
         if key in top:
             common[key] = str(top[key])
         elif len(values) == 1 and not before.strip() and (value := values.pop()):
             common[key] = top[key] = value
     access = _common_access(specs, top, file, is_new=not before.strip())
+    if proxy is not UNSET:
+        _set_proxy(top, file, proxy, common, access)
     usual = {**_DEFAULTS, **parse_inherited(top, file)}
     found = top.get("forwards")
     if not isinstance(found, CommentedMap):
@@ -106,23 +122,40 @@ def serialize_profile(specs: Iterable[ForwardSpec], file: Path, before: str = ""
     return out.getvalue()
 
 
-_OF_PROXY: Final = "no local port, only that of a proxy"
-
-
 def split_saveable(
     specs: Iterable[ForwardSpec],
 ) -> tuple[list[ForwardSpec], list[tuple[ForwardSpec, str]]]:
     """Return the forwards that a profile can have, and the others, each with what it has.
 
-    The others have options with a secret, which is never written, or no local port of their own.
+    The others have options with a secret, which is never written. Forwards that a proxy has opened
+    are neither: they come with the proxy.
     """
     saveable, others = [], []
     for spec in specs:
-        if why := _OF_PROXY if spec.proxy else why_unsaveable(spec.target.options):
+        if spec.proxy:
+            continue
+        if why := why_unsaveable(spec.target.options):
             others.append((spec, why))
         else:
             saveable.append(spec)
     return saveable, others
+
+
+def _set_proxy(
+    top: CommentedMap, file: Path, proxy: ProxySpec | None, common: Mapping[str, str],
+    access: AccessOptions,
+) -> None:  # fmt: skip
+    """Write a proxy, or remove it; one that has not changed stays as the user wrote it."""
+    if proxy is None:
+        top.pop("proxy", None)
+        return
+    if parse_proxy(top, file) == replace(proxy, profile=""):
+        return
+    values, entry = format_proxy(proxy, common, access), top.get("proxy")
+    if isinstance(values, dict) and isinstance(entry, CommentedMap):
+        _update_entry(entry, values)
+    else:
+        top["proxy"] = values
 
 
 def _common_access(

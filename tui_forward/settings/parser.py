@@ -34,6 +34,7 @@ from typing import Any, Final
 import msgspec
 
 from tui_forward.common import atomic_file
+from tui_forward.common.access_options import with_environment
 from tui_forward.common.arguments import (
     parse_addresses,
     parse_domain_value,
@@ -42,7 +43,13 @@ from tui_forward.common.arguments import (
 )
 from tui_forward.common.printable import blank_unprintable
 from tui_forward.errors import UsageError
-from tui_forward.model import BUILT_IN, CLUSTER_DOMAIN, PROXY_IDLE_S, ForwardDefaults
+from tui_forward.model import (
+    BUILT_IN,
+    CLUSTER_DOMAIN,
+    PROXY_IDLE_S,
+    ForwardDefaults,
+    ProxySpec,
+)
 from tui_forward.settings.toml_text import parse_toml
 
 FILE_NAME: Final = "settings.toml"
@@ -133,6 +140,17 @@ class Settings(msgspec.Struct, frozen=True):
     # Invalid parts of the file, which the attributes above do not contain.
     problems: tuple[SettingsProblem, ...] = ()
     file: str = FILE_NAME  # name of the file, for further problems
+
+    def proxy_spec(self, environ: Mapping[str, str]) -> ProxySpec:
+        """Return a proxy with what the user has set here and, for transports, in kubectl's way."""
+        forwards = with_environment(self.forwards, environ)
+        return ProxySpec(
+            domain=self.proxy_domain,
+            idle_timeout_s=self.proxy_idle_timeout_s,
+            queue_timeout_s=forwards.queue_timeout_s,
+            half_close_timeout_s=forwards.half_close_timeout_s,
+            transport=forwards.transport,
+        )
 
 
 def load_settings(path: Path) -> Settings:

@@ -94,7 +94,7 @@ class AppActions(ThemedApp[None]):
         Binding("P", "profiles", "Profiles", show=False, id="app.profiles",
                 tooltip="Start, stop or edit a profile"),
         Binding("W", "save_profile", "Save profile", show=False, id="app.save-profile",
-                tooltip="Save the active forwards as a profile"),
+                tooltip="Save the active forwards and a proxy as a profile"),
         Binding("u", "undo", "Undo", show=False, id="app.undo",
                 tooltip="Restore what was stopped or edited last, on the same ports"),
         Binding("L", "log_in", "Log in", id="app.log-in",
@@ -279,8 +279,9 @@ class AppActions(ThemedApp[None]):
         self._proxies.start()
 
     def action_save_profile(self) -> None:
-        """Save the active forwards as a profile."""
-        if self._sampler.snapshot.forwards:
+        """Save the active forwards and a proxy as a profile."""
+        snapshot = self._sampler.snapshot
+        if snapshot.forwards or snapshot.proxies:
             self._profiles.save()
         else:
             self._notifier.info("No active forwards to save. Select a row and press 1.")

@@ -162,6 +162,24 @@ def test_profile_that_others_can_write_sends_credentials_nowhere(
     assert {one.spec.target.options.server for one in session.forwards.values()} == {"https://evil"}
 
 
+def test_replace_stops_other_proxies(
+    session: FakeSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profiles = paths.profiles_dir()
+    (profiles / "shop.yaml").write_text(TEXT)
+    (profiles / "other.yaml").write_text("context: here\nforwards: {}\nproxy: 1080\n")
+    assert main(["up", "other"]) == 0
+    assert main(["up", "shop"]) == 0
+    assert len(session.proxies) == 1
+    assert main(["up", "shop", "--replace", "--dry-run"]) == 0
+    assert "- proxy here default cluster proxy :1080 stops; of profile other" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert main(["up", "shop", "--replace"]) == 0
+    assert not session.proxies
+    assert "stopped cluster proxy p1 of profile other\n" in capsys.readouterr().err
+
+
 def test_proxy_of_a_profile_starts_and_stops_with_it(
     session: FakeSession, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,14 @@ from tests.cli.fake_session import FakeSession, until
 from tests.tui.app_harness import notifications, running, screen_text, shows
 from tests.tui.samples import shop
 from tui_forward.common.access_options import parse_access_options
-from tui_forward.model import ForwardSpec, ForwardState, LocalAddress, Target, TargetKind
+from tui_forward.model import (
+    ForwardSpec,
+    ForwardState,
+    LocalAddress,
+    ProxySpec,
+    Target,
+    TargetKind,
+)
 from tui_forward.profiles.trust import TrustStore
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.screens.help import HelpScreen
@@ -275,6 +282,41 @@ async def test_active_forwards_are_saved_as_a_profile(files: DashboardPaths) -> 
         assert read(files.profiles / "shop.yaml").startswith("# what the shop needs\n")
 
 
+async def test_active_proxy_is_saved(files: DashboardPaths) -> None:
+    assert files.profiles is not None
+    session = shop()
+    async with running(session, (110, 36), files=files) as (app, pilot):
+        await shows(app, "web-1")
+        await session.start_proxy(
+            ProxySpec(context="here", namespace="shop", port=1090, direct=True, domain="b.example")
+        )
+        await session.start(
+            ForwardSpec(
+                target=Target(
+                    context="here", namespace="shop", kind=TargetKind.SERVICE, name="web", port="80"
+                ),
+                proxy="p1",
+            )
+        )  # fmt: skip
+        await shows(app, "proxy 127.0.0.1:1090")
+        await pilot.press("W")
+        await shows(app, "Saves the cluster proxy 127.0.0.1:1090 of here.", "Profiles: shop")
+        await pilot.press(*"mine", "enter")
+        await shows(app, "a proxy saved to")
+        path = files.profiles / "mine.yaml"
+        assert "proxy:\n  port: 1090\n  direct: true\n  domain: b.example\n" in read(path)
+        # It belongs to the saved profile.
+        await type_in_picker(app, pilot, *"mine", "enter")
+        await shows(app, "All forwards are active.", "d Down")
+        await pilot.press("escape")
+        await session.start_proxy(ProxySpec(context="there", port=1091))
+        await shows(app, "proxy 127.0.0.1:1091")
+        await pilot.press("W")
+        await shows(app, "Not saved: the proxy 127.0.0.1:1091 is one too many")
+        await pilot.press(*"mine")
+        await shows(app, "Replaces the proxy in", "mine.yaml. Comments stay.")
+
+
 async def test_forward_with_a_secret_is_not_saved(files: DashboardPaths) -> None:
     assert files.profiles is not None
     session = shop()
@@ -300,8 +342,8 @@ async def test_forward_with_a_secret_is_not_saved(files: DashboardPaths) -> None
         await shows(app, "Saves 1 forward of here.", "Not saved: the forward to shop/svc/secret:80")
         await pilot.press(*"mine", "enter")
         await shows(app, "1 forward saved to ~/profiles/mine.yaml")
-        await shows(app, "1 forward not saved")
-        await shows(app, "has --token, which is never")
+        text = "1 not saved: the forward to shop/svc/secret:80 has --token, which is never saved"
+        await until(lambda: any(text in one for one in notifications(app)))
         text = read(files.profiles / "mine.yaml")
         assert "as: ann" in text
         assert "svc/secret" not in text

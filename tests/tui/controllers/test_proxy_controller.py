@@ -1,12 +1,27 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
+import pytest
 
 from tests.cli.fake_session import FakeSession, until
 from tests.tui.app_harness import running, screen_text, shows
 from tests.tui.samples import shop
-from tui_forward.model import Counters, ForwardSpec, Target, TargetKind
+from tui_forward.model import (
+    Counters,
+    ForwardSpec,
+    ProxySpec,
+    Target,
+    TargetKind,
+    TransportChoice,
+)
+from tui_forward.tui.storage.paths import DashboardPaths
 from tui_forward.tui.viewmodel.pane_layout import Pane
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
 
 
 async def open_target(session: FakeSession, name: str, proxy: str = "p1") -> str:
@@ -27,6 +42,24 @@ async def test_proxy_of_the_context_starts_once() -> None:
         await pilot.press("X")
         await pilot.pause()
         await until(lambda: len(session.proxies) == 1)
+
+
+async def test_it_has_what_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "settings.toml"
+    text = 'proxy_domain = "corp.example"\nproxy_idle_timeout = "2m"\nqueue_timeout = "1m"\n'
+    write(file, f'{text}half_close_timeout = "1s"\n')
+    monkeypatch.setenv("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false")
+    session = shop()
+    async with running(session, (120, 34), files=DashboardPaths(settings=file)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("X")
+        await until(lambda: bool(session.proxies))
+    assert session.proxies["p1"].spec == ProxySpec(
+        context="here", namespace="shop", domain="corp.example", idle_timeout_s=120.0,
+        queue_timeout_s=60.0, half_close_timeout_s=1.0, transport=TransportChoice.SPDY,
+    )  # fmt: skip
 
 
 async def test_targets_are_rows_that_a_host_finds() -> None:

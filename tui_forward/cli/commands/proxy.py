@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from tui_forward.cli.access_options import (
     KubectlCommand,
@@ -105,7 +106,6 @@ def proxy(
     The port speaks SOCKS5 and HTTP. Nothing is opened before it is used.
     """
     from tui_forward.common import event_loop, paths
-    from tui_forward.common.access_options import with_environment
     from tui_forward.settings.parser import load_settings
 
     if print_env:
@@ -114,8 +114,9 @@ def proxy(
         click.echo(format_proxy_env(find_running_proxy(port, os.environ)))
         return
     settings = load_settings(paths.settings_file())
-    defaults = with_environment(settings.forwards, os.environ)
-    spec = ProxySpec(
+    usual = settings.proxy_spec(os.environ)
+    spec = replace(
+        usual,
         context=context or "",
         namespace=namespace or "",
         options=requested_access_options(),
@@ -123,13 +124,8 @@ def proxy(
         direct=direct,
         spread=spread,
         auth_file=str(Path(auth_file).absolute()) if auth_file else "",
-        domain=_parse_domain(domain) if domain is not None else settings.proxy_domain,
-        idle_timeout_s=(
-            idle_timeout if idle_timeout is not None else settings.proxy_idle_timeout_s
-        ),
-        queue_timeout_s=defaults.queue_timeout_s,
-        half_close_timeout_s=defaults.half_close_timeout_s,
-        transport=defaults.transport,
+        domain=_parse_domain(domain) if domain is not None else usual.domain,
+        idle_timeout_s=idle_timeout if idle_timeout is not None else usual.idle_timeout_s,
     )
     if background:
         import asyncio

@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from tui_forward.cli import completers, profile_lookup
 from tui_forward.cli.env_vars import check_env, env_vars, write_env_file
@@ -95,15 +96,13 @@ def run(
         from tui_forward.settings.parser import load_settings
 
         settings = load_settings(paths.settings_file())
-        spec = ProxySpec(
+        spec = replace(
+            settings.proxy_spec(os.environ),
             context=context or "",
             namespace=namespace or "",
             port=0,
             direct=direct,
-            domain=settings.proxy_domain,
-            idle_timeout_s=settings.proxy_idle_timeout_s,
         )
-
         return event_loop.run(
             _run_with_proxy(
                 spec, command, kubeconfig, context, env_file, allow_protected=allow_protected

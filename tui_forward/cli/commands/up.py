@@ -35,7 +35,13 @@ from tui_forward.daemon.profile_apply import apply_plan, plan_profile, validate_
 from tui_forward.daemon.profile_preview import find_preview_facts
 from tui_forward.errors import UsageError
 from tui_forward.profiles.parser import ProfileError
-from tui_forward.profiles.plan import ApplyMode, forwards_of, make_plan, qualified_name
+from tui_forward.profiles.plan import (
+    ApplyMode,
+    forwards_of,
+    make_plan,
+    qualified_name,
+    qualified_proxy_name,
+)
 from tui_forward.profiles.preview import make_preview
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.proxy import find_proxy
@@ -64,7 +70,7 @@ from tui_forward.settings.protected_contexts import protected_contexts
 )
 @click.option("-y", "--yes", is_flag=True, help="Trust this profile without asking.")
 @click.option("--merge", is_flag=True, help="Only start missing forwards; change no active one.")
-@click.option("--replace", is_flag=True, help="Stop all other forwards.")
+@click.option("--replace", is_flag=True, help="Stop all other forwards and cluster proxies.")
 @click.option("--dry-run", is_flag=True, help="Print the changes without making them.")
 @click.option("--json", "as_json", is_flag=True, help="One object per forward on stdout.")
 @allow_protected_option
@@ -76,7 +82,8 @@ def up(
     """Start a profile's forwards, and its cluster proxy, in the background.
 
     Forwards that changed in the profile restart, and those it no longer has stop; with --merge
-    both stay as they are. All other active forwards keep running, unless with --replace.
+    both stay as they are. All other active forwards and proxies keep running, unless with
+    --replace.
     """
     if merge and replace:
         raise UsageError("--merge and --replace cannot be combined", hint="use one of them")
@@ -131,8 +138,9 @@ async def _up(
             await require_proxy_permission(session, plan.proxy, allowed=allow_protected)
         await session.set_keep_running(True)
         result = await apply_plan(session, profile, plan, wait_s=wait_s)
-    for other in plan.others:
-        click.echo(one_line(f"stopped {qualified_name(other)}"), err=True)
+    stopped = [*map(qualified_name, plan.others), *map(qualified_proxy_name, plan.other_proxies)]
+    for other in stopped:
+        click.echo(one_line(f"stopped {other}"), err=True)
     if as_json:
         for line in forward_output.json_lines(map(forward_output.forward_to_dict, result.forwards)):
             click.echo(line)

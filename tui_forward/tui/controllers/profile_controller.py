@@ -12,7 +12,7 @@ from textual.app import App, SuspendNotSupported
 from tui_forward.common.formatting import pluralize
 from tui_forward.common.user_folders import short_path
 from tui_forward.errors import ConfigError, TuiForwardError, UsageError
-from tui_forward.model import Forward
+from tui_forward.model import Snapshot
 from tui_forward.profiles.plan import ApplyMode, forwards_of
 from tui_forward.session import Session
 from tui_forward.tui.controllers.forward_controller import ForwardController
@@ -58,26 +58,28 @@ class ProfileController:
             )
 
     def save(self) -> None:
-        """Ask for a name and save the active forwards as a profile."""
-        service, forwards = self._service(), self._sampler.snapshot.forwards
+        """Ask for a name and save the active forwards and their proxy as a profile."""
+        service, snapshot = self._service(), self._sampler.snapshot
         if service is not None:
             self._app.run_worker(
-                self._ask_for_name(service, forwards), group="profiles", exclusive=True,
+                self._ask_for_name(service, snapshot), group="profiles", exclusive=True,
                 exit_on_error=False,
             )  # fmt: skip
 
-    async def _ask_for_name(self, service: ProfileService, forwards: Sequence[Forward]) -> None:
+    async def _ask_for_name(self, service: ProfileService, snapshot: Snapshot) -> None:
         from tui_forward.tui.screens.save_profile import SaveProfileScreen
 
         try:
-            facts = await service.save_facts(forwards, self._shown_context)
+            facts = await service.save_facts(
+                snapshot.forwards, snapshot.proxies, self._shown_context
+            )
         except TuiForwardError as error:
             self._notifier.error(error)
             return
 
         def save(name: str | None) -> None:
             if name is not None:
-                self._app.run_worker(self._save(service, name, forwards), group="profile")
+                self._app.run_worker(self._save(service, name, snapshot), group="profile")
 
         self._app.push_screen(SaveProfileScreen(facts), save)
 
@@ -187,19 +189,18 @@ class ProfileController:
         except OSError as error:
             self._notifier.error(ConfigError(f"cannot start the editor: {error.strerror}"))
 
-    async def _save(self, service: ProfileService, name: str, forwards: Sequence[Forward]) -> None:
+    async def _save(self, service: ProfileService, name: str, snapshot: Snapshot) -> None:
+        from tui_forward.tui.viewmodel.save_profile import describe_content
+
         try:
-            saved = await service.save(name, forwards)
+            saved = await service.save(name, snapshot.forwards, snapshot.proxies)
         except TuiForwardError as error:
             self._notifier.error(error)
             return
-        self._notifier.info(
-            f"{pluralize(saved.count, 'forward')} saved to {short_path(saved.file)}"
-        )
+        content = describe_content(saved.count, "a proxy" if saved.has_proxy else "")
+        self._notifier.info(f"{content} saved to {short_path(saved.file)}")
         if saved.left_out:
             from tui_forward.profiles.serializer import UNSAVEABLE_HINT
 
-            what = f"{pluralize(len(saved.left_out), 'forward')} not saved"
-            self._notifier.error(
-                UsageError(f"{what}: {'; '.join(saved.left_out)}", hint=UNSAVEABLE_HINT)
-            )
+            text = f"{len(saved.left_out)} not saved: {'; '.join(saved.left_out)}"
+            self._notifier.error(UsageError(text, hint=UNSAVEABLE_HINT))

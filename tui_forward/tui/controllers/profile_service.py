@@ -19,22 +19,22 @@ from tui_forward.common.user_folders import short_path
 from tui_forward.daemon.profile_apply import apply_plan, plan_profile
 from tui_forward.daemon.profile_preview import find_preview_facts
 from tui_forward.errors import ConfigError, UsageError
-from tui_forward.model import Forward, ProxyInfo, Target
+from tui_forward.model import Forward, ForwardSpec, ProxyInfo, Target
 from tui_forward.profiles.description import describe_exposure, describe_forwards
 from tui_forward.profiles.parser import ProfileError, parse_profile
 from tui_forward.profiles.plan import ApplyMode, Plan, forwards_of, make_plan, spec_with_bound_port
 from tui_forward.profiles.preview import ShownContext, make_preview
 from tui_forward.profiles.profile import Profile
 from tui_forward.profiles.profile_names import find_name_problem
-from tui_forward.profiles.proxy import find_proxy
+from tui_forward.profiles.proxy import bound_spec, find_proxy, split_saveable_proxies
 from tui_forward.profiles.serializer import UNSAVEABLE_HINT, serialize_profile, split_saveable
 from tui_forward.profiles.store import ProfileContent, ProfileFile, ProfileStore
 from tui_forward.profiles.trust import TrustStore
 from tui_forward.session import Session
 from tui_forward.tui.screens.profile import ProfileView
 from tui_forward.tui.viewmodel.picker_options import PickerOption
-from tui_forward.tui.viewmodel.proxy_text import proxied_target
-from tui_forward.tui.viewmodel.save_profile import SaveFacts
+from tui_forward.tui.viewmodel.proxy_text import proxied_target, proxy_address
+from tui_forward.tui.viewmodel.save_profile import ExistingProfile, SaveFacts
 
 _DEPENDENCY_WAIT_S = 30.0  # for a forward to be ready that another one needs
 _DEFAULT_EDITOR = "vi"
@@ -59,7 +59,16 @@ class SavedProfile(msgspec.Struct, frozen=True):
 
     file: Path
     count: int  # forwards that were saved
-    left_out: Sequence[str]  # for each other forward, why it was not
+    has_proxy: bool  # whether a proxy was saved
+    left_out: Sequence[str]  # for each other forward and proxy, why it was not
+
+
+class _Saveable(msgspec.Struct, frozen=True):
+    """What of the active forwards and proxies a profile can have."""
+
+    specs: Sequence[ForwardSpec]
+    proxy: ProxyInfo | None
+    left_out: Sequence[str]  # for each other one, why it cannot
 
 
 class ProfileService:
@@ -166,13 +175,17 @@ class ProfileService:
         return plan
 
     async def save_facts(
-        self, forwards: Sequence[Forward], shown_context: ShownContext
-    ) -> SaveFacts:
-        """Return what saving these forwards concerns; ConfigError if the folder is unreadable."""
+        self, forwards: Sequence[Forward], proxies: Sequence[ProxyInfo],
+        shown_context: ShownContext,
+    ) -> SaveFacts:  # fmt: skip
+        """Return what saving all of these concerns; ConfigError if the folder is unreadable."""
         entries = await self.load()
-        specs, others = split_saveable(map(spec_with_bound_port, forwards))
+        saveable = _find_saveable(forwards, proxies)
+        specs, proxy = saveable.specs, saveable.proxy
         profiles = {spec.profile for spec in specs}
-        existing: dict[str, Sequence[str] | None] = {}
+        if proxy is not None and not specs:
+            profiles.add(proxy.spec.profile)
+        existing: dict[str, ExistingProfile | None] = {}
         suggestion = ""
         for entry in entries.values():
             if entry.file.team:
@@ -180,36 +193,56 @@ class ProfileService:
             profile = entry.profile
             name = entry.file.path.stem
             if self._store.path_for(name) == entry.file.path:
-                existing[name] = [one.name for one in profile.forwards] if profile else None
+                existing[name] = _describe_existing(profile) if profile is not None else None
                 if profile is not None and profiles == {profile.id}:
                     suggestion = name
-        targets = [spec.target for spec in specs]
-        contexts = dict.fromkeys(shown_context(one.context, one.options) for one in targets)
+        clusters = [(spec.target.context, spec.target.options) for spec in specs]
+        if proxy is not None:
+            clusters.append((proxy.spec.context, proxy.spec.options))
         return SaveFacts(
-            len(specs), tuple(contexts),
-            tuple(f"the forward to {spec.target} has {why}" for spec, why in others),
-            short_path(self._store.folder), existing, suggestion,
+            len(specs), tuple(dict.fromkeys(shown_context(*one) for one in clusters)),
+            tuple(saveable.left_out), short_path(self._store.folder), existing, suggestion,
+            proxy_address(proxy) if proxy is not None else "",
         )  # fmt: skip
 
-    async def save(self, name: str, forwards: Sequence[Forward]) -> SavedProfile:
-        """Save forwards as a profile of the user; comments of an existing one stay.
+    async def save(
+        self, name: str, forwards: Sequence[Forward], proxies: Sequence[ProxyInfo]
+    ) -> SavedProfile:
+        """Save forwards and a proxy as a profile of the user; comments of an existing one stay.
 
-        Forwards with a secret in their options are left out; UsageError if all of them have one.
-        Raises ProfileError if the existing profile is invalid, ConfigError if the name is.
+        Those with a secret in their options are left out, and further proxies; UsageError if
+        nothing is left. Raises ProfileError if the existing profile is invalid, ConfigError if the
+        name is.
         """
-        return await asyncio.to_thread(self._save, name, forwards)
+        return await asyncio.to_thread(self._save, name, forwards, proxies)
 
-    def _save(self, name: str, forwards: Sequence[Forward]) -> SavedProfile:
+    def _save(
+        self, name: str, forwards: Sequence[Forward], proxies: Sequence[ProxyInfo]
+    ) -> SavedProfile:
         if problem := find_name_problem(name):
             raise ConfigError(f'invalid profile name "{name}"', hint=problem)
         path = self._store.path_for(name)
         before = ProfileFile(path).text() if may_exist(path) else ""
-        specs, others = split_saveable(map(spec_with_bound_port, forwards))
-        left_out = [f"the forward to {spec.target} has {why}" for spec, why in others]
-        if left_out and not specs:
+        saveable = _find_saveable(forwards, proxies)
+        specs, proxy, left_out = saveable.specs, saveable.proxy, saveable.left_out
+        if left_out and not specs and proxy is None:
             raise UsageError(f"nothing was saved: {left_out[0]}", hint=UNSAVEABLE_HINT)
-        self._store.write(path, serialize_profile(specs, path, before))
-        return SavedProfile(path, len(specs), left_out)
+        spec = bound_spec(proxy) if proxy is not None else None
+        self._store.write(path, serialize_profile(specs, path, before, spec))
+        return SavedProfile(path, len(specs), proxy is not None, left_out)
+
+
+def _find_saveable(forwards: Sequence[Forward], proxies: Sequence[ProxyInfo]) -> _Saveable:
+    specs, others = split_saveable(map(spec_with_bound_port, forwards))
+    left_out = [f"the forward to {spec.target} has {why}" for spec, why in others]
+    proxy, other_proxies = split_saveable_proxies(proxies, specs)
+    left_out += [f"the proxy {proxy_address(one)} {why}" for one, why in other_proxies]
+    return _Saveable(specs, proxy, left_out)
+
+
+def _describe_existing(profile: Profile) -> ExistingProfile:
+    names = tuple(one.name for one in profile.forwards)
+    return ExistingProfile(names, has_proxy=profile.proxy is not None)
 
 
 def editor_command(environ: Mapping[str, str], path: Path) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec.structs import replace
+
 from tui_forward.model import (
     PROXY_PORT,
     AccessOptions,
@@ -38,13 +40,14 @@ class ProxyController:
 
     def __init__(
         self, session: Session, sampler: Sampler, queue: CommandQueue, notifier: Notifier,
-        scope: Callable[[], CatalogScope], guard: ProxyGuard,
+        defaults: Callable[[], ProxySpec], scope: Callable[[], CatalogScope], guard: ProxyGuard,
         shown_name: Callable[[str, AccessOptions], str],
     ) -> None:  # fmt: skip
         self._session = session
         self._sampler = sampler
         self._queue = queue
         self._notifier = notifier
+        self._defaults = defaults  # from the settings
         self._scope = scope  # on view
         self._guard = guard
         self._shown_name = shown_name  # of a context
@@ -69,7 +72,8 @@ class ProxyController:
         running = self._running(scope)  # another key press may have started it
         if running is None:
             is_first = not self._sampler.snapshot.proxies
-            spec = ProxySpec(
+            spec = replace(
+                self._defaults(),
                 context=scope.context,
                 options=scope.options,
                 namespace=scope.namespace,

@@ -30,7 +30,7 @@ from tui_forward.tui.widgets.text_lines import TextLines
 _MEANINGS: Final = {
     ApplyMode.APPLY: "Make its forwards match the profile; leave all others.",
     ApplyMode.MERGE: "Start its missing forwards; change nothing else.",
-    ApplyMode.REPLACE: "Make its forwards match the profile; stop all others.",
+    ApplyMode.REPLACE: "Make its forwards match the profile; stop all others, and proxies.",
 }
 _KEYS: Final = {ApplyMode.APPLY: "a", ApplyMode.MERGE: "m", ApplyMode.REPLACE: "r"}
 _MUTED: Final = "$text-muted"

@@ -68,7 +68,7 @@ class SaveProfileScreen(Dialog[str | None]):
         check = check_save(name, facts)
         if not check.is_problem:
             lines.append(styled(check.text, "$text-muted"))
-        elif name.strip() or not facts.count:
+        elif name.strip() or not facts.has_content:
             lines.append(styled(f"✗ {check.text}", "$text-error"))
         else:
             existing = ", ".join(facts.existing) or "none"

@@ -13,16 +13,28 @@ from tui_forward.profiles.profile_names import find_name_problem
 _MAX_NAMED: Final = 4
 
 
+class ExistingProfile(msgspec.Struct, frozen=True):
+    """A profile that there is already."""
+
+    forwards: tuple[str, ...] = ()  # their names
+    has_proxy: bool = False
+
+
 class SaveFacts(msgspec.Struct, frozen=True):
     """What is saved, and what there is already."""
 
     count: int  # forwards that are saved
-    contexts: tuple[str, ...] = ()  # of these forwards, as they are shown
-    left_out: tuple[str, ...] = ()  # for each other forward, why it is not
+    contexts: tuple[str, ...] = ()  # of what is saved, as they are shown
+    left_out: tuple[str, ...] = ()  # for each other forward and proxy, why it is not
     folder: str = ""  # of the profiles, as it is shown
-    # Names of the forwards of each profile; None for a file that is invalid.
-    existing: Mapping[str, Sequence[str] | None] = {}
+    existing: Mapping[str, ExistingProfile | None] = {}  # None for a file that is invalid
     suggestion: str = ""  # the name of the profile that all these forwards belong to
+    proxy: str = ""  # address of the proxy that is saved
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is anything to save."""
+        return bool(self.count or self.proxy)
 
 
 class SaveCheck(msgspec.Struct, frozen=True):
@@ -33,9 +45,16 @@ class SaveCheck(msgspec.Struct, frozen=True):
 
 
 def describe_saved(facts: SaveFacts) -> str:
-    """Return `14 forwards of staging, prod-eu!`."""
+    """Return `14 forwards and the cluster proxy 127.0.0.1:1080 of staging, prod-eu!`."""
     where = f" of {_list(facts.contexts)}" if facts.contexts else ""
-    return f"{pluralize(facts.count, 'forward')}{where}"
+    proxy = f"the cluster proxy {facts.proxy}" if facts.proxy else ""
+    return f"{describe_content(facts.count, proxy)}{where}"
+
+
+def describe_content(count: int, proxy: str) -> str:
+    """Return `2 forwards`, `a proxy`, or `2 forwards and a proxy`; `proxy` is "" for none."""
+    forwards = pluralize(count, "forward") if count or not proxy else ""
+    return " and ".join(filter(None, (forwards, proxy)))
 
 
 def describe_left_out(facts: SaveFacts) -> str:
@@ -49,22 +68,21 @@ def describe_left_out(facts: SaveFacts) -> str:
 def check_save(name: str, facts: SaveFacts) -> SaveCheck:
     """Return what saving under a name does, or why it cannot."""
     name = name.strip()
-    if not facts.count:
+    if not facts.has_content:
         return SaveCheck("no forward can be saved", is_problem=True)
     if problem := find_name_problem(name):
         return SaveCheck(problem, is_problem=True)
     file = f"{facts.folder}/{name}.yaml"
     if name not in facts.existing:
         return SaveCheck(f"New file {file}")
-    forwards = facts.existing[name]
-    if forwards is None:
+    existing = facts.existing[name]
+    if existing is None:
         return SaveCheck(f"{file} exists and is invalid: P, then e, edits it", is_problem=True)
-    if not forwards:
+    if not existing.forwards and not existing.has_proxy:
         return SaveCheck(f"Replaces {file}, which has no forwards")
-    return SaveCheck(
-        f"Replaces {pluralize(len(forwards), 'forward')} in {file}: {_list(forwards)}. "
-        "Comments stay."
-    )
+    content = describe_content(len(existing.forwards), "the proxy" if existing.has_proxy else "")
+    names = f": {_list(existing.forwards)}" if existing.forwards else ""
+    return SaveCheck(f"Replaces {content} in {file}{names}. Comments stay.")
 
 
 def _list(names: Sequence[str]) -> str:
