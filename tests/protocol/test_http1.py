@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import h11
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tui_forward.protocol.http1 import (
@@ -10,6 +11,7 @@ from tui_forward.protocol.http1 import (
     RequestHead,
     RequestParser,
     encode_response,
+    parse_plain_head,
     split_absolute_form,
     split_authority,
 )
@@ -66,6 +68,96 @@ def test_garbage_in_a_head(data: bytes) -> None:
         if isinstance(event, RequestHead):
             again = parse_one(event.encode().partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
             assert again == event
+
+
+# Heads in plain form: h11 is the judge ----------------------------------------------------
+
+CURL = b"GET / HTTP/1.1\r\nHost: web:80\r\nUser-Agent: curl/8.1\r\nAccept: */*\r\n\r\n"
+CHROMIUM = (
+    b"POST /a?b=c HTTP/1.1\r\nHost: web.shop.localhost:1080\r\nConnection: keep-alive\r\n"
+    b"Content-Length: 2\r\nCache-Control: max-age=0\r\n"
+    b'sec-ch-ua: "Chromium";v="140", "Not=A?Brand";v="24"\r\nsec-ch-ua-mobile: ?0\r\n'
+    b"Origin: http://web.shop.localhost:1080\r\n"
+    b"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)\r\n"
+    b"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
+    b"Sec-Fetch-Site: none\r\nAccept-Language: en-US,en;q=0.9\r\nCookie: a=b; c=d\r\n\r\n"
+)
+WEBSOCKET = (
+    b"GET /ws HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+CONNECT = b"CONNECT web.shop:443 HTTP/1.1\r\nHost: web.shop:443\r\n\r\n"
+PLAIN = (GET, CURL, CHROMIUM, WEBSOCKET, CONNECT, POST.removesuffix(b"hello"))
+
+# What parsers of HTTP have disagreed about.
+pieces = st.one_of(
+    st.sampled_from([b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b": ", b",", b"+", b"0", b"9" * 19]),
+    st.sampled_from([b"\0", b"\x0b", b"\x7f", b"\x80", b"\xa0", b"GET", b"HTTP/1.0", b"HTTP/1.1"]),
+    st.sampled_from([b"Host: a\r\n", b"host: b\r\n", b"Transfer-Encoding: chunked\r\n"]),
+    st.sampled_from([b"Content-Length: 5\r\n", b"content-length: 5, 5\r\n"]),
+    st.binary(max_size=3),
+)
+
+
+@st.composite
+def changed_heads(draw: st.DrawFn) -> bytes:
+    head = bytearray(draw(st.sampled_from(PLAIN)))
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(head)))
+        head[at : at + draw(st.integers(0, 3))] = draw(pieces)
+    return bytes(head)
+
+
+@given(changed_heads())
+@example(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+@example(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n")
+@example(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: \xb2\r\n\r\n")
+def test_a_plain_head_is_what_h11_reads(data: bytes) -> None:
+    plain = parse_plain_head(data)
+    if plain is None:
+        return
+    head, length = plain
+    parser = h11.Connection(h11.SERVER)
+    parser.receive_data(data)
+    event = parser.next_event()
+    assert isinstance(event, h11.Request)
+    assert head.method.encode() == event.method
+    assert head.target.encode() == event.target
+    assert head.version.encode() == event.http_version
+    assert list(head.headers) == event.headers.raw_items()
+    fields = dict(event.headers)
+    assert length == int(fields.get(b"content-length", b"0"))
+    assert b"transfer-encoding" not in fields
+    assert parser.trailing_data[0] == b""
+    assert head.encode() == data
+
+
+@pytest.mark.parametrize("data", PLAIN)
+def test_heads_of_common_clients_are_plain(data: bytes) -> None:
+    assert parse_plain_head(data) is not None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        CHUNKED.partition(b"\r\n\r\n")[0] + b"\r\n\r\n",
+        b"GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHOST: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost:a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a \r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\nB: c\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1" + b"0" * 18 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nA: \xc3\xa9\r\n\r\n",
+    ],
+)
+def test_other_heads_are_left_to_h11(data: bytes) -> None:
+    assert parse_plain_head(data) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""HTTP/1.1 requests as a proxy reads them, without I/O; over h11, which parses each head.
+"""HTTP/1.1 requests as a proxy reads them, without I/O; over h11.
+
+A head in the plain form that nearly all clients write is read here, as h11 reads it, in a fraction
+of the time (`parse_plain_head`); h11 judges all others, and reads bodies in chunks.
 
 What h11 does not give: requests in absolute form, the bytes of a body as they were sent, several
 requests of one connection without their answers, and a head that is encoded again with changes.
@@ -25,6 +28,16 @@ _OF_PROXY: Final = frozenset({b"proxy-authorization", b"proxy-connection"})
 _AUTHORITY: Final = re.compile(
     r"(\[[0-9A-Fa-f:.]+(?:%25[\w.~-]+)?\]|[^\s:/?#@\[\]]+)(?::(\d{1,5}))?"
 )
+# A head in plain form: single spaces, no value that is empty or has other than visible ASCII
+# characters with blanks between them. The classes that follow each other have no byte in common,
+# so that a match takes linear time.
+_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_VALUE: Final = rb"[\x21-\x7e]+(?:[ \t]+[\x21-\x7e]+)*"
+_PLAIN_HEAD: Final = re.compile(
+    rb"(%b) ([\x21-\x7e]+) HTTP/1\.1\r\n((?:%b: %b\r\n)+)\r\n" % (_TOKEN, _TOKEN, _VALUE)
+)
+_PLAIN_FIELD: Final = re.compile(rb"([^:]+): ([^\r]+)\r\n")  # of a head that has matched
+_PLAIN_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -42,7 +55,10 @@ class RequestHead:
     def header(self, name: str) -> str:
         """Return a header field, its values joined by commas; empty if there is none."""
         wanted = name.lower().encode()
-        values = [value for key, value in self.headers if key.lower() == wanted]
+        size = len(wanted)  # tells most names apart
+        values = [
+            value for key, value in self.headers if len(key) == size and key.lower() == wanted
+        ]
         return b", ".join(values).decode("latin-1")
 
     @property
@@ -121,6 +137,27 @@ def encode_response(
     return b"\r\n".join(lines) + b"\r\n\r\n" + (body if reads_body else b"")
 
 
+def parse_plain_head(data: bytes) -> tuple[RequestHead, int] | None:
+    """Return a whole head in plain form, and the length of the body; None for h11 to judge it.
+
+    Without exactly one Host and at most one length, a head is not plain.
+    """
+    found = _PLAIN_HEAD.fullmatch(data)
+    if found is None:
+        return None
+    method, target, fields = found.groups()
+    headers = tuple(_PLAIN_FIELD.findall(fields))
+    names = [name.lower() for name, _ in headers]
+    if names.count(b"host") != 1 or b"transfer-encoding" in names:
+        return None
+    length = b"0"
+    if b"content-length" in names:
+        length = headers[names.index(b"content-length")][1]
+        if names.count(b"content-length") != 1 or not _PLAIN_LENGTH.fullmatch(length):
+            return None
+    return RequestHead(method.decode("ascii"), target.decode("ascii"), "1.1", headers), int(length)
+
+
 class RequestParser:
     """Splits what one client sends into the heads and the bodies of its requests.
 
@@ -183,31 +220,38 @@ class RequestParser:
         rest = data[end - before :]
         head_bytes = bytes(self._head[:end])
         self._head.clear()
+        plain = parse_plain_head(head_bytes)
+        if plain is not None:
+            head, self._left = plain
+            return head, rest
+        return self._parse_with_h11(head_bytes), rest
+
+    def _parse_with_h11(self, head_bytes: bytes) -> RequestHead | None:
+        """Return a head; None if it is refused."""
         parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
         try:
             parser.receive_data(head_bytes)
             event = parser.next_event()
         except h11.RemoteProtocolError as error:
             self._fail(str(error), error.error_status_hint)
-            return None, rest
+            return None
         if not isinstance(event, h11.Request):
             self._fail("the request is not HTTP/1.1", 400)
-            return None, rest
+            return None
         fields = dict(event.headers)  # with names in lower case; h11 refuses different lengths
         if b"transfer-encoding" in fields:
             if b"content-length" in fields or event.http_version < b"1.1":
                 self._fail("a request with two lengths", 400)
-                return None, rest
+                return None
             self._chunked = parser
         else:
             self._left = int(fields.get(b"content-length", b"0"))
-        head = RequestHead(
+        return RequestHead(
             event.method.decode("ascii"),
             event.target.decode("latin-1"),
             event.http_version.decode("ascii"),
             tuple(event.headers.raw_items()),
         )
-        return head, rest
 
     def _split_chunks(self, data: memoryview) -> tuple[memoryview, memoryview]:
         parser = self._chunked
