@@ -203,17 +203,18 @@ class PodPools:
         if not usable:
             raise self.last_error
         now = time.monotonic()
-        member = self._find_by_client(client, now) if self._affinity_s else None
-        if member is None:
-            loads = [each.load(now) for each in usable]
-            member = usable[choose_pod(loads)]
+        member = usable[0] if len(usable) == 1 else self._choose(usable, client, now)
         self._choices += 1
         member.chosen_at = self._choices
         if self._affinity_s:
             self._affinity.record(_host(client), (member.pod.uid, member.port), now)
-        if member.pool.connections and len(usable) < len(self._members):
+        if len(usable) < len(self._members) and member.pool.connections:
             self._grow_soon()  # there may be pods without a connection
         return member.pool
+
+    def _choose(self, usable: list[PodPool], client: str, now: float) -> PodPool:
+        member = self._find_by_client(client, now) if self._affinity_s else None
+        return member or usable[choose_pod([each.load(now) for each in usable])]
 
     def _find_by_client(self, client: str, now: float) -> PodPool | None:
         key = self._affinity.find(_host(client), self._affinity_s, now)
