@@ -6,6 +6,7 @@ Only CONNECT is served. Bad input of the client becomes `Socks5Server.error`, ne
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -21,6 +22,7 @@ _LOGIN: Final = 2
 _NO_ACCEPTABLE_METHOD: Final = 0xFF
 _CONNECT: Final = 1
 _IPV4, _DOMAIN, _IPV6 = 1, 3, 4
+_VISIBLE: Final = re.compile(rb"[\x21-\x7e]*")
 
 
 class ReplyCode(IntEnum):
@@ -154,4 +156,4 @@ class Socks5Server:
 
 def _decode_name(name: bytes) -> str:
     """Return a host name; empty if it has anything else than visible ASCII characters."""
-    return name.decode("ascii") if all(0x20 < byte < 0x7F for byte in name) else ""
+    return name.decode("ascii") if _VISIBLE.fullmatch(name) else ""

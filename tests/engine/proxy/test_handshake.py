@@ -45,12 +45,21 @@ SOCKS = b"\x05\x01\x00" + b"\x05\x01\x00\x03\x08web.shop\x00\x50"
 def test_socks() -> None:
     one = handshake(SOCKS + b"early")
     assert one.destination == Destination("web.shop", "80")
-    assert one.data_to_send() == b"\x05\x00"
     assert one.first_data == b"early"
+    # Both answers are sent at once.
+    assert one.data_to_send() == b""
+    assert one.opened()[:4] == b"\x05\x00\x05\x00"
+    assert one.failed(REFUSED) == b""  # it is too late to tell
+
+
+def test_socks_of_a_client_that_waits() -> None:
+    one = handshake(SOCKS[:3])
+    assert one.data_to_send() == b"\x05\x00"
+    one.receive_data(SOCKS[3:])
+    assert one.data_to_send() == b""
     assert one.failed(REFUSED)[:2] == b"\x05\x05"
     assert one.failed(FORBIDDEN)[:2] == b"\x05\x02"
     assert one.opened()[:2] == b"\x05\x00"
-    assert one.failed(REFUSED) == b""  # it is too late to tell
 
 
 def test_connect() -> None:

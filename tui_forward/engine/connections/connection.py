@@ -368,11 +368,15 @@ class LocalConnection:
             self._ACTIONS[action](self)
 
     def _start_upload(self) -> None:
-        assert self._channel is not None
-        self._confirm()
-        self._upload.start(self._channel)
+        channel = self._channel
+        assert channel is not None
+        self._upload.start(channel)
         if self._state is State.OPEN and not self._upload.is_reading:
             self._monitor.watch_paused()
+        if not self._is_confirmed and self._channel is channel:
+            # The long way first: the opening travels while the client reads its answer.
+            channel.flush()
+            self._confirm()
 
     def _confirm(self) -> None:
         """Tell a client of the proxy that it is connected."""
@@ -380,8 +384,10 @@ class LocalConnection:
             return
         self._is_confirmed = True
         assert self._proxy_client is not None
-        with contextlib.suppress(OSError):  # it has left, which its next read tells
-            self._sock.send(self._proxy_client.opened())
+        answer = self._proxy_client.opened()
+        if answer:
+            with contextlib.suppress(OSError):  # it has left, which its next read tells
+                self._sock.send(answer)
 
     def _send_failure(self, reason: Reason) -> bool:
         """Tell a client of the proxy why it got no answer; return whether that was possible."""

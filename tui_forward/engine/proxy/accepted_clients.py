@@ -39,8 +39,8 @@ class AcceptedClients:
     """Serves each accepted socket. Belongs to one event loop.
 
     A client whose destination was used before gets its forward inside the callback that has read
-    its request; a task runs for the others only. `on_count` is called with the number of
-    handshakes, `on_refused` with a text for the user.
+    its request, which is often that of the accept; a task runs for the others only. `on_count` is
+    called with the number of handshakes, `on_refused` with a text for the user.
     """
 
     def __init__(
@@ -76,6 +76,8 @@ class AcceptedClients:
             on_done=partial(self._handshake_done, client, local),
         )
         self._reading.add(reader)
+        # Most clients have sent something by now: it is read within the callback of the accept.
+        reader.start()
         self._on_count(len(self._reading))
 
     def _may_connect(self, sock: socket.socket, client: LocalAddress, local: LocalAddress) -> bool:

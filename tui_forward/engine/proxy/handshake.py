@@ -31,7 +31,9 @@ class ClientHandshake:
     """Reads one client until it has named its destination; then it is its `ProxyClient`.
 
     `port` is the local port of the proxy. After `receive_data`, send `data_to_send`. Then at most
-    one of these is set: `destination`; `wants_pac`; `is_over`, to close the connection.
+    one of these is set: `destination`; `wants_pac`; `is_over`, to close the connection. A client
+    that names its destination before it has read an answer gets all of them at once, when the
+    connection is open or has failed.
     """
 
     def __init__(self, port: int, credentials: Credentials | None) -> None:
@@ -54,7 +56,10 @@ class ClientHandshake:
         self.request_filter: RequestFilter | None = None
 
     def data_to_send(self) -> bytes:
-        """Return what is to be sent to the client, once."""
+        """Return what is to be sent to the client now, once."""
+        return self._take_output() if self.destination is None else b""
+
+    def _take_output(self) -> bytes:
         output, self._output = self._output, b""
         return output
 
@@ -129,7 +134,7 @@ class ClientHandshake:
         """See `ProxyClient`."""
         self._is_opened = True
         if self._socks is not None:
-            return encode_reply(ReplyCode.SUCCEEDED)
+            return self._take_output() + encode_reply(ReplyCode.SUCCEEDED)
         return _CONNECTED if self._is_tunnel else b""
 
     def failed(self, reason: Reason) -> bytes:
@@ -137,7 +142,7 @@ class ClientHandshake:
         if self._is_tunnel and self._is_opened:
             return b""
         if self._socks is not None:
-            return encode_reply(reply_code(reason))
+            return self._take_output() + encode_reply(reply_code(reason))
         return error_page(
             str(self.destination),
             reason,
