@@ -222,6 +222,8 @@ class ProxySpec(msgspec.Struct, frozen=True, kw_only=True):
     # Absolute path of a file with one `NAME:PASSWORD`; empty: no login is needed.
     auth_file: str = ""
     domain: str = CLUSTER_DOMAIN  # of the cluster's names
+    # Services get the Host of requests to `*.localhost` without that suffix and the proxy's port.
+    strip_suffix: bool = False
     idle_timeout_s: float = PROXY_IDLE_S  # how long a target without connections keeps its tunnels
     queue_timeout_s: float = BUILT_IN.queue_timeout_s  # see `ForwardSpec`
     half_close_timeout_s: float = BUILT_IN.half_close_timeout_s

@@ -438,6 +438,7 @@ def test_config_prints_effective_settings_and_their_lines(run: Run, own_home: Pa
         'login_command = "" # default',
         "protected_contexts = [] # default",
         'proxy_domain = "cluster.local" # default',
+        "proxy_strip_suffix = false # default",
         'proxy_idle_timeout = "300s" # default',
         'keys."forwards.stop" = "ctrl+x" # line 5',
     ]
@@ -459,7 +460,7 @@ def test_config_reports_problems_and_prints_defaults(run: Run, own_home: Path) -
     file.write_text('keep_running = 5\nqueue_timeout = "soon"\n')
     done = run("config")
     assert done.code == 1
-    assert done.out.count("# default") == 15
+    assert done.out.count("# default") == 16
     assert done.err.splitlines() == [
         "settings.toml, line 1: keep_running is not one of ask, always, never. "
         'Write keep_running = "ask"',

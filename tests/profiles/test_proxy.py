@@ -35,8 +35,8 @@ FILE = Path("/work/shop.yaml")
 FULL = ProxySpec(
     context="there", namespace="data", port=1090, direct=True, spread=False,
     auth_file="/work/secret", domain="corp.example", idle_timeout_s=120.0, queue_timeout_s=60.0,
-    half_close_timeout_s=1.0, transport=TransportChoice.WEBSOCKET, profile="shop",
-    options=AccessOptions(impersonate_user="ann"),
+    strip_suffix=True, half_close_timeout_s=1.0, transport=TransportChoice.WEBSOCKET,
+    profile="shop", options=AccessOptions(impersonate_user="ann"),
 )  # fmt: skip
 PLAIN = "context: here\nnamespace: shop\nforwards: {}\n"
 WEB = "context: here\nnamespace: shop\nforwards: {web: {target: svc/web, port: 80, local: 8080}}\n"
@@ -63,7 +63,7 @@ def test_proxy_is_a_port_or_a_mapping() -> None:
     text = """
         proxy: {port: 1090, context: there, namespace: data, direct: true, spread: false,
                 auth_file: secret, domain: corp.example, idle_timeout: 2m, queue_timeout: 1m,
-                half_close_timeout: 1s, transport: websocket, access: {as: ann}}
+                strip_suffix: true, half_close_timeout: 1s, transport: websocket, access: {as: ann}}
     """
     assert read(PLAIN + text.replace("\n        ", "\n")).proxy == FULL
 

@@ -43,7 +43,7 @@ def _keyword_allows(keyword: str, argument: Any, schema: dict[str, Any], value: 
         case "$ref":
             return allows(SCHEMA["$defs"][argument.removeprefix("#/$defs/")], value)
         case "type":
-            kinds = {"object": dict, "array": list, "string": str}
+            kinds = {"object": dict, "array": list, "string": str, "boolean": bool}
             if argument == "integer":
                 return isinstance(value, int) and not isinstance(value, bool)
             return number if argument == "number" else isinstance(value, kinds[argument])
@@ -120,6 +120,7 @@ def test_parser_and_schema_have_the_same_settings_and_defaults(tmp_path: Path) -
          ["", " ", [""], ["a", 1], 1, True, {}]),
         ("proxy_domain", ["cluster.local", "a", "corp-1.example"],
          ["", "a..b", ".a", "a.", "A", "-a", "a b", 1]),
+        ("proxy_strip_suffix", [True, False], ["true", 1]),
         ("proxy_idle_timeout", [0, "5m"], ["5 m", True]),
         ("keys", [{}, {"a.b": "x"}, {"a": {"b": "x,y"}}], ["x", {"a.b": 1}, {"a": {"b": ["x"]}}]),
         ("color", [], ["red", 1]),

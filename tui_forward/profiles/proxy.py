@@ -44,6 +44,7 @@ PROXY_KEYS: Final[Mapping[str, ValueParser]] = {
     "spread": parse_flag_value,
     "auth_file": parse_text,
     "domain": parse_domain_value,
+    "strip_suffix": parse_flag_value,
     "idle_timeout": parse_duration_value,
     "queue_timeout": parse_duration_value,
     "half_close_timeout": parse_duration_value,
@@ -55,6 +56,7 @@ _FIELDS: Final = {
     "spread": "spread",
     "auth_file": "auth_file",
     "domain": "domain",
+    "strip_suffix": "strip_suffix",
     "idle_timeout": "idle_timeout_s",
     "queue_timeout": "queue_timeout_s",
     "half_close_timeout": "half_close_timeout_s",
@@ -201,6 +203,8 @@ def proxy_details(spec: ProxySpec) -> Iterator[str]:
         yield f"reads the password of its clients from {spec.auth_file}"
     if spec.domain != _USUAL.domain:
         yield f"domain {spec.domain}"
+    if spec.strip_suffix:
+        yield "sends services the Host without .localhost"
     if spec.idle_timeout_s != _USUAL.idle_timeout_s:
         yield f"idle timeout {format_duration_arg(spec.idle_timeout_s)}"
     if spec.queue_timeout_s != BUILT_IN.queue_timeout_s:

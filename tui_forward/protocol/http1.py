@@ -10,7 +10,7 @@ requests of one connection without their answers, and a head that is encoded aga
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
@@ -82,6 +82,14 @@ class RequestHead:
         dropped = frozenset(names)
         kept = tuple(pair for pair in self.headers if pair[0].lower() not in dropped)
         return replace(self, headers=kept)
+
+    def with_values(self, values: Mapping[bytes, bytes]) -> RequestHead:
+        """Return the head with other values of the header fields that it has; names in lower case.
+
+        A field that it does not have is not added.
+        """
+        headers = tuple((name, values.get(name.lower(), old)) for name, old in self.headers)
+        return replace(self, headers=headers)
 
     def to_origin_form(self, authority: str, path: str) -> RequestHead:
         """Return a request in absolute form as its server gets it, on a connection of its own.

@@ -13,6 +13,7 @@
     login_command = "aws sso login"  # replaces the credential plugin when you log in again
     protected_contexts = ["prod*"]   # ask before forwards start there; also clusters and hosts
     proxy_domain = "cluster.local"   # of the names of a cluster, for its proxy
+    proxy_strip_suffix = false # whether services get the Host of *.localhost without .localhost
     proxy_idle_timeout = "5m"  # how long a target without connections keeps its tunnels
 
     [keys]
@@ -130,6 +131,7 @@ class Settings(msgspec.Struct, frozen=True):
     protected_contexts: tuple[str, ...] = ()  # globs of names of contexts, clusters and hosts
     # Of cluster proxies that the user starts; profiles do not use them. See `ProxySpec`.
     proxy_domain: str = CLUSTER_DOMAIN
+    proxy_strip_suffix: bool = False
     proxy_idle_timeout_s: float = PROXY_IDLE_S
     # Binding id → key string, as written.
     keys: Mapping[str, str] = msgspec.field(default_factory=dict)
@@ -146,6 +148,7 @@ class Settings(msgspec.Struct, frozen=True):
         forwards = with_environment(self.forwards, environ)
         return ProxySpec(
             domain=self.proxy_domain,
+            strip_suffix=self.proxy_strip_suffix,
             idle_timeout_s=self.proxy_idle_timeout_s,
             queue_timeout_s=forwards.queue_timeout_s,
             half_close_timeout_s=forwards.half_close_timeout_s,
@@ -392,6 +395,12 @@ def _parse_patterns(name: str, value: object) -> tuple[str, ...]:
     return patterns
 
 
+def _parse_flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} is not true or false", hint=f"write {name} = true")
+    return value
+
+
 def _parse_table(name: str, value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise UsageError(
@@ -416,6 +425,7 @@ _SETTINGS: Final[Mapping[str, _Parser]] = {
     "login_command": _parse_command,
     "protected_contexts": _parse_patterns,
     "proxy_domain": _with_name(parse_domain_value),
+    "proxy_strip_suffix": _parse_flag,
     "proxy_idle_timeout": _with_name(parse_duration_value),
     "keys": _parse_table,
 }

@@ -98,6 +98,56 @@ def test_localhost_with_a_port() -> None:
     assert str(one.destination) == "web.shop.8080.localhost"
 
 
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("web.shop.localhost:1080", "web.shop"),
+        ("WEB.shop.localhost:1080", "web.shop"),
+        ("web.shop.8080.localhost:1080", "web.shop:8080"),
+        ("web.shop.80.localhost:1080", "web.shop"),
+        ("web.shop.metrics.localhost:1080", "web.shop"),
+        ("db-0.db.data.svc.localhost:1080", "db-0.db.data.svc"),
+    ],
+)
+def test_host_without_the_suffix(host: str, expected: str) -> None:
+    fields = ("Sec-Fetch-Site: same-origin", f"Origin: http://{host}", "Referer: http://x/")
+    one = ClientHandshake(PORT, None, strips_suffix=True)
+    one.receive_data(request("/a", host, *fields, method="POST"))
+    sent = one.first_data.decode()
+    assert f"\r\nHost: {expected}\r\n" in sent
+    assert f"\r\nOrigin: http://{expected}\r\n" in sent
+    assert "Referer: http://x/" in sent
+    # Each later request, too; and a client that uses the proxy for its own names.
+    assert one.request_filter is not None
+    later = b"".join(one.request_filter.receive_data(request("/b", host)))
+    assert f"Host: {expected}\r\n".encode() in later
+    absolute = ClientHandshake(PORT, None, strips_suffix=True)
+    absolute.receive_data(request(f"http://{host}/x", host))
+    assert f"Host: {expected}\r\n".encode() in absolute.first_data
+
+
+def test_rules_are_those_of_the_host_that_was_sent() -> None:
+    """Whether or not the suffix is stripped."""
+    for fields, expected in (
+        (("Sec-Fetch-Site: cross-site",), 403),
+        (("Origin: http://web.shop",), 403),
+        (("Origin: http://web.shop.localhost:1081",), 403),
+    ):
+        for strips_suffix in (False, True):
+            one = ClientHandshake(PORT, None, strips_suffix=strips_suffix)
+            one.receive_data(request("/", "web.shop.localhost:1080", *fields))
+            assert status(one) == expected
+    one = ClientHandshake(PORT, None, strips_suffix=True)
+    one.receive_data(request("/", "web.shop"))
+    assert status(one) == 403, "a name that this proxy has not given"
+
+
+def test_names_of_the_cluster_are_sent_as_they_are() -> None:
+    one = ClientHandshake(PORT, None, strips_suffix=True)
+    one.receive_data(request("http://web.shop:8080/x", "web.shop:8080"))
+    assert b"Host: web.shop:8080\r\n" in one.first_data
+
+
 def test_the_proxy_as_the_proxy_of_its_own_names() -> None:
     one = handshake(request("http://web.shop.localhost:1080/a", "web.shop.localhost:1080"))
     assert one.destination == Destination("web.shop", "", is_localhost=True)

@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -220,6 +221,23 @@ async def test_localhost_and_a_request_of_another_page(scenario: ProxyScenario) 
     assert closed.close_code is ReasonCode.PROXY_REFUSED
 
 
+async def test_host_without_its_suffix(scenario: ProxyScenario) -> None:
+    await scenario.start(strip_suffix=True)
+    reader, writer = await scenario.connect()
+    authority = f"web.shop.localhost:{scenario.port}"
+    for path in ("/login", "/after-a-redirect"):
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: {authority}\r\nSec-Fetch-Site: same-origin\r\n"
+            f"Origin: http://{authority}\r\n\r\n".encode()
+        )
+        expected = (
+            f"GET {path} HTTP/1.1\r\nHost: web.shop\r\nSec-Fetch-Site: same-origin\r\n"
+            "Origin: http://web.shop\r\n\r\n"
+        ).encode()
+        assert await reader.readexactly(len(expected)) == expected
+    writer.close()
+
+
 async def test_websocket(scenario: ProxyScenario) -> None:
     scenario.add("chat", UPGRADER)
     await scenario.start()
@@ -345,6 +363,26 @@ async def test_idle_targets_are_closed(scenario: ProxyScenario) -> None:
     code, _, writer = await scenario.socks("web.shop", ECHO)  # opened again
     assert code == 0
     writer.close()
+
+
+async def test_idle_timeout_of_zero_does_not_keep_the_loop_busy(
+    scenario: ProxyScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    call_later, delays = loop.call_later, []
+
+    def record(delay: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        if getattr(callback, "__name__", "") == "_close_idle":
+            delays.append(delay)
+        return call_later(delay, callback, *args)
+
+    monkeypatch.setattr(loop, "call_later", record)
+    await scenario.start(idle_timeout_s=0.0)
+    _, _, writer = await scenario.socks("web.shop", ECHO)
+    writer.close()
+    await until(lambda: not scenario.engine.forwards())
+    assert delays
+    assert min(delays) >= 0.1
 
 
 async def test_a_target_that_was_stopped_is_opened_again(scenario: ProxyScenario) -> None:

@@ -15,7 +15,7 @@ from tui_forward.common.bounded_file import may_exist
 from tui_forward.common.printable import escape_json, escape_unprintable, one_line
 from tui_forward.settings.parser import Settings, load_settings
 
-Value = str | float | list[str]
+Value = str | bool | float | list[str]
 
 
 @click.command(short_help="Show effective settings and where they are set.")
@@ -68,6 +68,7 @@ def _values(settings: Settings) -> dict[str, Value]:
         "login_command": settings.login_command,
         "protected_contexts": list(settings.protected_contexts),
         "proxy_domain": settings.proxy_domain,
+        "proxy_strip_suffix": settings.proxy_strip_suffix,
         "proxy_idle_timeout": settings.proxy_idle_timeout_s,
     }
 

@@ -75,6 +75,11 @@ POD.SERVICE.NAMESPACE.svc, POD.NAMESPACE.pod; addresses of services and pods.
 )
 @click.option("--domain", metavar="NAME", help="Of the cluster's names. [default: cluster.local]")
 @click.option(
+    "--strip-suffix/--keep-suffix",
+    default=None,
+    help="Send services the Host of *.localhost without .localhost. [default: keep]",
+)
+@click.option(
     "--idle-timeout",
     type=Duration(),
     metavar="TIME",
@@ -98,8 +103,9 @@ POD.SERVICE.NAMESPACE.svc, POD.NAMESPACE.pod; addresses of services and pods.
 @click.option("-q", "--quiet", is_flag=True, help="Print only local addresses and errors.")
 def proxy(
     port: int, kubeconfig: str | None, context: str | None, namespace: str | None, direct: bool,
-    spread: bool, auth_file: str | None, domain: str | None, idle_timeout: float | None,
-    background: bool, print_env: bool, as_json: bool, quiet: bool, allow_protected: bool,
+    spread: bool, auth_file: str | None, domain: str | None, strip_suffix: bool | None,
+    idle_timeout: float | None, background: bool, print_env: bool, as_json: bool, quiet: bool,
+    allow_protected: bool,
 ) -> None:  # fmt: skip
     """Reach every service and pod of a cluster by its name through one local port, until Ctrl-C.
 
@@ -125,6 +131,7 @@ def proxy(
         spread=spread,
         auth_file=str(Path(auth_file).absolute()) if auth_file else "",
         domain=_parse_domain(domain) if domain is not None else usual.domain,
+        strip_suffix=strip_suffix if strip_suffix is not None else usual.strip_suffix,
         idle_timeout_s=idle_timeout if idle_timeout is not None else usual.idle_timeout_s,
     )
     if background:

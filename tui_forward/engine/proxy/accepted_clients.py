@@ -71,7 +71,7 @@ class AcceptedClients:
             return
         reader = HandshakeReader(
             sock,
-            ClientHandshake(local.port, self._credentials),
+            ClientHandshake(local.port, self._credentials, strips_suffix=self._spec.strip_suffix),
             timeout_s=_HANDSHAKE_TIMEOUT_S,
             on_done=partial(self._handshake_done, client, local),
         )

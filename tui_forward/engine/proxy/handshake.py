@@ -30,15 +30,17 @@ _LOGIN_FIELDS: Final = ((b"Proxy-Authenticate", b'Basic realm="tui-forward proxy
 class ClientHandshake:
     """Reads one client until it has named its destination; then it is its `ProxyClient`.
 
-    `port` is the local port of the proxy. After `receive_data`, send `data_to_send`. Then at most
-    one of these is set: `destination`; `wants_pac`; `is_over`, to close the connection. A client
-    that names its destination before it has read an answer gets all of them at once, when the
-    connection is open or has failed.
+    `port` is the local port of the proxy; `strips_suffix`: see `ProxySpec.strip_suffix`. After
+    `receive_data`, send `data_to_send`. Then at most one of these is set: `destination`;
+    `wants_pac`; `is_over`, to close the connection. A client that names its destination before it
+    has read an answer gets all of them at once, when the connection is open or has failed.
     """
 
-    def __init__(self, port: int, credentials: Credentials | None) -> None:
+    def __init__(
+        self, port: int, credentials: Credentials | None, *, strips_suffix: bool = False
+    ) -> None:
         self._credentials = credentials
-        self._rules = RequestRules(port, credentials)
+        self._rules = RequestRules(port, credentials, strips_suffix=strips_suffix)
         self._socks: Socks5Server | None = None
         self._parser: RequestParser | None = None
         self._output = b""

@@ -51,11 +51,17 @@ class PacRequest:
 
 
 class RequestRules:
-    """Rules for the requests to a proxy on a local port."""
+    """Rules for the requests to a proxy on a local port.
 
-    def __init__(self, port: int, credentials: Credentials | None) -> None:
+    `strips_suffix`: see `ProxySpec.strip_suffix`.
+    """
+
+    def __init__(
+        self, port: int, credentials: Credentials | None, *, strips_suffix: bool = False
+    ) -> None:
         self._port = port
         self._credentials = credentials
+        self._strips_suffix = strips_suffix
 
     def accept(self, head: RequestHead) -> AcceptedRequest | ConnectTunnel | PacRequest | Refusal:
         """Return what to do with a request."""
@@ -135,4 +141,17 @@ class RequestRules:
                 "names of localhost take no password, which this proxy needs",
                 "Use it as the proxy of your client, or start it without --auth-file",
             )
+        if self._strips_suffix:
+            head = _strip_suffix(head, *name)
         return AcceptedRequest(Destination(name[0], name[1], is_localhost=True), head)
+
+
+def _strip_suffix(head: RequestHead, name: str, port: str) -> RequestHead:
+    """Return a request to a name of `*.localhost` as a client in the cluster would send it.
+
+    `Origin`, which names the same host, changes with `Host`, because servers compare the two. A
+    port that is not a number is left out.
+    """
+    is_number = port.isdecimal() and int(port) != _HTTP_PORT
+    host = (f"{name}:{port}" if is_number else name).encode("ascii")
+    return head.with_values({b"host": host, b"origin": b"http://" + host})

@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 
 _MAX_TARGETS: Final = 1000
 _CHECKS_PER_TIMEOUT: Final = 4
+_MIN_CHECK_INTERVAL_S: Final = 0.25  # also with an idle timeout of 0
 _MAX_CHECK_INTERVAL_S: Final = 15.0
 
 
@@ -80,9 +81,8 @@ class TargetForwards:
     def _check_later(self) -> None:
         if self._check is None:
             interval_s = self._spec.idle_timeout_s / _CHECKS_PER_TIMEOUT
-            self._check = self._loop.call_later(
-                min(interval_s, _MAX_CHECK_INTERVAL_S), self._close_idle
-            )
+            interval_s = max(_MIN_CHECK_INTERVAL_S, min(interval_s, _MAX_CHECK_INTERVAL_S))
+            self._check = self._loop.call_later(interval_s, self._close_idle)
 
     def _close_idle(self) -> None:
         """Stop what had no connection for the idle timeout."""
