@@ -678,6 +678,15 @@ class PodShare(msgspec.Struct, frozen=True, kw_only=True):
     bytes_to_pod: int = 0
 
 
+class EarlierPods(msgspec.Struct, frozen=True, kw_only=True):
+    """What a forward that spreads its connections got of pods that it uses no more."""
+
+    pods: int  # that had a connection
+    connections_total: int
+    bytes_from_pod: int
+    bytes_to_pod: int
+
+
 class UnansweredConnections(msgspec.Struct, frozen=True, kw_only=True):
     """The latest connections of a forward, if they sent something and none got a byte back."""
 
@@ -722,6 +731,7 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[ForwardWarning, ...] = ()
     preconnect: PreconnectStatus | None = None  # None if not requested
     pods: tuple[PodShare, ...] = ()  # with `Balance.SPREAD`, by name
+    earlier_pods: EarlierPods | None = None  # with `Balance.SPREAD`, if there were any
     unanswered: UnansweredConnections | None = None  # a hint only: it may be as intended
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from tui_forward.cli.forward_output import format_table, forward_to_dict
 from tui_forward.model import (
+    EarlierPods,
     Forward,
     ForwardSpec,
     ForwardState,
@@ -80,6 +81,11 @@ def test_json_has_the_pods_that_connections_are_spread_over() -> None:
         bytes_from_pod=5,
         bytes_to_pod=6,
     )
+    earlier = EarlierPods(pods=1, connections_total=2, bytes_from_pod=3, bytes_to_pod=4)
+    assert forward_to_dict(READY)["earlier_pods"] is None
+    assert forward_to_dict(msgspec.structs.replace(READY, earlier_pods=earlier))[
+        "earlier_pods"
+    ] == {"pods": 1, "connections_total": 2, "bytes_from_pod": 3, "bytes_to_pod": 4}
     assert forward_to_dict(msgspec.structs.replace(READY, pods=(share,)))["pods"] == [
         {
             "pod": "web-1", "state": "ready", "reason": "", "connections_open": 1,

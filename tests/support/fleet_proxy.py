@@ -13,6 +13,7 @@ from tui_forward.model import (
     Connection,
     ConnectionState,
     Counters,
+    EarlierPods,
     Forward,
     Hop,
     HopKind,
@@ -51,6 +52,12 @@ _CLIENTS = (
 )  # fmt: skip
 
 
+# Before the rollout.
+_EARLIER = EarlierPods(
+    pods=3, connections_total=402, bytes_from_pod=int(1.9e9), bytes_to_pod=int(3.4e8)
+)
+
+
 def _pod(end: str) -> PodRef:
     name = f"api-gateway-{end}"
     return PodRef(namespace="shop", name=name, uid=name, node="node-b")
@@ -71,9 +78,13 @@ def _spread(forward: Forward) -> Forward:
             )
             for number, end in enumerate(_PODS)
         ),
+        earlier_pods=_EARLIER,
         counters=replace(
             forward.counters, connections_open=len(_CLIENTS),
-            connections_total=sum(214 - number for number in range(len(_PODS))),
+            connections_total=sum(214 - number for number in range(len(_PODS)))
+            + _EARLIER.connections_total,
+            bytes_from_pod=forward.counters.bytes_from_pod + _EARLIER.bytes_from_pod,
+            bytes_to_pod=forward.counters.bytes_to_pod + _EARLIER.bytes_to_pod,
         ),
     )  # fmt: skip
 

@@ -57,6 +57,7 @@ def forward_to_dict(forward: Forward) -> dict[str, Any]:
         "pod": forward.pod.name if forward.pod is not None else "",
         "balance": spec.target.balance.value,
         "pods": [_pod_to_dict(share) for share in forward.pods],
+        "earlier_pods": msgspec.to_builtins(forward.earlier_pods),
         "started_at": forward.started_at,
         "connections": counters.connections_open,
         "bytes_from_pod": counters.bytes_from_pod,

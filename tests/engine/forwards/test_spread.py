@@ -20,6 +20,7 @@ from tui_forward.model import (
     ConnectionState,
     ContainerExit,
     DeclaredPort,
+    EarlierPods,
     ForwardState,
     Pod,
     PodShareState,
@@ -138,6 +139,32 @@ async def test_forward_stays_ready_while_pods_are_replaced(
     assert any(text.startswith("web-1 left (deleted)") for text in texts)
     for client in clients.all:
         await client.echo()
+
+
+async def test_totals_of_pods_that_have_left_stay_counted(
+    scenario: Scenario, clients: Clients
+) -> None:
+    await start(scenario, "web-1", "web-2")
+    await clients.open(4)
+    assert scenario.forward.earlier_pods is None
+    scenario.watch.set(pods("web-2", "web-3"))
+    await until(lambda: connected(scenario) == 2)
+    clients.close()
+    await until(lambda: "web-1" not in open_by_pod(scenario))
+    earlier = EarlierPods(pods=1, connections_total=2, bytes_from_pod=2, bytes_to_pod=2)
+    assert scenario.forward.earlier_pods == earlier
+    await until(lambda: not scenario.forward.counters.connections_open)
+    scenario.watch.set(Unresolved(reason=Reason(code=ReasonCode.TARGET_SCALED_TO_ZERO, object="x")))
+    await until(lambda: not scenario.forward.pods)
+    counters = scenario.forward.counters
+    assert scenario.forward.earlier_pods == EarlierPods(
+        pods=2, connections_total=counters.connections_total,
+        bytes_from_pod=counters.bytes_from_pod, bytes_to_pod=counters.bytes_to_pod,
+    )  # fmt: skip
+    scenario.watch.set(pods("web-1"))  # as before, with the same UID
+    await until(lambda: connected(scenario) == 1)
+    assert [share.connections_total for share in scenario.forward.pods] == [2]
+    assert scenario.forward.earlier_pods == earlier
 
 
 async def test_without_ready_pods_a_running_one_is_used(

@@ -12,6 +12,7 @@ from tests.support import fleet
 from tests.support.lines import line_text
 from tui_forward.model import (
     Balance,
+    EarlierPods,
     FirstByteTimes,
     Forward,
     ForwardDefaults,
@@ -203,6 +204,16 @@ def test_pods_that_connections_are_spread_over_have_lines() -> None:
         " ◐ pg-2  0 open, 0 total · ↓ 0 B ↑ 0 B · node does not answer",
         " ○ pg-3  5 open, 5 total · ↓ 0 B ↑ 0 B · finishes its connections",
     ]
+
+
+def test_pods_that_are_no_more_used_have_one_line() -> None:
+    earlier = EarlierPods(pods=3, connections_total=40, bytes_from_pod=1_200, bytes_to_pod=5)
+    forward = spread(share("pg-0", PodShareState.READY, 1))
+    forward = msgspec.structs.replace(forward, earlier_pods=earlier)
+    lines = texts(specification_lines(forward, fleet.NOW, ForwardDefaults(), 100))
+    assert lines[-2] == " · 3 earlier pods  40 total · ↓ 1.2 kB ↑ 5 B"
+    narrow = texts(specification_lines(forward, fleet.NOW, ForwardDefaults(), 30))
+    assert cell_len(narrow[-2]) <= 30
 
 
 def test_many_pods_are_counted() -> None:

@@ -24,6 +24,7 @@ from tui_forward.engine.host.socket_owners import SocketPair
 from tui_forward.model import (
     Balance,
     Connection,
+    EarlierPods,
     EventKind,
     ForwardSpec,
     LocalAddress,
@@ -181,10 +182,15 @@ class ConnectionTable:
             return False
         return True
 
-    def count_by_pod(self, shares: list[PodShare]) -> tuple[PodShare, ...]:
-        """Return the shares of pods with their counters; none if the forward does not spread."""
+    def count_by_pod(
+        self, shares: list[PodShare]
+    ) -> tuple[tuple[PodShare, ...], EarlierPods | None]:
+        """Return the shares of pods with their counters, and what pods had that are no more used.
+
+        There are none if the forward does not spread.
+        """
         if self._tally is None:
-            return ()
+            return (), None
         return self._tally.fill(shares, (connection for connection, _ in self._live.values()))
 
     def unanswered(self, now: float) -> UnansweredConnections | None:

@@ -279,6 +279,7 @@ class ActiveForward:
         pool = self._reconciler.pool if status.admits else None
         correction = correction_s()
         counters = self._queue.counters
+        shares, earlier_pods = self._table.count_by_pod(self._reconciler.shares)
         return Forward(
             id=self.id,
             spec=self.spec,
@@ -309,7 +310,8 @@ class ActiveForward:
             insecure=self._reconciler.insecure,
             warnings=recorder.warnings(self._queue.refusals),
             preconnect=self._queue.preconnector.status,
-            pods=self._table.count_by_pod(self._reconciler.shares),
+            pods=shares,
+            earlier_pods=earlier_pods,
             unanswered=self._unanswered(),
         )
 

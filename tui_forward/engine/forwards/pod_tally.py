@@ -2,63 +2,94 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
 from tui_forward.engine.connections.connection import LocalConnection
-from tui_forward.model import PodShare
+from tui_forward.model import EarlierPods, PodShare
 
 _MAX_PODS: Final = 256
+
+
+class _Totals(NamedTuple):
+    connections: int = 0
+    from_pod: int = 0  # bytes
+    to_pod: int = 0  # bytes
+
+    def plus(self, other: _Totals) -> _Totals:
+        return _Totals(
+            self.connections + other.connections,
+            self.from_pod + other.from_pod,
+            self.to_pod + other.to_pod,
+        )
 
 
 class PodTally:
     """Totals of closed connections by pod. The data path does not count for pods.
 
-    Those of the pods that were used last are kept.
+    Of the pods that were used longest ago, only the sum is kept.
     """
 
     def __init__(self) -> None:
-        # By UID: connections, bytes from and bytes to the pod.
-        self._closed: dict[str, tuple[int, int, int]] = {}
+        self._closed: dict[str, _Totals] = {}  # by UID, the last used at the end
+        self._summed_pods = 0
+        self._sum = _Totals()  # of these
 
     def add(self, connection: LocalConnection) -> None:
         """Add a connection that has ended."""
         pod = connection.record.pod
         if pod is None:
             return
-        count, from_pod, to_pod = self._closed.pop(pod.uid, (0, 0, 0))
-        received, sent = connection.traffic
-        self._closed[pod.uid] = (count + 1, from_pod + received, to_pod + sent)
+        before = self._closed.pop(pod.uid, _Totals())
+        self._closed[pod.uid] = before.plus(_Totals(1, *connection.traffic))
         if len(self._closed) > _MAX_PODS:
-            del self._closed[next(iter(self._closed))]
+            self._summed_pods += 1
+            self._sum = self._sum.plus(self._closed.pop(next(iter(self._closed))))
 
     def fill(
         self, shares: Iterable[PodShare], live: Iterable[LocalConnection]
-    ) -> tuple[PodShare, ...]:
-        """Return the shares with their counters, sorted by name; `live` are open connections."""
-        opened: Counter[str] = Counter()
-        from_pod: Counter[str] = Counter()
-        to_pod: Counter[str] = Counter()
+    ) -> tuple[tuple[PodShare, ...], EarlierPods | None]:
+        """Return the shares with their counters, sorted by name, and what other pods had.
+
+        `live` are open connections.
+        """
+        opened: dict[str, _Totals] = {}
         for connection in live:
             if (pod := connection.record.pod) is not None:
-                received, sent = connection.traffic
-                opened[pod.uid] += 1
-                from_pod[pod.uid] += received
-                to_pod[pod.uid] += sent
-        filled = []
+                before = opened.get(pod.uid, _Totals())
+                opened[pod.uid] = before.plus(_Totals(1, *connection.traffic))
+        filled, known = [], set()
         for share in shares:
             uid = share.pod.uid
-            count, received, sent = self._closed.get(uid, (0, 0, 0))
+            known.add(uid)
+            open_now = opened.get(uid, _Totals())
+            total = open_now.plus(self._closed.get(uid, _Totals()))
             filled.append(
                 replace(
                     share,
-                    connections_open=opened[uid],
-                    connections_total=count + opened[uid],
-                    bytes_from_pod=received + from_pod[uid],
-                    bytes_to_pod=sent + to_pod[uid],
+                    connections_open=open_now.connections,
+                    connections_total=total.connections,
+                    bytes_from_pod=total.from_pod,
+                    bytes_to_pod=total.to_pod,
                 )
             )
-        return tuple(sorted(filled, key=lambda share: share.pod.name))
+        filled.sort(key=lambda share: share.pod.name)
+        return tuple(filled), self._earlier(known, opened)
+
+    def _earlier(self, known: set[str], opened: dict[str, _Totals]) -> EarlierPods | None:
+        """Return what pods have had that are not known any more; None if there are none."""
+        others = (self._closed.keys() | opened.keys()) - known
+        total = self._sum
+        for uid in others:
+            for totals in (self._closed, opened):
+                total = total.plus(totals.get(uid, _Totals()))
+        if not total.connections:
+            return None
+        return EarlierPods(
+            pods=self._summed_pods + len(others),
+            connections_total=total.connections,
+            bytes_from_pod=total.from_pod,
+            bytes_to_pod=total.to_pod,
+        )

@@ -25,6 +25,7 @@ from tui_forward.common.kubectl_command import format_command
 from tui_forward.model import (
     ApiHealth,
     Balance,
+    EarlierPods,
     Forward,
     ForwardDefaults,
     ForwardState,
@@ -187,7 +188,7 @@ def specification_lines(
     """Return the rule, the options and figures of a forward, and its command."""
     lines = [rule_line((part("specification", "title"),), "", width)]
     lines += _wrapped(_facts(forward, now), width, _FACT_LINES)
-    lines += _pod_lines(forward.pods, width)
+    lines += _pod_lines(forward.pods, forward.earlier_pods, width)
     command = format_command(forward.spec, defaults)
     lines.append((part(f" {natural(command, max(0, width - 2))}", "dim"),))
     return lines
@@ -236,16 +237,24 @@ def _followed_pods(target: Target) -> str:
 _MAX_POD_LINES: Final = 8
 
 
-def _pod_lines(shares: Sequence[PodShare], width: int) -> list[Line]:
-    """Return a line for each pod that connections are spread over, the busiest first."""
+def _pod_lines(shares: Sequence[PodShare], earlier: EarlierPods | None, width: int) -> list[Line]:
+    """Return a line for each pod that connections are spread over, the busiest first.
+
+    Pods that are no more used have one line, so that all lines add up to the totals.
+    """
     busiest = sorted(
         shares, key=lambda one: (one.state is PodShareState.LEAVING, -one.connections_open)
     )
     shown = busiest[:_MAX_POD_LINES]
     names = max((cell_len(one.pod.name) for one in shown), default=0)
-    lines = [_pod_line(one, min(names, max(12, width - 50)), width) for one in shown]
+    name_width = min(names, max(12, width - 50))
+    lines = [_pod_line(one, name_width, width) for one in shown]
     if len(busiest) > len(shown):
         lines.append((part(f" … {pluralize(len(busiest) - len(shown), 'more pod')}", "dim"),))
+    if earlier is not None:
+        name = pluralize(earlier.pods, "earlier pod").ljust(name_width)
+        text = f"{name}  {earlier.connections_total} total · {_bytes_text(earlier)}"
+        lines.append((part(f" · {natural(text, max(0, width - 4))}", "dim"),))
     return lines
 
 
@@ -253,13 +262,16 @@ def _pod_line(share: PodShare, name_width: int, width: int) -> Line:
     name = natural(share.pod.name, name_width)
     symbol, style = _SHARE_MARKS[share.state]
     figures = (
-        f"{share.connections_open} open, {share.connections_total} total"
-        f" · ↓ {format_bytes(share.bytes_from_pod)} ↑ {format_bytes(share.bytes_to_pod)}"
+        f"{share.connections_open} open, {share.connections_total} total · {_bytes_text(share)}"
     )
     note = "finishes its connections" if share.state is PodShareState.LEAVING else share.reason
     text = f"{figures} · {note}" if note else figures
     head = f" {symbol} {name}{' ' * (name_width - cell_len(name))}  "
     return part(head, style), part(natural(text, max(0, width - cell_len(head) - 1)), "dim")
+
+
+def _bytes_text(counted: PodShare | EarlierPods) -> str:
+    return f"↓ {format_bytes(counted.bytes_from_pod)} ↑ {format_bytes(counted.bytes_to_pod)}"
 
 
 _SHARE_MARKS: Final = {
