@@ -60,6 +60,8 @@ class FakeCluster:
     refused_pods: set[str] = field(default_factory=set)  # their ports refuse connections
     gone_pods: set[str] = field(default_factory=set)  # their sandbox is gone
     unreachable_pods: set[str] = field(default_factory=set)  # their node cannot be reached
+    # Ports of pods whose application is a server on this local port.
+    servers: dict[int, int] = field(default_factory=dict)
     token: str = ""
     late_s: float = 0.3
     requests: list[HttpRequest] = field(default_factory=list)
@@ -101,6 +103,7 @@ class App:
         self.pair = pair
         self.left = SOURCE_BYTES
         self.is_upgraded = False
+        self.relay: Relay | None = None
         cluster.opened.append(pair.port)
         connection.apps.append(self)
 
@@ -124,11 +127,15 @@ class App:
             self.connection.pump()
         elif port == GREETER:
             self.send(b"hello")
+        elif port in self.cluster.servers:
+            self.relay = Relay(self, self.cluster.servers[port])
         self.connection.flush()
 
     def data_received(self, data: memoryview) -> None:
         port = self.pair.port
-        if port == UPGRADER and not self.is_upgraded:
+        if self.relay is not None:
+            self.relay.send(bytes(data))
+        elif port == UPGRADER and not self.is_upgraded:
             self.is_upgraded = True
             self.send(b"HTTP/1.1 101 ")  # in two pieces
             self.send(b"Switching Protocols\r\n\r\n")
@@ -143,11 +150,15 @@ class App:
 
     def eof_received(self) -> None:
         self.cluster.eofs += 1
+        if self.relay is not None:
+            self.relay.close()
         if self.pair.port in (ECHO, SINK):
             self.finish()
 
     def pair_reset(self) -> None:
         self.cluster.resets += 1
+        if self.relay is not None:
+            self.relay.close()
         with contextlib.suppress(ValueError):
             self.connection.sources.remove(self)
 
@@ -155,8 +166,50 @@ class App:
         self.channels_lost()
 
     def channels_lost(self) -> None:
+        if self.relay is not None:
+            self.relay.close()
         with contextlib.suppress(ValueError):
             self.connection.sources.remove(self)
+
+
+class Relay(asyncio.Protocol):
+    """Connection of a pod's application to a real server on this machine."""
+
+    def __init__(self, app: App, port: int) -> None:
+        self.app = app
+        self.transport: asyncio.Transport | None = None
+        self.waiting: list[bytes] = []
+        self.is_closed = False
+        loop = asyncio.get_running_loop()
+        self.connecting = loop.create_task(self._connect(port))
+
+    async def _connect(self, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: self, "127.0.0.1", port)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.writelines(self.waiting)
+        if self.is_closed:
+            self.transport.close()
+
+    def send(self, data: bytes) -> None:
+        if self.transport is None:
+            self.waiting.append(data)
+        else:
+            self.transport.write(data)
+
+    def data_received(self, data: bytes) -> None:
+        self.app.send(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.is_closed:
+            self.app.finish()
+
+    def close(self) -> None:
+        self.is_closed = True
+        if self.transport is not None:
+            self.transport.close()
 
 
 class ServerConnection(asyncio.Protocol):

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.engine import fake_cluster
 from tests.engine.fake_cluster import (
     ECHO,
     GREETER,
@@ -26,21 +25,16 @@ from tests.engine.fake_cluster import (
     SOURCE,
     SOURCE_BYTES,
     UPGRADER,
-    FakeCluster,
 )
-from tests.support.fake_engine import FakeBackend, FakeDirectory, pod
+from tests.engine.proxy.proxy_scenario import ProxyScenario
+from tests.support.fake_engine import pod
 from tests.support.other_user import needs_other_user, run_as_other_user
 from tests.support.waiting import until
 from tui_forward.engine.connections import peer_state
-from tui_forward.engine.engine import Engine
 from tui_forward.engine.proxy import server
 from tui_forward.errors import ConfigError, ForwardError, UsageError
 from tui_forward.model import (
-    NO_OPTIONS,
-    AccessOptions,
     ConnectionState,
-    DeclaredPort,
-    Forward,
     ForwardState,
     ProxySpec,
     Reason,
@@ -48,86 +42,8 @@ from tui_forward.model import (
     Service,
     Unresolved,
 )
-from tui_forward.transport.access import ServerAccess
 
 SUCCEEDED = b"\x05\x00\x00\x01" + bytes(6)
-
-
-class ProxyScenario:
-    """An engine with one proxy, and services in namespace shop."""
-
-    def __init__(self, cluster: FakeCluster, engine: Engine, backend: FakeBackend) -> None:
-        self.cluster = cluster
-        self.engine = engine
-        self.backend = backend
-        self.proxy_id = ""
-
-    @property
-    def names(self) -> FakeDirectory:
-        return self.backend.names
-
-    @property
-    def port(self) -> int:
-        (info,) = self.engine.proxies()
-        return info.listening[0].port
-
-    @property
-    def forward(self) -> Forward:
-        (forward,) = self.engine.forwards()
-        return forward
-
-    def add(self, name: str, port: int) -> None:
-        ports = (DeclaredPort(number=port, name="http"),)
-        self.names.add(Service(namespace="shop", name=name, selector=f"app={name}", ports=ports))
-        self.backend.resolutions[name] = pod(f"{name}-1", port)
-
-    async def start(self, **fields: object) -> None:
-        spec = ProxySpec(context="here", namespace="shop", port=0, **fields)  # type: ignore[arg-type]
-        self.proxy_id = await self.engine.start_proxy(spec)
-
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port)
-
-    async def send(self, data: bytes) -> bytes:
-        """Return everything that a client gets which sends this, and then waits."""
-        reader, writer = await self.connect()
-        writer.write(data)
-        try:
-            return await asyncio.wait_for(reader.read(), 10)
-        except ConnectionError:
-            return b"reset"
-        finally:
-            writer.close()
-
-    async def socks(
-        self, host: str, port: int
-    ) -> tuple[int, asyncio.StreamReader, asyncio.StreamWriter]:
-        """Return the reply code, and the connection."""
-        reader, writer = await self.connect()
-        writer.write(b"\x05\x01\x00")
-        assert await reader.readexactly(2) == b"\x05\x00"
-        name = host.encode()
-        writer.write(b"\x05\x01\x00\x03" + bytes((len(name),)) + name + port.to_bytes(2, "big"))
-        reply = await reader.readexactly(10)
-        return reply[1], reader, writer
-
-
-@pytest.fixture
-async def scenario() -> AsyncIterator[ProxyScenario]:
-    class Backend(FakeBackend):
-        def access(self, context: str, options: AccessOptions = NO_OPTIONS) -> ServerAccess:
-            return fake_cluster.FakeAccess(cluster)
-
-    backend = Backend()
-    async with fake_cluster.running_cluster() as cluster:
-        engine = Engine(backend, monitor_system=False)
-        scenario = ProxyScenario(cluster, engine, backend)
-        scenario.add("web", ECHO)
-        try:
-            yield scenario
-        finally:
-            await engine.close()
-            assert backend.names.is_closed or not scenario.proxy_id
 
 
 def closed_pages(answer: bytes) -> tuple[int, str]:
