@@ -28,6 +28,7 @@ async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
         server.put("services", web)
         server.put("services", service("db", "data", cluster_ip="None"))
         server.put("pods", pod("web-1", ip="10.1.0.1"))
+        server.put("pods", pod("web-6", ip="fd00::7"))
         server.put("pods", pod("done-1", ip="10.1.0.2", phase="Succeeded"))
         live = Setup(server, tmp_path / "config")
         yield live
@@ -89,7 +90,10 @@ async def test_pods_by_address(setup: Setup, directory: CatalogClusterDirectory)
         assert found.name == "web-1"
     assert await directory.find_pod_at("10.1.0.2") is None  # it has ended
     assert await directory.find_pod_at("10.1.0.9") is None
-    assert setup.server.count("list", "pods") == 3
+    found = await directory.find_pod_at("fd00::7")
+    assert found is not None
+    assert found.name == "web-6"
+    assert setup.server.count("list", "pods") == 4
 
 
 async def test_endpoints_by_host_name(setup: Setup, directory: CatalogClusterDirectory) -> None:
@@ -102,11 +106,16 @@ async def test_endpoints_by_host_name(setup: Setup, directory: CatalogClusterDir
         "hostname": "first",
         "targetRef": {"kind": "Pod", "name": "db-7", "namespace": "data"},
     }
-    each = endpoint_slice("db-x", entry)
+    other = {
+        "addresses": ["fd00::8"],
+        "targetRef": {"kind": "Pod", "name": "db-8", "namespace": "data"},
+    }
+    each = endpoint_slice("db-x", entry, other)
     each["metadata"] |= {"namespace": "data", "labels": {"kubernetes.io/service-name": "db"}}
     setup.server.put("endpointslices", each)
     assert await directory.find_endpoint(db, "first") == "db-7"
     assert await directory.find_endpoint(db, "10-1-0-5") == "db-7"
+    assert await directory.find_endpoint(db, "fd00--8") == "db-8"
     assert await directory.find_endpoint(db, "db-9") == ""
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 import requests
 
@@ -185,6 +186,16 @@ def test_requests(port: int) -> None:
     answer = session.post("http://web.shop/upload", data=chunks(), timeout=TIMEOUT_S)
     assert "20000" in answer.text
     session.close()
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "http"])
+def test_httpx(port: int, scheme: str) -> None:
+    """Its SOCKS client sends names as they are, also for `socks5`."""
+    with httpx.Client(proxy=f"{scheme}://127.0.0.1:{port}", timeout=TIMEOUT_S) as client:
+        for url in ("http://web.shop/", "http://web-direct.shop:8888/", "http://web.shop/"):
+            assert "You reached pod" in client.get(url).text
+        answer = client.post("http://web.shop/upload", content=b"x" * 300_000)
+        assert "300000" in answer.text
 
 
 @needs("git")

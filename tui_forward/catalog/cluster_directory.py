@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
@@ -228,7 +229,8 @@ class CatalogClusterDirectory:
                 async for page in pages:
                     has_slices = has_slices or bool(page.items)
                     for one in (one for each in page.items for one in each.endpoints):
-                        if hostname in (one.hostname, one.address.replace(".", "-")) and one.pod:
+                        names = (one.hostname, re.sub("[.:]", "-", one.address))
+                        if hostname in names and one.pod:
                             return one.pod
         except ApiError as error:
             if not (error.forbidden or error.not_found):

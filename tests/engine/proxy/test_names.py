@@ -98,6 +98,9 @@ def test_names_of_localhost(host: str, expected: tuple[str, str] | None) -> None
 def test_a_pod_by_its_address() -> None:
     assert PodName("shop", "10-1-2-3").address == "10.1.2.3"
     assert PodName("shop", "web-1").address == ""
+    assert PodName("shop", "fd00--7").address == "fd00::7"
+    assert PodName("shop", "2001-db8-0-0-0-0-0-7").address == "2001:db8::7"
+    assert PodName("shop", "web--1").address == ""
 
 
 @given(st.text(alphabet="ab.-1%[]:/\0é", max_size=30))

@@ -45,6 +45,7 @@ def directory() -> FakeDirectory:
     )
     directory.endpoints["db", "db-0"] = "db-0"
     directory.pods["10.1.0.7"] = PodRef(namespace="shop", name="web-1", uid="u1")
+    directory.pods["fd00::7"] = PodRef(namespace="shop", name="web-6", uid="u6")
     return directory
 
 
@@ -72,6 +73,11 @@ SERVICE, POD, SELECTOR = TargetKind.SERVICE, TargetKind.POD, TargetKind.SELECTOR
         ("db-0.db.data.svc.cluster.local", 5432, target(POD, "data", "db-0", "5432")),
         ("10.96.0.10", 80, target(SERVICE, "shop", "web", "80")),
         ("fd00::10", 80, target(SERVICE, "shop", "web", "80")),
+        ("FD00:0:0::10", 80, target(SERVICE, "shop", "web", "80")),
+        ("::ffff:10.96.0.10", 80, target(SERVICE, "shop", "web", "80")),
+        ("fd00::7", 8080, target(POD, "shop", "web-6", "8080")),
+        ("fd00--7.shop.pod", 8080, target(POD, "shop", "web-6", "8080")),
+        ("cafe--db.shop.pod", 8080, target(POD, "shop", "cafe--db", "8080")),
         ("10.1.0.7", 8080, target(POD, "shop", "web-1", "8080")),
         ("10-1-0-7.shop.pod", 8080, target(POD, "shop", "web-1", "8080")),
         ("web-9.shop.pod", 8080, target(POD, "shop", "web-9", "8080")),

@@ -36,6 +36,7 @@ from tui_forward.errors import ConfigError, ForwardError, UsageError
 from tui_forward.model import (
     ConnectionState,
     ForwardState,
+    PodRef,
     ProxySpec,
     Reason,
     ReasonCode,
@@ -85,6 +86,41 @@ async def test_a_server_that_speaks_first(scenario: ProxyScenario) -> None:
     assert code == 0
     assert await reader.readexactly(5) == b"hello"
     writer.close()
+
+
+ADDRESSES = {"service": "fd00::10", "pod": "fd00::7"}
+
+
+@pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
+async def test_ipv6_targets(scenario: ProxyScenario, address: str) -> None:
+    """As SOCKS sends them, in CONNECT, and in absolute form."""
+    web = replace(scenario.names.services["shop", "web"], cluster_ip="fd00::10")
+    scenario.names.add(web)
+    scenario.names.pods["fd00::7"] = PodRef(namespace="shop", name="web", uid="u")
+    await scenario.start()
+    hello, port = b"hello", ECHO.to_bytes(2, "big")
+    reader, writer = await scenario.connect()
+    writer.write(b"\x05\x01\x00")
+    assert await reader.readexactly(2) == b"\x05\x00"
+    packed = socket.inet_pton(socket.AF_INET6, address)
+    writer.write(b"\x05\x01\x00\x04" + packed + port)
+    assert await reader.readexactly(10) == SUCCEEDED
+    writer.write(hello)
+    assert await reader.readexactly(5) == hello
+    writer.close()
+    reader, writer = await scenario.connect()
+    host = f"[{address}]:{ECHO}"
+    writer.write(f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() + hello)
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    assert await reader.readexactly(5) == hello
+    writer.close()
+    reader, writer = await scenario.connect()
+    long_form = f"[{address.replace('::', ':0:0:0:0:0:0:')}]:{ECHO}"
+    writer.write(f"GET http://{long_form}/a HTTP/1.1\r\nHost: {long_form}\r\n\r\n".encode())
+    expected = f"GET /a HTTP/1.1\r\nHost: {long_form}\r\nConnection: close\r\n\r\n".encode()
+    assert await reader.readexactly(len(expected)) == expected
+    writer.close()
+    assert scenario.forward.counters.connections_total == 3, "all to the same target"
 
 
 async def test_a_long_answer(scenario: ProxyScenario) -> None:

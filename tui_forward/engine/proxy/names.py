@@ -6,6 +6,7 @@ the domain of the cluster are looked up in the namespace that the proxy has, and
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -34,11 +35,14 @@ class PodName:
 
     @property
     def address(self) -> str:
-        """The IPv4 address that the name is, as in `10-1-2-3.shop.pod`; empty if it is none."""
-        try:
-            return str(ipaddress.IPv4Address(self.pod.replace("-", ".")))
-        except ValueError:
-            return ""
+        """The address that the name is; empty if it is none.
+
+        As DNS writes it: `10-1-2-3.shop.pod`, or `fd00--7.shop.pod` for fd00::7.
+        """
+        for separator in (".", ":"):
+            with contextlib.suppress(ValueError):
+                return str(ipaddress.ip_address(self.pod.replace("-", separator)))
+        return ""
 
 
 ClusterName = ServiceName | PodName

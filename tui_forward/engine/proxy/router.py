@@ -142,6 +142,8 @@ class TargetRouter:
     async def _find_at(
         self, address: ipaddress.IPv4Address | ipaddress.IPv6Address
     ) -> Service | PodRef | None:
+        if isinstance(address, ipaddress.IPv6Address):
+            address = address.ipv4_mapped or address  # sent by clients with one kind of socket
         text = str(address)
         if not (address.is_loopback or address.is_unspecified or address.is_link_local):
             found = await self._directory.find_service_at(text)
@@ -163,7 +165,11 @@ class TargetRouter:
         if isinstance(name, PodName):
             if name.address:
                 pod = await self._directory.find_pod_at(name.address)
-                return pod if pod is not None and pod.namespace == name.namespace else None
+                if pod is not None and pod.namespace == name.namespace:
+                    return pod
+                if ":" not in name.address:
+                    return None
+                # `cafe--db` is an address, and as likely the name of a pod.
             # Its forward finds out whether it exists.
             return PodRef(namespace=name.namespace, name=name.pod, uid="")
         service = await self._directory.find_service(name.namespace, name.service)
