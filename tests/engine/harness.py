@@ -12,6 +12,7 @@ from tui_forward.engine.connections.connection import LocalConnection
 from tui_forward.engine.connections.counters import ForwardCounters
 from tui_forward.engine.connections.pod_history import PodHistory
 from tui_forward.engine.connections.preconnector import Preconnector, SpareChannel
+from tui_forward.engine.connections.proxy_client import ProxyClient
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.engine.tunnels.transport_cache import TransportCache
@@ -128,6 +129,7 @@ class EngineHarness:
         half_close_timeout_s: float = 0.2,
         small: bool = False,
         first: bytes = b"",
+        proxy_client: ProxyClient | None = None,
     ) -> socket.socket:
         """Return a client's socket with a running connection at its other end.
 
@@ -136,6 +138,7 @@ class EngineHarness:
             half_close_timeout_s: See `LocalConnection`.
             small: Use small kernel buffers.
             first: What the client has sent when its connection is accepted.
+            proxy_client: See `LocalConnection`.
         """
         with socket.create_server(("127.0.0.1", 0)) as listener:
             client = socket.socket()
@@ -160,6 +163,7 @@ class EngineHarness:
             queue_timeout_s=queue_timeout_s,
             half_close_timeout_s=half_close_timeout_s,
             on_closed=lambda: ended.set_result(None),
+            proxy_client=proxy_client,
         )
         self.connections.append(connection)
         self.tasks.append(ended)

@@ -22,6 +22,8 @@ from tests.engine.harness import POD, engine_harness, receive
 from tests.support.reasons import because
 from tests.support.waiting import until
 from tui_forward.engine.limits import Limits
+from tui_forward.engine.proxy.handshake import ClientHandshake
+from tui_forward.engine.tunnels.spdy_channel import SpdyChannel
 from tui_forward.model import ConnectionState, ReasonCode, TransportChoice
 
 SPDY, WEBSOCKET, CHANNELS = (
@@ -98,6 +100,32 @@ async def test_opening_and_first_bytes_share_one_write() -> None:
         client = harness.accept(first=b"GET / HTTP/1.0")
         assert await receive(client, 14) == b"GET / HTTP/1.0"
         assert len(chunks) == 1
+        client.close()
+
+
+async def test_the_opening_leaves_before_a_client_of_the_proxy_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[str] = []
+    flush = SpdyChannel.flush
+
+    def record_flush(channel: SpdyChannel) -> None:
+        flush(channel)
+        sent.append("opening")
+
+    class Client(ClientHandshake):
+        def opened(self) -> bytes:
+            sent.append("answer")
+            return super().opened()
+
+    monkeypatch.setattr(SpdyChannel, "flush", record_flush)
+    async with engine_harness() as harness:
+        await harness.open(ECHO)
+        socks = Client(1080, None)
+        socks.receive_data(b"\x05\x01\x00\x05\x01\x00\x03\x01a\x00\x50early")
+        client = harness.accept(proxy_client=socks)
+        assert sent[:2] == ["opening", "answer"]
+        assert (await receive(client, 17))[-5:] == b"early"
         client.close()
 
 
