@@ -15,7 +15,7 @@ PYTEST_OPTIONS := -n $(WORKERS) --dist worksteal
 SLOW_TESTS := tests/containerd tests/e2e tests/endurance tests/packaging
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test pytest check format bench bench-short bench-ui screenshots soak dist lock proto clean
+.PHONY: help demo run test pytest check format bench bench-short bench-proxy bench-ui screenshots soak dist lock proto clean
 .SECONDARY:
 
 help: ## show this text
@@ -80,6 +80,9 @@ bench: $(INSTALLED) ## compare speed and memory with kubectl and kr8s
 
 bench-short: $(INSTALLED) ## the same beside kubectl over SPDY only, in a minute and a half
 	$(BIN)/python -m tests.bench --short
+
+bench-proxy: $(INSTALLED) ## compare the cluster proxy with forwards, kubectl and other SOCKS5 servers
+	$(BIN)/python -m tests.bench.proxy_benchmark
 
 bench-ui: $(INSTALLED) ## measure start-up, latency, CPU and memory of the dashboard
 	$(BIN)/python -m tests.bench.dashboard_benchmark

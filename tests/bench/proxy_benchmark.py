@@ -1,22 +1,28 @@
-"""The cluster proxy beside a forward to the same service.
+"""The cluster proxy beside a forward to the same service, kubectl and other SOCKS5 servers.
 
-    python -m tests.bench.proxy_benchmark
+    python -m tests.bench.proxy_benchmark [--json FILE]
 
-The engine runs in this process, the clients in another one, the cluster in its own. The two sides
-take turns, so that a busy machine slows both down; a ratio is of medians, and processor time is
-that of the engine. Numbers of DESIGN: a cold target at most 1.2 times a cold forward, a warm one at
-most 1.1 times, 2,000 connections at once without a failure, 1,000 services known.
+The engine runs in this process, the clients in another one, the cluster in its own. All ways take
+turns, so that a busy machine slows them down alike; a ratio is of medians. Processor time is that
+of all processes on the way except the cluster's. Numbers of DESIGN: a cold target at most 1.2 times
+a cold forward, a warm one at most 1.1 times, 2,000 connections at once without a failure, 1,000
+services known.
+
+SOCKS5 costs a client two round trips to its proxy before it may send anything. What they take is
+measured with servers that do nothing else, and the ratio is shown with and without it.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
+import os
 import resource
-import socket
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -26,105 +32,37 @@ from typing import Any
 import kubernetes.client
 import kubernetes.config
 
+from tests.bench import proxy_clients
+from tests.bench.proxy_clients import (
+    DOWNLOAD,
+    ECHO,
+    MIB,
+    SOURCE,
+    Samples,
+    Way,
+    open_plain,
+    open_socks,
+    open_socks_at_once,
+)
+from tests.bench.proxy_peers import NOTHING, NOTHING_SOCKS, running_peers
+from tests.bench.result_table import say
 from tests.support.cluster_process import ONE_NODE, running_cluster
 from tui_forward.common import event_loop
-from tui_forward.engine.host.file_limit import raise_file_limit
 from tui_forward.model import ForwardSpec, ProxySpec, Target, TargetKind
 from tui_forward.session.local import LocalSession
 
-MIB = 1024 * 1024
 SERVICES = 1000
 USED = 50
 CONNECTIONS = 2000
 COLD_ROUNDS = 10
-WARM_ROUNDS = 5
-CONNECTS = 60
-DOWNLOAD = 64 * MIB
-ECHO, SOURCE = 7, 7002
-_TIMEOUT_S = 60.0
-
-Open = Callable[[int, str, int], socket.socket]
-
-
-# In the process of the clients ----------------------------------------------------------
-
-
-def open_plain(port: int, host: str, number: int) -> socket.socket:
-    """Connect to a forward."""
-    del host, number
-    return socket.create_connection(("127.0.0.1", port), _TIMEOUT_S)
-
-
-def open_socks(port: int, host: str, number: int) -> socket.socket:
-    """Connect through the proxy, waiting for each of its answers, as curl does."""
-    sock = socket.create_connection(("127.0.0.1", port), _TIMEOUT_S)
-    sock.sendall(b"\x05\x01\x00")
-    assert sock.recv(2) == b"\x05\x00"
-    name = host.encode()
-    sock.sendall(b"\x05\x01\x00\x03" + bytes((len(name),)) + name + number.to_bytes(2, "big"))
-    reply = sock.recv(10)
-    if reply[1:2] != b"\0":
-        raise ConnectionError(f"reply {reply!r}")
-    return sock
-
-
-def first_byte(
-    open_socket: Open, port: int, host: str, number: int = ECHO, data: bytes = b"x"
-) -> float:
-    """Return the seconds from connect to the echo of the first byte of the data."""
-    started = time.perf_counter()
-    with open_socket(port, host, number) as sock:
-        sock.sendall(data)
-        assert sock.recv(1) == data[:1]
-        return time.perf_counter() - started
-
-
-def first_bytes(
-    open_socket: Open, port: int, host: str, count: int, data: bytes = b"x"
-) -> list[float]:
-    """Return `first_byte` of connections one after the other."""
-    return [first_byte(open_socket, port, host, data=data) for _ in range(count)]
-
-
-def download(open_socket: Open, port: int, host: str) -> float:
-    """Return the seconds of a download."""
-    buffer = bytearray(MIB)
-    left = DOWNLOAD
-    with open_socket(port, host, SOURCE) as sock:
-        started = time.perf_counter()
-        sock.sendall(b"%d\n" % DOWNLOAD)
-        while left > 0:
-            count = sock.recv_into(buffer)
-            assert count
-            left -= count
-        return time.perf_counter() - started
-
-
-def connect_at_once(port: int, hosts: Sequence[str]) -> tuple[int, float]:
-    """Return how many of these connections failed, and the seconds of all. They stay open."""
-    raise_file_limit()
-    sockets, failed, started = [], 0, time.perf_counter()
-    for _ in hosts:
-        sock = socket.socket()
-        sock.settimeout(_TIMEOUT_S)
-        sock.connect(("127.0.0.1", port))
-        sockets.append(sock)
-    for sock, host in zip(sockets, hosts, strict=True):
-        name = host.encode()
-        request = b"\x05\x01\x00\x03" + bytes((len(name),)) + name + ECHO.to_bytes(2, "big")
-        sock.sendall(b"\x05\x01\x00" + request + b"x")
-    for sock in sockets:
-        answer = b""
-        try:
-            while len(answer) < 13 and (data := sock.recv(64)):
-                answer += data
-        except OSError:
-            pass
-        failed += answer[3:4] != b"\0" or answer[12:] != b"x"
-    duration = time.perf_counter() - started
-    for sock in sockets:
-        sock.close()
-    return failed, duration
+WARM_ROUNDS = 100
+WARM_BATCHES = 8
+FORWARD, SOCKS, SOCKS_AT_ONCE, LOCALHOST = (
+    "forward",
+    "proxy, SOCKS5",
+    "proxy, SOCKS5 in one packet",
+    "proxy, name of localhost",
+)
 
 
 # In the process of the engine -----------------------------------------------------------
@@ -190,39 +128,33 @@ class Benchmark:
         for number in range(COLD_ROUNDS):
             started = time.perf_counter()
             port = await self.start_forward("shop", f"many-{100 + number}", ECHO)
-            await self.run(first_byte, open_plain, port, "")
+            await self.run(proxy_clients.first_byte, Way("", open_plain, port), b"x")
             forwards.append(time.perf_counter() - started)
             started = time.perf_counter()
-            await self.run(first_byte, open_socks, self.proxy_port, f"many-{200 + number}.shop")
+            way = Way("", open_socks, self.proxy_port, host=f"many-{200 + number}.shop")
+            await self.run(proxy_clients.first_byte, way, b"x")
             targets.append(time.perf_counter() - started)
         return statistics.median(forwards), statistics.median(targets)
 
-    async def warm(self) -> list[tuple[float, float]]:
-        """Return time and processor time of a first byte, each side in turns.
-
-        The sides are a forward, SOCKS5 and a name of localhost; processor time is the engine's.
-        """
+    async def warm(self, peers: Sequence[Way]) -> dict[str, Samples]:
+        """Measure the first byte on all ways; all send the same request of HTTP."""
         port = await self.start_forward("shop", "echo", ECHO)
-        request = f"GET / HTTP/1.1\r\nHost: echo.shop.localhost:{self.proxy_port}\r\n\r\n".encode()
-        sides = (
-            (open_plain, port, b"x"),
-            (open_socks, self.proxy_port, b"x"),
-            (open_plain, self.proxy_port, request),
+        own = (os.getpid(),)
+        ways = (
+            Way(FORWARD, open_plain, port, own),
+            Way(SOCKS, open_socks, self.proxy_port, own, "echo.shop"),
+            Way(SOCKS_AT_ONCE, open_socks_at_once, self.proxy_port, own, "echo.shop"),
+            Way(LOCALHOST, open_plain, self.proxy_port, own),
+            *peers,
         )
-        times: list[list[tuple[float, float]]] = [[] for _ in sides]
-        for _ in range(1 + WARM_ROUNDS):  # the first one warms up
-            for at, (how, number, data) in enumerate(sides):
-                before = time.process_time()
-                found = await self.run(first_bytes, how, number, "echo.shop", CONNECTS, data)
-                cpu_s = (time.process_time() - before) / CONNECTS
-                times[at].append((statistics.median(found), cpu_s))
-        return [
-            (
-                statistics.median(one for one, _ in side[1:]),
-                statistics.median(cpu for _, cpu in side[1:]),
-            )
-            for side in times
-        ]
+        host = f"echo.shop.localhost:{self.proxy_port}"
+        fields = "User-Agent: curl/8.14.1\r\nAccept: */*\r\n"
+        request = f"GET / HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode()
+        await self.run(proxy_clients.compare, ways, request, 2, 1)  # warms up
+        found: dict[str, Samples] = await self.run(
+            proxy_clients.compare, ways, request, WARM_ROUNDS, WARM_BATCHES
+        )
+        return found
 
     async def throughput(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Return seconds, and processor seconds of the engine, of a download on both ways."""
@@ -232,36 +164,78 @@ class Benchmark:
         for _ in range(4):
             for at, (how, number) in enumerate(sides):
                 before = time.process_time()
-                duration = await self.run(download, how, number, "toolbox.ops")
+                duration = await self.run(proxy_clients.download, how, number, "toolbox.ops")
                 results[at].append((duration, time.process_time() - before))
         one, other = (min(side, key=lambda pair: pair[1]) for side in results)
         return one, other
 
 
-async def measure(kubeconfig: Path, clients: ProcessPoolExecutor) -> None:
-    """Print all rows."""
+async def measure(
+    kubeconfig: Path, clients: ProcessPoolExecutor, peers: Sequence[Way]
+) -> dict[str, object]:
+    """Print all rows; return their figures."""
     session = LocalSession(kubeconfig, monitor_system=False)
     benchmark = Benchmark(session, clients)
     try:
         before = memory_mib()
         await benchmark.start_proxy()
-        show(f"{SERVICES} services known", f"{memory_mib() - before:.1f} MiB more")
+        known_mib = memory_mib() - before
+        show(f"{SERVICES} services known", f"{known_mib:.1f} MiB more")
         cold, cold_proxy = await benchmark.cold()
         show("cold first byte, ms", compare(cold * 1e3, cold_proxy * 1e3))
-        (plain, cpu), *others = await benchmark.warm()
-        for name, (own, own_cpu) in zip(("SOCKS5", "localhost"), others, strict=True):
-            show(f"warm first byte, {name}, ms", compare(plain * 1e3, own * 1e3))
-            show("  CPU of the engine, µs", compare(cpu * 1e6, own_cpu * 1e6))
         (seconds, cpu), (seconds_proxy, cpu_proxy) = await benchmark.throughput()
         size = DOWNLOAD / MIB
         show("download, MiB/s", compare(size / seconds, size / seconds_proxy))
         show("  CPU of the engine, s/GiB", compare(cpu * 1024 / size, cpu_proxy * 1024 / size))
+        warm = await benchmark.warm(peers)
+        sys.stdout.write(warm_table(warm))
         hosts = [f"many-{number % USED}.shop" for number in range(CONNECTIONS)]
-        failed, duration = await benchmark.run(connect_at_once, benchmark.proxy_port, hosts)
+        failed, duration = await benchmark.run(
+            proxy_clients.connect_at_once, benchmark.proxy_port, hosts
+        )
         outcome = f"{failed} failed, {duration:.1f} s, memory {memory_mib():.0f} MiB"
         show(f"{CONNECTIONS} at once over {USED} services", outcome)
     finally:
         await session.close()
+    return {
+        "services_mib": known_mib,
+        "cold_s": {"forward": cold, "proxy": cold_proxy},
+        "download_s": {"forward": seconds, "proxy": seconds_proxy},
+        "download_cpu_s": {"forward": cpu, "proxy": cpu_proxy},
+        "warm": {name: vars(one) for name, one in warm.items()},
+        "at_once": {"failed": failed, "seconds": duration, "memory_mib": memory_mib()},
+    }
+
+
+def warm_table(found: Mapping[str, Samples]) -> str:
+    """Return a line for each way: median, quartiles, and ratios to the forward."""
+    base = found[FORWARD]
+    text = f"\n{'warm first byte':<34}{'ms':>7}{'quartiles':>15}{'×':>7}{'CPU, µs':>10}{'×':>7}\n"
+
+    def line(name: str, first_bytes: Sequence[float], cpu: Sequence[float]) -> str:
+        low, middle, high = (one * 1e3 for one in statistics.quantiles(first_bytes))
+        ratio = middle / (statistics.median(base.first_bytes) * 1e3)
+        cells = f"{name:<34}{middle:>7.2f}{f'{low:.2f}–{high:.2f}':>15}{ratio:>7.2f}"
+        if cpu and base.cpu:
+            used = statistics.median(cpu)
+            cells += f"{used * 1e6:>10.0f}{used / statistics.median(base.cpu):>7.2f}"
+        return f"{cells}\n"
+
+    for name, one in found.items():
+        if len(one.first_bytes) > 1:
+            text += line(name, one.first_bytes, one.cpu)
+        if one.failure:
+            text += f"{name}: {one.failure}\n"
+        if name == SOCKS and (handshake := _handshake_s(found)) is not None:
+            without = [each - handshake for each in one.first_bytes]
+            text += line("  without the handshake itself", without, ())
+    return text + "\n"
+
+
+def _handshake_s(found: Mapping[str, Samples]) -> float | None:
+    """Return what a SOCKS5 handshake takes with a server that does nothing else."""
+    plain, socks = (found[name].first_bytes for name in (NOTHING, NOTHING_SOCKS))
+    return statistics.median(socks) - statistics.median(plain) if plain and socks else None
 
 
 def compare(forward: float, proxy: float) -> str:
@@ -277,10 +251,19 @@ def show(name: str, text: str) -> None:
 
 def main() -> None:
     """Run it on an embedded cluster."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.proxy_benchmark")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
+    file: Path | None = parser.parse_args().json
     with running_cluster(*ONE_NODE) as cluster:
         create_services(cluster.kubeconfig)
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as clients:
-            event_loop.run(measure(cluster.kubeconfig, clients))
+        with (
+            running_peers(cluster.kubeconfig) as peers,
+            ProcessPoolExecutor(1, mp_context=get_context("spawn")) as clients,
+        ):
+            say("; ".join(way.name for way in peers))
+            result = event_loop.run(measure(cluster.kubeconfig, clients, peers))
+    if file is not None:
+        file.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
