@@ -107,7 +107,6 @@ def pytest_collection_finish() -> None:
 
     Many tests collect garbage at their end, to see unclosed sockets.
     """
-    gc.collect()
     gc.freeze()
     gc.enable()
 

@@ -18,6 +18,7 @@ import psutil
 
 from tests.endurance import toolbox
 from tests.support.cluster_process import REPOSITORY
+from tests.support.forked_program import ForkedProcess
 from tui_forward.daemon.remote_session import RemoteSession
 from tui_forward.model import (
     Forward,
@@ -125,7 +126,7 @@ def running_engine(
         folder = Path(name)
         folder.chmod(0o700)
         socket, log = folder / "engine.sock", folder / "log"
-        process = subprocess.Popen(
+        process = ForkedProcess(
             [
                 *(sys.executable, "-m", "tui_forward.daemon", "--kubeconfig", str(kubeconfig)),
                 # Survives the pauses between tests, but not for long a test run that was killed.

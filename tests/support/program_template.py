@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -34,16 +34,15 @@ from tests.support.forked_program import (
 )
 from tui_forward.daemon import launcher
 
-_MODULES = (
-    *(f"tui_forward.cli.commands.{path.stem}"
-      for path in (Path(__file__).parents[2] / "tui_forward/cli/commands").glob("[a-z]*.py")
-      if path.stem not in ("demo", "mcp")),
-    *(f"tui_forward.{name}" for name in (
-        "__main__", "cli.main", "cli.dashboard_runner", "daemon.__main__", "daemon.engine_process",
-        "daemon.handover", "daemon.readiness", "daemon.server", "engine.engine",
-        "session.kubernetes_backend", "session.local", "tui.app",
-    )),
-    "uvloop",
+_PACKAGE: Final = Path(__file__).parents[2] / "tui_forward"
+# Programs that are forked do not use these parts, which import large libraries.
+_LEFT_OUT = frozenset(
+    {"api", "commands/demo.py", "commands/mcp.py", "demo", "mcp", "minicluster",
+     "official_client.py"}
+)  # fmt: skip
+# What the program imports where it needs it.
+_LIBRARIES = (
+    "aiohttp", "encodings.idna", "psutil", "ruamel.yaml", "uvloop", "watchfiles", "yaml",
 )  # fmt: skip
 _READ_SIZE: Final = 65536
 
@@ -149,9 +148,17 @@ def _write(start: int, end: int, text: str, *, end_bytes: bytes) -> None:
     ctypes.memmove(start, data.ljust(size, b"\0") + end_bytes, end - start)
 
 
+def _modules() -> Iterator[str]:
+    """Yield the modules of the program, which imports most of them at its start."""
+    for path in _PACKAGE.rglob("[a-z_]*.py"):
+        name = path.relative_to(_PACKAGE.parent).with_suffix("")
+        if not _LEFT_OUT.intersection((*name.parts, path.name, f"{path.parent.name}/{path.name}")):
+            yield ".".join(name.parts).removesuffix(".__init__")
+
+
 def main() -> int:
     """Run the template, and in its forks a program; return the exit code."""
-    for module in _MODULES:
+    for module in (*_LIBRARIES, *_modules()):
         with contextlib.suppress(ModuleNotFoundError):  # uvloop
             importlib.import_module(module)
     listener = socket.socket(fileno=int(sys.argv[1]))
