@@ -87,7 +87,7 @@ def test_changes_are_returned_once_and_all_at_first() -> None:
     picture.apply(view(owned("a", "web"), pod("b")))
     assert picture.changes() is None
     assert picture.changes() == set()
-    assert picture.pods_of("deploy/shop/web") == {"pod/shop/a"}
+    assert set(picture.pods_of("deploy/shop/web")) == {"pod/shop/a"}
     picture.apply(
         CatalogView(
             scope=SHOP, version=2, complete=False, removed=("pods/shop/a",),
@@ -97,7 +97,7 @@ def test_changes_are_returned_once_and_all_at_first() -> None:
     )  # fmt: skip
     # The workload has lost a pod.
     assert picture.changes() == {"pod/shop/a", "deploy/shop/web", "svc/shop/web"}
-    assert picture.pods_of("deploy/shop/web") == set()
+    assert set(picture.pods_of("deploy/shop/web")) == set()
     picture.apply(
         CatalogView(
             scope=SHOP, version=3, complete=False,
@@ -114,8 +114,8 @@ def test_pod_with_another_owner_moves() -> None:
     picture = ClusterState(SHOP)
     picture.apply(view(owned("a", "web")))
     picture.apply(view_of(owned("a", "api"), version=2))
-    assert picture.pods_of("deploy/shop/web") == set()
-    assert picture.pods_of("deploy/shop/api") == {"pod/shop/a"}
+    assert set(picture.pods_of("deploy/shop/web")) == set()
+    assert set(picture.pods_of("deploy/shop/api")) == {"pod/shop/a"}
     assert pod_key(pod("a")) == "pod/shop/a"
 
 

@@ -19,8 +19,8 @@ def labeled(name: str, *, ready: bool = True, **labels: str) -> Pod:
     return msgspec.structs.replace(pod(name), ready=ready, labels=labels)
 
 
-def service(name: str, selector: str) -> Service:
-    return Service(namespace="shop", name=name, selector=selector)
+def service(name: str, selector: str, namespace: str = "shop") -> Service:
+    return Service(namespace=namespace, name=name, selector=selector)
 
 
 def services_of(*items: Pod | Service) -> tuple[EntryList, ClusterState]:
@@ -99,3 +99,25 @@ def test_incremental_counts_equal_a_full_rebuild(
             for number, wanted in enumerate(selectors)
         }
         assert counts(entries) == expected
+
+
+def test_pods_that_change_before_a_service_is_asked_for_are_counted() -> None:
+    def elsewhere(name: str, **labels: str) -> Pod:
+        return msgspec.structs.replace(labeled(name, **labels), namespace="data")
+
+    entries, cluster = services_of(
+        service("web", "app=web"), service("db", "app=db", "data"),
+        labeled("a", app="web"), elsewhere("a", app="db"), elsewhere("b", app="db"),
+    )  # fmt: skip
+    web, db = (entries.entry(key) for key in ("svc/shop/web", "svc/data/db"))
+    assert web is not None
+    assert db is not None
+    assert entries.endpoints(web) == 1
+    changed = seen(elsewhere("c", app="db"), elsewhere("d", app="db"), version=2)
+    cluster.apply(changed)
+    entries.update()
+    cluster.apply(seen(removed=("pods/data/a",), version=3))
+    cluster.apply(seen(service("new", "app=new", "more"), version=4))
+    entries.update()
+    assert entries.endpoints(db) == 3
+    assert counts(entries) == {"web": 1, "db": 3, "new": 0}

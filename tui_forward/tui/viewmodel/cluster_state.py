@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from tui_forward.model import (
@@ -37,7 +37,7 @@ _MAX_NAMED = 3  # namespaces in one text
 _PART = 64  # changes of objects, which take a millisecond or two
 # Resources whose objects own pods.
 WORKLOADS = _KINDS.keys() - {"services", "pods"}
-_NO_KEYS: frozenset[str] = frozenset()
+_NO_KEYS: tuple[str, ...] = ()
 
 
 class ClusterState:
@@ -58,7 +58,7 @@ class ClusterState:
         # Objects that are gone but were listed until `forget_removed`, by key.
         self.removed: dict[str, PodSummary | Service | Workload] = {}
         self.newest_at = 0.0  # when the newest pod, service or workload was created
-        self._pods_of: dict[str, set[str]] = {}
+        self._pods_of: dict[str, dict[str, None]] = {}  # ordered, and smaller than sets
         self._changed: set[str] = set()
         self._all_new = True
 
@@ -121,7 +121,7 @@ class ClusterState:
         everything, self._all_new = self._all_new, False
         return None if everything else changed
 
-    def pods_of(self, key: str) -> frozenset[str] | set[str]:
+    def pods_of(self, key: str) -> Collection[str]:
         """Return the keys of the pods of a workload."""
         return self._pods_of.get(key, _NO_KEYS)
 
@@ -168,7 +168,7 @@ class ClusterState:
         self.pods[key] = pod
         self._changed.add(key)
         if (owner := owner_key(pod)) is not None:
-            self._pods_of.setdefault(owner, set()).add(key)
+            self._pods_of.setdefault(owner, {})[key] = None
 
     def _put_service(self, service: Service) -> None:
         self.newest_at = max(self.newest_at, service.created_at)
@@ -190,7 +190,7 @@ class ClusterState:
         owner = owner_key(pod)
         if owner is not None and (pods := self._pods_of.get(owner)) is not None:
             self._changed.add(owner)
-            pods.discard(key)
+            pods.pop(key, None)
             if not pods:
                 del self._pods_of[owner]
 

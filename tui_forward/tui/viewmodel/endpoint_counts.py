@@ -14,8 +14,8 @@ _Place = tuple[str, _Label]  # namespace and label
 class EndpointCounts:
     """Counts for the services of a cluster state.
 
-    Pods are indexed by one label of each selector only, so that neither thousands of pods nor
-    their changes cost much.
+    Pods are indexed by one label of each selector only, in a namespace whose services are asked
+    for, so that neither thousands of pods nor their changes cost much.
     """
 
     def __init__(self, cluster_state: ClusterState) -> None:
@@ -23,36 +23,52 @@ class EndpointCounts:
         self._selectors: dict[str, tuple[_Label, ...]] = {}  # by key of the service
         self._pods: dict[_Place, set[str]] = {}  # by namespace and indexed label
         self._indexed: dict[str, tuple[_Place, ...]] = {}  # places of each pod
+        # Keys of pods and services, by namespace, until one of its services is asked for.
+        self._waiting: dict[str, set[str]] = {}
 
     def rebuild(self) -> None:
-        """Index all pods by the selectors of all services."""
-        services = self._cluster_state.services
-        self._selectors = {key: _labels(one.selector) for key, one in services.items()}
-        self._pods = {
-            (services[key].namespace, labels[0]): set()
-            for key, labels in self._selectors.items()
-            if labels
-        }
+        """Count again all pods of all services, namespace by namespace as they are asked for."""
+        self._selectors.clear()
+        self._pods.clear()
         self._indexed.clear()
-        found: dict[tuple[str, int], tuple[_Place, ...]] = {}
-        for key, pod in self._cluster_state.pods.items():
-            shared = pod.namespace, id(pod.labels)  # one object for the pods of a workload
-            places = found.get(shared)
-            if places is None:
-                places = found[shared] = self._places(pod)
-            self._put(key, places)
+        waiting: dict[str, set[str]] = {}
+        for objects in (self._cluster_state.services, self._cluster_state.pods):
+            for key, one in objects.items():
+                keys = waiting.get(one.namespace)
+                if keys is None:
+                    keys = waiting[one.namespace] = set()
+                keys.add(key)
+        self._waiting = waiting
+
+    def _index(self, namespace: str) -> None:
+        """Index the pods of a namespace by the selectors of its services."""
+        state, keys = self._cluster_state, self._waiting.pop(namespace)
+        for key in keys:
+            if (service := state.services.get(key)) is not None:
+                labels = self._selectors[key] = _labels(service.selector)
+                if labels:
+                    self._pods[namespace, labels[0]] = set()
+        for key in keys:
+            if (pod := state.pods.get(key)) is not None:
+                self._put(key, self._places(pod))
 
     def update(self, changed: Iterable[str]) -> None:
         """Apply changes of pods and services, by key."""
         services = self._cluster_state.services
-        changed = tuple(changed)
+        indexed = []
         for key in changed:
+            waiting = self._waiting.get(key.split("/", 2)[1])
+            if waiting is not None:
+                waiting.add(key)
+            else:
+                indexed.append(key)
+        for key in indexed:
             service = services.get(key)
             selector = _labels(service.selector) if service is not None else None
             if selector != self._selectors.get(key):
                 self.rebuild()
                 return
-        for key in changed:
+        for key in indexed:
             for place in self._indexed.pop(key, ()):
                 self._pods[place].discard(key)
             if (pod := self._cluster_state.pods.get(key)) is not None:
@@ -60,6 +76,8 @@ class EndpointCounts:
 
     def of(self, key: str, service: Service) -> int | None:
         """Return the number of Ready pods of a service; None if it is not known."""
+        if service.namespace in self._waiting:
+            self._index(service.namespace)
         labels = self._selectors.get(key)
         status = self._cluster_state.resources.get("pods")
         if not labels or status is None or not status.synced:

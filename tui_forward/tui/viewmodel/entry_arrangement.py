@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from tui_forward.tui.viewmodel.entries import EntryKind
 from tui_forward.tui.viewmodel.entry_matches import EntryMatches
@@ -14,7 +14,7 @@ Preference = tuple[bool, int]
 NEVER = 1 << 30  # rank of an entry that was not used recently
 _LEAST_PREFERRED: Preference = (True, NEVER + 1)  # after every preferred key
 _NO_PREFERENCES: Mapping[str, Preference] = {}
-_NO_MATCHES: tuple[list[str], int] = ([], -1)
+_NO_MATCHES: tuple[Sequence[str], int] = ((), -1)
 
 
 class EntryArrangement:
@@ -29,13 +29,13 @@ class EntryArrangement:
         self._matches = matches
         self._is_folded = is_folded  # of workloads, while no query looks for their pods
 
-    def arrange(self, preferences: dict[str, Preference]) -> list[str]:
+    def arrange(self, preferences: dict[str, Preference]) -> Sequence[str]:
         """Return the keys of the shown entries in order."""
         self.last_preferred = None
         matches = self._matches
         scores = matches.scores if matches.query else None
         if self._sorted.kind is not EntryKind.WORKLOADS:
-            shown = _in_order(self._sorted.lists[TOP], scores, preferences)
+            shown = _in_order(self._sorted.listed(TOP), scores, preferences)
             if scores is None and preferences and len(preferences) < len(shown):
                 self.last_preferred = shown[len(preferences) - 1]
             return shown
@@ -50,16 +50,16 @@ class EntryArrangement:
 
     def _with_pods(self, preferences: Mapping[str, Preference]) -> list[str]:
         """Return the workloads with the pods of those that are not folded."""
-        lists, is_folded, preferred_before = self._sorted.lists, self._is_folded, False
+        listed, is_folded, preferred_before = self._sorted.listed, self._is_folded, False
         shown: list[str] = []
-        for key in _in_order(lists[TOP], None, preferences):
+        for key in _in_order(listed(TOP), None, preferences):
             is_preferred = key in preferences
             if preferred_before and not is_preferred:
                 self.last_preferred = shown[-1]
             preferred_before = is_preferred
             shown.append(key)
-            pods = lists.get(key)
-            if pods is not None and not is_folded(key):
+            if not is_folded(key):
+                pods = listed(key)
                 shown += _in_order(pods, None, preferences) if is_preferred else pods
         return shown
 
@@ -67,7 +67,7 @@ class EntryArrangement:
         self, scores: Mapping[str, int], preferences: Mapping[str, Preference]
     ) -> list[str]:
         """Return the workloads that match, or whose pods do, with these pods."""
-        tops, parents = self._sorted.lists[TOP], self._sorted.parents
+        tops, parents = self._sorted.listed(TOP), self._sorted.parents
         matching_pods, top_scores = self._matches.pods_of, {}
         if not matching_pods:
             workloads = set(map(parents.__getitem__, scores))
@@ -85,24 +85,25 @@ class EntryArrangement:
 
     def _find_matching_pods(
         self, key: str, scores: Mapping[str, int], preferences: Mapping[str, Preference]
-    ) -> tuple[list[str], int]:
+    ) -> tuple[Sequence[str], int]:
         """Return the matching pods of a workload in order, and their best score."""
         pods = _in_order(
-            self._sorted.lists.get(key, []), scores,
+            self._sorted.listed(key), scores,
             preferences if key in preferences else _NO_PREFERENCES,
         )  # fmt: skip
-        found = pods, max((scores[pod] for pod in pods), default=-1)
+        found = pods, max(map(scores.__getitem__, pods), default=-1)
         self._matches.pods_of[key] = found
         return found
 
 
 def _in_order(
-    keys: list[str], scores: Mapping[str, int] | None, preferences: Mapping[str, Preference]
-) -> list[str]:
+    keys: Sequence[str], scores: Mapping[str, int] | None, preferences: Mapping[str, Preference]
+) -> Sequence[str]:
     """Return matching keys: preferred first, then by score, otherwise in the given order."""
     if scores is not None:
-        keys = [key for key in keys if key in scores]
-        keys.sort(key=scores.__getitem__, reverse=True)  # stable
+        keys = sorted(
+            [key for key in keys if key in scores], key=scores.__getitem__, reverse=True
+        )  # stable
     if preferences and (front := [key for key in keys if key in preferences]):
         front.sort(key=preferences.__getitem__)
         return front + [key for key in keys if key not in preferences]

@@ -44,10 +44,8 @@ class EntryLengths:
     def measure_all(self) -> None:
         """Measure the first rows now, the others little by little."""
         self._lengths.clear()
-        lists = self._lists.lists
-        keys = list(lists[TOP])
-        for parent, listed in lists.items():
-            keys += listed if parent != TOP else ()
+        keys = list(self._lists.listed(TOP))
+        keys += [key for key, parent in self._lists.parents.items() if parent != TOP]
         self._unmeasured = keys[:_AT_ONCE:-1] if len(keys) > _AT_ONCE else []
         self._measure(keys[: _AT_ONCE + 1])
 

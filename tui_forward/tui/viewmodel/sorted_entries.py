@@ -1,4 +1,4 @@
-"""All entries of a view, sorted: a list for the top, and one for each workload. Pure.
+"""All entries of a view, sorted: a list for the top, and one for each workload asked for. Pure.
 
 Independent of favorites, folds and the filter, so that a change of these sorts nothing.
 """
@@ -6,7 +6,7 @@ Independent of favorites, folds and the filter, so that a change of these sorts 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any, Final
 
 from tui_forward.model import Service
@@ -27,10 +27,11 @@ class SortedEntries:
     def __init__(self, cluster_state: ClusterState, cache: EntryCache) -> None:
         self.kind = EntryKind.WORKLOADS
         self.order = DEFAULT_ORDER
-        self.lists: dict[str, list[str]] = {}  # sorted, per parent: the top and each workload
         self.parents: dict[str, str] = {}  # the list of each key
         self._cluster_state = cluster_state
         self._cache = cache
+        # Sorted keys per parent: the top, and workloads whose pods were asked for.
+        self._lists: dict[str, list[str]] = {}
         self._sort_values: dict[str, Any] = {}  # sorted before the name
         self._endpoints = EndpointCounts(cluster_state)  # while services are listed
         self._built_for: tuple[EntryKind, SortOrder] | None = None
@@ -52,6 +53,15 @@ class SortedEntries:
             self._build_lists()
             return None
         return self._move(changed) if changed else set()
+
+    def listed(self, parent: str) -> Sequence[str]:
+        """Return the sorted keys of the top, or of the pods of a workload."""
+        keys = self._lists.get(parent)
+        if keys is None:
+            keys = self._sort(parent, list(self._cluster_state.pods_of(parent)))
+            if keys:
+                self._lists[parent] = keys
+        return keys
 
     def endpoints(self, entry: Entry) -> int | None:
         """Return the number of Ready pods of a service; None for others, and if unknown."""
@@ -79,20 +89,19 @@ class SortedEntries:
     def _build_lists(self) -> None:
         self._built_for = (self.kind, self.order)
         self.parents = parents = self._all_parents()
-        self.lists = {TOP: [key for key, parent in parents.items() if parent == TOP]}
-        if self.kind is EntryKind.WORKLOADS:
-            state = self._cluster_state
-            self.lists |= {
-                key: list(pods) for key in state.workloads if (pods := state.pods_of(key))
-            }
         self._sort_values = (
             {key: self._sort_value(key) for key in self.parents} if self.is_sorted else {}
         )
-        for parent, listed in self.lists.items():
-            name = self._name_key(parent)
-            listed.sort(key=None if name is _identity else name)  # a call for each of 10,000
-            if self.is_sorted:
-                listed.sort(key=self._sort_values.__getitem__)
+        tops = [key for key, parent in parents.items() if parent == TOP]
+        self._lists = {TOP: self._sort(TOP, tops)}
+
+    def _sort(self, parent: str, keys: list[str]) -> list[str]:
+        """Sort the keys of a list in place; return them."""
+        name = self._name_key(parent)
+        keys.sort(key=None if name is _identity else name)  # a call for each of 10,000
+        if self.is_sorted:
+            keys.sort(key=self._sort_values.__getitem__)
+        return keys
 
     def _move(self, changed: Iterable[str]) -> set[str]:
         """Move changed keys to their position; return the lists that changed or are gone."""
@@ -115,13 +124,14 @@ class SortedEntries:
             if before is not None:
                 removed.setdefault(before, set()).add(key)
         for parent, keys in removed.items():
-            remaining = [key for key in self.lists[parent] if key not in keys]
-            if remaining or parent == TOP:
-                self.lists[parent] = remaining
-            else:
-                del self.lists[parent]
+            if (listed := self._lists.get(parent)) is not None:
+                self._lists[parent] = [key for key in listed if key not in keys]
         for parent, new_keys in added.items():
-            self._insert(self.lists.setdefault(parent, []), new_keys, self._name_key(parent))
+            if (listed := self._lists.get(parent)) is not None:
+                self._insert(listed, new_keys, self._name_key(parent))
+        for parent in removed:
+            if parent != TOP and not self._lists.get(parent, True):
+                del self._lists[parent]
         return {*removed, *added, *gone} if removed or added else set()
 
     def _insert(self, listed: list[str], keys: list[str], name: Callable[[str], str]) -> None:
