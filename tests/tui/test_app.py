@@ -64,7 +64,7 @@ def test_dashboard_process_imports_neither_engine_nor_client() -> None:
     code = (
         "import sys, tui_forward.tui.app, tui_forward.daemon.launcher,"
         " tui_forward.cli.commands.dashboard;"
-        "print([m for m in sys.modules if m.startswith(('kubernetes', 'aiohttp', 'grpc',"
+        "print([m for m in sys.modules if m.startswith(('kubernetes', 'aiohttp', 'grpc', 'ruamel',"
         " 'tui_forward.engine', 'tui_forward.kube', 'tui_forward.catalog',"
         " 'tui_forward.session.local', 'tui_forward.minicluster'))])"
     )

@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ruamel.yaml.comments import CommentedSeq
-
 from tui_forward.common.arguments import parse_port
 from tui_forward.model import TransportChoice
 
@@ -82,5 +80,5 @@ def parse_transport(value: Any) -> TransportChoice:
 
 def parse_texts(value: Any) -> tuple[str, ...]:
     """Return one text or a list of texts, each of them once."""
-    items = value if isinstance(value, CommentedSeq) else [value]
+    items = value if isinstance(value, list) else [value]
     return tuple(dict.fromkeys(parse_text(item) for item in items))
