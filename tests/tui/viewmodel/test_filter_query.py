@@ -22,6 +22,9 @@ class Thing:
     labels: dict[str, str] = field(default_factory=lambda: {"app": "Web", "tier": "front"})
     ports: tuple[DeclaredPort, ...] = (DeclaredPort(number=8080, name="http"),)
 
+    def mentions(self, text: str) -> bool:
+        return text in self.words
+
 
 @pytest.mark.parametrize(
     "text",
@@ -71,6 +74,11 @@ def test_adversarial_name_is_searched_quickly() -> None:
     assert fuzzy_score("ab" * 20 + "c")("ab-" * 80) is None
 
 
+def test_adversarial_word_is_searched_quickly() -> None:
+    for letters in ("a" * 20, "ab" * 20, ".*" * 20, "a]" * 500):
+        assert parse_query(f"{letters}c").score(Thing(title="a" * 253, words="")) is None
+
+
 def test_scores_stay_below_the_best() -> None:
     assert parse_query("web " * 50).score(Thing(title="web")) == BEST
 
@@ -95,6 +103,12 @@ WORDS = st.text(alphabet="abc-", min_size=1, max_size=5)
 @given(NAMES, WORDS)
 def test_fuzzy_score_finds_the_best_alignment(name: str, word: str) -> None:
     assert (fuzzy_score(word)(name) is not None) == possible(word, name)
+
+
+@settings(max_examples=300)
+@given(NAMES, st.text(alphabet="abc-]\\^.", min_size=1, max_size=18))
+def test_word_scores_like_its_letters(name: str, word: str) -> None:
+    assert parse_query(word).score(Thing(title=name, words="")) == fuzzy_score(word)(name)
 
 
 @settings(max_examples=300)

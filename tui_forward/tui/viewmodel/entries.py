@@ -25,7 +25,7 @@ class EntryKind(StrEnum):
     SERVICES = "services"
 
 
-# Not frozen, because two attributes are computed on first use.
+# Not frozen, because an attribute is computed on first use.
 class Entry(msgspec.Struct, eq=False, gc=False):
     """One object; implements `Filterable`. Not modified after creation."""
 
@@ -34,7 +34,6 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     item: Item
     members: tuple[PodSummary, ...] = ()  # pods of a workload, oldest first
     # Computed on first use.
-    _words: str | None = None
     _ports: tuple[DeclaredPort, ...] | None = None
 
     def __eq__(self, other: object) -> bool:
@@ -95,28 +94,26 @@ class Entry(msgspec.Struct, eq=False, gc=False):
             return "scaled to 0"
         return "not ready" if item.ready < item.replicas else "ready"
 
-    @property
-    def words(self) -> str:
+    def mentions(self, text: str) -> bool:
         """See `Filterable`; includes the forms `shop/web-1` and `deploy/web`."""
-        words = self._words
-        if words is None:
-            item = self.item
-            if isinstance(item, PodSummary):  # fast path: the first typed letter needs all pods
-                name, owner, ports = item.name, item.owner, item.ports
-                status = item.status or item.phase
-                words = (
-                    f"{item.namespace}/{name} pod/{name} {status} {item.node} "
-                    f"{owner.name if owner is not None else ''}"
-                )
-            else:
-                name, kind, ports = item.name, self.key.partition("/")[0], self.ports
-                words = f"{item.namespace}/{name} {kind}/{name} {self.status_text}"
-                if isinstance(item, Workload) and item.owner is not None:
-                    words += f" {item.owner.name}"
-            for port in ports:
-                words = f"{words} {port.name} {port.number}"
-            self._words = words = words.lower()
-        return words
+        item, kind = self.item, self.kind
+        if isinstance(item, PodSummary):  # fast path: the first typed letters need all pods
+            owner, ports, status = item.owner, item.ports, item.status or item.phase
+            if text in item.node:
+                return True
+        else:
+            owner = item.owner if isinstance(item, Workload) else None
+            ports, status = self.ports, self.status_text
+        if text in item.namespace or text in kind or text in status.lower():
+            return True
+        if owner is not None and text in owner.name:
+            return True
+        for port in ports:  # no generator, for the same reason
+            if text in port.name or text in str(port.number):
+                return True
+        return text in item.name or (
+            "/" in text and text in f"{item.namespace}/{item.name} {kind}/{item.name}"
+        )
 
     @property
     def ports(self) -> tuple[DeclaredPort, ...]:

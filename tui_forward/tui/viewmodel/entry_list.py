@@ -138,8 +138,6 @@ class EntryList:
         self._cache.forget(self.cluster_state.forget_removed())
         if self.query != matches.query:
             matches.apply(self.query)
-            if not self.query:
-                self._cache.forget(None)  # the words of 10,000 pods are megabytes
             self._is_stale = True
         self._arrange()
 

@@ -5,7 +5,7 @@ A query that is extended filters the previous matches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tui_forward.model import TargetKind
 from tui_forward.tui.viewmodel.cluster_state import ClusterState
@@ -24,7 +24,7 @@ class EntryMatches:
         self.query: FilterQuery = parse_query("")  # the one that was applied last
         self.scores: dict[str, int] = {}  # of matching keys, if there is a query
         # Per workload: its matching pods in order, and the best score.
-        self.pods_of: dict[str, tuple[list[str], int]] = {}
+        self.pods_of: dict[str, tuple[Sequence[str], int]] = {}
         self._cluster_state = cluster_state
         self._cache = cache
         self._lists = lists
@@ -49,17 +49,17 @@ class EntryMatches:
         self.pods_of.clear()
         self.query, scores = query, {}
         if query:
-            entries, score, pods = self._cache.made, query.scorer, self._cluster_state.pods
+            score, pods, pod_entry = query.scorer, self._cluster_state.pods, None
             for key in keys:
-                entry = entries.get(key)
-                if entry is None:  # without a call for each of 10,000 pods
-                    pod = pods.get(key)
-                    found_pod = Entry(key, TargetKind.POD, pod) if pod is not None else None
-                    entry = found_pod or self._cache.get(key)
-                    if entry is None:
-                        continue
-                    entries[key] = entry
-                found = score(entry)
+                pod = pods.get(key)
+                if pod is None:
+                    entry = self._cache.get(key)
+                elif pod_entry is None:
+                    entry = pod_entry = Entry("", TargetKind.POD, pod)
+                else:  # the same one for all of 10,000 pods
+                    entry = pod_entry
+                    entry.item = pod
+                found = score(entry) if entry is not None else None
                 if found is not None:
                     scores[key] = found
         self.scores = scores

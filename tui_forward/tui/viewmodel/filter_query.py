@@ -48,9 +48,8 @@ class Filterable(Protocol):
     def title(self) -> str:
         """Return the name, where matches have the highest scores."""
 
-    @property
-    def words(self) -> str:
-        """Return all other text that a plain word can match, separated by spaces."""
+    def mentions(self, text: str) -> bool:
+        """Return whether a text in lower case is part of another one that a word can match."""
 
     @property
     def namespace(self) -> str:
@@ -82,6 +81,7 @@ _Match = Callable[[Filterable], int | None]
 Span = tuple[int, int]  # start, end (exclusive)
 _Spans = Callable[[str], list[Span]]
 BEST: Final = 1000  # maximum score for any number of words
+_MAX_TESTED: Final = 16  # letters of a word
 
 
 class _Term(msgspec.Struct, frozen=True):
@@ -309,6 +309,7 @@ def _spans(word: str, text: str) -> list[Span]:
 
 def _fuzzily(word: str) -> _Match:
     size = len(word)
+    has_letters = _letters_in_order(word)
 
     def match(subject: Filterable) -> int | None:  # inlined `fuzzy_score`: no call per subject
         text = subject.title
@@ -317,15 +318,24 @@ def _fuzzily(word: str) -> _Match:
             return 100 if len(text) == size else 80
         if position > 0:
             return 60 if _find_part_start(word, text, position) >= 0 else 40
-        found = _subsequence_score(word, text) if size > 1 else None
-        return 10 if found is None and word in subject.words else found
+        found = _subsequence_score(word, text) if size > 1 and has_letters(text) else None
+        return 10 if found is None and subject.mentions(word) else found
 
     return match
 
 
+def _letters_in_order(word: str) -> Callable[[str], object]:
+    """Return a function that is true of texts with the first letters of a word in their order.
+
+    It is linear in the length of the text: no part of the pattern can match in two ways.
+    """
+    letters = [re.escape(letter) for letter in word[:_MAX_TESTED]]
+    return re.compile("".join(f"[^{one}]*+{one}" for one in letters), re.DOTALL).match
+
+
 def _exactly(text: str) -> _Match:
     return lambda subject: (
-        50 if text in f"{subject.namespace}/{subject.title}" or text in subject.words else None
+        50 if text in f"{subject.namespace}/{subject.title}" or subject.mentions(text) else None
     )
 
 

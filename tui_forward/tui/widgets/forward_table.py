@@ -49,8 +49,7 @@ class FilterableForward(msgspec.Struct, frozen=True):
         """See `Filterable`."""
         return self.forward.spec.target.name.lower()
 
-    @property
-    def words(self) -> str:
+    def mentions(self, text: str) -> bool:
         """See `Filterable`."""
         forward = self.forward
         pods = {share.pod.name for share in forward.pods}
@@ -61,7 +60,7 @@ class FilterableForward(msgspec.Struct, frozen=True):
             forward.state.value,
             forward.spec.label, rows.local_text(forward), *sorted(pods), forward.id,
         ]  # fmt: skip
-        return " ".join(parts).lower()
+        return text in " ".join(parts).lower()
 
     @property
     def namespace(self) -> str:
