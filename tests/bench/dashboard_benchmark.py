@@ -301,9 +301,10 @@ def loaded(
     for process in (psutil.Process(cluster.process.pid), *cluster.child_processes()):
         process.nice(CLUSTER_NICENESS)
         # Each component leads a session, and where Linux groups processes by session, niceness
-        # counts within a group only (sched(7), "The autogroup feature").
+        # counts within a group only (sched(7), "The autogroup feature"). The process that starts
+        # them is in the session of this program, which would measure late.
         group = Path(f"/proc/{process.pid}/autogroup")
-        if group.exists():
+        if group.exists() and os.getsid(process.pid) != os.getsid(0):
             group.write_text(str(CLUSTER_NICENESS))
     pod = Toolbox(cluster.kubeconfig).create()
     profiles = Path(env["HOME"], ".config/tui-forward/profiles")
