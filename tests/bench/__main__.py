@@ -27,9 +27,9 @@ from tests.bench.forwarders import (
 from tests.bench.list_benchmark import Listing, listings
 from tests.bench.result_table import Ratio, as_json, say, table
 from tests.bench.rounds import Rounds, Section
-from tests.bench.sections import FULL, MEASURES, REPLACEMENT, ROWS, SHORT, section
+from tests.bench.sections import FULL, MEASURES, REPLACEMENT, ROWS, SHORT, Scale, section
 from tests.bench.toolbox import DEPLOYMENT, NAMESPACE, Toolbox
-from tests.support.cluster_process import ClusterProcess, running_cluster
+from tests.support.cluster_process import running_cluster
 
 RATIOS = (
     Ratio(OURS, KUBECTL_SPDY, is_judged=True),
@@ -46,18 +46,29 @@ SHORT_FORWARDERS = (OURS, KUBECTL_SPDY)
 
 
 class Bench:
-    """Benchmark of forwarders to one pod of one cluster."""
+    """Benchmark of forwarders to one pod of one cluster; without `pod`, it creates one."""
 
-    def __init__(self, cluster: ClusterProcess, chosen: Sequence[Forwarder]) -> None:
-        self._cluster = cluster
+    def __init__(self, kubeconfig: Path, chosen: Sequence[Forwarder], pod: str = "") -> None:
+        self._kubeconfig = kubeconfig
         self._chosen = {forwarder.name: forwarder for forwarder in chosen}
-        self._toolbox = Toolbox(cluster.kubeconfig)
-        self._pod = self._toolbox.create()
+        self._toolbox = Toolbox(kubeconfig)
+        self._pod = pod or self._toolbox.create()
         self.rounds: Rounds[Running] = Rounds(tuple(self._chosen), self._start)
+
+    def measure(self, parts: Sequence[str], scale: Scale, rounds: int) -> None:
+        """Measure the parts; an interrupt ends this, and what was measured stays."""
+        try:
+            for part in MEASURES:
+                if part in parts:
+                    self.rounds.run(section(part, scale), rounds)
+            if REPLACED in parts:
+                self.measure_replacements(rounds)
+        except KeyboardInterrupt:
+            say("interrupted: the table has what was measured until then")
 
     def _start(self, name: str) -> Running:
         return self._chosen[name].start(
-            self._cluster.kubeconfig, NAMESPACE, f"pod/{self._pod}", measurements.PORTS
+            self._kubeconfig, NAMESPACE, f"pod/{self._pod}", measurements.PORTS
         )
 
     def measure_replacements(self, rounds: int) -> None:
@@ -71,9 +82,7 @@ class Bench:
             self.rounds.failures[name] += sentences
 
     def _start_on_deployment(self, name: str) -> Running:
-        return self._chosen[name].start(
-            self._cluster.kubeconfig, NAMESPACE, DEPLOYMENT, measurements.PORTS
-        )
+        return self._chosen[name].start(self._kubeconfig, NAMESPACE, DEPLOYMENT, measurements.PORTS)
 
     def _replace(self, running: Running) -> dict[str, float]:
         old, _ = self._toolbox.ready()
@@ -95,6 +104,8 @@ def main() -> int:
     """Run all benchmarks."""
     options = _parser().parse_args()
     parts = options.only or (SHORT_PARTS if options.short else PARTS)
+    if options.kubeconfig is not None:
+        parts = [part for part in parts if part in MEASURES]
     names = options.forwarder or (SHORT_FORWARDERS if options.short else None)
     chosen = [one for one in forwarders() if names is None or one.name in names]
     say(f"{os.cpu_count()} cores; " + ", ".join(forwarder.name for forwarder in chosen))
@@ -104,23 +115,18 @@ def main() -> int:
     scale = SHORT if options.short else FULL
     rounds = options.rounds or (2 if options.short else 5)
 
-    if set(parts) - {LISTING}:
+    if options.kubeconfig is not None:
+        bench = Bench(options.kubeconfig, chosen, options.pod)
+        bench.measure(parts, scale, rounds)
+        result |= _print_rounds(bench.rounds)
+    elif set(parts) - {LISTING}:
         with running_cluster("--runtime", options.runtime) as cluster:
-            bench = Bench(cluster, chosen)
-            try:
-                for part in MEASURES:
-                    if part in parts:
-                        bench.rounds.run(section(part, scale), rounds)
-                if REPLACED in parts:
-                    bench.measure_replacements(rounds)
-            except KeyboardInterrupt:
-                say("interrupted: the table has what was measured until then")
+            bench = Bench(cluster.kubeconfig, chosen)
+            bench.measure(parts, scale, rounds)
             spent = cpu_by_component(cluster.process.pid)
-        shown = (ROWS, bench.rounds.names, bench.rounds.samples, RATIOS, bench.rounds.failures)
-        sys.stdout.write(table(*shown))
+        result |= _print_rounds(bench.rounds)
         hops = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in sorted(spent.items()))
         sys.stdout.write(f"\nCPU of the cluster: {hops}\n")
-        result |= as_json(*shown)
     if LISTING in parts:
         say(f"listing {options.pods:,} pods")
         with running_cluster("--pods", str(options.pods)) as cluster:
@@ -140,8 +146,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part")
     parser.add_argument("--forwarder", action="append", help="only these (by name)")
     parser.add_argument("--runtime", default="embedded", help="the cluster's runtime")
+    parser.add_argument(
+        "--kubeconfig", type=Path, help="measure on the current context of this file, with --pod"
+    )
+    parser.add_argument(
+        "--pod",
+        help="a pod there, in the namespace default, that runs `python -m "
+        "tui_forward.minicluster.runtime.apps toolbox` (else: a Deployment with the image "
+        "local/toolbox)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
     return parser
+
+
+def _print_rounds(rounds: Rounds[Running]) -> dict[str, object]:
+    shown = (ROWS, rounds.names, rounds.samples, RATIOS, rounds.failures)
+    sys.stdout.write(table(*shown))
+    return as_json(*shown)
 
 
 def _print_listings(found: Sequence[Listing]) -> None:
