@@ -39,6 +39,7 @@ class Limits:
     spill: int = 256 * MIB  # bytes held on disk for all slow readers of one forward; 0 for none
     # How long a slow reader may keep the tunnel it shares from being read.
     stall_grace_s: float = 1.0
+    slowest_reader: int = 256 * KIB  # a reader that takes less within that time has stopped
     replay: int = 256 * KIB  # bytes from one client kept to send them again after a refusal
     forward_replay: int = 16 * MIB  # the same for all clients of a forward
     # Pause before a refused connection is tried again, doubling up to `retry_refused_max_s`.

@@ -387,6 +387,24 @@ async def test_slow_reader_on_a_shared_tunnel_is_evicted_without_room() -> None:
         assert not harness.connections[1].failed
 
 
+async def test_slow_reader_on_a_shared_tunnel_receives_more_than_there_is_room_for() -> None:
+    limits = replace(
+        Limits(), stream_buffer=1000, spill=400_000, stall_grace_s=0.3, slowest_reader=1,
+        max_tunnels=1, spare=0,
+    )  # fmt: skip
+    assert 4 * limits.spill < SOURCE_BYTES
+    async with engine_harness(limits) as harness:
+        await harness.open(SOURCE)
+        slow = harness.accept(small=True)
+        fast = harness.accept()
+        received = asyncio.create_task(receive(fast, SOURCE_BYTES + 1))
+        await until(lambda: harness.pool.budget.disk)
+        assert len(await receive(slow, SOURCE_BYTES + 1)) == SOURCE_BYTES
+        assert len(await received) == SOURCE_BYTES
+        await asyncio.gather(*harness.tasks)
+        assert not any(connection.failed for connection in harness.connections)
+
+
 async def test_short_connections_in_sequence_need_few_tunnels() -> None:
     async with engine_harness() as harness:
         await harness.open(ECHO)

@@ -367,6 +367,43 @@ async def test_slow_reader_that_catches_up_is_not_evicted() -> None:
         assert not slow_local.eviction
 
 
+async def test_slow_reader_that_goes_on_is_not_evicted() -> None:
+    limits = replace(
+        Limits(), stream_buffer=1000, spill=0, stall_grace_s=3600.0, slowest_reader=1000
+    )
+    async with tunnel_harness(limits) as harness:
+        slow, slow_local = harness.open()
+        harness.open()
+        slow.set_buffered(left := 100_000)
+        for _ in range(5):
+            slow.set_buffered(left := left - 1000)
+            harness.tunnel._slow_readers._evict()
+        assert not slow_local.eviction
+        late, late_local = harness.open()
+        late.set_buffered(5000)
+        slow.set_buffered(left - 999)
+        harness.tunnel._slow_readers._evict()
+        assert slow_local.eviction
+        assert not late_local.eviction, "it has not been looked at before"
+        harness.tunnel._slow_readers._evict()
+        assert late_local.eviction
+
+
+async def test_stopped_reader_is_evicted_when_another_channel_lacks_something() -> None:
+    limits = replace(Limits(), stream_buffer=1000, spill=0, stall_grace_s=3600.0)
+    async with tunnel_harness(limits) as harness:
+        slow, slow_local = harness.open()
+        idle, _ = harness.open()
+        await until(lambda: len(harness.server.opened) == 4)
+        idle._active_at -= 3600.0
+        slow.set_buffered(5000)
+        harness.tunnel._slow_readers._evict()
+        assert not slow_local.eviction, "the other one lacks nothing"
+        idle.send(b"a request")
+        harness.tunnel._slow_readers._evict()
+        assert slow_local.eviction
+
+
 async def test_half_closed_channels_count_as_no_load() -> None:
     limits = replace(Limits(), stream_buffer=1000, spill=0, stall_grace_s=0.02)
     async with tunnel_harness(limits) as harness:

@@ -104,6 +104,36 @@ async def test_full_disk_is_no_error_and_order_is_kept() -> None:
     assert await reader.drain() == sent
 
 
+async def test_reader_that_is_always_behind_does_not_use_up_the_disk() -> None:
+    reader = Reader(SMALL)
+    step = 50 * KIB
+    pieces = [bytes([number]) * step for number in range(200)]  # five times the limit
+    behind, received = 20, b""
+    for number, piece in enumerate(pieces):
+        reader.backlog.append(memoryview(piece))
+        if number < behind:
+            continue
+        wanted = len(received) + step
+        while len(received) < wanted:
+            reader.changed.clear()
+            head = bytes(reader.backlog.peek()[: wanted - len(received)])
+            if not head:
+                await reader.changed.wait()
+                continue
+            received += head
+            reader.backlog.consume(len(head))
+        await until(lambda: not reader.backlog._is_busy)
+        assert not reader.budget.disk_full
+    assert received + await reader.drain() == b"".join(pieces)
+    assert (reader.budget.memory, reader.budget.disk) == (0, 0)
+
+
+def test_files_are_few_whatever_the_limit() -> None:
+    for limit in (1, 8 * KIB * KIB, 256 * KIB * KIB, 100 * KIB * KIB * KIB):
+        budget = BufferBudget(replace(Limits(), spill=limit))
+        assert limit // max(1, budget.file_bytes) <= 64
+
+
 @pytest.mark.parametrize("fails_at", ["open", "write"])
 async def test_unusable_disk_is_no_error(monkeypatch: pytest.MonkeyPatch, fails_at: str) -> None:
     class Full:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.spdy_channel import SpdyChannel
@@ -25,14 +25,20 @@ class SlowReaderOwner(Protocol):
         """Report that the tunnel stalled, or is no longer stalled."""
 
 
+# A channel that was idle for so long before the pause, and has sent nothing since, does not wait.
+_IDLE_S: Final = 30.0
+
+
 class SlowReaders:
     """Pauses reading of a tunnel while a local reader is too far behind.
 
-    SPDY here has no flow control per stream, so the other channels wait as well. If there are
-    any, slow readers are evicted after `Limits.stall_grace_s`.
+    SPDY here has no flow control per stream, so the other channels wait as well. If some do, each
+    slow reader is evicted that takes less than `Limits.slowest_reader` within
+    `Limits.stall_grace_s`. One that goes on is not, although it slows the others down: a transfer
+    that is cut is lost, others are only late.
     """
 
-    __slots__ = ("_channels", "_eviction", "_limits", "_loop", "_owner", "_stream")
+    __slots__ = ("_buffered", "_channels", "_eviction", "_limits", "_loop", "_owner", "_stream")
 
     def __init__(self, owner: SlowReaderOwner, stream: ByteStream, limits: Limits) -> None:
         self._loop = asyncio.get_running_loop()
@@ -41,6 +47,7 @@ class SlowReaders:
         self._limits = limits
         # Whether each waits for the disk, not for its reader.
         self._channels: dict[SpdyChannel, bool] = {}
+        self._buffered: dict[SpdyChannel, int] = {}  # bytes when that was looked at last
         self._eviction: asyncio.TimerHandle | None = None
 
     def __bool__(self) -> bool:
@@ -55,20 +62,23 @@ class SlowReaders:
                     self._pause_reading()
             return
         bound = self._bound()
-        waited_for_disk = self._channels[channel]
-        if not channel.is_behind and (size < bound if waited_for_disk else size <= bound // 2):
+        # As soon as there is room on disk again, so that the others wait no longer than that.
+        uses_disk = self._channels[channel] or bound > self._limits.stream_buffer
+        if not channel.is_behind and (size < bound if uses_disk else size <= bound // 2):
             self.discard(channel)
 
     def discard(self, channel: SpdyChannel) -> None:
         """Forget a channel: it has caught up, or has ended. Idempotent."""
         if channel in self._channels:
             del self._channels[channel]
+            self._buffered.pop(channel, None)
             if not self._channels:
                 self._resume_reading()
 
     def close(self) -> None:
         """Forget all channels; reading is left as it is. Idempotent."""
         self._channels.clear()
+        self._buffered.clear()
         if self._eviction is not None:
             self._eviction.cancel()
             self._eviction = None
@@ -83,7 +93,7 @@ class SlowReaders:
 
     def _pause_reading(self) -> None:
         self._stream.pause_reading()
-        self._eviction = self._loop.call_later(self._limits.stall_grace_s, self._evict)
+        self._schedule_eviction()
         self._owner.notify_owner()
 
     def _resume_reading(self) -> None:
@@ -93,13 +103,25 @@ class SlowReaders:
         self._stream.resume_reading()
         self._owner.notify_owner()
 
-    def _evict(self) -> None:
+    def _schedule_eviction(self) -> None:
+        self._buffered = {channel: channel.buffered for channel in self._channels}
         self._eviction = self._loop.call_later(self._limits.stall_grace_s, self._evict)
+
+    def _evict(self) -> None:
+        stopped = [
+            channel
+            for channel in self._channels
+            if channel in self._buffered
+            and self._buffered[channel] - channel.buffered < self._limits.slowest_reader
+        ]
+        self._schedule_eviction()
+        active_since = self._owner.last_received_at - _IDLE_S
         waiting = sum(
-            one.window is not None and one not in self._channels for one in self._owner.all_channels
+            one not in self._channels and one.waits(active_since)
+            for one in self._owner.all_channels
         )
         if waiting:
-            for channel in list(self._channels):
+            for channel in stopped:
                 channel.handler.evicted(
                     Reason(
                         code=ReasonCode.CONNECTION_EVICTED,

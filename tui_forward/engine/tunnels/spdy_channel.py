@@ -22,6 +22,7 @@ class SpdyChannelOwner(Protocol):
     """What a channel needs of its tunnel."""
 
     client: TunnelClient  # the codec
+    last_received_at: float
     limits: Limits
     budget: BufferBudget
     error: TuiForwardError | None  # why the tunnel ended
@@ -65,7 +66,8 @@ class SpdyChannel(Channel):
         self._frames = 0
         self._first_frame = self._last_frame = 0
         self._has_received = False
-        self._opened_at = time.monotonic()
+        self._awaits_answer = False  # it has sent since it received last
+        self._opened_at = self._active_at = time.monotonic()
         self._pieces: list[memoryview] = []
         self._half_close_timer: asyncio.TimerHandle | None = None
         # Window of the server's worker that its data goes through; None once it is half closed.
@@ -92,6 +94,7 @@ class SpdyChannel(Channel):
         """See `Channel`."""
         if self._pair.send(data):
             self._tunnel.sent(self, len(data))
+            self._awaits_answer = True
             self._frames += 1
             self._last_frame = self._worker.sent_frames
             if self._frames == 1:
@@ -134,6 +137,13 @@ class SpdyChannel(Channel):
 
     # For the tunnel.
 
+    def waits(self, active_since: float) -> bool:
+        """Return whether it lacks something while the tunnel is not read.
+
+        An answer to what it has sent; or more of what it received lately, a greeting included.
+        """
+        return self.window is not None and (self._awaits_answer or self._active_at > active_since)
+
     def expire(self, opened_before: float) -> None:
         """End it if it was opened before then and is still not acknowledged."""
         if self._opened_at < opened_before and not self.acknowledged:
@@ -167,7 +177,9 @@ class SpdyChannel(Channel):
     def data_received(self, data: memoryview) -> None:
         """See `StreamPairReceiver`. Collects: a chunk costs one system call per channel."""
         self._has_received = True
+        self._awaits_answer = False
         if not self._pieces:
+            self._active_at = self._tunnel.last_received_at
             self._tunnel.received(self)
         self._pieces.append(data)
 

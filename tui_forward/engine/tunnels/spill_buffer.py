@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from tui_forward.engine.limits import KIB, Limits
+from tui_forward.engine.limits import KIB, MIB, Limits
 from tui_forward.engine.tunnels.spill_file import SpillFile
 
 _PIECE: Final = 64 * KIB
@@ -29,6 +29,11 @@ _SLACK: Final = 256 * KIB
 _BATCH: Final = 1024 * KIB
 # Bytes that may wait to be written while the disk is slow.
 _MAX_WAITING: Final = 4 * _BATCH
+# Bytes of one file; it is deleted when they are read, so that a reader that is behind all the time
+# does not use up the disk. More with a large limit, because each file takes a descriptor.
+_FILE_BYTES: Final = 4 * MIB
+_MIN_FILES: Final = 4
+_MAX_FILES: Final = 64
 
 
 def _do_nothing() -> None: ...
@@ -52,6 +57,12 @@ class BufferBudget:
         if self.memory < self._limits.forward_buffer:
             return self._limits.stream_buffer
         return min(_MIN_SHARE, self._limits.stream_buffer)
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes after which a buffer begins another file."""
+        limit = self._limits.spill
+        return max(min(_FILE_BYTES, limit // _MIN_FILES), limit // _MAX_FILES)
 
     @property
     def disk_left(self) -> int:
@@ -80,6 +91,23 @@ class BufferBudget:
         return self.memory_share
 
 
+class _Part:
+    """One file of a buffer."""
+
+    __slots__ = ("file", "read", "reserved", "written")
+
+    def __init__(self) -> None:
+        self.file = SpillFile()
+        self.written = 0
+        self.read = 0
+        self.reserved = 0  # bytes of disk, those of a write that is under way included
+
+    @property
+    def is_read(self) -> bool:
+        """Whether everything written was read."""
+        return self.read == self.written
+
+
 class SpillBuffer:
     """First in, first out, accounted for in `budget`. Not for use after `close`.
 
@@ -90,16 +118,13 @@ class SpillBuffer:
     def __init__(self, budget: BufferBudget, on_change: Callable[[], None]) -> None:
         self._budget = budget
         self._on_change = on_change
-        # In this order: what is read next, the unread part of the file, what is to be written.
+        # In this order: what is read next, the unread parts of the files, what is to be written.
         # Invariant: without a file the tail is empty.
         self._head: deque[bytearray] = deque()
         self._skip = 0  # bytes of the first piece that are consumed
-        self._file: SpillFile | None = None
+        self._files: deque[_Part] = deque()
         self._tail: deque[bytearray] = deque()
         self._memory = 0
-        self._written = 0
-        self._read = 0
-        self._reserved = 0  # bytes of disk, those of a write that is under way included
         self._is_busy = False  # a transfer is under way
         self._writing = 0  # pieces of the tail that are being written
         self._closed = False
@@ -109,15 +134,15 @@ class SpillBuffer:
     @property
     def is_behind(self) -> bool:
         """Whether so much waits for the disk that the tunnel must wait, too."""
-        return self._file is not None and self._memory > self._budget.memory_share + _MAX_WAITING
+        return bool(self._files) and self._memory > self._budget.memory_share + _MAX_WAITING
 
     def append(self, data: memoryview) -> None:
         """Keep a copy of `data`: in memory if there is room, else on disk if possible."""
         self.size += len(data)
         is_full = self._memory >= self._budget.memory_share + _SLACK
-        if self._file is None and is_full and self._may_spill(len(data)):
-            self._file = SpillFile()
-        self._keep(self._head if self._file is None else self._tail, data)
+        if not self._files and is_full and self._may_spill(len(data)):
+            self._files.append(_Part())
+        self._keep(self._tail if self._files else self._head, data)
         self._transfer()
 
     def peek(self) -> memoryview:
@@ -148,7 +173,8 @@ class SpillBuffer:
         self._head.clear()
         self._tail.clear()
         self.size = 0
-        self._drop_file()
+        while self._files:
+            self._drop_first()
 
     def _keep(self, pieces: deque[bytearray], data: memoryview) -> None:
         """Copy into the last piece if that is not exposed, else into a new one."""
@@ -180,20 +206,24 @@ class SpillBuffer:
 
     def _transfer(self) -> None:
         """Start what is due next: to read what is next, or to write what waits for that."""
-        if self._file is None or self._is_busy or self._closed or self.error is not None:
+        if self._is_busy or self._closed or self.error is not None:
             return
-        if not self._head and self._read < self._written:
-            count = min(_BATCH, self._written - self._read)
+        while len(self._files) > 1 and self._files[0].is_read:
+            self._drop_first()
+        if not self._files:
+            return
+        first = self._files[0]
+        if not self._head and not first.is_read:
             self._is_busy = True
-            self._file.read(self._read, count, self._loaded)
-        elif not self._head and self._read == self._written:
+            first.file.read(first.read, min(_BATCH, first.written - first.read), self._loaded)
+        elif not self._head:
             # The reader has caught up: nothing is left to be written.
             self._head, self._tail = self._tail, self._head
-            self._drop_file()
+            self._drop_first()
         elif self._tail and not self._budget.disk_full:
-            self._write(self._file)
+            self._write()
 
-    def _write(self, file: SpillFile) -> None:
+    def _write(self) -> None:
         batch: list[bytearray] = []
         size = 0
         for piece in self._tail:
@@ -203,25 +233,30 @@ class SpillBuffer:
             size += len(piece)
         if not self._may_spill(size):
             return
+        if self._files[-1].written >= self._budget.file_bytes:
+            self._files.append(_Part())
+        last = self._files[-1]
         self._budget.disk += size
-        self._reserved += size
+        last.reserved += size
         self._is_busy = True
         self._writing = len(batch)
-        file.write(self._written, batch, lambda error: self._stored(batch, size, error))
+        last.file.write(last.written, batch, lambda error: self._stored(last, batch, size, error))
 
-    def _stored(self, batch: list[bytearray], size: int, error: OSError | None) -> None:
+    def _stored(
+        self, part: _Part, batch: list[bytearray], size: int, error: OSError | None
+    ) -> None:
         self._is_busy = False
         self._writing = 0
         if self._closed:
             return
         if error is None:
-            self._written += size
+            part.written += size
             for _ in batch:
                 self._release(self._tail.popleft())
         else:  # the disk is full: a part of a piece does not count
             self._budget.disk_full = True
             self._budget.disk -= size
-            self._reserved -= size
+            part.reserved -= size
         self._changed()
 
     def _loaded(self, data: bytes, error: OSError | None) -> None:
@@ -231,7 +266,7 @@ class SpillBuffer:
         if error is not None:
             self.error = error
         else:
-            self._read += len(data)
+            self._files[0].read += len(data)
             self._head.append(bytearray(data))
             self._account(len(data) + _PIECE_OVERHEAD)
         self._changed()
@@ -240,11 +275,9 @@ class SpillBuffer:
         self._transfer()
         self._on_change()
 
-    def _drop_file(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            self._budget.disk -= self._reserved
-            if self._reserved:
-                self._budget.disk_full = False
-            self._reserved = self._written = self._read = 0
+    def _drop_first(self) -> None:
+        part = self._files.popleft()
+        part.file.close()
+        self._budget.disk -= part.reserved
+        if part.reserved:
+            self._budget.disk_full = False
