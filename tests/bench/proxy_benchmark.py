@@ -55,6 +55,7 @@ SERVICES = 1000
 USED = 50
 CONNECTIONS = 2000
 COLD_ROUNDS = 10
+DOWNLOADS = 8
 WARM_ROUNDS = 100
 WARM_BATCHES = 8
 FORWARD, SOCKS, SOCKS_AT_ONCE, LOCALHOST = (
@@ -156,18 +157,20 @@ class Benchmark:
         )
         return found
 
-    async def throughput(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Return seconds, and processor seconds of the engine, of a download on both ways."""
+    async def throughput(self) -> list[tuple[list[float], list[float]]]:
+        """Return the seconds of downloads, and those of the engine's processor, on both ways."""
         port = await self.start_forward("ops", "toolbox", SOURCE)
         sides = ((open_plain, port), (open_socks, self.proxy_port))
-        results: tuple[list[tuple[float, float]], ...] = ([], [])
-        for _ in range(4):
-            for at, (how, number) in enumerate(sides):
+        results: list[tuple[list[float], list[float]]] = [([], []) for _ in sides]
+        for round_number in range(1 + DOWNLOADS):  # the first one warms up
+            for at in (0, 1) if round_number % 2 else (1, 0):
+                how, number = sides[at]
                 before = time.process_time()
                 duration = await self.run(proxy_clients.download, how, number, "toolbox.ops")
-                results[at].append((duration, time.process_time() - before))
-        one, other = (min(side, key=lambda pair: pair[1]) for side in results)
-        return one, other
+                if round_number:
+                    results[at][0].append(duration)
+                    results[at][1].append(time.process_time() - before)
+        return results
 
 
 async def measure(
@@ -183,10 +186,12 @@ async def measure(
         show(f"{SERVICES} services known", f"{known_mib:.1f} MiB more")
         cold, cold_proxy = await benchmark.cold()
         show("cold first byte, ms", compare(cold * 1e3, cold_proxy * 1e3))
-        (seconds, cpu), (seconds_proxy, cpu_proxy) = await benchmark.throughput()
+        plain, proxied = await benchmark.throughput()
         size = DOWNLOAD / MIB
-        show("download, MiB/s", compare(size / seconds, size / seconds_proxy))
-        show("  CPU of the engine, s/GiB", compare(cpu * 1024 / size, cpu_proxy * 1024 / size))
+        speeds = [size / statistics.median(seconds) for seconds, _ in (plain, proxied)]
+        show("download, MiB/s", compare(*speeds))
+        used = [statistics.median(cpu) * 1024 / size for _, cpu in (plain, proxied)]
+        show("  CPU of the engine, s/GiB", compare(*used))
         warm = await benchmark.warm(peers)
         sys.stdout.write(warm_table(warm))
         hosts = [f"many-{number % USED}.shop" for number in range(CONNECTIONS)]
@@ -200,8 +205,8 @@ async def measure(
     return {
         "services_mib": known_mib,
         "cold_s": {"forward": cold, "proxy": cold_proxy},
-        "download_s": {"forward": seconds, "proxy": seconds_proxy},
-        "download_cpu_s": {"forward": cpu, "proxy": cpu_proxy},
+        "download_s": {"forward": plain[0], "proxy": proxied[0]},
+        "download_cpu_s": {"forward": plain[1], "proxy": proxied[1]},
         "warm": {name: vars(one) for name, one in warm.items()},
         "at_once": {"failed": failed, "seconds": duration, "memory_mib": memory_mib()},
     }

@@ -215,7 +215,7 @@ class RequestParser:
 
     def _split_head(self, data: memoryview) -> tuple[RequestHead | None, memoryview]:
         before = len(self._head)
-        if not before:
+        if not before and data[0] in b"\r\n":
             # Empty lines before a request are ignored (RFC 9112, section 2.2).
             data = data[len(data) - len(bytes(data).lstrip(b"\r\n")) :]
         self._head += data[: MAX_HEAD_BYTES + 1 - before]
