@@ -87,7 +87,7 @@ async def test_prints_kubectl_lines_until_stopped(lines: Lines) -> None:
         "out Forwarding from 127.0.0.1:8080 -> 80",
         "out Forwarding from [::1]:8080 -> 80",
         "out Handling connection for 8080",
-        "err stopped: stopped",
+        "err stopped",
     ]
     assert ("stop", "f1") in session.calls
 

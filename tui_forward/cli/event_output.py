@@ -137,7 +137,10 @@ class KubectlEventPrinter:
     def _print_state(self, event: Event) -> None:
         assert event.state is not None
         word = style(event.state.value, STATE_STYLES[event.state], color=self._color)
-        self._output.err(self._tagged(event, f"{word}: {one_line(event.reason)}"))
+        says_more = event.reason and event.reason != event.state.value
+        self._output.err(
+            self._tagged(event, f"{word}: {one_line(event.reason)}" if says_more else word)
+        )
         if event.hint:
             hint = style("hint:", "1", color=self._color)
             self._output.err(f"  {hint} {one_line(event.hint)}")

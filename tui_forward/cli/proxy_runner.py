@@ -90,6 +90,8 @@ def address_lines(info: ProxyInfo) -> list[str]:
 def example_text(info: ProxyInfo) -> str:
     """Return how to use a proxy, in one line."""
     address = ipv4_first(info.listening)[0]
+    if info.spec.auth_file:  # names of localhost take no password
+        return f"curl --proxy socks5h://NAME:PASSWORD@{address} http://SERVICE.NAMESPACE/"
     return (
         f"http://SERVICE.NAMESPACE.localhost:{address.port}/ in a browser, "
         f"curl --proxy socks5h://{address} http://SERVICE.NAMESPACE/"

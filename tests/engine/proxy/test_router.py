@@ -133,10 +133,33 @@ async def test_similar_names_are_in_the_hint(directory: FakeDirectory) -> None:
         ("example.com", DirectAddress("example.com", 443)),
         ("192.0.2.1", DirectAddress("192.0.2.1", 443)),
         ("outer", DirectAddress("db.example.com", 443)),
+        ("localhost", DirectAddress("localhost", 443)),
+        ("127.0.0.1", DirectAddress("127.0.0.1", 443)),
+        ("::1", DirectAddress("::1", 443)),
     ],
 )
 async def test_direct(directory: FakeDirectory, host: str, expected: DirectAddress) -> None:
     assert await router(directory, direct=True).route(host, 443) == expected
+
+
+@pytest.mark.parametrize(
+    "alias", ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "::1", "::ffff:127.0.0.1"]
+)
+async def test_services_do_not_lead_to_this_machine(directory: FakeDirectory, alias: str) -> None:
+    directory.add(service("trap", external_name=alias, selector=""))
+    for find in (
+        router(directory, direct=True).route("trap", 80),
+        router(directory, direct=True).route_localhost("trap.shop", "80"),
+    ):
+        with pytest.raises(ForwardError) as caught:
+            await find
+        assert caught.value.code is ReasonCode.TARGET_EXTERNAL_NAME
+
+
+async def test_localhost_is_outside_the_cluster(directory: FakeDirectory) -> None:
+    with pytest.raises(ForwardError) as caught:
+        await router(directory).route("localhost", 80)
+    assert caught.value.code is ReasonCode.PROXY_OUTSIDE_CLUSTER
 
 
 @pytest.mark.parametrize("host", ["wep", "wep.shop.svc", "x.cluster.local", "kubernetes.default"])

@@ -169,7 +169,7 @@ class AcceptedClients:
             namespaces = self._directory.namespaces if self._credentials is None else ()
             await _send(sock, pac_file(local, self._spec.domain, namespaces))
         elif handshake.refusal:
-            self._on_refused(handshake.refusal)
+            self._on_refused(f"a client: {handshake.refusal}")
 
 
 def _reason_of(forward: ActiveForward) -> Reason:

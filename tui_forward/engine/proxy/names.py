@@ -53,6 +53,18 @@ def normalize_host(host: str) -> str:
     return host.lower().removesuffix(".")
 
 
+def is_own_machine(host: str) -> bool:
+    """Return whether a normalized host is this machine's own: a name of localhost or loopback."""
+    if host == LOCALHOST or host.endswith(f".{LOCALHOST}"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback or (mapped or address).is_unspecified
+
+
 def parse_cluster_name(
     host: str, *, namespace: str, domain: str
 ) -> tuple[tuple[ClusterName, ...], bool]:

@@ -12,6 +12,7 @@ from tui_forward.engine.proxy.names import (
     ClusterName,
     PodName,
     ServiceName,
+    is_own_machine,
     normalize_host,
     parse_cluster_name,
 )
@@ -129,15 +130,22 @@ class TargetRouter:
             pass
         else:
             return await self._find_at(address)
+        if is_own_machine(host):
+            self._check_direct(host)
+            return None
         candidates, is_explicit = self._parse(host)
         found = await self._first(candidates)
         if found is not None:
             return found
         if is_explicit or (candidates and not self._spec.direct and self._is_near(candidates)):
             raise _unknown_name(_first_name(candidates, host), self._similar(candidates))
+        self._check_direct(host)
+        return None
+
+    def _check_direct(self, host: str) -> None:
+        """Check that a host may be connected to without the cluster; ForwardError if not."""
         if not self._spec.direct:
             raise ForwardError(Reason(code=ReasonCode.PROXY_OUTSIDE_CLUSTER, name=host))
-        return None
 
     async def _find_at(
         self, address: ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -150,8 +158,7 @@ class TargetRouter:
             pod = found or await self._directory.find_pod_at(text)
             if pod is not None:
                 return _refuse_api_server(pod)
-        if not self._spec.direct:
-            raise ForwardError(Reason(code=ReasonCode.PROXY_OUTSIDE_CLUSTER, name=text))
+        self._check_direct(text)
         return None
 
     async def _first(self, candidates: tuple[ClusterName, ...]) -> Service | PodRef | None:
@@ -198,7 +205,8 @@ class TargetRouter:
         """Return the host that an ExternalName stands for, if it may be connected to."""
         host = normalize_host(service.external_name)
         candidates, is_explicit = self._parse(host)
-        if not self._spec.direct and not (is_explicit and candidates):
+        if is_own_machine(host) or not (self._spec.direct or (is_explicit and candidates)):
+            # Who may write a service must not reach what listens on this machine.
             raise _external_name(service)
         return host
 
