@@ -46,15 +46,37 @@ def main() -> int:
     from screenshots.scenes import SCENES
 
     known = [picture for scene in SCENES for picture in scene.pictures]
-    names = options.names or [one.name for one in known if one.kept or options.all]
+    wanted = options.names
+    names = [
+        one.name
+        for one in known
+        if {one.name, one.recording} & {*wanted} or (not wanted and (one.kept or options.all))
+    ]
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {"HOME": home, "XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home}
         taken = asyncio.run(take_all(frozenset(names), Path(home)))
+    taken = _join_recordings(taken)
     if not options.check:
         for name, svg in taken.items():
             (options.into / f"{name}.svg").write_text(svg)
         return 0
     return _report_differences(taken, options.into)
+
+
+def _join_recordings(taken: dict[str, str]) -> dict[str, str]:
+    """Return the pictures with the frames of each recording as one."""
+    from screenshots.animation import animate
+    from screenshots.scenes import SCENES
+
+    frames: dict[str, list[tuple[str, float]]] = {}
+    joined = dict(taken)
+    for picture in (picture for scene in SCENES for picture in scene.pictures):
+        if picture.recording and picture.name in taken:
+            frame = joined.pop(picture.name), picture.seconds
+            frames.setdefault(picture.recording, []).append(frame)
+    for name, parts in frames.items():
+        joined[name] = animate([svg for svg, _ in parts], [length for _, length in parts])
+    return joined
 
 
 def _report_differences(taken: dict[str, str], folder: Path) -> int:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from textual.widgets import Input
 
 from tests.support.fleet import FleetSession, fleet
 from tests.support.fleet_app import NO_CONTEXT, fleet_app, settled
-from tests.support.fleet_proxy import fleet_with_proxy
+from tests.support.fleet_proxy import add_targets, fleet_before_proxy, fleet_with_proxy
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.storage.context_choice import ContextChoice
 
@@ -33,6 +34,10 @@ class Picture:
     size: tuple[int, int] = _USUAL
     kept: bool = False  # whether the file belongs to the repository
     after: tuple[str, ...] = ()  # keys that go back to the dashboard
+    change: Callable[[FleetSession], None] | None = None  # of the session, before the keys
+    # Name of the recording that it is a frame of, and for how long.
+    recording: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,27 @@ SCENES: Final = (
     ), choice=NO_CONTEXT),
     Scene((
         Picture("proxy", "a whole cluster through one port", ("tab", "tab", "g"),
-                ("proxy 127.0.0.1:1080 · 5 targets", "k6 (70112)"), kept=True),
+                ("proxy 127.0.0.1:1080 · 5 targets", "k6 (70112)")),
         Picture("spread", "connections spread over three pods", ("d",),
                 ("8hkmn 2 open", "tested 0 s ago"), (100, 30), kept=True),
     ), session=fleet_with_proxy),
+    Scene(
+        tuple(
+            Picture(f"recording_{number}", "tui-forward: the cluster proxy", keys, shows,
+                    size=(100, 28), change=change, kept=True, recording="recording",
+                    seconds=seconds)
+            for number, (keys, shows, change, seconds) in enumerate((
+                (("tab", "tab", "g"), ("problems first",), None, 1.5),
+                (("X",), ("0 targets",), None, 1.5),
+                ((), ("2 targets", "orders-queue"), partial(add_targets, count=2), 1.2),
+                ((), ("5 targets", "webhook-relay"), partial(add_targets, count=5), 2.0),
+                (("slash", *"shipping"), ("1 target",), None, 2.0),
+                (("escape", "escape", "g", *["down"] * 8), ("5 targets", "shipping-rates"), None,
+                 2.5),
+            ))
+        ),
+        session=fleet_before_proxy,
+    ),
     Scene((Picture("light", "in daylight", _FORWARDS, _MAIN, kept=True),), theme="forward-light"),
     Scene((Picture("no_color", "NO_COLOR", _FORWARDS, _MAIN),), env={"NO_COLOR": "1"}),
 )  # fmt: skip
@@ -94,9 +116,8 @@ async def take(scene: Scene, folder: Path, wanted: frozenset[str]) -> dict[str, 
     """Run a scene as far as needed; return its wanted pictures as SVG by name."""
     taken: dict[str, str] = {}
     last = max(place for place, one in enumerate(scene.pictures) if one.name in wanted)
-    app = fleet_app(
-        folder, scene.session(), few_colors="NO_COLOR" in scene.env, choice=scene.choice
-    )
+    session = scene.session()
+    app = fleet_app(folder, session, few_colors="NO_COLOR" in scene.env, choice=scene.choice)
     async with app.run_test(size=scene.pictures[0].size) as pilot:
         if not scene.env:
             app.theme = scene.theme
@@ -104,8 +125,12 @@ async def take(scene: Scene, folder: Path, wanted: frozenset[str]) -> dict[str, 
             await wait_for(app, pilot, "deploy/api-gateway", "prod-eu!")
         for picture in scene.pictures[: last + 1]:
             await pilot.resize_terminal(*picture.size)
+            if picture.change is not None:
+                picture.change(session)
             await pilot.press(*picture.keys)
             await wait_for(app, pilot, *picture.shows)
+            if picture.recording:
+                app.clear_notifications()  # they go by themselves, after a while
             if picture.name in wanted:
                 taken[picture.name] = await _svg(app, pilot, picture.title)
             await pilot.press(*picture.after)

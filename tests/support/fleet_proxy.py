@@ -153,6 +153,24 @@ def _connections() -> list[Connection]:
     ]  # fmt: skip
 
 
+def fleet_before_proxy() -> fleet.FleetSession:
+    """Return a fake session of the scene before the proxy is started."""
+    session = fleet_with_proxy()
+    session.proxies = {}
+    session.forwards = {one: session.forwards[one] for one in _KEPT}
+    return session
+
+
+def add_targets(session: fleet.FleetSession, count: int) -> None:
+    """Open the first targets of the proxy."""
+    first = session.forwards["f5"]
+    for number in range(count):
+        target = _target(number, first)
+        session.forwards[target.id] = replace(
+            target, pods=(), earlier_pods=None, started_at=fleet.NOW - 5, since=fleet.NOW - 5
+        )
+
+
 def fleet_with_proxy() -> fleet.FleetSession:
     """Return a fake session of the scene."""
     session = fleet.fleet()
