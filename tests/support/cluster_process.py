@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from tests.support.forked_program import ForkedProcess
 from tui_forward.minicluster.control_socket import ControlClient
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -64,7 +65,7 @@ def start_cluster(*options: str) -> ClusterProcess:
     command = [sys.executable, "-P", "-m", "tui_forward.minicluster", "--json", *options]
     command += ["--parent-pid", str(os.getpid())]
     with tempfile.TemporaryFile() as stderr:
-        process = subprocess.Popen(
+        process = ForkedProcess(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr
         )
         assert process.stdout is not None

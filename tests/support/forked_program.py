@@ -1,10 +1,10 @@
 """Processes of the program as forks of one that has imported it, which takes most of a start.
 
-`ForkedProcess` is a `subprocess.Popen` for `python [-P] -m tui_forward…` and
-`python [-P] -m tui_forward.daemon…`. What such a process does, is and shows to others (streams,
-terminal, session, folder, command, environment) is that of one that was started, but for the
-imports. One that depends on how Python itself starts is started: on other systems than Linux, with
-a variable of Python or with another encoding than UTF-8.
+`ForkedProcess` is a `subprocess.Popen` for `python [-P] -m tui_forward…`, and for the daemon and
+the embedded cluster. What such a process does, is and shows to others (streams, terminal, session,
+folder, command, environment) is that of one that was started, but for the imports. One that depends
+on how Python itself starts is started: on other systems than Linux, with a variable of Python or
+with another encoding than UTF-8.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ import msgspec
 LENGTH_SIZE: Final = 4
 STREAMS: Final = 3
 _ROOT = Path(__file__).resolve().parents[2]
-_MODULES = ("tui_forward", "tui_forward.daemon")
+CLUSTER: Final = "tui_forward.minicluster"
+_MODULES = ("tui_forward", "tui_forward.daemon", CLUSTER)
 _COMMAND_SIZE = 4096
 _ENVIRONMENT_SIZE = 32768
 _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
@@ -67,7 +68,8 @@ class ForkedProcess(subprocess.Popen[Any]):
         options: Those of `subprocess.Popen`.
     """
 
-    template: ClassVar[Callable[[], Path] | None] = None  # returns the socket of the template
+    # Returns the socket of the template of a module.
+    template: ClassVar[Callable[[str], Path] | None] = None
     _client: socket.socket | None = None
 
     def __init__(self, command: Sequence[str], *, terminal: str = "", **options: Any) -> None:
@@ -95,7 +97,7 @@ class ForkedProcess(subprocess.Popen[Any]):
         streams = (reading, writing, error_writing)
         data = msgspec.json.encode(request)
         client = socket.socket(socket.AF_UNIX)
-        client.connect(str(template()))
+        client.connect(str(template(request.module)))
         socket.send_fds(
             client, [len(data).to_bytes(LENGTH_SIZE, "big")],
             [number if stream < 0 else stream for number, stream in enumerate(streams)],
@@ -173,11 +175,14 @@ LAUNCHING: Final = SimpleNamespace(
 
 
 class Template:
-    """The process that programs are forked from; a context manager that ends it."""
+    """The processes that programs are forked from; a context manager that ends them.
+
+    There is one for the embedded cluster, which imports gRPC, and one for all other programs.
+    """
 
     def __init__(self) -> None:
         self._undo = contextlib.ExitStack()
-        self._socket: Path | None = None
+        self._sockets: dict[bool, Path] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -185,23 +190,30 @@ class Template:
     def __exit__(self, *_: object) -> None:
         self._undo.close()
 
-    def socket(self) -> Path:
-        """Return the path of its socket, after starting it the first time."""
-        if self._socket is None:
-            folder = self._undo.enter_context(tempfile.TemporaryDirectory(prefix="tft-"))
-            self._socket = Path(folder) / "socket"
+    def socket(self, module: str) -> Path:
+        """Return the path of the socket for a module, after starting its process the first time."""
+        is_cluster = module == CLUSTER
+        if is_cluster not in self._sockets:
+            folder = Path(self._undo.enter_context(tempfile.TemporaryDirectory(prefix="tft-")))
+            path = self._sockets[is_cluster] = folder / "socket"
             with socket.socket(socket.AF_UNIX) as listener:
-                listener.bind(str(self._socket))
+                listener.bind(str(path))
                 listener.listen()
-                process = self._undo.enter_context(self._start(listener.fileno()))
+                process = self._undo.enter_context(self._start(listener.fileno(), module, folder))
             assert process.stdin is not None
             self._undo.enter_context(process.stdin)
-        return self._socket
+        return self._sockets[is_cluster]
 
-    def _start(self, listener: int) -> subprocess.Popen[bytes]:
+    def _start(self, listener: int, module: str, folder: Path) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "tests.support.program_template", str(listener)]
         filler = {"FILLER": "-" * _ENVIRONMENT_SIZE, "LC_ALL": "C.UTF-8", "PYTHONPATH": str(_ROOT)}
+        if module == CLUSTER:  # OpenSSL reads its configuration when it is loaded
+            from tui_forward.minicluster.supervisor import OPENSSL_CONF  # imports cryptography
+
+            (folder / "openssl.cnf").write_text(OPENSSL_CONF)
+            filler["OPENSSL_CONF"] = str(folder / "openssl.cnf")
         return subprocess.Popen(
-            [*command, "-" * _COMMAND_SIZE], env={**_AT_START, **filler}, pass_fds=[listener],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, cwd="/",
+            [*command, module, "-" * _COMMAND_SIZE], env={**_AT_START, **filler},
+            pass_fds=[listener], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            start_new_session=True, cwd="/",
         )  # fmt: skip

@@ -1,14 +1,13 @@
 """The process that `forked_program` forks programs from: it has imported what they need.
 
-`python -P -m tests.support.program_template DESCRIPTOR FILLER` serves requests on a socket that
-listens, until the process that started it has ended or closed its stdin. One thread and no event
-loop: only then is a fork safe. The argument and the variable FILLER are space for the commands and
-environments of programs, which other processes read.
+`python -P -m tests.support.program_template DESCRIPTOR MODULE FILLER` serves requests on a socket
+that listens, until the process that started it has ended or closed its stdin. One thread and no
+event loop: only then is a fork safe. MODULE is one of the programs. The argument and the variable
+FILLER are space for the commands and environments of programs, which other processes read.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import ctypes
 import gc
@@ -18,14 +17,15 @@ import selectors
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import msgspec
 
+from tests.support.forked_cluster import exit_at_once, start_server
 from tests.support.forked_program import (
+    CLUSTER,
     LAUNCHING,
     LENGTH_SIZE,
     STREAMS,
@@ -33,12 +33,16 @@ from tests.support.forked_program import (
     Request,
 )
 from tui_forward.daemon import launcher
+from tui_forward.minicluster import fork_server_client
 
 _PACKAGE: Final = Path(__file__).parents[2] / "tui_forward"
 # Programs that are forked do not use these parts, which import large libraries.
 _LEFT_OUT = frozenset(
     {"api", "commands/demo.py", "commands/mcp.py", "demo", "mcp", "minicluster",
      "official_client.py"}
+)  # fmt: skip
+_CLUSTER_MODULES = (
+    "encodings.idna", "grpc._utilities", "uvloop", f"{CLUSTER}.__main__", f"{CLUSTER}.fork_server",
 )  # fmt: skip
 # What the program imports where it needs it.
 _LIBRARIES = (
@@ -158,13 +162,15 @@ def _modules() -> Iterator[str]:
 
 def main() -> int:
     """Run the template, and in its forks a program; return the exit code."""
-    for module in (*_LIBRARIES, *_modules()):
+    is_cluster = sys.argv[2] == CLUSTER
+    for module in _CLUSTER_MODULES if is_cluster else (*_LIBRARIES, *_modules()):
         with contextlib.suppress(ModuleNotFoundError):  # uvloop
             importlib.import_module(module)
     listener = socket.socket(fileno=int(sys.argv[1]))
     path = Path(listener.getsockname())
-    ForkedProcess.template = lambda: path
+    ForkedProcess.template = lambda _: path
     vars(launcher)["subprocess"] = LAUNCHING
+    vars(fork_server_client)["start_server"] = start_server
     request = _Template(listener).run()
     if request is None:
         return 0
@@ -174,18 +180,8 @@ def main() -> int:
         code = program.main()
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
-    _exit_at_once(code)
+    exit_at_once(code)
     return code
-
-
-def _exit_at_once(code: int) -> NoReturn:
-    """Exit like Python, but leave all modules: to free them copies the memory of the template."""
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.e2e.pseudo_terminal import PseudoTerminal, terminal_environment
+from tests.support.cluster_process import ONE_NODE, ClusterProcess, running_cluster
 from tests.support.forked_program import ForkedProcess, Template, is_forkable, run
 from tests.support.waiting import until
 
@@ -91,7 +92,25 @@ def test_one_that_depends_on_the_start_of_python_is_started(environ: dict[str, s
 def test_others_are_started() -> None:
     assert not is_forkable([sys.executable, "-c", "pass"], {})
     assert not is_forkable(["/usr/bin/python3", "-m", "tui_forward"], {})
-    assert not is_forkable([sys.executable, "-m", "tui_forward.minicluster"], {})
+    assert not is_forkable([sys.executable, "-m", "tui_forward.minicluster.kubelet"], {})
+
+
+def test_cluster_has_the_processes_of_a_started_one() -> None:
+    def names(cluster: ClusterProcess) -> list[list[str]]:
+        process = psutil.Process(cluster.process.pid)
+        return [sorted(each.name() for each in process.children())] + [
+            sorted(each.name() for each in child.children()) for child in process.children()
+        ]
+
+    options = ("--no-workloads", *ONE_NODE)
+    with running_cluster(*options) as forked:
+        assert "program_template" in parent(forked.process)
+        found = names(forked)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ForkedProcess, "template", None)
+        with running_cluster(*options) as started:
+            assert "program_template" not in parent(started.process)
+            assert names(started) == found
 
 
 async def test_template_ends_with_the_one_that_started_it(

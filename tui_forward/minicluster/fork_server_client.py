@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import msgspec
 
@@ -76,13 +76,44 @@ class ForkedProcess:
         self._stdin.close()
 
 
+class ServerProcess(Protocol):
+    """The process of a fork server."""
+
+    async def wait(self) -> int:
+        """Wait for its exit and return its code."""
+        ...
+
+
+async def start_server(
+    stderr: IO[bytes], environment: Mapping[str, str]
+) -> tuple[ServerProcess, socket.socket]:
+    """Start a fork server; return it with this end of its socket.
+
+    `environment` has all its variables.
+    """
+    client, for_server = socket.socketpair()
+    with for_server:
+        server = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-P", "-m", "tui_forward.minicluster.fork_server"),  # -P: no current folder
+            *("--socket", str(for_server.fileno())),
+            pass_fds=(for_server.fileno(),),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=stderr,
+            env=environment,
+            start_new_session=True,
+        )
+    return server, client
+
+
 class ForkServerClient:
     """Starts a fork server, and processes through it."""
 
     def __init__(self) -> None:
         self.lost = asyncio.Event()  # set when the server has ended
         self._log = Path()
-        self._server: asyncio.subprocess.Process | None = None
+        self._server: ServerProcess | None = None
         self._socket: socket.socket | None = None
         self._received = b""
         self._processes: dict[int, ForkedProcess] = {}
@@ -101,20 +132,9 @@ class ForkServerClient:
         root = str(Path(__file__).parents[2])
         paths = [root, *filter(os.path.isabs, variables.get("PYTHONPATH", "").split(os.pathsep))]
         variables["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-        self._socket, for_server = socket.socketpair()
+        with log.open("ab") as stderr:
+            self._server, self._socket = await start_server(stderr, variables)
         self._socket.setblocking(False)
-        with for_server, log.open("ab") as stderr:
-            self._server = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-P", "-m", "tui_forward.minicluster.fork_server"),  # -P: no current folder
-                *("--socket", str(for_server.fileno())),
-                pass_fds=(for_server.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=stderr,
-                env=variables,
-                start_new_session=True,
-            )
         asyncio.get_running_loop().add_reader(self._socket, self._receive)
 
     async def close(self) -> None:

@@ -26,7 +26,7 @@ from tui_forward.minicluster.fork_server_client import ForkServerClient
 SETTLE_TIMEOUT_S = 15.0
 _CONTAINERD_TIMEOUT_S = 3.0
 # Go's servers prefer AES-128 in TLS 1.3, which is cheaper; OpenSSL's do not.
-_OPENSSL_CONF = """\
+OPENSSL_CONF = """\
 openssl_conf = default
 [default]
 ssl_conf = ssl
@@ -91,7 +91,7 @@ class ClusterSupervisor:
 
     async def _start_fork_server(self, folder: ClusterFolder) -> None:
         openssl_conf = folder.path / "etc" / "openssl.cnf"
-        write_private_file(openssl_conf, _OPENSSL_CONF.encode())
+        write_private_file(openssl_conf, OPENSSL_CONF.encode())
         await self._fork_server.start(
             folder.path / "logs" / "fork-server.log", {"OPENSSL_CONF": str(openssl_conf)}
         )
