@@ -19,6 +19,7 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.messages import Prompt, Update
 from textual.renderables.background_screen import BackgroundScreen
+from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
@@ -162,6 +163,26 @@ async def test_only_dirty_lines_of_dirty_widgets_are_rendered() -> None:
         base.words[2].refresh(Region(0, 5, 5, 1))  # line 11 of the screen
         await waiting.until(lambda: bool(base.words[2].rendered))
         assert [word.rendered for word in base.words] == [[2], [], [5]]
+
+
+async def test_layout_is_painted_once_with_a_paint_of_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = Painting()
+    painted: list[set[Region]] = []
+    paint = Screen._compositor_refresh
+
+    def count(screen: Screen[object]) -> None:
+        painted.append(set(screen._compositor._dirty_regions))
+        paint(screen)
+
+    async with app.run_test(size=(40, 12)) as pilot:
+        await waiting.until(lambda: app.base._is_complete)
+        await pilot.pause()
+        monkeypatch.setattr(Screen, "_compositor_refresh", count)
+        app.base.refresh(layout=True)
+        await waiting.until(lambda: not app.base._layout_required and bool(painted))
+        assert painted == [{app.base.size.region}]
 
 
 async def test_widget_that_draws_itself_is_painted_without_messages() -> None:

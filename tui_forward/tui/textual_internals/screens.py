@@ -43,6 +43,8 @@ class CompleteFrameScreen(Screen[T]):
 
     _widgets_without_size: int | None = None  # None before the first layout
     _is_complete = False
+    _is_updating = False
+    _is_painted_later = False  # whether a paint of everything follows the layout
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,8 +55,16 @@ class CompleteFrameScreen(Screen[T]):
     def draw_first_frame(self) -> None:
         """Draw what depends on sizes; the widgets know theirs now."""
 
+    def _on_timer_update(self) -> None:
+        """Paint once if everything is painted after a layout; Textual paints after that, too."""
+        self._is_updating = True
+        super()._on_timer_update()
+        self._is_updating = False
+
     def _refresh_layout(self, size: Size | None = None, scroll: bool = False) -> None:
+        self._is_painted_later = self._is_updating and self._repaint_required
         super()._refresh_layout(size, scroll)
+        self._is_painted_later = False
         if self._widgets_without_size is None and self._compositor.size:
             widgets = list(self.walk_children())
             self._widgets_without_size = len(widgets)
@@ -87,6 +97,8 @@ class CompleteFrameScreen(Screen[T]):
                 self.refresh()
 
     def _compositor_refresh(self) -> None:
+        if self._is_painted_later:
+            return
         if self._is_complete:
             self._painted = time.monotonic()
             if self in self.app._background_screens:  # noqa: SLF001 - see above
