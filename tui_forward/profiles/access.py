@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ruamel.yaml.comments import CommentedMap
-
 from tui_forward.common.access_options import (
     check_access_options,
     describe_access_options,
@@ -70,7 +68,7 @@ def _parse_proxy(value: Any) -> str:
 
 
 def _parse_extra(value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    if not isinstance(value, CommentedMap):
+    if not isinstance(value, dict):
         raise InvalidValueError("must be a mapping", "for example {scopes: [read, write]}")
     return tuple((parse_text(key), parse_texts(value[key])) for key in value)
 
