@@ -99,10 +99,7 @@ SCENES: Final = (
                 (("tab", "tab", "g"), ("problems first",), None, 1.5),
                 (("X",), ("0 targets",), None, 1.5),
                 ((), ("2 targets", "orders-queue"), partial(add_targets, count=2), 1.2),
-                ((), ("5 targets", "webhook-relay"), partial(add_targets, count=5), 2.0),
-                (("slash", *"shipping"), ("1 target",), None, 2.0),
-                (("escape", "escape", "g", *["down"] * 8), ("5 targets", "shipping-rates"), None,
-                 2.5),
+                ((), ("5 targets", "webhook-relay"), partial(add_targets, count=5), 4.0),
             ))
         ),
         session=fleet_before_proxy,
