@@ -28,8 +28,8 @@ from tui_forward.kube.api.rest_client import RestClient
 from tui_forward.kube.kubeconfig.source import KubeconfigSource
 
 _TIMEOUT_S = 60
-# A short-lived kubectl need not collect garbage.
-NO_GARBAGE_COLLECTION = {"GOGC": "off"}
+# A short-lived kubectl need not collect garbage, and its threads cost more than they save.
+GO_SETTINGS = {"GOGC": "off", "GOMAXPROCS": "1"}
 # From this one on an empty certificate authority is an error, and allowlists have `command`.
 _VERSION = (1, 36)
 
@@ -163,7 +163,7 @@ def run_kubectl(
         pytest.skip("there is no kubectl of 1.36 or later")
     return subprocess.run(
         [kubectl, *arguments],
-        env={"PATH": os.defpath, "HOME": str(folder), **NO_GARBAGE_COLLECTION, **environ},
+        env={"PATH": os.defpath, "HOME": str(folder), **GO_SETTINGS, **environ},
         cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -15,7 +15,7 @@ import pytest
 from tests.kube.api_server import ApiServer, serving
 from tests.kube.certificates import Authority, server_context
 from tests.kube.kubeconfigs import kubeconfig, write
-from tests.kube.kubectl_peer import NO_GARBAGE_COLLECTION
+from tests.kube.kubectl_peer import GO_SETTINGS
 from tui_forward.cli.access_options import normalize_arguments
 from tui_forward.common.access_options import parse_access_options
 from tui_forward.common.kubectl_options import BOOL_FIELDS
@@ -300,7 +300,7 @@ async def test_requests_of_kubectl_with_options(scenario: Scenario) -> None:
         stderr=asyncio.subprocess.PIPE, cwd=scenario.folder,
         env={
             "HOME": str(scenario.folder), "PATH": "/usr/bin:/bin",
-            "KUBECONFIG": str(scenario.kubeconfig), **NO_GARBAGE_COLLECTION,
+            "KUBECONFIG": str(scenario.kubeconfig), **GO_SETTINGS,
         },
     )  # fmt: skip
     _, errors = await process.communicate()

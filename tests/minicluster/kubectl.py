@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.kube.kubectl_peer import NO_GARBAGE_COLLECTION
+from tests.kube.kubectl_peer import GO_SETTINGS
 from tests.support.cluster_process import ClusterProcess
 
 TIMEOUT_S = 60.0
@@ -59,7 +59,7 @@ class Kubectl:
             "HOME": str(home),
             "KUBECONFIG": str(running.kubeconfig),
             "KUBECACHEDIR": str(home / "cache"),
-            **NO_GARBAGE_COLLECTION,
+            **GO_SETTINGS,
         }
         self._base = [str(path), "--cache-dir", str(home / "cache")]
 

@@ -22,7 +22,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.kube.kubeconfigs import kubeconfig, write
-from tests.kube.kubectl_peer import NO_GARBAGE_COLLECTION, find_kubectl
+from tests.kube.kubectl_peer import GO_SETTINGS, find_kubectl
 from tests.kube.port_forward_api import PortForwardApi
 from tui_forward.catalog.target_watch import CatalogTargetResolver
 from tui_forward.cli.commands import forward
@@ -357,7 +357,7 @@ async def run_kubectl(words: list[str], kubectl: Path, home: Path) -> tuple[str,
         stderr=asyncio.subprocess.PIPE,
         env={
             "HOME": str(home), "KUBECONFIG": str(home / "kubeconfig"), "PATH": "/usr/bin:/bin",
-            **NO_GARBAGE_COLLECTION,
+            **GO_SETTINGS,
         },
     )  # fmt: skip
     output, errors = await process.communicate()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kube.kubectl_peer import NO_GARBAGE_COLLECTION, find_kubectl
+from tests.kube.kubectl_peer import GO_SETTINGS, find_kubectl
 from tests.session.doctor.faults import FAULTS, Fault, Scene
 from tests.session.doctor.test_faults import normalize
 from tui_forward.model import TargetKind
@@ -58,7 +58,7 @@ async def port_forward_lines(kubectl: Path, scene: Scene, folder: Path) -> list[
     if scene.context:
         arguments.append(f"--context={scene.context}")
     environ = {
-        "HOME": str(folder), "PATH": os.environ["PATH"], **NO_GARBAGE_COLLECTION, **scene.environ
+        "HOME": str(folder), "PATH": os.environ["PATH"], **GO_SETTINGS, **scene.environ
     }  # fmt: skip
     if scene.config is not None:
         environ["KUBECONFIG"] = str(scene.config)
