@@ -17,6 +17,9 @@ class Limits:
 
     spare: int = 1  # idle tunnels kept warm, so that a new connection pays no handshake
     max_spare: int = 6  # the most idle tunnels kept warm after bursts of connections
+    # From so many tunnels on, new connections share those that have a worker of the server left:
+    # small messages of many clients then need fewer writes and reads on the whole path.
+    own_tunnels: int = 8
     max_tunnels: int = 32  # tunnels per forward, the warm ones included
     # Handshakes in flight at once while the pool grows. Connections share tunnels meanwhile, and
     # each handshake takes processor time from them, at both ends.

@@ -74,6 +74,20 @@ async def test_connections_one_after_another_get_separate_tunnels() -> None:
         assert max(tunnel.load for tunnel in harness.pool._tunnels) == 1
 
 
+async def test_many_connections_share_tunnels_without_sharing_workers() -> None:
+    async with engine_harness(replace(Limits(), own_tunnels=3)) as harness:
+        await harness.open(ECHO)
+        for _ in range(4 * WORKERS):
+            client = harness.accept()
+            client.send(b"x")
+            assert await receive(client, 1) == b"x"
+            await until(lambda: harness.pool._tunnels.count_idle())
+        loads = sorted(tunnel.load for tunnel in harness.pool._tunnels)
+        assert loads[0] == 0, "the next connection finds a tunnel that none uses"
+        assert loads[-1] <= WORKERS
+        assert len(loads) <= 6
+
+
 @pytest.mark.parametrize("count", [WORKERS, 50])
 async def test_simultaneous_connections_do_not_wait_for_a_dial(count: int) -> None:
     async with engine_harness() as harness:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import struct
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -22,6 +22,7 @@ from tui_forward.engine.tunnels.spill_buffer import BufferBudget
 from tui_forward.errors import TransportError, TuiForwardError
 from tui_forward.model import Reason, ReasonCode, TransportChoice
 from tui_forward.protocol.error_stream import PortForwardFailure
+from tui_forward.transport.stream import Buffer
 
 FRAME = bytes(1000)
 
@@ -306,6 +307,47 @@ async def test_silence_without_unread_data_ends_the_tunnel() -> None:
         harness.owner.path_alive = True
         harness.stream.stall()
         await until(lambda: harness.owner.ended)
+
+
+async def test_small_messages_of_several_channels_leave_in_one_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with tunnel_harness() as harness:
+        channels = [harness.open()[0] for _ in range(4)]
+        await until(lambda: len(harness.server.opened) == 8)
+        writes: list[bytes] = []
+        write = harness.stream.writelines
+
+        def record(parts: Sequence[Buffer]) -> None:
+            writes.append(b"".join(parts))
+            write(parts)
+
+        monkeypatch.setattr(harness.stream, "writelines", record)
+        buffer = bytearray(8)
+        for number, channel in enumerate(channels):
+            buffer[:] = b"message%d" % number
+            channel.send(memoryview(buffer))
+        buffer[:] = b"is used "
+        assert writes == []
+        await until(lambda: sum(harness.server.taken.values()) == 32)
+        assert len(writes) == 1
+        assert [writes[0].count(b"message%d" % number) for number in range(4)] == [1, 1, 1, 1]
+        channels[0].send(b"small")
+        channels[1].send(bytes(100_000))
+        assert len(writes) == 2, "what is large takes along what waits"
+        assert writes[1].index(b"small") < len(writes[1]) - 100_000
+        await until(lambda: sum(harness.server.taken.values()) == 100_037)
+
+
+async def test_message_of_a_channel_that_is_alone_leaves_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with tunnel_harness() as harness:
+        channel, _ = harness.open()
+        writes: list[object] = []
+        monkeypatch.setattr(harness.stream, "writelines", writes.append)
+        channel.send(b"request")
+        assert len(writes) == 1
 
 
 async def test_slow_reader_alone_pauses_reading() -> None:

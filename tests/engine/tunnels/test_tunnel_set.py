@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel
+from tui_forward.engine.tunnels.flow_control import WORKERS
 from tui_forward.engine.tunnels.tunnel_set import TunnelSet
 from tui_forward.errors import TuiForwardError
 
@@ -35,8 +37,8 @@ class FakeTunnel(Tunnel):
     async def wait_closed(self) -> None: ...
 
 
-def set_of(*tunnels: FakeTunnel, max_tunnels: int = 4) -> TunnelSet:
-    tunnel_set = TunnelSet(max_tunnels)
+def set_of(*tunnels: FakeTunnel, own_tunnels: int = 4, max_tunnels: int = 4) -> TunnelSet:
+    tunnel_set = TunnelSet(own_tunnels, max_tunnels)
     for tunnel in tunnels:
         tunnel_set.add(tunnel)
         tunnel_set.update(tunnel)
@@ -48,18 +50,36 @@ async def test_most_recently_used_idle_tunnel_is_found() -> None:
     tunnels = set_of(first)
     await asyncio.sleep(0.001)
     tunnels.add(second)
-    assert tunnels.find_idle() is second
+    assert tunnels.find_free() is second
     second.stalled = True
-    assert tunnels.find_idle() is first
+    assert tunnels.find_free() is first
     first.suspect = True
-    assert tunnels.find_idle() is None
+    assert tunnels.find_free() is None
 
 
 async def test_last_idle_tunnel_at_the_maximum_is_the_sentinel() -> None:
     idle, busy = FakeTunnel(), FakeTunnel(load=1)
-    assert set_of(idle, busy, max_tunnels=2).find_idle() is None
-    assert set_of(idle, busy, max_tunnels=3).find_idle() is idle
-    assert set_of(idle, max_tunnels=1).find_idle() is idle
+    assert set_of(idle, busy, max_tunnels=2).find_free() is None
+    assert set_of(idle, busy, max_tunnels=3).find_free() is idle
+    assert set_of(idle, max_tunnels=1).find_free() is idle
+
+
+async def test_tunnel_with_a_worker_left_is_free_once_there_are_some() -> None:
+    idle, light, heavy = FakeTunnel(), FakeTunnel(load=1), FakeTunnel(load=WORKERS)
+    assert set_of(idle, light, heavy, own_tunnels=4, max_tunnels=9).find_free() is idle
+    tunnels = set_of(idle, light, heavy, own_tunnels=3, max_tunnels=9)
+    assert tunnels.find_free() is light
+    light.bulk_at = time.monotonic()
+    assert tunnels.find_free() is idle, "no connection shares with a bulk transfer by choice"
+    light.bulk_at = -math.inf
+    light.suspect = True
+    assert tunnels.find_free() is idle
+    light.suspect, light.stalled = False, True
+    assert tunnels.find_free() is idle
+    light.stalled, light.load = False, WORKERS
+    assert tunnels.find_free() is idle
+    second = FakeTunnel()
+    assert set_of(second, idle, light, own_tunnels=3, max_tunnels=9).find_free() in (idle, second)
 
 
 async def test_least_loaded_busy_tunnel_is_shared() -> None:

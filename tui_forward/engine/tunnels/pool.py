@@ -4,6 +4,8 @@ Which connection gets which tunnel:
 
 * A new connection takes an idle tunnel. One is kept warm, so it pays no handshake.
 * Taking it makes the pool dial the next, up to `Limits.max_tunnels`.
+* From `Limits.own_tunnels` on, it shares one instead that has a worker of the server left and no
+  bulk transfer: what many clients send then takes fewer writes and reads on the whole path.
 * In a burst, and at the maximum, a connection shares the least loaded tunnel that is not
   stalled. It does so at once: a handshake takes longer than to share, and in a crowd the
   handshakes would slow each other down. What is dialed meanwhile is for later connections.
@@ -103,7 +105,7 @@ class TunnelPool:
         self._round_trip_s: float | None = None
         self._loss: asyncio.Future[TuiForwardError] | None = None
         self._last_error: TuiForwardError = TransportError(Reason(code=ReasonCode.TUNNEL_NOT_OPEN))
-        self._tunnels = TunnelSet(limits.max_tunnels)
+        self._tunnels = TunnelSet(limits.own_tunnels, limits.max_tunnels)
         self._draining = DrainingTunnels(self._close_tunnel)
         self._closing: set[asyncio.Task[None]] = set()
         self._waiters = TunnelWaiters()
@@ -296,8 +298,8 @@ class TunnelPool:
         return channel
 
     def _find_tunnel(self, waited_s: float = 0.0) -> Tunnel | None:
-        """Return an idle tunnel, else the best one to share; None if it is better to wait."""
-        tunnel = self._tunnels.find_idle()
+        """Return a free tunnel, else the best one to share; None if it is better to wait."""
+        tunnel = self._tunnels.find_free()
         if tunnel is not None:
             return tunnel
         if not waited_s:

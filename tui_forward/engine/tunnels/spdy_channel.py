@@ -33,8 +33,14 @@ class SpdyChannelOwner(Protocol):
     def received(self, channel: SpdyChannel) -> None:
         """Have the channel's `deliver` called when the present chunk is processed."""
 
-    def sent(self, channel: SpdyChannel, size: int) -> None:
-        """Send the `size` bytes of DATA that a channel has queued, and meter them."""
+    def batches(self, size: int) -> bool:
+        """Return whether that many bytes should wait for what others send at this moment."""
+
+    def sent(self, channel: SpdyChannel, size: int, *, is_batched: bool) -> None:
+        """Send the `size` bytes of DATA that a channel has queued, and meter them.
+
+        Those of a batch wait until the event loop has served what is ready now.
+        """
 
     def flush(self) -> None:
         """Send what is queued, unless that happens anyway after the present chunk."""
@@ -92,8 +98,9 @@ class SpdyChannel(Channel):
 
     def send(self, data: Buffer) -> None:
         """See `Channel`."""
-        if self._pair.send(data):
-            self._tunnel.sent(self, len(data))
+        is_batched = self._tunnel.batches(len(data))
+        if self._pair.send(bytes(data) if is_batched else data):
+            self._tunnel.sent(self, len(data), is_batched=is_batched)
             self._awaits_answer = True
             self._frames += 1
             self._last_frame = self._worker.sent_frames

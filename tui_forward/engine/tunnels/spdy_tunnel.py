@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 
 # A chunk of so much is part of a bulk transfer.
 _BULK_BYTES: Final = 64 * 1024
+# Small messages of several channels leave together, in one record of TLS: each costs every hop a
+# system call and a record otherwise.
+_BATCH_BYTES: Final = 12 * 1024
 
 
 class SpdyTunnel(Tunnel):
@@ -66,6 +69,7 @@ class SpdyTunnel(Tunnel):
         self._slow_readers = SlowReaders(self, stream, limits)
         self._liveness = LivenessMonitor(self, limits)
         self._is_receiving = False
+        self._batched_bytes = 0  # of data that waits for the end of the event loop's turn
         # Channels with data in the present chunk.
         self._receivers: list[SpdyChannel] = []
         self.last_received_at = time.monotonic()
@@ -162,22 +166,31 @@ class SpdyTunnel(Tunnel):
         """See `SpdyChannelOwner`."""
         self._receivers.append(channel)
 
-    def sent(self, channel: SpdyChannel, size: int) -> None:
+    def batches(self, size: int) -> bool:
+        """See `SpdyChannelOwner`."""
+        return self.load > 1 and self._batched_bytes + size <= _BATCH_BYTES
+
+    def sent(self, channel: SpdyChannel, size: int, *, is_batched: bool) -> None:
         """See `SpdyChannelOwner`."""
         self._last_sender = channel
         if size >= _BULK_BYTES:
             self.bulk_at = time.monotonic()
         window = channel.window
-        if window is None or self.load < 2:
-            # Alone, it can only make itself wait, and the acknowledgements would cost it a
-            # third of its speed.
-            if window is not None:
+        # Alone, it can only make itself wait, and the acknowledgements would cost it a third of
+        # its speed.
+        is_metered = window is not None and self.load > 1
+        if window is not None:
+            if is_metered:
+                self._flow.sent(window, size)
+            else:
                 window.sent_unmetered(size)
+        if not is_batched:
             self._write_queue()
-            return
-        self._flow.sent(window, size)
-        self._write_queue()
-        if window.full:
+        else:
+            if not self._batched_bytes:
+                self._loop.call_soon(self._write_queue)
+            self._batched_bytes += size
+        if window is not None and is_metered and window.full:
             self._flow.pause(window)
 
     def flush(self) -> None:
@@ -307,6 +320,7 @@ class SpdyTunnel(Tunnel):
             self._owner.tunnel_changed(self)
 
     def _write_queue(self) -> None:
+        self._batched_bytes = 0
         parts = self.client.data_to_send()
         if parts:
             self._stream.writelines(parts)

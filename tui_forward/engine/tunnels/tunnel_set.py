@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tui_forward.engine.tunnels.base import Tunnel
+from tui_forward.engine.tunnels.flow_control import WORKERS
 
 # A tunnel with a bulk transfer makes its sharers wait about as long as so many quiet connections.
 _BULK_LOAD: Final = 5
@@ -16,12 +17,14 @@ _BULK_RECENT_S: Final = 0.25
 class TunnelSet:
     """Tunnels that new connections may use, and since when each has been idle.
 
-    At `max_tunnels`, the last idle tunnel is left alone.
+    At `max_tunnels`, the last idle tunnel is left alone. From `own_tunnels` on, it is left alone
+    as long as another one has a worker of the server left.
     """
 
-    __slots__ = ("_idle_since", "_max_tunnels")
+    __slots__ = ("_idle_since", "_max_tunnels", "_own_tunnels")
 
-    def __init__(self, max_tunnels: int) -> None:
+    def __init__(self, own_tunnels: int, max_tunnels: int) -> None:
+        self._own_tunnels = own_tunnels
         self._max_tunnels = max_tunnels
         self._idle_since: dict[Tunnel, float] = {}  # 0.0 if not idle
 
@@ -57,17 +60,34 @@ class TunnelSet:
         """Return how many tunnels a new connection could have to itself."""
         return len(self._idle())
 
-    def find_idle(self) -> Tunnel | None:
-        """Return an idle tunnel to use up, unless it is the last one at the maximum.
+    def find_free(self) -> Tunnel | None:
+        """Return the best tunnel on which a connection waits for no other one.
 
-        That one is the sentinel: while it answers, another tunnel's silence is caused by an
-        application that does not read, not by a broken path.
+        An idle one to use up, unless it is the last one at the maximum. That one is the sentinel:
+        while it answers, another tunnel's silence is caused by an application that does not read,
+        not by a broken path.
         """
         idle = self._idle()
+        if len(idle) <= 1 < self._own_tunnels <= len(self):
+            roomy = self._find_roomy()
+            if roomy is not None:
+                return roomy
         if not idle or (len(idle) == 1 and len(self) >= self._max_tunnels > 1):
             return None
         # The most recently used first, so that the others age and can be closed.
         return max(idle, key=self._idle_since.__getitem__)
+
+    def _find_roomy(self) -> Tunnel | None:
+        """Return the least loaded tunnel in use with a worker left and no bulk transfer."""
+        bulk_since = time.monotonic() - _BULK_RECENT_S
+        roomy = [
+            one
+            for one in self
+            if 0 < one.load < WORKERS
+            and one.bulk_at < bulk_since
+            and not (one.stalled or one.suspect)
+        ]
+        return min(roomy, key=lambda one: one.load, default=None)
 
     def find_shared(self) -> Tunnel | None:
         """Return the best tunnel to share; None if all are stalled."""
