@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket
 import struct
+import termios
 
 from tests.support.waiting import until
 from tests.transport.handlers import Listener, echo_server
-from tui_forward.transport.socket_stream import SocketStream
+from tui_forward.model import ReasonCode
+from tui_forward.transport.socket_stream import READ_SIZE, SocketStream
 from tui_forward.transport.tcp import dial_tcp
 
 
@@ -114,3 +117,28 @@ async def test_handler_set_after_the_end_is_closed() -> None:
     second = Listener(stream)
     assert await second.end() is None
     assert len(first.ends) == 1
+
+
+async def test_data_before_a_reset_is_received_then_the_reset() -> None:
+    size = 3 * READ_SIZE
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2 * size)
+        stream = SocketStream(ours)
+        listener = Listener(stream, read=False)
+        theirs.sendall(bytes(size))
+        await until(lambda: unread(ours) == size)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.close()
+        stream.resume_reading()
+        error = await listener.end()
+        assert error is not None
+        assert error.reason.code is ReasonCode.NETWORK_RESET
+        assert len(listener.received) == size
+
+
+def unread(sock: socket.socket) -> int:
+    """Return how many received bytes wait in the kernel."""
+    found = fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4))
+    return int(struct.unpack("i", found)[0])

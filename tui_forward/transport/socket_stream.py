@@ -8,6 +8,7 @@ accepts at once are never copied.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections import deque
 
@@ -40,6 +41,7 @@ class SocketStream(ByteStream):
         self._closing = False  # `close` was called; only the queue keeps the socket open
         self._released = False
         self._error: TransportError | None = None
+        self._pending_error: OSError | None = None  # what was received before it is delivered first
 
     @property
     def write_buffer_size(self) -> int:
@@ -114,8 +116,18 @@ class SocketStream(ByteStream):
             self._fail(error)
             return
         if not count:
-            self._release()
-        elif self._handler is not None:
+            if self._pending_error is not None:
+                self._fail(self._pending_error)
+            else:
+                self._release()
+            return
+        number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            self._pending_error = OSError(number, os.strerror(number))
+            # libuv watches no socket with an error, so that the rest would never be read.
+            self.pause_reading()
+            self.resume_reading()
+        if self._handler is not None:
             self._handler.data_received(self._buffer[:count])
 
     def _write_ready(self) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from dataclasses import replace
 
@@ -341,6 +342,24 @@ async def test_unexpected_error_closes_the_connection(
         with pytest.raises(ConnectionResetError):
             await receive(client, 1)
     assert "connection 1 of f1 failed" in caplog.text
+
+
+async def test_client_that_resets_behind_much_data_is_noticed() -> None:
+    async with engine_harness() as harness:
+        await harness.open(SINK)
+        client = harness.accept(small=True)
+        client.send(b"x")
+        await until(lambda: harness.cluster.sink_bytes == 1)
+        connection = harness.connections[0]
+        connection.writing_paused()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                client.send(bytes(100_000))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.close()
+        connection.writing_resumed()
+        await harness.tasks[0]
+        assert "reset" in connection.snapshot(0).close_reason
 
 
 async def test_slow_reader_alone_on_its_tunnel_receives_every_byte() -> None:

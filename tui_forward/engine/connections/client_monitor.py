@@ -85,7 +85,8 @@ class ClientMonitor:
         self._timer = None
         if self._upload.is_reading:
             return
-        if self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error or self._upload.was_reset:
             self._on_left(Reason(code=ReasonCode.CONNECTION_CLIENT_RESET), True)
         elif self._upload.bytes_to_pod != bytes_to_pod:
             self._schedule(self._upload.bytes_to_pod, 0.0)

@@ -86,6 +86,7 @@ class Upload:
         self.first_sent_at: float | None = None  # monotonic seconds
         self.bytes_to_pod = 0  # bytes read from the client, each once, however often they are sent
         self.client_ended = False  # the client's FIN was read
+        self.was_reset = False  # the client has reset the connection; what it sent before is read
         self.is_reading = False  # the socket is read whenever it has data
 
     def start(self, channel: Channel) -> None:
@@ -149,9 +150,18 @@ class Upload:
             return
         if not count:
             self.pause()
+            if self.was_reset:
+                self._on_reset()
+                return
             self.client_ended = True
             self._on_eof()
             return
+        if self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.was_reset = True
+            if self.is_reading:
+                # libuv watches no socket with an error, so that the rest would never be read.
+                self.pause()
+                self.resume()
         if count >= _BULK_READ_BYTES:
             count = self._read_more(count)
         data = self._buffer[:count]
