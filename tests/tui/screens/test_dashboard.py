@@ -28,6 +28,8 @@ from tui_forward.tui.screens.forward_detail import DetailScreen
 from tui_forward.tui.screens.palette import PaletteScreen
 from tui_forward.tui.screens.picker import Picker
 from tui_forward.tui.textual_internals import screens as frames
+from tui_forward.tui.viewmodel.pane_layout import Pane
+from tui_forward.tui.widgets.forward_table import ForwardTable
 from tui_forward.tui.widgets.row_table import RowTable
 
 
@@ -204,6 +206,31 @@ async def test_entries_and_forwards_have_separate_filters() -> None:
         await shows(app, "forwards · /status:blocked", "No forward matches the filter")
         await pilot.press("escape")
         await shows(app, "● ready")
+
+
+async def test_filter_of_forwards_leaves_their_pane_as_high_as_it_was() -> None:
+    session = shop()
+    async with running(session, (100, 30)) as (app, pilot):
+        await shows(app, "web-1", "web-3")
+        await pilot.press("a")
+        await until(lambda: session.forwards)
+        for key in ("down", "a", "down", "a"):
+            await pilot.press(key)
+        await until(lambda: len(session.forwards) >= 3)
+        await shows(app, *(one.spec.target.name for one in session.forwards.values()))
+        forwards = app.dashboard.query_one("#forwards", ForwardTable)
+        forwards.focus()
+        await until(lambda: app.dashboard.body.focused_pane is Pane.FORWARDS)
+        await pilot.pause()
+        before = {widget: widget.region for widget in app.dashboard.query(RowTable)}
+        for query in ("web-3", "nothing-like-it"):
+            await pilot.press("slash", *query)
+            await until(lambda: len(forwards.keys) < 3)
+            for key in ("enter", "tab", "shift+tab", "escape"):
+                await pilot.press(key)
+            await until(lambda: len(forwards.keys) >= 3)
+            await pilot.pause()
+            assert {widget: widget.region for widget in app.dashboard.query(RowTable)} == before
 
 
 async def test_filter_bar_replaces_the_key_bar_without_layout() -> None:

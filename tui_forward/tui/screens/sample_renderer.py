@@ -94,13 +94,14 @@ class SampleRenderer:
     def fit_panes(self) -> None:
         """Fit the panes when their content needs it.
 
-        When forwards start or stop, when an empty pane gets its first rows, and for longer names
-        of ports.
+        When forwards start or stop or are grouped, when an empty pane gets its first rows, and for
+        longer names of ports.
         """
         tables = self._tables
         now = (
             frozenset(forward.id for forward in self.sample.snapshot.forwards),
             frozenset(proxy.id for proxy in self.sample.snapshot.proxies),
+            tables.forwards.wanted_rows,
             tables.forwards.problem_lines,
             bool(tables.entries.keys),
             bool(tables.connections.keys),
@@ -116,8 +117,8 @@ class SampleRenderer:
         tables, forwards = self._tables, self._tables.forwards
         return Content(
             cluster=_lines_of(tables.entries), ports=_lines_of(tables.ports),
-            forwards=len(forwards.keys) or _lines_of(forwards), problems=forwards.problem_lines,
-            connections=_lines_of(tables.connections), has_forwards=bool(forwards.keys),
+            forwards=forwards.wanted_rows or _lines_of(forwards), problems=forwards.problem_lines,
+            connections=_lines_of(tables.connections), has_forwards=bool(forwards.wanted_rows),
             ports_width=tables.ports.natural_width,
         )  # fmt: skip
 

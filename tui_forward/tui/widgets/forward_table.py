@@ -124,6 +124,7 @@ class ForwardTable(SortedTable):
             frozenset()
         )  # rows that have a second line where it fits
         self._folded: set[str] = set()
+        self._unfiltered_rows = 0
         self._other_engines: Sequence[OtherEngine] = ()
         self._proxies: Sequence[ProxyInfo] = ()
 
@@ -232,6 +233,13 @@ class ForwardTable(SortedTable):
         )
         tall = self._with_second_line if self.has_second_lines else frozenset()
         self.show(self._grouped.keys, row, longest=labels.longest, tall=tall)
+        if not query:
+            self._unfiltered_rows = len(self._grouped.keys)
+
+    @property
+    def wanted_rows(self) -> int:
+        """The number of rows to have room for: a filter leaves the pane as high as it was."""
+        return max(self._unfiltered_rows, len(self.keys)) if self._forwards else len(self.keys)
 
     def _problem_keys(self) -> frozenset[str]:
         """Return the keys of shown rows that are neither ready nor paused."""
