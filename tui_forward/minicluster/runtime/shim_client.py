@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from tui_forward.minicluster.runtime import shim_protocol
 
@@ -202,6 +203,8 @@ class ShimClient:
         await self.wait_for(lambda: self._writer is not None, _START_TIMEOUT_S)
         if self._writer is None:
             raise shim_protocol.ShimError("the shim is not running")
+        if isinstance(request, shim_protocol.StopSandbox | shim_protocol.RemoveSandbox):
+            self._mark_stopped(request.id)
         self._seq += 1
         request.seq = self._seq
         reply: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -216,6 +219,12 @@ class ShimClient:
             self._replies.pop(request.seq, None)
         if error:
             raise shim_protocol.ShimError(error)
+
+    def _mark_stopped(self, sandbox_id: str) -> None:
+        """Stop dialing into a sandbox: its shim is about to release the namespace."""
+        sandbox = self.sandboxes.get(sandbox_id)
+        if sandbox is not None:
+            self.sandboxes[sandbox_id] = replace(sandbox, ready=False, netns="")
 
     async def wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until a condition of the mirror holds; return False after the timeout."""
