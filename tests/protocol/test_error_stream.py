@@ -13,6 +13,9 @@ from tui_forward.protocol.error_stream import parse_failure
 
 NETNS = "/var/run/netns/cni-1"
 REFUSED4 = "dial tcp4 127.0.0.1:80: connect: connection refused"
+RESET4 = "dial tcp4 127.0.0.1:80: connect: connection reset by peer"
+TIMED_OUT4 = "dial tcp4 127.0.0.1:80: connect: connection timed out"
+REFUSED6 = "dial tcp6 [::1]:80: connect: connection refused"
 NO_IPV6 = "dial tcp6: address localhost: no suitable address found"
 
 
@@ -44,9 +47,20 @@ NO_IPV6 = "dial tcp6: address localhost: no suitable address found"
         ),
         (
             ReasonCode.PORT_RESET,
-            error_stream.containerd_dial_error(
-                80, NETNS, "a", "dial tcp4 127.0.0.1:80: connect: connection reset by peer", NO_IPV6
-            ),
+            error_stream.containerd_dial_error(80, NETNS, "a", RESET4, NO_IPV6),
+        ),
+        # An application that listens on IPv4 alone.
+        (
+            ReasonCode.PORT_RESET,
+            error_stream.containerd_dial_error(80, NETNS, "a", RESET4, REFUSED6),
+        ),
+        (
+            ReasonCode.CONNECTION_TIMEOUT,
+            error_stream.containerd_dial_error(80, NETNS, "a", TIMED_OUT4, REFUSED6),
+        ),
+        (
+            ReasonCode.PORT_REFUSED,
+            error_stream.containerd_dial_error(80, NETNS, "a", REFUSED4, REFUSED6),
         ),
         (ReasonCode.RUNTIME_SANDBOX_GONE, error_stream.containerd_sandbox_closed("a4bb")),
         (ReasonCode.RUNTIME_SANDBOX_GONE, error_stream.containerd_sandbox_missing("a4bb")),

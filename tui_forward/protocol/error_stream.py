@@ -73,9 +73,9 @@ class PortForwardFailure:
         return ForwardError(self.reason)
 
 
-# In this order: a sandbox error may quote a dial error, never the other way round. One dial error
-# in front of another (IPv4, IPv6) counts: the second is often "no suitable address found", which
-# does not explain anything.
+# In this order: a sandbox error may quote a dial error, never the other way round. A text may
+# have a dial error for each of IPv4 and IPv6. "Connection refused" comes last, since it says the
+# least: an application that listens on one address refuses the other one.
 _CODES: Final = (
     (
         ReasonCode.RUNTIME_SANDBOX_GONE,
@@ -90,7 +90,6 @@ _CODES: Final = (
         ReasonCode.POD_NOT_RUNNING,
         re.compile(r"container not running \(|pod does not exist|pod not found"),
     ),
-    (ReasonCode.PORT_REFUSED, re.compile(r"connection refused", re.IGNORECASE)),
     (
         ReasonCode.PORT_RESET,
         re.compile(r"connection reset by peer|broken pipe|forcibly closed", re.IGNORECASE),
@@ -102,6 +101,7 @@ _CODES: Final = (
             re.IGNORECASE,
         ),
     ),
+    (ReasonCode.PORT_REFUSED, re.compile(r"connection refused", re.IGNORECASE)),
 )
 
 
