@@ -630,6 +630,34 @@ async def test_refusal_is_final_only_from_a_ready_pod(engine: Engine, backend: F
     assert asked.refusal_is_final(refused, None)
 
 
+async def test_refusal_of_an_earlier_pod_is_not_final(engine: Engine, backend: FakeBackend) -> None:
+    forward_id, port, watch = await started(engine, backend)
+    asked = engine._forwards[forward_id]._queue
+    assert await echo(port) == b"hello"
+    watch.set(pod("web-2", 8080))
+    await until(lambda: only(engine).reason.startswith("forwarding to web-2"))
+    refused = ForwardError("connection refused")
+    assert not asked.refusal_is_final(refused, pod("web-1").pod)
+    asked._first_refusal -= 10
+    assert not asked.refusal_is_final(refused, pod("web-1").pod)
+    assert not asked.refusal_is_final(refused, pod("web-2").pod), "it is the first of this pod"
+
+
+async def test_grace_of_refusals_begins_again_after_an_answer(
+    engine: Engine, backend: FakeBackend
+) -> None:
+    forward_id, port, _ = await started(engine, backend)
+    asked = engine._forwards[forward_id]._queue
+    assert await echo(port) == b"hello"
+    refused = ForwardError("connection refused")
+    assert not asked.refusal_is_final(refused, pod("web-1").pod)
+    asked._first_refusal -= 10
+    asked.pod_answered()
+    assert not asked.refusal_is_final(refused, pod("web-1").pod)
+    asked._first_refusal -= 10
+    assert asked.refusal_is_final(refused, pod("web-1").pod)
+
+
 # The local port -----------------------------------------------------------------------
 
 

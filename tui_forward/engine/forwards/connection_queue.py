@@ -19,6 +19,7 @@ from tui_forward.engine.forwards import state_machine
 from tui_forward.engine.forwards.forward_pool import ForwardPool
 from tui_forward.engine.forwards.pod_monitor import PodMonitor
 from tui_forward.engine.forwards.status_recorder import Refusals, StatusRecorder
+from tui_forward.engine.forwards.target_follower import pods_of
 from tui_forward.engine.tunnels.pool import TunnelPool
 from tui_forward.errors import ForwardError
 from tui_forward.model import PRECONNECT_AGE_S, PodRef, Reason, Resolved, TimelineKind
@@ -91,7 +92,6 @@ class ConnectionQueue:
         """Set the pod, and its incarnation, that the pool is connected to."""
         before, self._resolved = self._resolved, resolved
         if before is None or _incarnation(before) != _incarnation(resolved):
-            self._last_refusal = -math.inf  # the containers that refused are gone
             self.preconnector.drop()
             self.pod_answered()
         elif resolved.ready and not self._is_pod_ready:
@@ -160,6 +160,8 @@ class ConnectionQueue:
             text = f"pod {pod.name} refused a connection; it goes to another pod"
             self._recorder.record(TimelineKind.CONNECTION, text, failure.code)
             return False
+        if pod is not None and not self._leads_to(pod):
+            return False  # an earlier pod, whose end says nothing about those of today
         now = time.monotonic()
         if now - self._last_refusal > 2 * _REFUSAL_GRACE_S:
             self._first_refusal = now
@@ -169,6 +171,10 @@ class ConnectionQueue:
         if is_conclusive:
             self._record_refusal(failure.reason, pod)
         return is_conclusive and self._is_pod_ready
+
+    def _leads_to(self, pod: PodRef) -> bool:
+        resolved = self._resolved
+        return resolved is None or any(each.pod.uid == pod.uid for each in pods_of(resolved))
 
     def _record_refusal(self, reason: Reason, pod: PodRef | None) -> None:
         self.refusals.add()
@@ -186,6 +192,7 @@ class ConnectionQueue:
         if self.refusals.count:
             self.refusals = Refusals()
             self._recorder.advance(state_machine.PortAnswered())
+        self._last_refusal = -math.inf  # the next refusal is the first of others
         self._wake_refused()
 
     def _wake_refused(self) -> None:
