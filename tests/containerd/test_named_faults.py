@@ -18,12 +18,16 @@ import pytest
 from tests.containerd.conftest import RealChain, add_programs
 from tests.e2e.processes import wait_until
 from tests.minicluster.kubectl import kubectls
-from tests.minicluster.test_named_faults import normalized_text
+from tests.minicluster.test_named_faults import (
+    CLOSED_AT_ONCE,
+    RESET_ON_ACCEPT,
+    normalized_text,
+    recorded_texts,
+)
 from tests.session.doctor.diagnosis import diagnose
 from tests.session.doctor.faults import Scene
 from tests.session.doctor.kubectl_words import WORKS, port_forward_lines
 from tests.session.doctor.test_cluster_faults import FOUND, LIMITS, Found, found_in
-from tests.support.recorded_faults import fault_names, load_fault
 from tui_forward.common.arguments import parse_target
 from tui_forward.minicluster.fault_objects import NAMESPACE, objects_of
 from tui_forward.minicluster.named_faults import BY_NAME, FAULTS
@@ -41,17 +45,11 @@ _POLL_S = 0.3
 _SERVING = "port-silent"
 
 
-def recorded(number: int) -> str:
-    """Return the text that a real chain has sent on the error stream."""
-    name = next(each for each in fault_names() if each.startswith(f"{number:03}-"))
-    return normalized_text(load_fault(name)["error_stream"][0]["text"])
-
-
 def not_running(phase: str) -> str:
     return f"error: unable to forward port because pod is not running. Current status={phase}"
 
 
-PENDING, REFUSED = not_running("Pending"), recorded(40)
+PENDING, REFUSED = not_running("Pending"), *recorded_texts(40)
 # What kubectl says about each fault; several texts if versions or moments differ.
 KUBECTL: dict[str, tuple[str, ...]] = {
     "pod-image-pull": (PENDING,),
@@ -73,9 +71,10 @@ KUBECTL: dict[str, tuple[str, ...]] = {
     "workload-job-completed": (not_running("Succeeded"),),
     "workload-job-failed": (not_running("Failed"),),
     "port-closed": (REFUSED,),
-    "port-ipv6-only": (recorded(42),),
-    "port-resets": (recorded(43),),
-    "port-closes": ("error: lost connection to pod", WORKS),
+    "port-ipv6-only": recorded_texts(42),
+    "port-resets": recorded_texts(RESET_ON_ACCEPT),
+    # What an application has not read when it closes is answered by a reset.
+    "port-closes": ("error: lost connection to pod", WORKS, *recorded_texts(CLOSED_AT_ONCE)),
     "port-silent": (WORKS,),
     "port-udp": ("error: UDP protocol is not supported for 7000",),
 }
