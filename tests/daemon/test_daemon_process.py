@@ -210,8 +210,8 @@ async def test_engine_of_another_version_is_an_error(
 async def test_error_names_an_engine_that_hangs(
     engines: EngineProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rpc_client, "_HELLO_S", 0.2)
     session = await engines.open()
+    monkeypatch.setattr(rpc_client, "_HELLO_S", 0.2)
     os.kill(session.engine_pid, signal.SIGSTOP)
     try:
         with pytest.raises(TransportError, match="not responding") as failed:

@@ -164,12 +164,6 @@ def http_get(port: int, path: str = "/") -> tuple[int, bytes]:
     return int(head.split()[1]), body
 
 
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
-
-
 def descendants(pid: int) -> list[psutil.Process]:
     """Return all descendants of a process."""
     try:

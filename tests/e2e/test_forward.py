@@ -18,8 +18,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.processes import PROGRAM, Process, exchange, free_port, http_get, program, wait_until
+from tests.e2e.processes import PROGRAM, Process, exchange, http_get, program, wait_until
 from tests.support.cluster_process import ClusterProcess
+from tests.support.free_ports import find_free_port
 from tui_forward.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("kubeconfig")
@@ -32,7 +33,7 @@ def wait_for_port(process: Process) -> int:
 
 
 def test_service_prints_the_lines_of_kubectl() -> None:
-    port = free_port()
+    port = find_free_port()
     with program("forward", "svc/web", f"{port}:http", "-n", "shop", is_forked=False) as process:
         process.wait_for_output(
             f"Forwarding from 127.0.0.1:{port} -> 8080", f"Forwarding from [::1]:{port} -> 8080"
@@ -168,7 +169,7 @@ def _all(lines: list[str], start: str) -> list[str]:
 
 @pytest.mark.parametrize("sink", ["closed", "full", "pipe without a reader"])
 def test_forward_outlives_its_output(sink: str) -> None:
-    port = free_port()
+    port = find_free_port()
     arguments = f'"$0" -m tui_forward forward svc/web {port}:http -n shop'
     suffix = {"closed": "<&- >&- 2>&-", "full": ">/dev/full 2>&1", "pipe without a reader": "2>&1"}
     if sink == "full" and not Path("/dev/full").exists():

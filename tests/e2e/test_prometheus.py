@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.processes import PROGRAM, Process, free_port, http_get, program, wait_until
+from tests.e2e.processes import PROGRAM, Process, http_get, program, wait_until
 from tests.support.cluster_process import REPOSITORY
 from tests.support.forked_program import run
+from tests.support.free_ports import find_free_port
 
 PROMETHEUS = shutil.which("prometheus")
 pytestmark = [
@@ -67,7 +68,7 @@ def prometheus(folder: Path, metrics_port: int) -> Iterator[Prometheus]:
         "global: {scrape_interval: 200ms}\n"
         + config.replace("127.0.0.1:9464", f"127.0.0.1:{metrics_port}")
     )
-    port = free_port()
+    port = find_free_port()
     assert PROMETHEUS is not None
     process = Process(
         PROMETHEUS, f"--config.file={file}", f"--storage.tsdb.path={folder / 'data'}",
@@ -82,7 +83,7 @@ def prometheus(folder: Path, metrics_port: int) -> Iterator[Prometheus]:
 def test_documented_queries_have_answers(tmp_path: Path) -> None:
     profile = tmp_path / "shop.yaml"
     profile.write_text(PROFILE)
-    metrics_port = free_port()
+    metrics_port = find_free_port()
     started = run(
         [*PROGRAM, "up", "-y", "--no-wait", str(profile)],
         capture_output=True,

@@ -17,8 +17,9 @@ import httpx
 import pytest
 import requests
 
-from tests.e2e.processes import PROGRAM, TIMEOUT_S, Process, free_port, program, wait_until
+from tests.e2e.processes import PROGRAM, TIMEOUT_S, Process, program, wait_until
 from tests.support.cluster_process import ClusterProcess
+from tests.support.free_ports import find_free_port
 
 pytestmark = [pytest.mark.usefixtures("kubeconfig"), pytest.mark.clients]
 
@@ -71,7 +72,7 @@ def curl(*arguments: str, code: int | None = 0) -> str:
 
 
 def test_lines_and_ctrl_c() -> None:
-    port = free_port()
+    port = find_free_port()
     with program("proxy", "--port", str(port), "-n", "shop") as process:
         process.wait_for_output(
             f"Proxying from 127.0.0.1:{port} -> ", f"Proxying from [::1]:{port} -> "
@@ -237,7 +238,7 @@ def test_psql(proxychains: tuple[str, ...]) -> None:
 
 
 def test_env() -> None:
-    port = free_port()
+    port = find_free_port()
     with program("proxy", "--port", str(port), "-n", "shop") as process:
         process.wait_for_output("Proxying from")
         shell = f'eval "$({sys.executable} -m tui_forward proxy --env --port {port})" && '
@@ -291,7 +292,7 @@ def test_json(cluster: ClusterProcess) -> None:
 
 
 def test_in_the_background(cluster: ClusterProcess) -> None:
-    port = free_port()
+    port = find_free_port()
     text = run(*PROGRAM, "proxy", "--background", "--port", str(port), "-n", "shop")
     assert f"Proxying from 127.0.0.1:{port} -> " in text
     assert "tui-forward stop p1" in text
@@ -324,14 +325,14 @@ def test_connections_are_spread_over_the_pods(port: int) -> None:
 
     found: set[str] = set()
     wait_until(lambda: len(found.union(pods(port))) > 1, "an answer of a second pod")
-    own = free_port()
+    own = find_free_port()
     with program("proxy", "--port", str(own), "-n", "shop", "--no-spread") as process:
         process.wait_for_output("Proxying from")
         assert len(pods(own)) == 1
 
 
 def test_profile_has_a_proxy(own_home: Path, cluster: ClusterProcess) -> None:
-    port = free_port()
+    port = find_free_port()
     profile = own_home / ".config/tui-forward/profiles/shop.yaml"
     profile.parent.mkdir(parents=True)
     profile.write_text(f"namespace: shop\nforwards: {{}}\nproxy: {port}\n")

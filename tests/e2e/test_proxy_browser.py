@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import free_port, program
+from tests.e2e.processes import program
 from tests.support.cluster_process import ClusterProcess
+from tests.support.free_ports import find_free_port
 
 pytestmark = [
     pytest.mark.usefixtures("kubeconfig"),
@@ -88,7 +89,7 @@ def pages() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def test_the_user_opens_a_service(own_home: Path, cluster: ClusterProcess) -> None:
-    port = free_port()
+    port = find_free_port()
     with program("proxy", "--port", str(port), "-n", "shop") as process:
         process.wait_for_output("Proxying from")
         page = chromium(f"http://web.shop.localhost:{port}/", own_home)
@@ -101,7 +102,7 @@ def test_pages_of_other_origins(
     own_home: Path, cluster: ClusterProcess, pages: tuple[str, dict[str, str]]
 ) -> None:
     origin, content = pages
-    port = free_port()
+    port = find_free_port()
     url = f"http://web.shop.localhost:{port}/"
     content["/attacks"] = _ATTACKS.format(url=url)
     content["/redirect"] = f'<meta http-equiv=refresh content="0;url={url}">'

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.chromium_page import ChromiumPage, chromium_page
-from tests.e2e.processes import Process, free_port, program
+from tests.e2e.processes import Process, program
 from tests.e2e.test_proxy_browser import pages
 from tests.support.cluster_process import ClusterProcess
+from tests.support.free_ports import find_free_port
 
 __all__ = ["pages"]  # a fixture
 
@@ -39,7 +40,7 @@ def test_link_of_another_origin(
     own_home: Path, cluster: ClusterProcess, pages: tuple[str, dict[str, str]]
 ) -> None:
     origin, content = pages
-    port = free_port()
+    port = find_free_port()
     url = f"http://web.shop.localhost:{port}/"
     for name, attributes in (("plain", ""), ("without-referrer", "rel=noreferrer")):
         content[f"/{name}"] = f"<a id=link href={url} {attributes}>a service</a>"
@@ -61,7 +62,7 @@ def test_link_of_another_origin(
 
 
 def test_links_between_services(own_home: Path, cluster: ClusterProcess) -> None:
-    port = free_port()
+    port = find_free_port()
     web = f"http://web.shop.localhost:{port}/"
     with (
         program("proxy", "--port", str(port), "--json", "-n", "shop") as process,
@@ -92,7 +93,7 @@ def test_pac_file(
 ) -> None:
     origin, content = pages
     content["/"] = "a page outside the cluster"
-    port = free_port()
+    port = find_free_port()
     with program("proxy", "--port", str(port), "--json", "-n", "shop") as process:
         process.wait_for_output("listening")
         pac = f"--proxy-pac-url=http://127.0.0.1:{port}/proxy.pac"

@@ -12,8 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import secrets
-import socket
 import tempfile
 import time
 from collections import Counter
@@ -38,6 +36,7 @@ from tests.endurance.random_edits import (
     entry_of,
 )
 from tests.support.engine_processes import KUBECONFIG
+from tests.support.free_ports import find_free_ports
 from tui_forward.common import paths
 from tui_forward.daemon import session_store
 from tui_forward.daemon.remote_session import RemoteSession
@@ -250,19 +249,6 @@ class PendingEdit:
             for notice in snapshot.notices
             if notice.profile == self.editor.name and notice.number > self.last_notice
         ]
-
-
-def find_free_ports(count: int) -> list[int]:
-    """Return free ports below those that the system assigns to sockets.
-
-    They are the same in no two runs, because another run on this machine may use them.
-    """
-    found: set[int] = set()
-    while len(found) < count:
-        port = secrets.choice(range(20_000, 32_000))
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            found.add(port)
-    return sorted(found)
 
 
 @contextlib.asynccontextmanager

@@ -30,10 +30,10 @@ from tests.endurance import toolbox
 from tests.endurance.clients import echo
 from tests.endurance.engine_process import isolated_home, wait_until
 from tests.endurance.pod_watch import PodWatch
-from tests.endurance.profile_editors import find_free_ports
 from tests.support.cluster_process import REPOSITORY, ClusterProcess
 from tests.support.engine_processes import engine_processes
 from tests.support.forked_program import run
+from tests.support.free_ports import find_free_ports
 from tui_forward.common import paths
 from tui_forward.daemon import connect_if_running
 from tui_forward.daemon.session_store import SavedSession

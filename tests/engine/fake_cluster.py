@@ -21,6 +21,7 @@ from tui_forward.protocol.error_stream import (
     containerd_sandbox_closed,
     forwarding_error,
 )
+from tui_forward.protocol.masking import load_masker
 from tui_forward.protocol.portforward_server import ServerStreamPair, TunnelServer
 from tui_forward.protocol.spdy import Side
 from tui_forward.protocol.upgrade_server import (
@@ -357,6 +358,7 @@ async def running_cluster(
     server_tls: ssl.SSLContext | None = None, client_tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[FakeCluster]:
     """Run a fake cluster on a free port."""
+    load_masker()  # as in an engine before its first tunnel; it imports much, and dials have limits
     cluster = FakeCluster(tls=client_tls)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(

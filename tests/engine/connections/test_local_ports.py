@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
+from tests.support.free_ports import find_free_port
 from tui_forward.engine.connections import local_ports
 from tui_forward.engine.connections.local_ports import (
     PortRequest,
@@ -39,11 +40,6 @@ def occupy(undo: ExitStack, host: str = "127.0.0.1", port: int = 0) -> int:
     sock.bind((host, port))
     sock.listen()
     return int(sock.getsockname()[1])
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as sock:
-        return int(sock.getsockname()[1])
 
 
 def has_ipv6() -> bool:
@@ -183,7 +179,7 @@ def test_preferred_port_must_be_free_on_both_localhost_addresses(undo: ExitStack
 
 
 def test_preferred_port_is_used_when_free(undo: ExitStack) -> None:
-    port = free_port()
+    port = find_free_port()
     assert bound(undo, PortRequest(port, required=False))[0].port == port
 
 
@@ -253,7 +249,7 @@ def test_all_configured_addresses_are_bound(undo: ExitStack) -> None:
 def test_overlapping_addresses_are_bound_once(
     undo: ExitStack, addresses: tuple[str, ...], hosts: list[str]
 ) -> None:
-    port = free_port()
+    port = find_free_port()
     available = [host for host in hosts if HAS_IPV6 or ":" not in host]
     if HAS_IPV6 or "::1" not in addresses:
         assert bound(undo, PortRequest(port, required=True), *addresses) == [

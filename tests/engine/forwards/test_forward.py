@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from tests.support.fake_engine import FakeBackend, FakeDataPath, FakeWatch, echo, pod
+from tests.support.free_ports import find_free_port
 from tests.support.reasons import unresolved
 from tests.support.waiting import until
 from tui_forward.common import clock
@@ -693,8 +694,7 @@ async def test_port_of_another_forward_names_that_forward(
 
 
 async def test_default_local_port_is_the_targets(engine: Engine, backend: FakeBackend) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
+    port = find_free_port()
     engine.start(spec(port=str(port), local_port=None))
     await until(lambda: only(engine).listening)
     assert only(engine).listening[0].port == port
@@ -763,8 +763,7 @@ async def test_container_that_crash_loops_serves_while_it_runs_and_the_forward_w
 
 
 async def test_named_port_is_opened_once_resolved(engine: Engine, backend: FakeBackend) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
+    port = find_free_port()
     engine.start(spec(port="http", local_port=None))
     await until(lambda: only(engine).reason == "looking for web")
     assert only(engine).state is ForwardState.STARTING, "whether there is a pod is not known yet"
@@ -939,8 +938,7 @@ async def test_closed_connections_are_dropped_after_a_while(
 async def test_named_port_of_a_service_is_opened_at_the_services_number(
     engine: Engine, backend: FakeBackend
 ) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        number = probe.getsockname()[1]
+    number = find_free_port()
     ready = msgspec.structs.replace(pod("web-1", 8080), service_port=number)
     backend.resolutions["web"] = ready
     engine.start(spec(port="http", local_port=None))

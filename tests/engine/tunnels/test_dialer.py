@@ -31,20 +31,27 @@ SPDY, WEBSOCKET, CHANNELS = (
     TransportChoice.WEBSOCKET,
     TransportChoice.CHANNELS,
 )
-QUICK = replace(Limits(), upgrade_timeout_s=0.2, spare=0)
+LIMITS = replace(Limits(), spare=0)
+# For a server that does not answer. An answer that is to come may take long on a busy machine.
+IMPATIENT = replace(LIMITS, upgrade_timeout_s=1.0)
 
 
 async def dial_transport(
-    cluster: FakeCluster, cache: TransportCache | None = None, access: FakeAccess | None = None
+    cluster: FakeCluster,
+    cache: TransportCache | None = None,
+    access: FakeAccess | None = None,
+    limits: Limits = LIMITS,
 ) -> TransportChoice | None:
-    async with pool_to(cluster, QUICK, transport_cache=cache, access=access) as pool:
+    async with pool_to(cluster, limits, transport_cache=cache, access=access) as pool:
         await pool.connect(POD, ECHO)
         return pool.transport
 
 
-async def dial_error(cluster: FakeCluster, access: FakeAccess | None = None) -> TuiForwardError:
+async def dial_error(
+    cluster: FakeCluster, access: FakeAccess | None = None, limits: Limits = LIMITS
+) -> TuiForwardError:
     with pytest.raises(TuiForwardError) as caught:
-        await dial_transport(cluster, access=access)
+        await dial_transport(cluster, access=access, limits=limits)
     return caught.value
 
 
@@ -81,7 +88,7 @@ async def test_cached_transport_may_stop_working() -> None:
 async def test_unanswered_transport_is_skipped(trouble: str) -> None:
     async with running_cluster() as cluster:
         getattr(cluster, trouble).add("spdy")
-        assert await dial_transport(cluster) is WEBSOCKET
+        assert await dial_transport(cluster, limits=IMPATIENT) is WEBSOCKET
 
 
 async def test_error_of_the_cluster_is_reported_when_no_transport_works() -> None:
@@ -170,11 +177,12 @@ class FixedAnswerServer(asyncio.Protocol):
         self._transport.write(self._answer)
 
 
-async def dial_error_at_server_answering(answer: bytes) -> TuiForwardError:
+async def dial_error_at_server_answering(answer: bytes, limits: Limits = LIMITS) -> TuiForwardError:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: FixedAnswerServer(answer), "127.0.0.1", 0)
     try:
-        return await dial_error(FakeCluster(port=server.sockets[0].getsockname()[1]))
+        cluster = FakeCluster(port=server.sockets[0].getsockname()[1])
+        return await dial_error(cluster, limits=limits)
     finally:
         server.close()
         await server.wait_closed()
@@ -182,7 +190,7 @@ async def dial_error_at_server_answering(answer: bytes) -> TuiForwardError:
 
 async def test_refusal_with_incomplete_body_is_a_refusal() -> None:
     error = await dial_error_at_server_answering(
-        b"HTTP/1.1 403 Forbidden\r\nContent-Length: 999\r\n\r\n" + FORBIDDEN.encode()
+        b"HTTP/1.1 403 Forbidden\r\nContent-Length: 999\r\n\r\n" + FORBIDDEN.encode(), IMPATIENT
     )
     assert isinstance(error, ApiError)
     assert error.status == 403
@@ -196,11 +204,11 @@ async def test_non_http_answer_is_a_protocol_error() -> None:
 @pytest.mark.parametrize("transport", [SPDY, WEBSOCKET, CHANNELS])
 async def test_required_transport_is_the_only_one_tried(transport: TransportChoice) -> None:
     async with running_cluster() as cluster:
-        async with pool_to(cluster, QUICK, transport=transport) as pool:
+        async with pool_to(cluster, LIMITS, transport=transport) as pool:
             await pool.connect(POD, ECHO)
             assert pool.transport is transport
         cluster.refuse = {transport.value: (400, "no")}
-        async with pool_to(cluster, QUICK, transport=transport) as pool:
+        async with pool_to(cluster, LIMITS, transport=transport) as pool:
             with pytest.raises(UpgradeError, match=r"upgrade request with 400: no$"):
                 await pool.connect(POD, ECHO)
         assert len(cluster.requests) == 2

@@ -11,7 +11,8 @@ from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.liveness import LivenessMonitor
 from tui_forward.errors import TuiForwardError
 
-LIMITS = replace(Limits(), ping_every_s=0.01, silence_s=0.05, open_timeout_s=1.0)
+PATIENT = replace(Limits(), ping_every_s=0.01)
+LIMITS = replace(PATIENT, silence_s=0.05)
 
 
 class FakeTunnel:
@@ -56,13 +57,15 @@ async def monitor(tunnel: FakeTunnel) -> AsyncIterator[LivenessMonitor]:
     monitor.stop()
 
 
-async def test_answered_pings_keep_the_tunnel(tunnel: FakeTunnel, monitor: LivenessMonitor) -> None:
+async def test_answered_pings_keep_the_tunnel(tunnel: FakeTunnel) -> None:
+    monitor = LivenessMonitor(tunnel, PATIENT)
     monitor.start()
     for _ in range(10):
         pings = tunnel.pings
         await until(lambda pings=pings: tunnel.pings > pings)  # type: ignore[misc]
         tunnel.answer()
     assert tunnel.error is None
+    monitor.stop()
 
 
 async def test_unanswered_pings_end_the_tunnel(
