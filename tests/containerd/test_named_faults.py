@@ -27,7 +27,7 @@ from tests.minicluster.test_named_faults import (
 from tests.session.doctor.diagnosis import diagnose
 from tests.session.doctor.faults import Scene
 from tests.session.doctor.kubectl_words import WORKS, port_forward_lines
-from tests.session.doctor.test_cluster_faults import FOUND, LIMITS, Found, found_in
+from tests.session.doctor.test_cluster_faults import FOUND, Found, found_in, limits_for
 from tui_forward.common.arguments import parse_target
 from tui_forward.minicluster.fault_objects import NAMESPACE, objects_of
 from tui_forward.minicluster.named_faults import BY_NAME, FAULTS
@@ -162,7 +162,9 @@ async def wait_for_fault(chain: RealChain, name: str, expected: Found) -> None:
         async with asyncio.timeout(_SETTLE_S):
             while found_in(results) != wanted or not results:
                 await asyncio.sleep(_POLL_S if results else 0.0)
-                results = await diagnose(chain.kubeconfig, target_of(name), limits=LIMITS)
+                results = await diagnose(
+                    chain.kubeconfig, target_of(name), limits=limits_for(expected)
+                )
     except TimeoutError:
         raise AssertionError(results) from None
     assert all(one.cause and one.fix for one in results if (one.hop, one.code) in wanted)

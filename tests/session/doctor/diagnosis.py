@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from tui_forward.session.doctor.chain import DoctorLimits
 from tui_forward.session.doctor.doctor import Doctor
 from tui_forward.session.doctor.trace import Trace
 
-# Short where a test waits for the end of a limit.
-LIMITS = DoctorLimits(port_s=0.3)
+# Short where a test waits for the end of a limit, and long where a busy machine is to be no fault.
+LIMITS = DoctorLimits(port_s=0.3, slow_dns_s=60.0, slow_answer_s=60.0)
+# For a port that sends something or refuses.
+ACTIVE_PORT = replace(LIMITS, port_s=60.0)
 
 
 def target(

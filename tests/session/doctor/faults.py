@@ -35,7 +35,7 @@ from tests.session.doctor.chain_server import (
     running_chain,
     service,
 )
-from tests.session.doctor.diagnosis import LIMITS, target, write_config
+from tests.session.doctor.diagnosis import ACTIVE_PORT, LIMITS, target, write_config
 from tests.transport.test_recorded_faults import serving
 from tui_forward.model import DoctorHop, ReasonCode, Target, TargetKind, TransportChoice
 from tui_forward.session.doctor.chain import DoctorLimits
@@ -1038,13 +1038,13 @@ def port_fault(
     name: str, code: ReasonCode, says: str, port: int, hop: DoctorHop = Hop.PORT,
     change: Callable[[ChainServer], object] = lambda _: None,
 ) -> None:  # fmt: skip
-    """Add a row for an application that behaves like this port of the fake cluster."""
+    """Add a row for an application that behaves like this port of the fake cluster; it answers."""
 
     def prepare(server: ChainServer) -> None:
         server.put("pods", pod(port=port))
         change(server)
 
-    chain_fault(name, hop, code, says, target(), prepare)
+    chain_fault(name, hop, code, says, target(), prepare, limits=ACTIVE_PORT)
 
 
 port_fault(

@@ -12,6 +12,7 @@ from tests.kube.api_server import Reply
 from tests.kube.kubeconfigs import kubeconfig, write
 from tests.session.doctor.chain_server import pod, running_chain
 from tests.session.doctor.diagnosis import (
+    ACTIVE_PORT,
     diagnose,
     fault_of,
     outcomes,
@@ -76,7 +77,7 @@ async def test_service_and_greeting(tmp_path: Path) -> None:
     async with running_chain() as server:
         server.put("pods", pod(port=GREETER))
         path = write_config(tmp_path, server.url)
-        results = await diagnose(path, target("web", TargetKind.SERVICE))
+        results = await diagnose(path, target("web", TargetKind.SERVICE), limits=ACTIVE_PORT)
     assert good(results), results
     by_hop = {one.hop: one for one in results}
     assert "service port 80 leads to port 1009 (http) of container main" in by_hop[Hop.TARGET].facts
