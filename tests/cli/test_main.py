@@ -641,10 +641,12 @@ def test_wrong_options_of_kubectl(run: Run, arguments: list[str], error: str) ->
 
 @pytest.mark.parametrize("command", [[], ["forward"]], ids=["dashboard", "forward"])
 def test_options_of_kubectl_are_listed(run: Run, command: list[str]) -> None:
+    help_before = run(*command, "--help").out
     result = run(*command, "--kubectl-options")
     assert (result.code, result.err) == (0, "")
     for name in ("-s, --server URL", "--as NAME", "--insecure-skip-tls-verify", "--cache-dir"):
         assert name in result.out
+    assert run(*command, "--help").out == help_before
 
 
 def test_switch_of_kubectls_transports(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -198,9 +199,9 @@ def _print_options(ctx: click.Context, _param: click.Parameter, enabled: bool) -
     if not enabled or ctx.resilient_parsing:
         return
     formatter = ctx.make_formatter()
-    options = [one for one in ctx.command.params if isinstance(one, AccessOption)]
+    options = [copy.copy(one) for one in ctx.command.params if isinstance(one, AccessOption)]
     for option in options:
-        option.hidden = False  # this process prints them and ends
+        option.hidden = False
     records = [option.get_help_record(ctx) for option in options]
     with formatter.section("Options of kubectl for cluster and user"):
         formatter.write_dl([record for record in records if record is not None])
