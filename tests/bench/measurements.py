@@ -97,9 +97,13 @@ def _transfer(running: Running, size: int, cpu: float, begin: float) -> Transfer
     return Transfer(size / MIB / seconds, spent * GIB / size, 100 * spent / seconds)
 
 
-def connects(running: Running, count: int) -> Spread:
-    """Connect and echo a byte, one connection after another."""
-    return Spread.of([_connect(running) for _ in range(count)])
+def connects(running: Running, count: int, *, pause_s: float = 0.0) -> Spread:
+    """Connect and echo a byte, one connection after another, with pauses in between."""
+    seconds = []
+    for _ in range(count):
+        time.sleep(pause_s)
+        seconds.append(_connect(running))
+    return Spread.of(seconds)
 
 
 def _connect(running: Running, timeout_s: float = TIMEOUT_S) -> float:

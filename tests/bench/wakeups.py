@@ -18,24 +18,26 @@ class Activity:
 
 
 def activity(pids: Iterable[int], seconds: float) -> Activity:
-    """Measure processes for some seconds."""
+    """Measure processes for some seconds; what a thread did that ends meanwhile is not counted."""
     pids = tuple(pids)
-    wakeups, cpu_s, begun = *_counters(pids), time.perf_counter()
+    before, begun = _counters(pids), time.perf_counter()
     time.sleep(seconds)
-    later, later_cpu_s, took_s = *_counters(pids), time.perf_counter() - begun
-    return Activity((later - wakeups) / took_s, 100 * (later_cpu_s - cpu_s) / took_s)
+    after, took_s = _counters(pids), time.perf_counter() - begun
+    wakeups = sum(after[task][0] - before.get(task, (0, 0))[0] for task in after)
+    nanoseconds = sum(after[task][1] - before.get(task, (0, 0))[1] for task in after)
+    return Activity(wakeups / took_s, nanoseconds / 1e7 / took_s)
 
 
-def _counters(pids: Iterable[int]) -> tuple[int, float]:
-    """Return how often the threads went to sleep, and their processor time in seconds."""
-    wakeups, nanoseconds = 0, 0
+def _counters(pids: Iterable[int]) -> dict[Path, tuple[int, int]]:
+    """Return how often each thread went to sleep, and its processor time in nanoseconds."""
+    counters = {}
     for pid in pids:
         with contextlib.suppress(OSError):
             for task in Path(f"/proc/{pid}/task").iterdir():
                 with contextlib.suppress(OSError):
-                    wakeups += _voluntary(task)
-                    nanoseconds += int((task / "schedstat").read_text().split()[0])
-    return wakeups, nanoseconds / 1e9
+                    busy = int((task / "schedstat").read_text().split()[0])
+                    counters[task] = _voluntary(task), busy
+    return counters
 
 
 def _voluntary(task: Path) -> int:
