@@ -233,6 +233,27 @@ async def test_filter_of_forwards_leaves_their_pane_as_high_as_it_was() -> None:
             assert {widget: widget.region for widget in app.dashboard.query(RowTable)} == before
 
 
+async def test_filter_of_forwards_keeps_the_room_for_their_second_lines() -> None:
+    session = shop()
+    async with running(session, (100, 30)) as (app, pilot):
+        await shows(app, "web-1", "web-3")
+        for key in ("a", "down", "a", "down", "a"):
+            await pilot.press(key)
+        await until(lambda: len(session.forwards) >= 5)
+        session.update("f2", state=ForwardState.BLOCKED, reason="no such port")
+        forwards = app.dashboard.query_one("#forwards", ForwardTable)
+        forwards.focus()
+        await shows(app, "└ no such port")
+        await until(lambda: forwards.region.height == 3 + len(forwards.keys))
+        before = {widget: widget.region for widget in app.dashboard.query(RowTable)}
+        await pilot.press("slash", *"!status:blocked")
+        await until(lambda: "f2" not in forwards.keys)
+        for _ in range(2):
+            await app._sampler.wait_for_sample()
+            await pilot.pause()
+        assert {widget: widget.region for widget in app.dashboard.query(RowTable)} == before
+
+
 async def test_filter_bar_replaces_the_key_bar_without_layout() -> None:
     session = shop()
     async with running(session, (120, 34)) as (app, pilot):

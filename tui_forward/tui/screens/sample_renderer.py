@@ -102,7 +102,7 @@ class SampleRenderer:
             frozenset(forward.id for forward in self.sample.snapshot.forwards),
             frozenset(proxy.id for proxy in self.sample.snapshot.proxies),
             tables.forwards.wanted_rows,
-            tables.forwards.problem_lines,
+            tables.forwards.wanted_second_lines,
             bool(tables.entries.keys),
             bool(tables.connections.keys),
             tables.ports.natural_width,
@@ -117,7 +117,8 @@ class SampleRenderer:
         tables, forwards = self._tables, self._tables.forwards
         return Content(
             cluster=_lines_of(tables.entries), ports=_lines_of(tables.ports),
-            forwards=forwards.wanted_rows or _lines_of(forwards), problems=forwards.problem_lines,
+            forwards=forwards.wanted_rows or _lines_of(forwards),
+            problems=forwards.wanted_second_lines,
             connections=_lines_of(tables.connections), has_forwards=bool(forwards.wanted_rows),
             ports_width=tables.ports.natural_width,
         )  # fmt: skip

@@ -120,11 +120,10 @@ class ForwardTable(SortedTable):
         self._forwards: dict[str, Forward] = {}
         self._grouped = GroupedForwards((), {})
         self._ranks = ShownRanks()
-        self._with_second_line: frozenset[str] = (
-            frozenset()
-        )  # rows that have a second line where it fits
+        # Rows and second lines to have room for: a filter leaves the pane as high as it was.
+        self.wanted_rows = 0
+        self.wanted_second_lines = 0
         self._folded: set[str] = set()
-        self._unfiltered_rows = 0
         self._other_engines: Sequence[OtherEngine] = ()
         self._proxies: Sequence[ProxyInfo] = ()
 
@@ -201,16 +200,14 @@ class ForwardTable(SortedTable):
         """Show the forwards as they are now."""
         self.show_sort(self.order.column, descending=self.order.descending)
         now, query = self._clock(), self.filter_query
-        forwards = self._forwards.values()
-        self._grouped = group_forwards(
-            forwards, order=self.order, ranks=self._ranks.update(forwards, now),
-            group=self.group, folded=self._folded,
-            matches=lambda forward: query.score(FilterableForward(forward)) is not None,
-            proxies=self._proxies, is_filtered=bool(query),
-        )  # fmt: skip
+        ranks = self._ranks.update(self._forwards.values(), now)
+        self._grouped = everything = self._group_rows(ranks, parse_query(""))
+        if query:
+            self._grouped = self._group_rows(ranks, query)
         self.rule.show(
             self._title_text(), (self.order_text or "problems first",),
-            total=len(self._forwards) if query else None, problems=self._problem_keys(),
+            total=len(self._forwards) if query else None,
+            problems=self._problem_keys(self._grouped),
         )  # fmt: skip
         self.empty = _NO_MATCH if query and self._forwards else self._empty_text()
 
@@ -228,30 +225,36 @@ class ForwardTable(SortedTable):
             marked = key in self.selection.marked
             return forward_row(self._forwards[key], now, labels, traffic=traffic, marked=marked)
 
-        self._with_second_line = frozenset(
-            key for key in self._problem_keys() if self._ranks.is_settled(self._forwards[key], now)
-        )
-        tall = self._with_second_line if self.has_second_lines else frozenset()
+        second_lines = self._second_lines(self._grouped, now)
+        tall = second_lines if self.has_second_lines else frozenset()
         self.show(self._grouped.keys, row, longest=labels.longest, tall=tall)
-        if not query:
-            self._unfiltered_rows = len(self._grouped.keys)
+        # A filter may also show rows of groups that are folded without it.
+        self.wanted_rows = max(len(everything.keys), len(self._grouped.keys))
+        self.wanted_second_lines = max(len(self._second_lines(everything, now)), len(second_lines))
 
-    @property
-    def wanted_rows(self) -> int:
-        """The number of rows to have room for: a filter leaves the pane as high as it was."""
-        return max(self._unfiltered_rows, len(self.keys)) if self._forwards else len(self.keys)
+    def _group_rows(self, ranks: Mapping[str, int], query: FilterQuery) -> GroupedForwards:
+        """Return the rows that match a query, in order."""
+        return group_forwards(
+            self._forwards.values(), order=self.order, ranks=ranks,
+            group=self.group, folded=self._folded,
+            matches=lambda forward: query.score(FilterableForward(forward)) is not None,
+            proxies=self._proxies, is_filtered=bool(query),
+        )  # fmt: skip
 
-    def _problem_keys(self) -> frozenset[str]:
-        """Return the keys of shown rows that are neither ready nor paused."""
+    def _problem_keys(self, grouped: GroupedForwards) -> frozenset[str]:
+        """Return the keys of rows that are neither ready nor paused."""
         forwards = self._forwards
         return frozenset(
-            key for key in self._grouped.keys if key in forwards and has_problem(forwards[key])
+            key for key in grouped.keys if key in forwards and has_problem(forwards[key])
         )
 
-    @property
-    def problem_lines(self) -> int:
-        """The number of second lines of all rows, whether they are shown or not."""
-        return len(self._with_second_line)
+    def _second_lines(self, grouped: GroupedForwards, now: float) -> frozenset[str]:
+        """Return the keys of rows that have a second line where it fits."""
+        return frozenset(
+            key
+            for key in self._problem_keys(grouped)
+            if self._ranks.is_settled(self._forwards[key], now)
+        )
 
     def _empty_text(self) -> str:
         others = map(describe_other_engine, self._other_engines)
