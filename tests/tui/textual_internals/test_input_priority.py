@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import msgspec
 import pytest
@@ -37,6 +38,27 @@ async def test_work_waits_for_the_frame_after_a_key() -> None:
     priority.note_painted()
     await asyncio.wait_for(waiting, 5)
     await asyncio.wait_for(priority.wait(), 5)
+
+
+async def test_work_waits_for_a_key_that_is_read_only_now() -> None:
+    priority, loop = InputPriority(lambda: 1.0), asyncio.get_running_loop()
+    receiver, sender = os.pipe()
+    loop.add_reader(receiver, priority.note_arrival)
+
+    async def work() -> None:
+        os.write(sender, b"j")  # during a part of the work
+        await priority.wait()
+
+    waiting = asyncio.create_task(work())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    loop.remove_reader(receiver)
+    assert not waiting.done()
+    priority.note_handled()
+    priority.note_painted()
+    await asyncio.wait_for(waiting, 5)
+    os.close(receiver)
+    os.close(sender)
 
 
 async def test_key_that_changes_nothing_delays_work_for_a_moment_only(

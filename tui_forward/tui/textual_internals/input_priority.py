@@ -47,7 +47,8 @@ class InputPriority:
 
         Waits 50 ms at most. Cancellation safe.
         """
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # until the loop has looked for input
+        await asyncio.sleep(0)  # until it is read
         remaining_s = self._arrived_at + _MAX_WAIT_S - self._clock()
         if self._arrived_at and remaining_s > 0:
             self._painted.clear()

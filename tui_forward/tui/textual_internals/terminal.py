@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import selectors
 import signal
 import sys
 import termios
 import traceback
 from codecs import getincrementaldecoder
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from rich.console import Console
 from textual import constants
+from textual._time import get_time
 from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
@@ -26,9 +26,8 @@ from tui_forward.tui.textual_internals.input_priority import InputFirstApp
 
 T = TypeVar("T")
 
-# As `LinuxDriver`.
-_ESCAPE_POLL_S = 0.1
-_READ_BYTES = 4096
+# Parsed in a millisecond or two, between which a long paste lets other work run.
+_READ_BYTES = 1024
 
 
 def has_few_colors(environ: Mapping[str, str]) -> bool:
@@ -103,45 +102,65 @@ class _TerminalFile:
 
 
 class TerminalDriver(LinuxDriver):
-    """Driver that writes to stdout, and that survives the loss of its terminal."""
+    """Driver that writes to stdout, reads in the event loop, and survives a lost terminal."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._file = cast("Any", _TerminalFile(cast("CrashCapturingApp[Any]", self._app).encoding))
-        # Readable while the input thread is to end.
-        self._end_receiver, self._end_sender = os.pipe()
+        self.is_reading = False
+        self._new_parser()
+
+    def _new_parser(self) -> None:
+        self._parser = XTermParser(self._debug)
+        self._decode = getincrementaldecoder("utf-8")(errors="replace").decode
 
     def disable_input(self) -> None:
-        """Stop the input thread."""
-        os.write(self._end_sender, b"e")
-        try:
-            super().disable_input()
-        finally:
-            os.read(self._end_receiver, 1)
+        """Stop reading keys."""
+        super().disable_input()
+        self._stop_reading()
 
-    def run_input_thread(self) -> None:
-        """Read keys; unlike `LinuxDriver`, which polls ten times a second, only when there are any.
+    def _stop_reading(self) -> None:
+        self.is_reading = False
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self.fileno)
 
-        It polls only while the parser waits for the rest of an escape sequence.
+    def _run_input_thread(self) -> None:
+        """Let the event loop read keys, and end.
+
+        A thread would have to wait until the loop lets it run, up to 5 ms, and then wake it.
         """
-        parser = XTermParser(self._debug)
-        decode = getincrementaldecoder("utf-8")(errors="replace").decode
-        with selectors.SelectSelector() as selector:
-            selector.register(self.fileno, selectors.EVENT_READ)
-            selector.register(self._end_receiver, selectors.EVENT_READ)
-            while not self.exit_event.is_set():
-                is_incomplete = parser._timeout_time is not None  # noqa: SLF001 - no other way
-                timeout_s = _ESCAPE_POLL_S if is_incomplete else None
-                ready = {key.fd for key, _ in selector.select(timeout_s)}
-                if self.fileno in ready:
-                    data = os.read(self.fileno, _READ_BYTES)
-                    if not data:
-                        raise OSError("the terminal is gone")
-                    text = decode(data)
-                    for message in parser.feed(text) if text else ():  # "" would end the parser
-                        self.process_message(message)
-                for message in parser.tick():
-                    self.process_message(message)
+        self.is_reading = True
+        self._loop.call_soon_threadsafe(self._start_reading)
+
+    def _start_reading(self) -> None:
+        if self.is_reading:
+            self._new_parser()
+            self._loop.add_reader(self.fileno, self._read_keys)
+
+    def _read_keys(self) -> None:
+        """Pass keys on until the terminal is lost."""
+        try:
+            data = os.read(self.fileno, _READ_BYTES)
+        except OSError:
+            data = b""
+        if not data:
+            self._stop_reading()
+            return
+        text = self._decode(data)
+        self._process(self._parser.feed(text) if text else ())  # "" would end the parser
+        timeout_at = self._parser._timeout_time  # noqa: SLF001 - no other way
+        if timeout_at is not None:  # of an incomplete escape sequence, or of the Escape key
+            delay_s = max(0.0, timeout_at - get_time())
+            self._loop.call_later(delay_s, lambda: self._process(self._parser.tick()))
+
+    def _process(self, messages: Iterable[Message]) -> None:
+        """Process messages of the parser, which cannot go on after an error."""
+        try:
+            for message in messages:
+                self.process_message(message)
+        except Exception as error:  # noqa: BLE001 - raised where it is handled
+            self._stop_reading()
+            self._app.call_later(_raise, error)
 
     def send_message(self, message: Message) -> None:
         """Pass a message on at once; Textual's driver creates a task, which takes a turn more."""
@@ -149,15 +168,6 @@ class TerminalDriver(LinuxDriver):
             self._app.receive(message)
         else:
             super().send_message(message)
-
-    def _run_input_thread(self) -> None:
-        """Read keys until the terminal is lost; `LinuxDriver` would print a traceback."""
-        try:
-            self.run_input_thread()
-        except OSError:
-            return
-        except Exception as error:  # noqa: BLE001 - raised where it is handled
-            self._app.call_later(_raise, error)
 
 
 def _raise(error: Exception) -> None:
