@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
 from tests.cli.fake_session import FakeSession
+from tests.support.virtual_time import VirtualTime
 from tui_forward.errors import TransportError, UsageError
 from tui_forward.model import Forward, ForwardSpec, ReasonCode, Target, TargetKind
 from tui_forward.session import batch
 from tui_forward.session.batch import run_batch, stop_forwards
 
+STOP_S = 1.0
+
 
 class SlowSession(FakeSession):
-    """Stops take 0.05 s; some hang, and some fail."""
+    """Stops take `STOP_S`; some hang, and some fail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +30,7 @@ class SlowSession(FakeSession):
         self.running += 1
         self.most = max(self.most, self.running)
         try:
-            await asyncio.sleep(60 if forward_id in self.hanging else 0.05)
+            await asyncio.sleep(3600 if forward_id in self.hanging else STOP_S)
         finally:
             self.running -= 1
         if forward_id in self.failing:
@@ -46,11 +48,13 @@ async def with_forwards(count: int) -> tuple[SlowSession, tuple[Forward, ...]]:
     return session, tuple(session.forwards.values())
 
 
-async def test_many_slow_stops_run_at_the_same_time() -> None:
+async def test_many_slow_stops_run_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    VirtualTime(monkeypatch)
+    loop = asyncio.get_running_loop()
     session, forwards = await with_forwards(100)
-    started = time.monotonic()
+    started = loop.time()
     result = await stop_forwards(session, forwards)
-    assert time.monotonic() - started < 100 * 0.05
+    assert loop.time() - started < 100 * STOP_S / 2
     assert result.done == forwards
     assert not result.failed
     assert not session.forwards
@@ -58,7 +62,7 @@ async def test_many_slow_stops_run_at_the_same_time() -> None:
 
 
 async def test_each_stop_has_its_own_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "STOP_TIMEOUT_S", 0.5)
+    VirtualTime(monkeypatch)
     session, forwards = await with_forwards(40)
     session.hanging = {"f3"}
     session.failing = {"f5": TransportError("gone", hint="do it"), "f7": UsageError("no f7")}
@@ -72,7 +76,7 @@ async def test_each_stop_has_its_own_result(monkeypatch: pytest.MonkeyPatch) -> 
     failure = result.failure("stop", "forward")
     assert failure is not None
     assert failure.message == (
-        "cannot stop 2 forwards: the engine did not answer within 0.5 s; gone"
+        f"cannot stop 2 forwards: the engine did not answer within {batch.STOP_TIMEOUT_S:g} s; gone"
     )
 
 
