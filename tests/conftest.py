@@ -183,6 +183,22 @@ def started_engines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def own_process_state() -> Iterator[None]:
+    """Undo what commands change in their process, which here runs other tests, too."""
+    threshold, environ = gc.get_threshold(), os.environ.copy()
+    yield
+    gc.set_threshold(*threshold)
+    now = os.environ.copy()
+    for name in environ.keys() | now.keys():
+        if name == "PYTEST_CURRENT_TEST" or environ.get(name) == now.get(name):
+            continue
+        if name in environ:
+            os.environ[name] = environ[name]
+        else:
+            del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
 def no_known_secrets() -> Iterator[None]:
     """Forget the secrets of a test, which may be words in the texts of another."""
     yield

@@ -162,7 +162,7 @@ async def test_connection_to_a_pod_that_is_not_ready_lives(scenario: Scenario) -
     await scenario.forward(lambda one: one.pod is not None and one.pod.name != pod)
     await scenario.forward(lambda one: one.state is ForwardState.READY)
     writer.write(request)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while b"HTTP/1.1 200" not in await reader.read(65536):
             pass
     connection = await scenario.connection(lambda one: one.bytes_from_pod)

@@ -123,7 +123,7 @@ class Scenario:
         self, forward_id: str, wanted: ForwardState | Callable[[Forward], object]
     ) -> Forward:
         """Wait until a forward is in a state, or a condition holds."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while True:
                 forward = await self.forward(forward_id)
                 if forward.state is wanted if isinstance(wanted, ForwardState) else wanted(forward):
@@ -132,7 +132,7 @@ class Scenario:
 
     async def marked(self, forward_id: str, marks: str) -> tuple[Hop, ...]:
         """Wait until a forward's hops are in certain states; see `_marks`."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while True:
                 hops = await self.session.hops(forward_id)
                 if _marks(hops) == marks:
@@ -151,7 +151,7 @@ class Scenario:
         self, forward_id: str, wanted: Callable[[Connection], object]
     ) -> Connection:
         """Wait for a connection that meets a condition."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while True:
                 for connection in await self.session.connections(forward_id):
                     if wanted(connection):
@@ -246,7 +246,7 @@ async def test_traffic_is_kept_per_second(scenario: Scenario) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await reader.read(-1)
     writer.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             (history,) = await scenario.session.histories() or (None,)
             if history is not None and sum(down for down, _ in history.seconds) == SOURCE_BYTES:

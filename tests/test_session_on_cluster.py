@@ -510,7 +510,7 @@ async def test_forwards_of_several_contexts(scenario: Scenario) -> None:
 
 async def test_catalog_of_the_cluster(scenario: Scenario) -> None:
     scope = CatalogScope("", "shop")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             view = await scenario.session.catalog(scope)
             if view.pods:
@@ -519,7 +519,7 @@ async def test_catalog_of_the_cluster(scenario: Scenario) -> None:
     assert view.scope.context == "minicluster"
     changes = await scenario.session.catalog(view.scope, view.version)
     assert not changes.complete
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             await scenario.session.catalog(scope)
             if any(health.ok for health in (await scenario.session.snapshot()).health):
@@ -547,7 +547,7 @@ async def _wait_for_hops(
     """Wait until the hops meet a condition; return them."""
     hops: dict[HopKind, Hop] = {}
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 hops = {hop.kind: hop for hop in await scenario.session.hops(forward_id)}
                 assert tuple(hops) == tuple(HopKind)

@@ -91,7 +91,7 @@ async def another(watch: CatalogTargetWatch, before: Resolved) -> Resolved:
 
 
 async def complete_view(scenario: Scenario, scope: CatalogScope) -> CatalogView:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             view = scenario.catalog.view(scope)
             if all(r.synced or r.error for r in view.resources) and view.health is not None:
@@ -151,7 +151,7 @@ async def test_view_with_narrow_rbac(scenario: Scenario) -> None:
 
 async def test_view_of_all_namespaces_with_narrow_rbac(scenario: Scenario) -> None:
     scope = CatalogScope("porter")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             view = scenario.catalog.view(scope)
             status = {r.resource: r for r in view.resources}
@@ -198,7 +198,7 @@ async def test_watch_with_initial_events_equals_the_list(scenario: Scenario) -> 
     }
     watched = set()
     events = cluster.watch(SERVICES, "shop", resource_version="", send_initial_events=True)
-    async with asyncio.timeout(30), aclosing(events):
+    async with asyncio.timeout(60), aclosing(events):
         async for event in events:
             if event.ends_initial_events:
                 assert event.resource_version

@@ -114,7 +114,7 @@ async def test_signal_cancels_work_and_waits_for_cleanup(number: signal.Signals)
             cleaned = True
         return 1
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await signals.run_until_signal(work()) is None
     assert cleaned
 

@@ -69,7 +69,7 @@ def test_lines_that_cannot_be_written_are_dropped_until_they_can(failing: str, n
     output = Output(write, other.append) if is_stdout else Output(other.append, write)
     put, put_other = (output.out, output.err) if is_stdout else (output.err, output.out)
     put("one")
-    assert attempts.acquire(timeout=5)
+    assert attempts.acquire(timeout=60)
     put("two")
     put_other("still here")
     output.close()

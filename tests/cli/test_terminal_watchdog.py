@@ -91,7 +91,7 @@ async def test_process_that_does_not_react_is_ended_and_its_terminal_restored() 
                 restore=lambda: calls.append("restore"),
             ):
                 signal.raise_signal(signal.SIGTERM)
-                assert done.called.wait(5)  # blocks the event loop
+                assert done.called.wait(60)  # blocks the event loop
                 await asyncio.sleep(0)
 
         await watchdog.run(work())

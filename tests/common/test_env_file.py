@@ -30,7 +30,7 @@ def test_shells_read_hostile_values_back(shell: str, tmp_path: Path) -> None:
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     script = '. ./env; for n in "$@"; do eval "printf \'%s\\\\0\' \\"\\$$n\\""; done'
     done = subprocess.run(
-        [program, "-c", script, shell, *names], cwd=tmp_path, capture_output=True, timeout=10,
+        [program, "-c", script, shell, *names], cwd=tmp_path, capture_output=True, timeout=60,
         check=True, encoding="utf-8",
     )  # fmt: skip
     assert done.stdout.split("\0")[:-1] == list(HOSTILE)

@@ -182,7 +182,7 @@ class PrivateContainerd:
                     self.ctr("tasks", "delete", "--force", task)
             self._process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(10)
+                self._process.wait(60)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

@@ -137,7 +137,7 @@ def test_pods_survive_restart_of_kubelet(real_chain: RealChain) -> None:
     assert after["restartCount"] == 0
     with (
         port_forward(real_chain, "false") as (_, ports),
-        socket.create_connection(("127.0.0.1", ports[7000]), timeout=10) as sock,
+        socket.create_connection(("127.0.0.1", ports[7000]), timeout=60) as sock,
     ):
         sock.sendall(b"again")
         assert sock.recv(5) == b"again"

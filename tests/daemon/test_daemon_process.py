@@ -95,7 +95,7 @@ async def test_unreachable_forward_reports_its_reason(engines: EngineProcesses) 
     session = await engines.open()
     target = Target(context="", namespace="", kind=TargetKind.POD, name="web", port="80")
     await session.start(ForwardSpec(target=target, local_port=0))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             (forward,) = (await session.snapshot()).forwards
             if forward.state is ForwardState.WAITING and "127.0.0.1:1" in forward.reason:

@@ -41,7 +41,7 @@ def spec(name: str = "web-1") -> ForwardSpec:
 
 
 async def listening(session: Session) -> Snapshot:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             snapshot = await session.snapshot()
             if all(one.listening for one in snapshot.forwards):
@@ -55,7 +55,7 @@ def ports(snapshot: Snapshot) -> dict[str, int]:
 
 async def queued(session: Session) -> None:
     """Wait until there is one connection, and it is queued."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             states = [one.state for one in await session.connections()]
             if states == [ConnectionState.QUEUED]:
@@ -83,7 +83,7 @@ async def test_ports_ids_and_connections_survive_the_handover(sandbox: EngineSan
         message = await replace(sandbox)
         assert message.draining == 1
         # The session reconnects to the new process.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while session.engine_pid == old:
                 snapshot = await session.snapshot()
         assert session.engine_pid == message.pid
@@ -115,7 +115,7 @@ async def test_secret_options_survive_the_handover_but_no_crash(sandbox: EngineS
     await replace(sandbox)
 
     async def reached(*codes: ReasonCode, negate: bool = False) -> Forward:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 (forward,) = (await session.snapshot()).forwards
                 if session.engine_pid != old and (forward.code in codes) != negate:

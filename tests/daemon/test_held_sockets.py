@@ -99,7 +99,7 @@ async def accepted(session: ReconnectingSession, client: socket.socket) -> None:
 
 
 def connection(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=5)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 async def test_engine_that_replaces_a_killed_one_cannot_be_overtaken(

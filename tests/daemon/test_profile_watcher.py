@@ -82,7 +82,7 @@ class Running:
         def found() -> list[EngineNotice]:
             return [one for one in self.notices.latest if text in one.text]
 
-        await until(found, 10, f"{text} in {self.notices.latest}")
+        await until(found, 60, f"{text} in {self.notices.latest}")
         return found()[0]
 
 

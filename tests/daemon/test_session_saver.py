@@ -192,7 +192,7 @@ async def test_session_that_cannot_be_saved_is_a_problem_once_until_it_can(tmp_p
         for name in ("web", "db"):
             await session.start(spec(name))
             saver.schedule_save()
-            await until(lambda: problems and not saver._dirty.is_set(), 10, "a problem")
+            await until(lambda: problems and not saver._dirty.is_set(), 60, "a problem")
             await saver._write()
         assert len(problems) == 1
         assert str(blocked / "engine.json") in problems[0]

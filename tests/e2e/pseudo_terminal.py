@@ -96,7 +96,7 @@ class PseudoTerminal:
             left = self.output.rfind(b"\x1b[?1049l") >= self.output.rfind(b"\x1b[?1049h")
             return same and left
 
-        wait_until(is_restored, "the terminal to be restored", 10)
+        wait_until(is_restored, "the terminal to be restored", 60)
 
     def stop_reading(self) -> None:
         """Stop reading the output, as a terminal does that is suspended or cut off."""

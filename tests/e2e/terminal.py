@@ -42,7 +42,7 @@ class Terminal:
 
     def _run(self, *arguments: str) -> str:
         done = subprocess.run(
-            [*self._tmux, *arguments], capture_output=True, text=True, timeout=20, check=False
+            [*self._tmux, *arguments], capture_output=True, text=True, timeout=60, check=False
         )
         return done.stdout
 

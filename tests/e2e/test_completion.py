@@ -116,4 +116,4 @@ def test_completion_scripts_are_valid(shell: Shell, name: str) -> None:
     script = shell("completion", name).stdout
     assert f"_TUI_FORWARD_COMPLETE={name}_complete" in script
     if (program := shutil.which(name)) is not None:
-        subprocess.run([program, "-n"], input=script, text=True, check=True, timeout=10)
+        subprocess.run([program, "-n"], input=script, text=True, check=True, timeout=60)

@@ -148,7 +148,7 @@ def test_killed_engine_is_restarted_with_its_forwards(
         # The larger process is the engine, the other its watchdog.
         worker = max(engine_processes(own_home), key=_size)
         worker.kill()
-        worker.wait(10)
+        worker.wait(60)
         wait_until(lambda: _echoes(port), "the forward to be back on its port")
         terminal.wait_for_text("● ready", "1/1")
     # Without a watchdog the dashboard starts a new engine.
@@ -181,7 +181,7 @@ def test_forwards_outlive_a_dashboard_that_dies(
             for process in dashboards(own_home):
                 process.kill()
             terminal.wait_for_text("ended with 137")
-    wait_until(lambda: not dashboards(own_home), "the dashboard to end", 20)
+    wait_until(lambda: not dashboards(own_home), "the dashboard to end", 60)
     assert exchange(int(found[1]), b"keeps on", answer=8) == b"keeps on"
     with Terminal(tmp_path_factory.mktemp("t"), 160, 40) as terminal:
         terminal.start(*PROGRAM, "-n", "shop", **env)

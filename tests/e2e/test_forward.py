@@ -194,7 +194,7 @@ def test_forward_outlives_its_output(sink: str) -> None:
         assert command.poll() is None
     finally:
         command.terminate()
-        assert command.wait(20) == 0
+        assert command.wait(60) == 0
 
 
 def test_forward_under_nohup_outlives_its_terminal() -> None:
@@ -234,7 +234,7 @@ def test_full_stdout_pipe_blocks_no_connection() -> None:
             assert exchange(port, b"ping", answer=4) == b"ping"
     finally:
         command.terminate()
-        assert command.wait(20) == 0
+        assert command.wait(60) == 0
         os.close(reader)
 
 

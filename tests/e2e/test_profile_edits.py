@@ -75,7 +75,7 @@ def test_edit_without_an_engine_is_applied_by_the_next_engine(shell: Shell) -> N
     wait_until(lambda: shell.listed().keys() == {"db", "old"}, "the edit")
     for process in shell.engines():  # the watchdog first: it restarts the engine
         process.kill()
-        process.wait(10)
+        process.wait(60)
     file.write_text(SHOP + "  new: {target: pod/echo, namespace: default, port: echo}\n")
     wait_until(lambda: shell.listed().keys() == {"db", "new"}, "the edit")
     wait_until(lambda: all(one["listening"] for one in shell.listed().values()), "the local ports")

@@ -268,7 +268,7 @@ def test_terminated_run_stops_its_forwards(shell: Shell) -> None:
     try:
         wait_until(lambda: _runs(running.pid, "sleep"), "the command to start")
         running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 128 + signal.SIGTERM
+        assert running.wait(60) == 128 + signal.SIGTERM
     finally:
         running.kill()
         running.communicate()
@@ -405,7 +405,7 @@ def test_run_can_be_interrupted_before_its_forwards_are_ready(
     try:
         wait_until(lambda: len(shell.engines()) == 2 and "web" in shell.listed(), "the forwards")
         running.send_signal(number)
-        assert running.wait(20) == 128 + number
+        assert running.wait(60) == 128 + number
     finally:
         running.kill()
         _, errors = running.communicate()

@@ -50,7 +50,7 @@ class Prometheus:
         """Return the series of an instant query; none while it is not ready."""
         try:
             parameters = urllib.parse.urlencode({"query": query})
-            with urllib.request.urlopen(f"{self._url}?{parameters}", timeout=10) as answer:
+            with urllib.request.urlopen(f"{self._url}?{parameters}", timeout=60) as answer:
                 found = json.load(answer)
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{query}: {error.read().decode()}") from error

@@ -31,7 +31,7 @@ def test_declined_profile_fails_and_starts_nothing(
     with PseudoTerminal(*PROGRAM, *arguments, env=env, cwd=tmp_path) as terminal:
         terminal.wait_for_output("Trust it?")
         terminal.send(keys)
-        assert terminal.wait(20) == 1
+        assert terminal.wait(60) == 1
         terminal.wait_for_output("profile not trusted")
         assert "Traceback" not in terminal.text()
 
@@ -41,5 +41,5 @@ def test_declined_second_edit_of_an_invalid_profile_fails(own_home: Path, tmp_pa
     with PseudoTerminal(*PROGRAM, "profile", "edit", "x", env=env, cwd=tmp_path) as terminal:
         terminal.wait_for_output("Edit it again?")
         terminal.send(b"\x03")
-        assert terminal.wait(20) == 1
+        assert terminal.wait(60) == 1
         terminal.wait_for_output("was not changed")

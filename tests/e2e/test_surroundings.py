@@ -70,7 +70,7 @@ def test_deleted_current_folder(kubeconfig: Path, own_home: Path, tmp_path: Path
     with PseudoTerminal(*PROGRAM, "-n", "shop", env=environ, before=delete) as terminal:
         terminal.wait_for_output("[workloads]")
         terminal.send(b"q")
-        assert terminal.wait(20) == 0
+        assert terminal.wait(60) == 0
 
 
 @pytest.mark.parametrize("size", [(20, 10), (256, 70)])
@@ -86,7 +86,7 @@ def test_dashboard_on_a_dumb_terminal_of_any_size(
             *(["minicluster", "deploy/", "API", " ms"] if is_wide else ["0 forwards"])
         )
         terminal.send(b"q")
-        assert terminal.wait(20) == 0
+        assert terminal.wait(60) == 0
     assert terminal.text().isascii()
 
 
@@ -111,7 +111,7 @@ def test_context_is_chosen_if_the_current_one_is_unusable(
         terminal.send(first.encode() + b"\r")
         terminal.wait_for_output("[workloads]", "API", " ms")
         terminal.send(b"q")
-        assert terminal.wait(20) == 0
+        assert terminal.wait(60) == 0
 
 
 @pytest.mark.mountns

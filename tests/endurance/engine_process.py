@@ -149,7 +149,7 @@ def running_engine(
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                _, errors = process.communicate(timeout=20)
+                _, errors = process.communicate(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()

@@ -227,7 +227,7 @@ def delete_pod(grace_s: int) -> Fault:
             "delete-pod", namespace=toolbox.NAMESPACE, pod=pod.name, grace=grace_s
         )
         replacement = await scene.pods.wait_for_ready_pod(exclude_uid=pod.uid)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             failed = await process_exit
         return OutageTimes(began, failed, replacement.ready_at)
 

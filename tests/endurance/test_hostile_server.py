@@ -138,7 +138,7 @@ async def wait_for_failure(forward: ForwardHandle, code: ReasonCode | None = Non
 
 async def expect_cut(forward: ForwardHandle) -> None:
     """Connect, and expect the end of the connection without a response."""
-    async with asyncio.timeout(15), connected(forward.port) as client:
+    async with asyncio.timeout(60), connected(forward.port) as client:
         with contextlib.suppress(ConnectionError):
             await client.send(b"hello")
             assert await client.receive() == b""

@@ -77,7 +77,7 @@ async def test_short_soak_leaves_no_task_descriptor_or_object(
     finally:
         await session.close()
     # The task of this test remains.
-    await wait_until(lambda: len(asyncio.all_tasks()) == 1, "the end of all tasks", 10.0)
+    await wait_until(lambda: len(asyncio.all_tasks()) == 1, "the end of all tasks", 60.0)
 
 
 def count_objects() -> Counter[str]:

@@ -125,7 +125,7 @@ class EngineHarness:
     def accept(
         self,
         *,
-        queue_timeout_s: float = 5.0,
+        queue_timeout_s: float = 60.0,
         half_close_timeout_s: float = 0.2,
         small: bool = False,
         first: bytes = b"",

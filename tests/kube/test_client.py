@@ -34,7 +34,7 @@ async def names(cluster: ClusterClient, namespace: str = "", **options: Any) -> 
 async def events(cluster: ClusterClient, version: str, count: int) -> list[tuple[str, str, str]]:
     found = []
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         aclosing(cluster.watch(PODS, "shop", resource_version=version)) as watch,
     ):
         async for event in watch:
@@ -629,7 +629,7 @@ async def test_request_timeout_limits_requests_but_not_watches(
     source = KubeconfigSource(write(config_path, kubeconfig(api.url)), environ={})
     cluster = ClusterClient(source, "", options)
     watch = cluster.watch(PODS, "shop", resource_version=str(api.version))
-    async with asyncio.timeout(20), aclosing(watch):
+    async with asyncio.timeout(60), aclosing(watch):
         await anext(watch)
         later = asyncio.create_task(watch.__anext__())
         await asyncio.sleep(0.4)

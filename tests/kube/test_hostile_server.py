@@ -57,7 +57,7 @@ def always(response: Response) -> Callable[[str], Response]:
 
 async def failure(request: Any) -> TuiForwardError:
     with pytest.raises(TuiForwardError) as caught:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await request
     return caught.value
 

@@ -213,7 +213,7 @@ class ControlPlane:
 Condition = Callable[[], Awaitable[bool]]
 
 
-async def wait_until(condition: Condition, timeout_s: float = 5.0) -> None:
+async def wait_until(condition: Condition, timeout_s: float = 60.0) -> None:
     """Poll a condition until it is true."""
     async with asyncio.timeout(timeout_s):
         while not await condition():  # noqa: ASYNC110 - no event reports the change

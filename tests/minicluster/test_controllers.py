@@ -132,7 +132,7 @@ async def test_rolling_update_keeps_surge_and_availability_limits(nodes: Control
         pods = await nodes.pods("default")
         return len(pods) == 4 and all(each["metadata"].get("annotations") for each in pods)
 
-    await wait_until(rolled, 15)
+    await wait_until(rolled, 60)
     assert fewest >= 3
     assert most <= 5
     path = "/apis/apps/v1/namespaces/default/replicasets"
@@ -304,7 +304,7 @@ async def test_synthetic_pods_are_realistic_and_churn(tmp_path: Path) -> None:
         async def has_churned() -> bool:
             return control_plane.store.version > version + 50 and len(seen) == 3
 
-        await wait_until(has_churned, 20)
+        await wait_until(has_churned, 60)
         assert 40 < len(control_plane.store.all(resources.PODS)) < 55
         from tests.minicluster.test_relay import SPDY
 

@@ -67,7 +67,7 @@ class Client:
         path: str,
         user: str = ADMIN,
         *,
-        timeout_s: float = 20.0,
+        timeout_s: float = 60.0,
         upgrade: str = "",
     ) -> Answer:
         headers = dict(UPGRADES[upgrade]) if upgrade else {}
@@ -266,7 +266,7 @@ def test_paused_component_accepts_and_never_answers(
 def test_stopped_server_refuses_connections(
     cluster: ClusterProcess, client: Client, name: str
 ) -> None:
-    kept = http.client.HTTPSConnection(client.host, context=client._tls, timeout=5.0)
+    kept = http.client.HTTPSConnection(client.host, context=client._tls, timeout=60.0)
     kept.connect()
     with fault(cluster, name):
         with pytest.raises(ConnectionRefusedError):
@@ -297,7 +297,7 @@ def test_certificate_is_refused(
 
 
 def test_tunnels_are_cut_after_five_seconds(cluster: ClusterProcess, client: Client) -> None:
-    connection = http.client.HTTPSConnection(client.host, context=client._tls, timeout=15.0)
+    connection = http.client.HTTPSConnection(client.host, context=client._tls, timeout=60.0)
     with fault(cluster, "gateway-cuts-tunnels"):
         headers = {**UPGRADES["spdy"], "Authorization": f"Bearer {client._tokens[ADMIN]}"}
         connection.request("POST", f"{OK_POD}/portforward", headers=headers)

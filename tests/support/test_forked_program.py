@@ -63,7 +63,7 @@ def test_signal_is_the_exit_code() -> None:
     ) as process:
         assert process.poll() is None
         process.kill()
-        assert process.wait(20) == -signal.SIGKILL
+        assert process.wait(60) == -signal.SIGKILL
 
 
 def test_terminal_controls_it(own_home: Path, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_terminal_controls_it(own_home: Path, tmp_path: Path) -> None:
         assert psutil.Process(terminal.process.pid).terminal()
         terminal.wait_for_output("\x1b[?1049h")
         terminal.hang_up()
-        terminal.wait(20)
+        terminal.wait(60)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def recorded_connect_answer(fault: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + page
 
 
-async def failure(endpoint: Endpoint, timeout_s: float = 5.0) -> TransportError:
+async def failure(endpoint: Endpoint, timeout_s: float = 60.0) -> TransportError:
     with pytest.raises(TransportError) as caught:
         await connect(endpoint, timeout_s=timeout_s)
     return caught.value

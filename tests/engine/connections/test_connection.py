@@ -259,7 +259,7 @@ async def test_queued_client_that_closes_ends_the_connection() -> None:
         harness.owner.open.clear()
         client = harness.accept(queue_timeout_s=60)
         client.close()
-        await asyncio.wait_for(harness.tasks[0], 5)
+        await asyncio.wait_for(harness.tasks[0], 60)
         assert not harness.connections[0].failed
 
 

@@ -96,7 +96,7 @@ async def test_dial_ends_once_and_wakes_the_forward(
     assert dialer.is_dialing
     pool.error = error
     pool.may_connect.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await scenario.wake.wait(None)
     ended = dialer.take_ended()
     assert ended is not None
@@ -108,7 +108,7 @@ async def test_dial_ends_once_and_wakes_the_forward(
 async def test_restart_ends_the_dial_without_a_failure(scenario: Scenario) -> None:
     dialer, pool = scenario.dialer, await scenario.start()
     dialer.restart(REASON)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await scenario.wake.wait(None)
     assert dialer.take_ended() is None
     assert (dialer.is_dialing, dialer.was_aborted, pool.calls) == (False, True, ["abort"])
@@ -142,7 +142,7 @@ async def test_close_takes_a_bounded_time(
     pool = await scenario.start()
     pool.close_delay_s = 600.0
     await scenario.dialer.stop()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await scenario.dialer.close()
     scenario.dialer.forget()
     assert scenario.dialer.pool is None

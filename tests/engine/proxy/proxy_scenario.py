@@ -50,7 +50,7 @@ class ProxyScenario:
         reader, writer = await self.connect()
         writer.write(data)
         try:
-            return await asyncio.wait_for(reader.read(), 10)
+            return await asyncio.wait_for(reader.read(), 60)
         except ConnectionError:
             return b"reset"
         finally:

@@ -110,7 +110,7 @@ async def test_end_of_the_channel_ends_the_tunnel() -> None:
         assert local.eof
         assert not harness.tunnel.up
         assert (harness.tunnel.load, harness.tunnel.channels) == (0, 0)
-        await asyncio.wait_for(harness.tunnel.wait_closed(), 5)
+        await asyncio.wait_for(harness.tunnel.wait_closed(), 60)
 
 
 async def test_error_text_is_a_failure() -> None:

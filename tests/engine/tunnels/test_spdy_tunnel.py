@@ -508,7 +508,7 @@ async def test_protocol_violation_ends_the_tunnel(garbage: bytes) -> None:
         assert local.closings[0] is not None
         assert local.closings[0].tunnel_lost
         assert not harness.tunnel.up
-        await asyncio.wait_for(harness.tunnel.wait_closed(), 5)
+        await asyncio.wait_for(harness.tunnel.wait_closed(), 60)
 
 
 async def test_goaway_with_full_windows_ends_the_tunnel() -> None:
@@ -541,7 +541,7 @@ async def test_close_is_bounded() -> None:
         harness.tunnel.close()
         assert local.closings
         assert not harness.owner.ended
-        await asyncio.wait_for(harness.tunnel.wait_closed(), 5)
+        await asyncio.wait_for(harness.tunnel.wait_closed(), 60)
 
 
 async def test_unanswered_probe_ends_the_tunnel() -> None:

@@ -54,7 +54,7 @@ def blocked_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     open_file = spill_file.open_spill_file
 
     def wait_and_open() -> object:
-        assert event.wait(20)
+        assert event.wait(60)
         return open_file()
 
     monkeypatch.setattr(spill_file, "open_spill_file", wait_and_open)

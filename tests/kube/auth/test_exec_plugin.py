@@ -46,7 +46,7 @@ class PluginFactory:
         body: str,
         *,
         cluster: ClusterEntry | None = None,
-        timeout_s: float = 20,
+        timeout_s: float = 60,
         **options: Any,
     ) -> ExecPlugin:
         script = self.folder / "plugin.py"

@@ -89,7 +89,7 @@ class RuntimeProcess:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(number)
-            self.process.wait(10)
+            self.process.wait(60)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -153,7 +153,7 @@ class RuntimeHarness:
 
     async def wait_for_exit(self, container: str) -> cri.ContainerStatus:
         """Wait until a container has exited, and return its status."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while True:
                 status = await self.cri.container_status(container)
                 if status.state == cri.CONTAINER_EXITED:

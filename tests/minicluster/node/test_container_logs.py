@@ -50,7 +50,7 @@ async def test_log_is_followed_until_container_exits(tmp_path: Path) -> None:
         async for chunk in read_log(path, LogOptions(follow=True), exited):
             chunks.append(chunk)  # noqa: PERF401 - checked while it grows
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         task = asyncio.create_task(follow())
         for number in range(3):
             writer.write("stdout", b"%d\n" % number)

@@ -149,7 +149,7 @@ async def test_terminal_shows_the_screen_after_each_key(
                 pairs = zip(grid.lines, (line.text for line in expected), strict=True)
                 return [pair for pair in pairs if pair[0] != pair[1]]
 
-            await waiting.until(lambda: not differing(), 5, f"{key}: {differing()}")
+            await waiting.until(lambda: not differing(), 60, f"{key}: {differing()}")
 
 
 async def test_only_dirty_lines_of_dirty_widgets_are_rendered() -> None:
