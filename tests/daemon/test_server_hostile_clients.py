@@ -440,7 +440,7 @@ async def test_server_can_be_closed_twice(harness: ServerHarness) -> None:
 async def test_late_engine_does_not_replace_the_running_one(
     harness: ServerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handover, "_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(handover, "_CONFIRMATION_S", 0.2)
     holder = unix_socket.SocketLock(harness.path).holder
     for _ in range(2):
         state = await asyncio.to_thread(handover.request_handover, harness.path)

@@ -26,11 +26,11 @@ from tests.support.cluster_process import ClusterProcess
 from tests.support.forked_program import run
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_demo_without_a_terminal_runs_all_checks() -> None:
     done = subprocess.run(
         [*PROGRAM, "demo"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        timeout=170, env={**os.environ, "PYTHONUTF8": "1"},
+        timeout=590, env={**os.environ, "PYTHONUTF8": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "✗" not in done.stdout

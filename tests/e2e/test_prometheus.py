@@ -10,6 +10,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ class Prometheus:
             with urllib.request.urlopen(f"{self._url}?{parameters}", timeout=60) as answer:
                 found = json.load(answer)
         except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.SERVICE_UNAVAILABLE:  # until it has read its database
+                return []
             raise AssertionError(f"{query}: {error.read().decode()}") from error
         except OSError:
             return []

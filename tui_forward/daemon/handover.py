@@ -41,6 +41,7 @@ _log = logging.getLogger(__name__)
 
 # The other engine has imported everything before it sends its request.
 _TIMEOUT_S = 10.0
+_CONFIRMATION_S = 10.0  # how long the old engine waits for the new one to be ready
 # The old engine answers at once, or has closed the connection. If it was suspended for so long, it
 # has noticed since that it was too late.
 _ANSWER_TIMEOUT_S = 30.0
@@ -141,7 +142,7 @@ class HandoverSender:
             # asyncio has sent nothing on this connection, so its buffer is empty.
             with contextlib.closing(writer.get_extra_info("socket").dup()) as raw_socket:
                 await run_in_thread(lambda: _send(raw_socket, offer, descriptors), name="handover")
-            async with asyncio.timeout(_TIMEOUT_S):
+            async with asyncio.timeout(_CONFIRMATION_S):
                 body = await read_message(reader, rpc.MAX_REQUEST)
             if body is not None and isinstance(rpc.decode_request(body), rpc.HandoverDone):
                 # Fails if the new engine is gone.

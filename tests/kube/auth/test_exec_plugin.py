@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -304,14 +305,10 @@ async def test_hanging_plugin_is_killed_with_its_children(
     plugins: PluginFactory, tmp_path: Path
 ) -> None:
     pid = tmp_path / "pid"
-    body = (
-        "import subprocess\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-        f"open({str(pid)!r}, 'w').write(str(child.pid))\n"
-        "time.sleep(600)\n"
-    )
+    # A shell starts sooner than Python, so that it has its child before the time is over.
+    body = f"sleep 600 & echo $! >{shlex.quote(str(pid))}; sleep 600"
     with pytest.raises(AuthError, match="did not answer within 2 s"):
-        await token(plugins.plugin(body, timeout_s=2))
+        await token(plugins.plugin("", timeout_s=2, command="sh", args=("-c", body)))
     await wait_until_gone(int(pid.read_text()))
 
 

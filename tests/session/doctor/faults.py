@@ -237,7 +237,7 @@ async def _(folder: Path, _: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
 async def _(folder: Path, _: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     user = plugin(folder, 'echo "To sign in, open https://sso.example/device" >&2; exec sleep 60')
     async with with_user(folder, user) as scene:
-        yield replace(scene, limits=DoctorLimits(plugin_s=1.5))
+        yield replace(scene, limits=DoctorLimits(plugin_s=5.0))
 
 
 def web_token(**claims: float | str) -> str:
