@@ -48,6 +48,7 @@ from tests.bench.proxy_peers import NOTHING, NOTHING_SOCKS, running_peers
 from tests.bench.result_table import say
 from tests.support.cluster_process import ONE_NODE, running_cluster
 from tui_forward.common import event_loop
+from tui_forward.common.garbage import collect_garbage_rarely
 from tui_forward.model import ForwardSpec, ProxySpec, Target, TargetKind
 from tui_forward.session.local import LocalSession
 
@@ -259,6 +260,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.proxy_benchmark")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
     file: Path | None = parser.parse_args().json
+    collect_garbage_rarely()  # as every process with an engine does
     with running_cluster(*ONE_NODE) as cluster:
         create_services(cluster.kubeconfig)
         with (

@@ -401,8 +401,8 @@ class FakePool:
 
     def follow(self, resolved: Resolved) -> None: ...
 
-    def select(self, client: str) -> FakePool:
-        return self
+    def select(self, client: str) -> FakePool | None:
+        return self if self.up else None
 
     def record_refusal(self, pod: PodRef) -> bool:
         return False

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -51,25 +51,32 @@ class RequestHead:
     target: str  # as sent: "/path", "http://host/path", "host:port" or "*"
     version: str  # "1.1"
     headers: Headers  # names as written
+    fields: dict[bytes, bytes] = field(init=False, compare=False, repr=False)
+    """Header fields by their names in lower case; several values of one are joined by commas."""
 
-    def header(self, name: str) -> str:
-        """Return a header field, its values joined by commas; empty if there is none."""
-        wanted = name.lower().encode()
-        size = len(wanted)  # tells most names apart
-        values = [
-            value for key, value in self.headers if len(key) == size and key.lower() == wanted
-        ]
-        return b", ".join(values).decode("latin-1")
+    def __post_init__(self) -> None:
+        """Index the header fields."""
+        fields = {name.lower(): value for name, value in self.headers}
+        if len(fields) < len(self.headers):
+            fields = {}
+            for name, value in self.headers:
+                key = name.lower()
+                fields[key] = fields[key] + b", " + value if key in fields else value
+        object.__setattr__(self, "fields", fields)
+
+    def header(self, name: bytes) -> str:
+        """Return a header field, named in lower case; empty if there is none."""
+        return self.fields.get(name, b"").decode("latin-1")
 
     @property
     def connection_options(self) -> frozenset[str]:
         """The options of `Connection`, in lower case."""
-        return frozenset(one.strip().lower() for one in self.header("Connection").split(","))
+        return frozenset(one.strip().lower() for one in self.header(b"connection").split(","))
 
     @property
     def wants_upgrade(self) -> bool:
         """Whether another protocol may follow."""
-        return "upgrade" in self.connection_options and bool(self.header("Upgrade"))
+        return bool(self.fields.get(b"upgrade")) and "upgrade" in self.connection_options
 
     def encode(self) -> bytes:
         """Return the head as it is sent."""
@@ -153,17 +160,20 @@ def parse_plain_head(data: bytes) -> tuple[RequestHead, int] | None:
     found = _PLAIN_HEAD.fullmatch(data)
     if found is None:
         return None
-    method, target, fields = found.groups()
-    headers = tuple(_PLAIN_FIELD.findall(fields))
-    names = [name.lower() for name, _ in headers]
-    if names.count(b"host") != 1 or b"transfer-encoding" in names:
+    method, target, lines = found.groups()
+    headers = tuple(_PLAIN_FIELD.findall(lines))
+    head = RequestHead(method.decode("ascii"), target.decode("ascii"), "1.1", headers)
+    fields = head.fields
+    if b"host" not in fields or b"transfer-encoding" in fields:
         return None
-    length = b"0"
-    if b"content-length" in names:
-        length = headers[names.index(b"content-length")][1]
-        if names.count(b"content-length") != 1 or not _PLAIN_LENGTH.fullmatch(length):
+    if len(fields) < len(headers):
+        names = [name.lower() for name, _ in headers]
+        if names.count(b"host") > 1 or names.count(b"content-length") > 1:
             return None
-    return RequestHead(method.decode("ascii"), target.decode("ascii"), "1.1", headers), int(length)
+    if b"content-length" not in fields:
+        return head, 0
+    length = fields[b"content-length"]
+    return (head, int(length)) if _PLAIN_LENGTH.fullmatch(length) else None
 
 
 class RequestParser:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from typing import Final
 
 from tui_forward.errors import ProtocolError
@@ -22,6 +23,7 @@ _LOGIN: Final = 2
 _NO_ACCEPTABLE_METHOD: Final = 0xFF
 _CONNECT: Final = 1
 _IPV4, _DOMAIN, _IPV6 = 1, 3, 4
+_ADDRESS_SIZES: Final = {_IPV4: 4, _IPV6: 16}
 _VISIBLE: Final = re.compile(rb"[\x21-\x7e]*")
 
 
@@ -47,6 +49,7 @@ class ConnectRequest:
     port: int
 
 
+@cache
 def encode_reply(code: ReplyCode) -> bytes:
     """Return the reply to a request; the bound address, which clients ignore, is 0.0.0.0:0."""
     return bytes((VERSION, code, 0, _IPV4, 0, 0, 0, 0, 0, 0))
@@ -61,8 +64,8 @@ class Socks5Server:
 
     def __init__(self, check_login: Callable[[bytes, bytes], bool] | None = None) -> None:
         self._check_login = check_login
-        self._buffer = bytearray()
-        self._output = bytearray()
+        self._buffer = b""
+        self._output = b""
         self._parse: Callable[[], bool] = self._parse_greeting
         self.request: ConnectRequest | None = None
         self.error: ProtocolError | None = None
@@ -70,7 +73,7 @@ class Socks5Server:
     @property
     def trailing_data(self) -> bytes:
         """What the client has sent behind its request."""
-        return bytes(self._buffer)
+        return self._buffer
 
     def receive_data(self, data: bytes) -> None:
         """Process what the client has sent."""
@@ -80,8 +83,7 @@ class Socks5Server:
 
     def data_to_send(self) -> bytes:
         """Return what is to be sent to the client, once."""
-        data = bytes(self._output)
-        self._output.clear()
+        data, self._output = self._output, b""
         return data
 
     # Each parser returns whether its message was complete, and consumes it then.
@@ -92,9 +94,9 @@ class Socks5Server:
             return self._fail(f"SOCKS version {buffer[0]} instead of 5")
         if len(buffer) < 2 or len(buffer) < 2 + buffer[1]:
             return False
-        methods = buffer[2 : 2 + buffer[1]]
+        end = 2 + buffer[1]
+        methods, self._buffer = buffer[2:end], buffer[end:]
         wanted = _NO_LOGIN if self._check_login is None else _LOGIN
-        del buffer[: 2 + buffer[1]]
         if wanted not in methods:
             self._output += bytes((VERSION, _NO_ACCEPTABLE_METHOD))
             needed = "no login" if self._check_login is None else "a user name and a password"
@@ -113,8 +115,8 @@ class Socks5Server:
         end = end_of_name + 1 + buffer[end_of_name]
         if len(buffer) < end:
             return False
-        name, password = bytes(buffer[2:end_of_name]), bytes(buffer[end_of_name + 1 : end])
-        del buffer[:end]
+        name, password = buffer[2:end_of_name], buffer[end_of_name + 1 : end]
+        self._buffer = buffer[end:]
         assert self._check_login is not None
         is_valid = self._check_login(name, password)
         self._output += bytes((_LOGIN_VERSION, 0 if is_valid else 1))
@@ -130,15 +132,15 @@ class Socks5Server:
         if len(buffer) < 5:
             return False
         command, kind = buffer[1], buffer[3]
-        sizes = {_IPV4: 4, _IPV6: 16, _DOMAIN: 1 + buffer[4]}
-        if kind not in sizes:
+        size = 1 + buffer[4] if kind == _DOMAIN else _ADDRESS_SIZES.get(kind, 0)
+        if not size:
             self._output += encode_reply(ReplyCode.ADDRESS_TYPE_NOT_SUPPORTED)
             return self._fail(f"unknown address type {kind}")
-        end = 4 + sizes[kind] + 2
+        end = 4 + size + 2
         if len(buffer) < end:
             return False
-        address, port = bytes(buffer[4 : end - 2]), int.from_bytes(buffer[end - 2 : end], "big")
-        del buffer[:end]
+        address, port = buffer[4 : end - 2], int.from_bytes(buffer[end - 2 : end], "big")
+        self._buffer = buffer[end:]
         if command != _CONNECT:
             self._output += encode_reply(ReplyCode.COMMAND_NOT_SUPPORTED)
             return self._fail(f"unsupported command {command}")

@@ -24,6 +24,7 @@ from tests.support.reasons import because
 from tests.support.waiting import until
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.proxy.handshake import ClientHandshake
+from tui_forward.engine.proxy.requests import RequestRules
 from tui_forward.engine.tunnels.spdy_channel import SpdyChannel
 from tui_forward.model import ConnectionState, ReasonCode, TransportChoice
 
@@ -122,7 +123,7 @@ async def test_the_opening_leaves_before_a_client_of_the_proxy_is_answered(
     monkeypatch.setattr(SpdyChannel, "flush", record_flush)
     async with engine_harness() as harness:
         await harness.open(ECHO)
-        socks = Client(1080, None)
+        socks = Client(RequestRules(1080, None))
         socks.receive_data(b"\x05\x01\x00\x05\x01\x00\x03\x01a\x00\x50early")
         client = harness.accept(proxy_client=socks)
         assert sent[:2] == ["opening", "answer"]

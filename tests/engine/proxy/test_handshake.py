@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tui_forward.engine.proxy.handshake import ClientHandshake
 from tui_forward.engine.proxy.policy import Credentials
-from tui_forward.engine.proxy.requests import Destination
+from tui_forward.engine.proxy.requests import Destination, RequestRules
 from tui_forward.model import Reason, ReasonCode
 
 PORT = 1080
@@ -21,7 +21,7 @@ ALICE = Credentials(b"alice", b"secret")
 
 
 def handshake(data: bytes, credentials: Credentials | None = None) -> ClientHandshake:
-    one = ClientHandshake(PORT, credentials)
+    one = ClientHandshake(RequestRules(PORT, credentials))
     one.receive_data(data)
     return one
 
@@ -111,7 +111,7 @@ def test_localhost_with_a_port() -> None:
 )
 def test_host_without_the_suffix(host: str, expected: str) -> None:
     fields = ("Sec-Fetch-Site: same-origin", f"Origin: http://{host}", "Referer: http://x/")
-    one = ClientHandshake(PORT, None, strips_suffix=True)
+    one = ClientHandshake(RequestRules(PORT, None, strips_suffix=True))
     one.receive_data(request("/a", host, *fields, method="POST"))
     sent = one.first_data.decode()
     assert f"\r\nHost: {expected}\r\n" in sent
@@ -121,7 +121,7 @@ def test_host_without_the_suffix(host: str, expected: str) -> None:
     assert one.request_filter is not None
     later = b"".join(one.request_filter.receive_data(request("/b", host)))
     assert f"Host: {expected}\r\n".encode() in later
-    absolute = ClientHandshake(PORT, None, strips_suffix=True)
+    absolute = ClientHandshake(RequestRules(PORT, None, strips_suffix=True))
     absolute.receive_data(request(f"http://{host}/x", host))
     assert f"Host: {expected}\r\n".encode() in absolute.first_data
 
@@ -134,16 +134,16 @@ def test_rules_are_those_of_the_host_that_was_sent() -> None:
         (("Origin: http://web.shop.localhost:1081",), 403),
     ):
         for strips_suffix in (False, True):
-            one = ClientHandshake(PORT, None, strips_suffix=strips_suffix)
+            one = ClientHandshake(RequestRules(PORT, None, strips_suffix=strips_suffix))
             one.receive_data(request("/", "web.shop.localhost:1080", *fields))
             assert status(one) == expected
-    one = ClientHandshake(PORT, None, strips_suffix=True)
+    one = ClientHandshake(RequestRules(PORT, None, strips_suffix=True))
     one.receive_data(request("/", "web.shop"))
     assert status(one) == 403, "a name that this proxy has not given"
 
 
 def test_names_of_the_cluster_are_sent_as_they_are() -> None:
-    one = ClientHandshake(PORT, None, strips_suffix=True)
+    one = ClientHandshake(RequestRules(PORT, None, strips_suffix=True))
     one.receive_data(request("http://web.shop:8080/x", "web.shop:8080"))
     assert b"Host: web.shop:8080\r\n" in one.first_data
 
@@ -338,7 +338,7 @@ def test_without_login(field: str) -> None:
 
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=12))
 def test_garbage_ends_or_waits(chunks: list[bytes]) -> None:
-    one = ClientHandshake(PORT, None)
+    one = ClientHandshake(RequestRules(PORT, None))
     for chunk in chunks:
         if one.destination or one.wants_pac or one.is_over:
             break

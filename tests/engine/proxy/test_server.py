@@ -463,7 +463,7 @@ async def test_the_own_user_is_known() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = socket.create_connection(server.getsockname())
         accepted, address = server.accept()
-        ends = socket.AF_INET, address, server.getsockname()
+        ends = address, server.getsockname()
         with accepted:
             assert peer_state.find_user(*ends) in (os.getuid(), None)
             client.close()

@@ -83,7 +83,7 @@ class LocalConnection:
             limits=limits,
             on_eof=lambda: self._advance(Input.CLIENT_EOF),
             on_reset=self._client_reset,
-            first_data=proxy_client.first_data if proxy_client is not None else b"",
+            first_data=proxy_client.first_data if proxy_client is not None else None,
             request_filter=proxy_client.request_filter if proxy_client is not None else None,
             on_refused=self._request_refused,
         )
@@ -383,8 +383,11 @@ class LocalConnection:
         if self._is_confirmed:
             return
         self._is_confirmed = True
-        assert self._proxy_client is not None
-        answer = self._proxy_client.opened()
+        client = self._proxy_client
+        assert client is not None
+        if client.request_filter is None or not client.request_filter.needs_answer:
+            self.data_received = self._download.data_received
+        answer = client.opened()
         if answer:
             with contextlib.suppress(OSError):  # it has left, which its next read tells
                 self._sock.send(answer)

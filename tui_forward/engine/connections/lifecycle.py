@@ -6,13 +6,13 @@ through here, only events that happen a few times per connection.
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Final
 
 from tui_forward.model import ConnectionState
 
 
-class State(Enum):
+class State(IntEnum):
     """States of a connection; `PUBLIC_STATES` has what is shown of them."""
 
     QUEUED = auto()  # no channel: waits for a tunnel, or for the retry of a refused connection
@@ -30,7 +30,7 @@ class State(Enum):
     CLOSED = auto()  # the socket is closed. Final
 
 
-class Input(Enum):
+class Input(IntEnum):
     """Events of a connection."""
 
     CHANNEL_OPENED = auto()
@@ -48,7 +48,7 @@ class Input(Enum):
     ENDED = auto()  # an error, an abort or a time limit ends the connection
 
 
-class Action(Enum):
+class Action(IntEnum):
     """What `LocalConnection` does on a transition."""
 
     NONE = auto()

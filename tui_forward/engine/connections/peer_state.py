@@ -12,6 +12,7 @@ import errno
 import socket
 import struct
 import sys
+from functools import lru_cache
 
 _AF_NETLINK = 16  # not in `socket` on every platform
 _NETLINK_SOCK_DIAG = 4
@@ -19,9 +20,9 @@ _SOCK_DIAG_BY_FAMILY = 20
 _NLMSG_ERROR = 2
 _NLM_F_REQUEST = 1
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
-# struct inet_diag_req_v2: family, protocol, extensions, padding, states, then the socket's id:
-# ports, addresses (network order), interface, and a cookie that matches any.
-_REQUEST = struct.Struct("=BBBBI2s2s16s16sIII")
+# The header, and struct inet_diag_req_v2: family, protocol, extensions, padding, states, then the
+# socket's id: ports, addresses (network order), interface, and a cookie that matches any.
+_REQUEST = struct.Struct("=IHHIIBBBBI2s2s16s16sIII")
 _ANY_STATE = _ANY_COOKIE = 0xFFFFFFFF
 # After the header of an answer, struct inet_diag_msg, which ends with user id and inode.
 _OWNER = struct.Struct("=II")
@@ -46,18 +47,18 @@ def is_closed_by_peer(sock: socket.socket) -> bool | None:
         return True if error.errno == errno.ENOTCONN else None
     if not _is_on_this_machine(peer[0]):
         return None
-    owner = _find_owner(sock.family, peer[:2], local[:2])
+    owner = _find_owner(peer[:2], local[:2])
     return None if owner is None else not owner[1]
 
 
-def find_user(family: int, peer: tuple[str, int], local: tuple[str, int]) -> int | None:
+def find_user(peer: tuple[str, int], local: tuple[str, int]) -> int | None:
     """Return the id of the user who has the peer's end of a TCP connection; -1 if it is closed.
 
     Does not block. None where this cannot be determined, as for `is_closed_by_peer`.
     """
     if _is_unavailable or not _is_on_this_machine(peer[0]):
         return None
-    owner = _find_owner(family, peer, local)
+    owner = _find_owner(peer, local)
     if owner is None:
         return None
     user, inode = owner
@@ -68,9 +69,7 @@ def _is_on_this_machine(host: str) -> bool:
     return host.startswith("127.") or host == "::1"
 
 
-def _find_owner(
-    family: int, source: tuple[str, int], target: tuple[str, int]
-) -> tuple[int, int] | None:
+def _find_owner(source: tuple[str, int], target: tuple[str, int]) -> tuple[int, int] | None:
     """Return user id and inode of a socket; None if the kernel does not answer.
 
     The inode is 0 if no process has the socket.
@@ -81,7 +80,7 @@ def _find_owner(
             _netlink = socket.socket(_AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
             _netlink.setblocking(False)
             atexit.register(_netlink.close)
-        _netlink.send(_encode_request(family, source, target))
+        _netlink.send(_encode_request(source, target))
         answer = _netlink.recv(_ANSWER_BYTES)
     except OSError:
         # For example a sandbox without netlink, which will not be there next time either.
@@ -100,13 +99,20 @@ def _find_owner(
     return int(user), int(inode)
 
 
-def _encode_request(family: int, source: tuple[str, int], target: tuple[str, int]) -> bytes:
-    address_family = socket.AddressFamily(family)
-    request = _REQUEST.pack(
-        *(family, socket.IPPROTO_TCP, 0, 0, _ANY_STATE),
+def _encode_request(source: tuple[str, int], target: tuple[str, int]) -> bytes:
+    return _REQUEST.pack(
+        *(_REQUEST.size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0),
+        *(_family_of(target[0]), socket.IPPROTO_TCP, 0, 0, _ANY_STATE),
         *(source[1].to_bytes(2, "big"), target[1].to_bytes(2, "big")),
-        *(socket.inet_pton(address_family, source[0]), socket.inet_pton(address_family, target[0])),
+        *(_pack_address(source[0]), _pack_address(target[0])),
         *(0, _ANY_COOKIE, _ANY_COOKIE),
     )
-    length = _HEADER.size + len(request)
-    return _HEADER.pack(length, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0) + request
+
+
+def _family_of(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+@lru_cache(maxsize=64)
+def _pack_address(host: str) -> bytes:
+    return socket.inet_pton(_family_of(host), host)

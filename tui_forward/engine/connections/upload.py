@@ -67,7 +67,7 @@ class Upload:
         limits: Limits,
         on_eof: Callable[[], None],  # the client's FIN was read; again at each later `start`
         on_reset: Callable[[], None],  # by the client
-        first_data: bytes = b"",  # read from the client already
+        first_data: bytes | None = None,  # read from the client already; None: nothing was tried
         request_filter: RequestFilter | None = None,
         on_refused: Callable[[bytes], None] = lambda _: None,  # by the filter, with its answer
     ) -> None:
@@ -97,8 +97,8 @@ class Upload:
         self._channel = channel
         if self.replay:
             channel.send(bytes(self.replay))
-        if self._first_data:
-            data, self._first_data = self._first_data, b""
+        data, self._first_data = self._first_data, None
+        if data:
             self._send(channel, memoryview(data))
             if self._filter is not None:
                 self._send_filtered(channel, self._filter, self._filter.receive_data(b""))
@@ -107,7 +107,7 @@ class Upload:
         if self.client_ended:
             self._on_eof()
             return
-        if channel.writable and self._may_read:
+        if data is None and channel.writable and self._may_read:
             self._read_ready()
         # Either the read or the first send may have closed the channel or filled it.
         if self._channel is channel and channel.writable and not self.client_ended:

@@ -137,9 +137,9 @@ class ConnectionQueue:
         if self._failure is not None:
             raise ForwardError(self._failure)
         pool = self._pool
-        if pool is None or not pool.up or not self._admitted.is_set():
+        if pool is None or not self._admitted.is_set() or not self._recorder.status.admits:
             return None
-        return pool.select(client) if self._recorder.status.admits else None
+        return pool.select(client)
 
     def _change_queued(self, change: int) -> None:
         self.queued += change

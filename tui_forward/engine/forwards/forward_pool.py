@@ -42,8 +42,8 @@ class ForwardPool(Protocol):
     def follow(self, resolved: Resolved) -> None:
         """Adapt to another resolution of the target, which the tunnels that are up serve, too."""
 
-    def select(self, client: str) -> TunnelPool:
-        """Return the tunnels for the next connection of a client; only while `up`."""
+    def select(self, client: str) -> TunnelPool | None:
+        """Return the tunnels for the next connection of a client; None while it is not `up`."""
 
     def record_refusal(self, pod: PodRef) -> bool:
         """Record that a pod refuses connections; return whether another one may accept them."""

@@ -197,11 +197,11 @@ class PodPools:
         else:
             self._stop_growth()
 
-    def select(self, client: str) -> TunnelPool:
-        """See `ForwardPool`. Raises `TransportError` if no pool is up."""
-        usable = list(self._usable())
-        if not usable:
-            raise self.last_error
+    def select(self, client: str) -> TunnelPool | None:
+        """See `ForwardPool`."""
+        usable = [each for each in self._members.values() if each.is_usable]
+        if not usable or not self._is_active:
+            return None
         now = time.monotonic()
         member = usable[0] if len(usable) == 1 else self._choose(usable, client, now)
         self._choices += 1

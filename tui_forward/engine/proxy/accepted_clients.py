@@ -17,9 +17,9 @@ from tui_forward.engine.context import ClusterDirectory
 from tui_forward.engine.forwards.forward import ActiveForward
 from tui_forward.engine.proxy.direct_connection import dial_direct, relay
 from tui_forward.engine.proxy.handshake import ClientHandshake
-from tui_forward.engine.proxy.handshake_reader import HandshakeReader
+from tui_forward.engine.proxy.handshake_reader import HandshakeReader, read_handshake
 from tui_forward.engine.proxy.pages import pac_file
-from tui_forward.engine.proxy.policy import Credentials
+from tui_forward.engine.proxy.requests import RequestRules
 from tui_forward.engine.proxy.router import DirectAddress, TargetRouter
 from tui_forward.engine.proxy.target_forwards import TargetForwards
 from tui_forward.errors import TuiForwardError
@@ -45,14 +45,15 @@ class AcceptedClients:
 
     def __init__(
         self, spec: ProxySpec, *, router: TargetRouter, directory: ClusterDirectory,
-        targets: TargetForwards, credentials: Credentials | None,
+        targets: TargetForwards, rules: RequestRules,
         on_count: Callable[[int], None], on_refused: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._spec = spec
         self._router = router
         self._directory = directory
         self._targets = targets
-        self._credentials = credentials
+        self._rules = rules
+        self._user = os.getuid()
         self._on_count = on_count
         self._on_refused = on_refused
         self._reading: set[HandshakeReader] = set()
@@ -65,27 +66,31 @@ class AcceptedClients:
 
     def add(self, sock: socket.socket, client: LocalAddress, local: LocalAddress) -> None:
         """Serve an accepted socket, which is not blocking."""
-        if not self._may_connect(sock, client, local):
+        if not self._may_connect(client, local):
             close_socket(sock, reset=True)
             self._on_refused(f"a connection from {client}, of another user")
             return
+        handshake = ClientHandshake(self._rules)
+        # Most clients have sent something by now.
+        problem = read_handshake(sock, handshake)
+        if problem or handshake.is_done:
+            self._handshake_done(sock, client, local, handshake, problem)
+            return
         reader = HandshakeReader(
             sock,
-            ClientHandshake(local.port, self._credentials, strips_suffix=self._spec.strip_suffix),
+            handshake,
             timeout_s=_HANDSHAKE_TIMEOUT_S,
-            on_done=partial(self._handshake_done, client, local),
+            on_done=partial(self._reader_done, client, local),
         )
         self._reading.add(reader)
-        # Most clients have sent something by now: it is read within the callback of the accept.
-        reader.start()
         self._on_count(len(self._reading))
 
-    def _may_connect(self, sock: socket.socket, client: LocalAddress, local: LocalAddress) -> bool:
+    def _may_connect(self, client: LocalAddress, local: LocalAddress) -> bool:
         """Whether a client is a process of this user, where the system tells; or has to log in."""
-        if self._credentials is not None:
+        if self._rules.credentials is not None:
             return True
-        user = find_user(sock.family, (client.host, client.port), (local.host, local.port))
-        return user is None or user == os.getuid()
+        user = find_user((client.host, client.port), (local.host, local.port))
+        return user is None or user == self._user
 
     async def close(self) -> None:
         """Close the sockets of all clients without a target. Idempotent."""
@@ -100,12 +105,17 @@ class AcceptedClients:
 
     # One client -----------------------------------------------------------------------
 
-    def _handshake_done(
+    def _reader_done(
         self, client: LocalAddress, local: LocalAddress, reader: HandshakeReader, problem: str
     ) -> None:
         self._reading.discard(reader)
         self._on_count(len(self._reading))
-        sock, handshake = reader.sock, reader.handshake
+        self._handshake_done(reader.sock, client, local, reader.handshake, problem)
+
+    def _handshake_done(
+        self, sock: socket.socket, client: LocalAddress, local: LocalAddress,
+        handshake: ClientHandshake, problem: str,
+    ) -> None:  # fmt: skip
         if problem:
             close_socket(sock, reset=True)
             return
@@ -166,7 +176,7 @@ class AcceptedClients:
         self, sock: socket.socket, handshake: ClientHandshake, local: LocalAddress
     ) -> None:
         if handshake.wants_pac:
-            namespaces = self._directory.namespaces if self._credentials is None else ()
+            namespaces = self._directory.namespaces if self._rules.credentials is None else ()
             await _send(sock, pac_file(local, self._spec.domain, namespaces))
         elif handshake.refusal:
             self._on_refused(f"a client: {handshake.refusal}")

@@ -10,7 +10,7 @@ from typing import Final
 
 from tui_forward.engine.connections.proxy_client import RequestFilter
 from tui_forward.engine.proxy.pages import error_page, refusal_page, reply_code
-from tui_forward.engine.proxy.policy import Credentials, Refusal
+from tui_forward.engine.proxy.policy import Refusal
 from tui_forward.engine.proxy.request_filter import HttpRequestFilter
 from tui_forward.engine.proxy.requests import (
     AcceptedRequest,
@@ -30,32 +30,34 @@ _LOGIN_FIELDS: Final = ((b"Proxy-Authenticate", b'Basic realm="tui-forward proxy
 class ClientHandshake:
     """Reads one client until it has named its destination; then it is its `ProxyClient`.
 
-    `port` is the local port of the proxy; `strips_suffix`: see `ProxySpec.strip_suffix`. After
-    `receive_data`, send `data_to_send`. Then at most one of these is set: `destination`;
+    After `receive_data`, send `data_to_send`. Then at most one of these is set: `destination`;
     `wants_pac`; `is_over`, to close the connection. A client that names its destination before it
     has read an answer gets all of them at once, when the connection is open or has failed.
     """
 
-    def __init__(
-        self, port: int, credentials: Credentials | None, *, strips_suffix: bool = False
-    ) -> None:
-        self._credentials = credentials
-        self._rules = RequestRules(port, credentials, strips_suffix=strips_suffix)
-        self._socks: Socks5Server | None = None
-        self._parser: RequestParser | None = None
-        self._output = b""
-        self._reads_body = True
-        self._is_tunnel = True  # the client waits for a word before it sends data
-        self._is_opened = False
-        self.destination: Destination | None = None
-        self.wants_pac = False
-        self.is_over = False
-        self.refusal = ""  # why it is over; empty if a client has just left
-        # Of `ProxyClient`:
-        self.first_data = b""
+    # Defaults, which most clients keep.
+    destination: Destination | None = None
+    wants_pac = False
+    is_over = False
+    refusal = ""  # why it is over; empty if a client has just left
+    first_data = b""  # see `ProxyClient`
+    request_filter: RequestFilter | None = None  # see `ProxyClient`
+    _socks: Socks5Server | None = None
+    _parser: RequestParser | None = None
+    _output = b""
+    _reads_body = True
+    _is_tunnel = True  # the client waits for a word before it sends data
+    _is_opened = False
+
+    def __init__(self, rules: RequestRules) -> None:
+        self._rules = rules
         # Returns the reason of the target's state, once there is a target.
-        self.target_reason: Callable[[], Reason | None] = lambda: None
-        self.request_filter: RequestFilter | None = None
+        self.target_reason: Callable[[], Reason | None] = _unknown_reason
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more is read."""
+        return self.destination is not None or self.wants_pac or self.is_over
 
     def data_to_send(self) -> bytes:
         """Return what is to be sent to the client now, once."""
@@ -72,7 +74,7 @@ class ClientHandshake:
             return
         if self._socks is None and self._parser is None:
             if data[0] == VERSION:
-                credentials = self._credentials
+                credentials = self._rules.credentials
                 self._socks = Socks5Server(credentials.are_valid if credentials else None)
             else:
                 self._parser = RequestParser()
@@ -151,3 +153,7 @@ class ClientHandshake:
             waits_for=self.target_reason(),
             reads_body=self._reads_body,
         )
+
+
+def _unknown_reason() -> Reason | None:
+    return None

@@ -39,14 +39,14 @@ class Refusal:
 
 def check_browser(head: RequestHead, authority: str) -> Refusal | None:
     """Return why a request to an authority (`host:port`) is refused; None if it is not."""
-    site = head.header("Sec-Fetch-Site").strip().lower()
+    site = head.header(b"sec-fetch-site").strip().lower()
     if site and site not in _OWN_SITES:
         return Refusal(
             403,
             f"the browser sent this request for a page of another origin ({site})",
             "Type or paste the address to open it; links and requests of other pages are refused",
         )
-    origin = head.header("Origin").strip()
+    origin = head.header(b"origin").strip()
     if origin and origin.lower() != f"http://{authority}".lower().removesuffix(":80"):
         return Refusal(
             403,
@@ -71,7 +71,7 @@ class Credentials:
 
     def allow(self, head: RequestHead) -> bool:
         """Return whether a request has them in `Proxy-Authorization`."""
-        scheme, _, encoded = head.header("Proxy-Authorization").partition(" ")
+        scheme, _, encoded = head.header(b"proxy-authorization").partition(" ")
         if scheme.lower() != "basic":
             return False
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from tui_forward.engine.proxy.names import normalize_host, parse_localhost_name
 from tui_forward.engine.proxy.policy import Credentials, Refusal, check_browser
@@ -12,12 +13,12 @@ from tui_forward.protocol.http1 import RequestHead, split_absolute_form, split_a
 PAC_PATH: Final = "/proxy.pac"
 
 _HTTP_PORT: Final = 80
+_MAX_AUTHORITY: Final = 320  # characters: a host name of DNS, and a port
 _OWN_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _HTTP2_METHOD: Final = "PRI"
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """What a client asks for: a host and a port, or a name and the port of a `*.localhost`."""
 
     host: str
@@ -51,7 +52,7 @@ class PacRequest:
 
 
 class RequestRules:
-    """Rules for the requests to a proxy on a local port.
+    """Rules for the requests to a proxy on a local port, the same for all of its clients.
 
     `strips_suffix`: see `ProxySpec.strip_suffix`.
     """
@@ -60,11 +61,13 @@ class RequestRules:
         self, port: int, credentials: Credentials | None, *, strips_suffix: bool = False
     ) -> None:
         self._port = port
-        self._credentials = credentials
+        self.credentials = credentials
         self._strips_suffix = strips_suffix
 
     def accept(self, head: RequestHead) -> AcceptedRequest | ConnectTunnel | PacRequest | Refusal:
         """Return what to do with a request."""
+        if head.target.startswith("/") and head.method != "CONNECT":
+            return self._accept_origin_form(head)
         if head.method == _HTTP2_METHOD:
             return Refusal(
                 505,
@@ -74,7 +77,7 @@ class RequestRules:
         absolute = split_absolute_form(head.target)
         if head.method != "CONNECT" and absolute is None:
             return self._accept_origin_form(head)
-        if self._credentials is not None and not self._credentials.allow(head):
+        if self.credentials is not None and not self.credentials.allow(head):
             return Refusal(407, "the proxy needs a user name and a password")
         if absolute is None:
             return self._accept_connect(head)
@@ -111,13 +114,12 @@ class RequestRules:
         return port == self._port and is_own_name
 
     def _accept_origin_form(self, head: RequestHead) -> AcceptedRequest | PacRequest | Refusal:
-        authority = head.header("Host").strip()
-        address = split_authority(authority)
+        authority = head.header(b"host").strip()
+        address = _parse_own_authority(authority) if len(authority) <= _MAX_AUTHORITY else None
         if address is None:
             return Refusal(400, "the request names no host")
-        host, port = normalize_host(address[0]), address[1]
-        name = parse_localhost_name(host)
-        if (port or _HTTP_PORT) != self._port or (name is None and host not in _OWN_HOSTS):
+        host, port, name = address
+        if port != self._port or (name is None and host not in _OWN_HOSTS):
             return Refusal(
                 403,
                 "the host of the request is none of this proxy",
@@ -135,15 +137,27 @@ class RequestRules:
                 "nothing is here",
                 f"Open http://SERVICE.NAMESPACE.localhost:{self._port}/",
             )
-        if self._credentials is not None:
+        if self.credentials is not None:
             return Refusal(
                 403,
                 "names of localhost take no password, which this proxy needs",
                 "Use it as the proxy of your client, or start it without --auth-file",
             )
         if self._strips_suffix:
-            head = _strip_suffix(head, *name)
-        return AcceptedRequest(Destination(name[0], name[1], is_localhost=True), head)
+            head = _strip_suffix(head, name.host, name.port)
+        return AcceptedRequest(name, head)
+
+
+@lru_cache(maxsize=1024)
+def _parse_own_authority(authority: str) -> tuple[str, int, Destination | None] | None:
+    """Return host, port and, of a `*.localhost`, the destination of a Host; None if it is none."""
+    address = split_authority(authority)
+    if address is None:
+        return None
+    host = normalize_host(address[0])
+    name = parse_localhost_name(host)
+    destination = Destination(*name, is_localhost=True) if name is not None else None
+    return host, address[1] or _HTTP_PORT, destination
 
 
 def _strip_suffix(head: RequestHead, name: str, port: str) -> RequestHead:

@@ -23,6 +23,7 @@ from tui_forward.engine.context import ClusterDirectory, ClusterProvider, Engine
 from tui_forward.engine.forwards.open_listener import name_port_owner
 from tui_forward.engine.proxy.accepted_clients import MAX_HANDSHAKES, AcceptedClients
 from tui_forward.engine.proxy.policy import Credentials, read_credentials
+from tui_forward.engine.proxy.requests import RequestRules
 from tui_forward.engine.proxy.router import TargetRouter
 from tui_forward.engine.proxy.target_forwards import ForwardStarter, TargetForwards
 from tui_forward.errors import ForwardError
@@ -104,12 +105,13 @@ class ProxyServer:
     ) -> None:  # fmt: skip
         for sock in sockets:
             self._engine.socket_holder.hold(sock.fileno())
+        port = sockets[0].getsockname()[1]  # the same on all addresses
         self._clients = AcceptedClients(
             self.spec,
             router=TargetRouter(self.spec, directory),
             directory=directory,
             targets=self._targets,
-            credentials=credentials,
+            rules=RequestRules(port, credentials, strips_suffix=self.spec.strip_suffix),
             on_count=self._count_changed,
             on_refused=self._record_refusal,
         )

@@ -31,6 +31,16 @@ class ForwardStarter(Protocol):
         """Stop a forward and remove it; UsageError if it is gone."""
 
 
+class _OpenTarget:
+    """A forward and when it was used last."""
+
+    __slots__ = ("forward", "used_at")
+
+    def __init__(self, forward: ActiveForward) -> None:
+        self.forward = forward
+        self.used_at = 0.0
+
+
 class TargetForwards:
     """The open targets of one proxy. Belongs to one event loop."""
 
@@ -42,7 +52,7 @@ class TargetForwards:
         self._engine = engine
         self._clusters = clusters
         self._loop = asyncio.get_running_loop()
-        self._open: dict[Target, tuple[ActiveForward, float]] = {}  # with its latest use
+        self._open: dict[Target, _OpenTarget] = {}
         self._stopping: set[asyncio.Task[None]] = set()
         self._check: asyncio.TimerHandle | None = None
 
@@ -52,9 +62,10 @@ class TargetForwards:
         ForwardError: too many targets have connections.
         """
         found = self._open.get(target)
-        forward = found[0] if found is not None and not found[0].is_stopped else self._start(target)
-        self._open[target] = forward, self._loop.time()
-        return forward
+        if found is None or found.forward.is_stopped:
+            found = self._open[target] = _OpenTarget(self._start(target))
+        found.used_at = self._loop.time()
+        return found.forward
 
     def _start(self, target: Target) -> ActiveForward:
         if len(self._open) >= _MAX_TARGETS:
@@ -88,24 +99,24 @@ class TargetForwards:
         """Stop what had no connection for the idle timeout."""
         self._check = None
         now = self._loop.time()
-        for target, (forward, used_at) in [*self._open.items()]:
-            if forward.is_stopped:
+        for target, one in [*self._open.items()]:
+            if one.forward.is_stopped:
                 del self._open[target]
-            elif not forward.is_idle:
-                self._open[target] = forward, now
-            elif now - used_at >= self._spec.idle_timeout_s:
+            elif not one.forward.is_idle:
+                one.used_at = now
+            elif now - one.used_at >= self._spec.idle_timeout_s:
                 self._stop(target)
         if self._open:
             self._check_later()
 
     def _stop_idle(self, count: int) -> None:
         """Stop the targets without connections that were used longest ago."""
-        idle = [(used_at, target) for target, (one, used_at) in self._open.items() if one.is_idle]
+        idle = [(one.used_at, key) for key, one in self._open.items() if one.forward.is_idle]
         for _, target in sorted(idle, key=lambda pair: pair[0])[:count]:
             self._stop(target)
 
     def _stop(self, target: Target) -> None:
-        forward, _ = self._open.pop(target)
+        forward = self._open.pop(target).forward
         _log.info("proxy %s: closed %s, which is idle", self._proxy_id, target)
         task = spawn(self._engine.stop(forward.id), name=f"stopping {forward.id}")
         self._stopping.add(task)
@@ -116,7 +127,7 @@ class TargetForwards:
         if self._check is not None:
             self._check.cancel()
             self._check = None
-        forwards: Iterable[ActiveForward] = [forward for forward, _ in self._open.values()]
+        forwards: Iterable[ActiveForward] = [one.forward for one in self._open.values()]
         self._open.clear()
         stops = (self._engine.stop(one.id) for one in forwards if not one.is_stopped)
         for result in await asyncio.gather(*stops, return_exceptions=True):

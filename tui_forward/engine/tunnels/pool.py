@@ -166,9 +166,9 @@ class TunnelPool:
     def follow(self, resolved: Resolved) -> None:
         """See `ForwardPool`: nothing to adapt."""
 
-    def select(self, client: str) -> TunnelPool:  # noqa: ARG002
+    def select(self, client: str) -> TunnelPool | None:  # noqa: ARG002
         """See `ForwardPool`."""
-        return self
+        return self if self._loss is not None else None
 
     def record_refusal(self, pod: PodRef) -> bool:  # noqa: ARG002
         """See `ForwardPool`: there is no other pod."""
