@@ -901,6 +901,22 @@ class Pod(PodSummary, frozen=True, kw_only=True, gc=False):
     container_ids: tuple[str, ...] = ()  # of running containers; changes on a restart
 
 
+class PodAddresses(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A pod and its IP addresses: none if it has none of its own, or has ended."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str = ""
+    node: str = ""
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def ref(self) -> PodRef:
+        """The pod."""
+        return PodRef(namespace=self.namespace, name=self.name, uid=self.uid, node=self.node)
+
+
 class Workload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController or Job."""
 

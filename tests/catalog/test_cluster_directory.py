@@ -28,7 +28,9 @@ async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
         server.put("services", web)
         server.put("services", service("db", "data", cluster_ip="None"))
         server.put("pods", pod("web-1", ip="10.1.0.1"))
-        server.put("pods", pod("web-6", ip="fd00::7"))
+        dual = pod("web-6", ip="10.1.0.6")
+        dual["status"]["podIPs"] = [{"ip": "10.1.0.6"}, {"ip": "fd00::7"}]
+        server.put("pods", dual)
         server.put("pods", pod("done-1", ip="10.1.0.2", phase="Succeeded"))
         live = Setup(server, tmp_path / "config")
         yield live
@@ -90,10 +92,45 @@ async def test_pods_by_address(setup: Setup, directory: CatalogClusterDirectory)
         assert found.name == "web-1"
     assert await directory.find_pod_at("10.1.0.2") is None  # it has ended
     assert await directory.find_pod_at("10.1.0.9") is None
-    found = await directory.find_pod_at("fd00::7")
+
+
+async def test_pods_by_their_second_address(
+    setup: Setup, directory: CatalogClusterDirectory
+) -> None:
+    for address in ("10.1.0.6", "fd00::7", "fd00::7"):
+        found = await directory.find_pod_at(address)
+        assert found is not None
+        assert found.name == "web-6"
+    assert await directory.find_pod_at("fd00::8") is None
+    lists = 3 + 1  # one for each address, and one of all pods
+    assert setup.server.count("list", "pods") == lists
+    setup.server.intercept = Role({"": {"namespaces"}, "shop": {"services", "pods"}})
+    other = CatalogClusterDirectory(setup.clusters.get())
+    assert await other.find_service("shop", "web") is not None
+    found = await other.find_pod_at("fd00::7")
     assert found is not None
     assert found.name == "web-6"
-    assert setup.server.count("list", "pods") == 4
+    await other.close()
+
+
+async def test_pods_of_a_cluster_without_second_addresses_are_listed_once(
+    setup: Setup, directory: CatalogClusterDirectory
+) -> None:
+    setup.server.delete("pods", "shop", "web-6")
+    for number in range(3):
+        assert await directory.find_pod_at(f"10.1.9.{number}") is None
+    assert setup.server.count("list", "pods") == 3 + 1
+
+
+async def test_addresses_of_nodes_are_none_of_pods(
+    setup: Setup, directory: CatalogClusterDirectory
+) -> None:
+    agent = pod("agent-1", ip="10.0.0.9")
+    agent["spec"]["hostNetwork"] = True
+    agent["status"]["podIPs"] = [{"ip": "10.0.0.9"}, {"ip": "fd00::9"}]
+    setup.server.put("pods", agent)
+    assert await directory.find_pod_at("10.0.0.9") is None
+    assert await directory.find_pod_at("fd00::9") is None
 
 
 async def test_endpoints_by_host_name(setup: Setup, directory: CatalogClusterDirectory) -> None:

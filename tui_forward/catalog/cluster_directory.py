@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import math
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
@@ -20,13 +22,20 @@ from tui_forward.catalog.lookup_cache import LookupCache
 from tui_forward.catalog.namespaced_reflectors import NamespacedReflectors
 from tui_forward.catalog.reflector import Reflector
 from tui_forward.errors import ApiError, TransportError, TuiForwardError
-from tui_forward.kube.api.resources import ENDPOINT_SLICES, NAMESPACES, PODS, SERVICES
+from tui_forward.kube.api.resources import (
+    ENDPOINT_SLICES,
+    NAMESPACES,
+    POD_ADDRESSES,
+    SERVICES,
+)
 from tui_forward.kube.client import ClusterClient
-from tui_forward.model import ENDED_PHASES, Namespace, Pod, PodRef, Reason, Service
+from tui_forward.model import Namespace, PodRef, Reason, Service
 
 _FIRST_LIST_TIMEOUT_S: Final = 10.0
 # Of what is not watched. A pod that has lost its address is noticed by its forward.
 _MAX_AGE_S: Final = 10.0
+# Of the knowledge that no pod has a second address, for which all of them have to be listed.
+_SINGLE_STACK_AGE_S: Final = 600.0
 _MAX_SIMILAR: Final = 3
 _SERVICE_LABEL: Final = "kubernetes.io/service-name"
 
@@ -51,7 +60,8 @@ class CatalogClusterDirectory:
             on_status=self._status_changed.set,
         )
         self._read_services: LookupCache[Service | None] = LookupCache(_MAX_AGE_S)
-        self._pods: LookupCache[PodRef | None] = LookupCache(_MAX_AGE_S)
+        self._pods: LookupCache[dict[str, PodRef]] = LookupCache(_MAX_AGE_S)
+        self._single_stack_until = -math.inf  # monotonic seconds
         self._endpoints: LookupCache[str] = LookupCache(_MAX_AGE_S)
         self._namespaces.start()
         self._services.start()
@@ -76,7 +86,10 @@ class CatalogClusterDirectory:
 
     async def find_pod_at(self, address: str) -> PodRef | None:
         """See `ClusterDirectory`."""
-        return await self._pods.get(address, lambda: self._read_pod(address))
+        pods = await self._pods.get(address, lambda: self._list_pods(address))
+        if address not in pods and time.monotonic() >= self._single_stack_until:
+            pods = await self._pods.get("", self._list_second_addresses)
+        return pods.get(address)
 
     async def find_endpoint(self, service: Service, hostname: str) -> str:
         """See `ClusterDirectory`."""
@@ -179,43 +192,50 @@ class CatalogClusterDirectory:
                 return None
             raise
 
-    async def _read_pod(self, address: str) -> PodRef | None:
-        """Read in all namespaces at once, else in each that the user is known to use."""
+    async def _list_second_addresses(self) -> dict[str, PodRef]:
+        """Return all pods that have one, by it: no selector of the API finds them."""
+        found = await self._list_pods("")
+        if not found:
+            self._single_stack_until = time.monotonic() + _SINGLE_STACK_AGE_S
+        return found
+
+    async def _list_pods(self, address: str) -> dict[str, PodRef]:
+        """List in all namespaces at once, else in each that the user is known to use."""
         try:
-            return await self._list_pod("", address)
+            return await self._list_pods_in("", address)
         except ApiError as error:
             if not error.forbidden:
                 raise
             refusal = error
-        known = dict.fromkeys((*self._cluster.configured_namespaces, *self._services.only_in))
+        found: dict[str, PodRef] = {}
         was_allowed = False
-        for namespace in known:
+        for namespace in dict.fromkeys(
+            (*self._cluster.configured_namespaces, *self._services.only_in)
+        ):
             try:
-                pod = await self._list_pod(namespace, address)
+                found |= await self._list_pods_in(namespace, address)
             except ApiError as error:
                 if not error.forbidden:
                     raise
                 continue
             was_allowed = True
-            if pod is not None:
-                return pod
+            if address in found:
+                break
         if not was_allowed:
             raise refusal
-        return None
+        return found
 
-    async def _list_pod(self, namespace: str, address: str) -> PodRef | None:
-        pods: list[Pod] = []
-        pages = self._cluster.list_pages(PODS, namespace, field_selector=f"status.podIP={address}")
+    async def _list_pods_in(self, namespace: str, address: str) -> dict[str, PodRef]:
+        """Return the pods with a first address; without one, all that have a second one, by it."""
+        found: dict[str, PodRef] = {}
+        selector = f"status.podIP={address}" if address else ""
+        pages = self._cluster.list_pages(POD_ADDRESSES, namespace, field_selector=selector)
         async with aclosing(pages):
             async for page in pages:
-                # A server that does not know the selector has refused it.
-                pods += [one for one in page.items if one.ip == address]
-        # A pod that has ended keeps its address in its status, and another one may have it now.
-        # Pods in the network of their node share its address, which is none of theirs.
-        for pod in pods:
-            if not pod.host_network and pod.phase not in ENDED_PHASES:
-                return PodRef(namespace=pod.namespace, name=pod.name, uid=pod.uid, node=pod.node)
-        return None
+                for one in page.items:
+                    addresses = one.addresses[:1] if address else one.addresses[1:]
+                    found |= dict.fromkeys(addresses, one.ref)
+        return found
 
     async def _read_endpoint(self, service: Service, hostname: str) -> str:
         pages = self._cluster.list_pages(

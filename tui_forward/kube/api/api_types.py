@@ -181,6 +181,34 @@ class PodNames(msgspec.Struct, gc=False):
     spec: ContainerNames = msgspec.field(default_factory=ContainerNames)
 
 
+class PodIP(msgspec.Struct, gc=False):
+    """corev1.PodIP."""
+
+    ip: str = ""
+
+
+class AddressedPodSpec(msgspec.Struct, gc=False, rename="camel"):
+    """corev1.PodSpec, reduced to where its addresses come from."""
+
+    node_name: str = ""
+    host_network: bool | None = None
+
+
+class AddressedPodStatus(msgspec.Struct, gc=False):
+    """corev1.PodStatus, reduced to the addresses, and whether they are in use."""
+
+    phase: str = ""
+    ip: str = msgspec.field(name="podIP", default="")
+    ips: list[PodIP] | None = msgspec.field(name="podIPs", default=None)
+
+
+class AddressedPod(Object, gc=False):
+    """corev1.Pod, reduced to its addresses."""
+
+    spec: AddressedPodSpec = msgspec.field(default_factory=AddressedPodSpec)
+    status: AddressedPodStatus = msgspec.field(default_factory=AddressedPodStatus)
+
+
 class NodeAddress(msgspec.Struct, gc=False):
     """corev1.NodeAddress."""
 

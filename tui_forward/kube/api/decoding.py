@@ -9,6 +9,7 @@ from tui_forward.kube.api.container_faults import find_container_faults, is_side
 from tui_forward.kube.api.pod_status import summarize_pod
 from tui_forward.kube.timestamps import parse_rfc3339
 from tui_forward.model import (
+    ENDED_PHASES,
     ContainerExit,
     DeclaredPort,
     Endpoint,
@@ -16,6 +17,7 @@ from tui_forward.model import (
     Namespace,
     OwnerRef,
     Pod,
+    PodAddresses,
     PortProtocol,
     Service,
     TargetKind,
@@ -192,6 +194,26 @@ def decode_pod(raw: api_types.Pod) -> Pod:
         owner=_owner(metadata),
         ports=_ports(ports) if ports else (),
         container_ids=tuple(container_ids),
+    )
+
+
+def decode_pod_addresses(raw: api_types.AddressedPod) -> PodAddresses:
+    """Convert a pod to its addresses."""
+    metadata, spec, status = raw.metadata, raw.spec, raw.status
+    addresses = tuple(one.ip for one in status.ips or ())
+    # A pod that has ended keeps its addresses in its status, and another one may have them now.
+    # Pods in the network of their node share its addresses, which are none of theirs.
+    if spec.host_network or status.phase in ENDED_PHASES:
+        addresses = ()
+    elif not addresses and status.ip:
+        addresses = (status.ip,)
+    return PodAddresses(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        node=spec.node_name,
+        addresses=addresses,
     )
 
 

@@ -11,9 +11,17 @@ from urllib.parse import quote
 import msgspec
 
 from tui_forward.kube.api import api_types, decoding
-from tui_forward.model import EndpointSlice, Namespace, Pod, Service, TargetKind, Workload
+from tui_forward.model import (
+    EndpointSlice,
+    Namespace,
+    Pod,
+    PodAddresses,
+    Service,
+    TargetKind,
+    Workload,
+)
 
-AnyItem = EndpointSlice | Namespace | Pod | Service | Workload
+AnyItem = EndpointSlice | Namespace | Pod | PodAddresses | Service | Workload
 Item = TypeVar("Item", bound=AnyItem)
 
 
@@ -77,6 +85,11 @@ def _pod(raw: api_types.Object) -> Pod:
     return decoding.decode_pod(raw)
 
 
+def _addressed_pod(raw: api_types.Object) -> PodAddresses:
+    assert isinstance(raw, api_types.AddressedPod)
+    return decoding.decode_pod_addresses(raw)
+
+
 def _service(raw: api_types.Object) -> Service:
     assert isinstance(raw, api_types.Service)
     return decoding.decode_service(raw)
@@ -105,6 +118,9 @@ NAMESPACES: Resource[Namespace] = Resource(
     "namespaces", "", "/api/v1", False, api_types.Namespace, _namespace
 )
 PODS: Resource[Pod] = Resource("pods", "", "/api/v1", True, api_types.Pod, _pod)
+POD_ADDRESSES: Resource[PodAddresses] = Resource(
+    "pods", "", "/api/v1", True, api_types.AddressedPod, _addressed_pod
+)
 SERVICES: Resource[Service] = Resource("services", "", "/api/v1", True, api_types.Service, _service)
 ENDPOINT_SLICES: Resource[EndpointSlice] = Resource(
     "endpointslices",
