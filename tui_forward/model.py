@@ -468,6 +468,7 @@ class ReasonCode(StrEnum):
     PROXY_NAME_UNKNOWN = "proxy.name_unknown"
     PROXY_OUTSIDE_CLUSTER = "proxy.outside_cluster"
     PROXY_NOT_CONNECTED = "proxy.not_connected"
+    PROXY_LOCAL_ADDRESS = "proxy.local_address"
     PROXY_API_SERVER = "proxy.api_server"
     PROXY_PORT_MISSING = "proxy.port_missing"
     PROXY_REFUSED = "proxy.refused"

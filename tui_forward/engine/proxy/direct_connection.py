@@ -9,22 +9,36 @@ from typing import Final
 
 from tui_forward.engine.connections.client_socket import close_socket
 from tui_forward.engine.connections.proxy_client import ProxyClient, RequestFilter
+from tui_forward.engine.proxy.names import is_address, is_local_address, is_own_machine
 from tui_forward.engine.proxy.router import DirectAddress
 from tui_forward.errors import ForwardError, TuiForwardError
 from tui_forward.model import Reason, ReasonCode
 from tui_forward.protocol.buffers import Buffer
-from tui_forward.transport.tcp import dial_tcp
+from tui_forward.transport.dns import resolve
+from tui_forward.transport.tcp import dial_addresses
 
 _DIAL_TIMEOUT_S: Final = 10.0
 _BUFFER_SIZE: Final = 64 * 1024
 
 
 async def dial_direct(address: DirectAddress) -> socket.socket:
-    """Return a socket that is connected to a host; ForwardError if that fails."""
-    name = f"{address.host}:{address.port}"
+    """Return a socket that is connected to a host; ForwardError if that fails.
+
+    Who controls a name, as that of a service, must not reach what listens on this machine or its
+    link by resolving it to there: a name that does not say so gets none of those addresses.
+    """
+    host, port = address.host, address.port
+    name = f"{host}:{port}"
     try:
         async with asyncio.timeout(_DIAL_TIMEOUT_S):
-            return await dial_tcp(address.host, address.port, label=address.host)
+            addresses = await resolve(host, port, label=host)
+            if not (is_own_machine(host) or is_address(host)):
+                addresses = [one for one in addresses if not is_local_address(str(one[4][0]))]
+            if not addresses:
+                raise ForwardError(Reason(code=ReasonCode.PROXY_LOCAL_ADDRESS, name=host))
+            return await dial_addresses(addresses, host, port, label=host)
+    except ForwardError:
+        raise
     except TimeoutError:
         timed_out = Reason(code=ReasonCode.NETWORK_TIMEOUT, server=name, timeout_s=_DIAL_TIMEOUT_S)
         raise ForwardError(timed_out) from None

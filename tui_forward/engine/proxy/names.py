@@ -57,12 +57,31 @@ def is_own_machine(host: str) -> bool:
     """Return whether a normalized host is this machine's own: a name of localhost or loopback."""
     if host == LOCALHOST or host.endswith(f".{LOCALHOST}"):
         return True
+    address = _parse_address(host)
+    return address is not None and (address.is_loopback or address.is_unspecified)
+
+
+def is_address(host: str) -> bool:
+    """Return whether a host is an IP address in its usual form, with or without a scope."""
+    return _parse_address(host) is not None
+
+
+def is_local_address(host: str) -> bool:
+    """Return whether an IP address is this machine's own, or one of its link only."""
+    address = _parse_address(host)
+    return address is not None and (
+        address.is_loopback or address.is_unspecified or address.is_link_local
+    )
+
+
+def _parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return an address, an IPv4 one that is mapped into IPv6 as itself; None if it is none."""
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return False
+        return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback or (mapped or address).is_unspecified
+    return mapped or address
 
 
 def parse_cluster_name(

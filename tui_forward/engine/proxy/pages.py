@@ -43,6 +43,7 @@ _REFUSALS: Final = frozenset(
 _NOT_ALLOWED: Final = frozenset(
     {
         ReasonCode.PROXY_OUTSIDE_CLUSTER,
+        ReasonCode.PROXY_LOCAL_ADDRESS,
         ReasonCode.PROXY_API_SERVER,
         ReasonCode.PROXY_REFUSED,
         ReasonCode.TARGET_EXTERNAL_NAME,

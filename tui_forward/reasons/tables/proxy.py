@@ -26,6 +26,12 @@ TABLE: Final[dict[ReasonCode, Entry]] = {
         "Check that this machine can reach it",
         HopKind.LOCAL,
     ),
+    ReasonCode.PROXY_LOCAL_ADDRESS: Entry(
+        "name of this machine",
+        "[{name}|the name] is resolved to this machine or to its link, and is no name of localhost",
+        "Connect to it without the proxy, or by its address",
+        HopKind.LOCAL,
+    ),
     ReasonCode.PROXY_API_SERVER: Entry(
         "API server has no pods",
         "[{object}|the service] is the API server itself, which is not behind pods",
