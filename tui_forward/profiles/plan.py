@@ -68,6 +68,11 @@ class Plan(msgspec.Struct, frozen=True):
         return self.added + tuple(change.after for change in self.changed)
 
     @property
+    def stopped_proxies(self) -> tuple[ProxyInfo, ...]:
+        """Return the active proxies that will not be active afterwards, nor another one instead."""
+        return self.proxies_to_stop if self.proxy is None else self.other_proxies
+
+    @property
     def proxies_to_stop(self) -> tuple[ProxyInfo, ...]:
         """Return all proxies to stop; their ports become free."""
         own = (self.stopped_proxy,) if self.stopped_proxy is not None else ()

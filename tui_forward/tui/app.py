@@ -144,7 +144,7 @@ class TuiForwardApp(AppActions):
         self._proxies = ProxyController(
             session, sampler, queue, notifier,
             lambda: settings_file.settings.proxy_spec(os.environ),
-            lambda: self.cluster_state.scope, self.protection.guard, self.protection.shown_name,
+            lambda: self.cluster_state.scope, self._forwards, self.protection.shown_name,
         )  # fmt: skip
         self._details = DetailController(self, session, sampler, defaults, clock, self.dashboard)
         self._inspector = InspectorController(self, session, sampler, self.dashboard)

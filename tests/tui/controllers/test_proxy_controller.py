@@ -8,6 +8,7 @@ import pytest
 from tests.cli.fake_session import FakeSession, until
 from tests.tui.app_harness import running, screen_text, shows
 from tests.tui.samples import shop
+from tui_forward.errors import UsageError
 from tui_forward.model import (
     Counters,
     ForwardSpec,
@@ -96,7 +97,34 @@ async def test_stop_on_its_row_asks_while_it_has_connections() -> None:
         await shows(app, "Stop the cluster proxy 127.0.0.1:1080? Closes 2 connections.")
         await pilot.press("enter")
         await until(lambda: not session.proxies)
-        await shows(app, "Stopped the cluster proxy")
+        await shows(app, "Stopped the cluster proxy. u restores it.")
+        await pilot.press("u")
+        await shows(app, "Cluster proxy on port 1080 restored")
+        assert session.proxies["p1"].spec.port == 1080
+        await pilot.press("u")
+        await shows(app, "Nothing to undo")
+
+
+async def test_a_proxy_that_cannot_be_restored_can_be_later() -> None:
+    session = shop()
+    async with running(session, (120, 34)) as (app, pilot):
+        await shows(app, "web-1")
+        await pilot.press("X")
+        await shows(app, "0 targets")
+        spec = session.proxies["p1"].spec
+        app._proxies.stop("p1")
+        await until(lambda: app._forwards._undo)
+        start, session.start_proxy = session.start_proxy, refuse  # type: ignore[method-assign]
+        await pilot.press("u")
+        await shows(app, "port 1080 is taken")
+        session.start_proxy = start  # type: ignore[method-assign]
+        await pilot.press("u")
+        await until(lambda: session.proxies)
+        assert next(iter(session.proxies.values())).spec == spec
+
+
+async def refuse(spec: ProxySpec, *, proxy_id: str = "") -> str:
+    raise UsageError(f"port {spec.port} is taken {proxy_id}")
 
 
 async def test_command_line_starts_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, NewType, Protocol
 
 import msgspec
 
@@ -16,9 +16,12 @@ from tui_forward.model import (
     Forward,
     ForwardDefaults,
     ForwardSpec,
+    ProxyInfo,
+    ProxySpec,
     Target,
 )
 from tui_forward.profiles.plan import spec_with_bound_port
+from tui_forward.profiles.proxy import bound_spec
 from tui_forward.session import Session
 from tui_forward.session.batch import (
     STOP_TIMEOUT_S,
@@ -41,25 +44,45 @@ from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.viewmodel.entries import Entry
 from tui_forward.tui.viewmodel.entry_targets import forward_on, target_of
 from tui_forward.tui.viewmodel.forward_rows import has_problem
+from tui_forward.tui.viewmodel.proxy_text import proxied_target
 from tui_forward.tui.viewmodel.rows import local_text
-from tui_forward.tui.viewmodel.toasts import not_stopped_text, restored_text, stopped_text
+from tui_forward.tui.viewmodel.toasts import (
+    not_stopped_text,
+    restored_proxies_text,
+    restored_text,
+    stopped_text,
+)
 
 if TYPE_CHECKING:
     from tui_forward.tui.keys.palette import PaletteCommand
 
 _MAX_UNDO = 50
 
-# Runs what starts forwards to targets, after a question where one is needed.
-Guard = Callable[[Sequence[Target], Callable[[], None]], None]
 # Targets that the guard was asked about; made by `ForwardController` only.
 ConfirmedTargets = NewType("ConfirmedTargets", frozenset[Target])
 
 
+class StartGuard(Protocol):
+    """Runs what starts something in the contexts of targets, after a question if needed."""
+
+    def __call__(
+        self, targets: Sequence[Target], start: Callable[[], None], *, what: str = ""
+    ) -> None:
+        """Call `start`, perhaps later or never; `what` is the words for it, unless forwards."""
+
+
 class UndoStep(msgspec.Struct, frozen=True):
-    """Forwards to start again, and the one that an edit started in their place."""
+    """Forwards and proxies to start again, and the forward that an edit started in their place."""
 
     specs: tuple[ForwardSpec, ...]
     replaced_by: str = ""  # id; empty unless it was an edit
+    proxies: tuple[ProxySpec, ...] = ()
+
+    @property
+    def targets(self) -> list[Target]:
+        """What is reached again, to ask before."""
+        proxied = [proxied_target(one.context, one.namespace, one.options) for one in self.proxies]
+        return [spec.target for spec in self.specs] + proxied
 
 
 class ForwardController:
@@ -71,7 +94,7 @@ class ForwardController:
     def __init__(
         self, session: Session, sampler: Sampler, queue: CommandQueue, favorites: Favorites,
         notifier: Notifier, defaults: Callable[[], ForwardDefaults], reporter: StartReporter,
-        go_to: Callable[[str, bool], None], guard: Guard,
+        go_to: Callable[[str, bool], None], guard: StartGuard,
     ) -> None:  # fmt: skip
         self._session = session
         self._sampler = sampler
@@ -86,9 +109,11 @@ class ForwardController:
         self._undo: list[UndoStep] = []
         self._started: tuple[str, ...] = ()  # by the last batch
 
-    def confirm_start(self, targets: Sequence[Target], start: Callable[[], None]) -> None:
-        """Call what starts forwards to targets, after a question where one is needed."""
-        self._guard(targets, start)
+    def confirm_start(
+        self, targets: Sequence[Target], start: Callable[[], None], *, what: str = ""
+    ) -> None:
+        """Call what starts forwards to targets, or something else, perhaps after a question."""
+        self._guard(targets, start, what=what)
 
     def _enqueue_start(
         self, targets: Sequence[Target], command: Callable[[ConfirmedTargets], Awaitable[None]]
@@ -219,7 +244,7 @@ class ForwardController:
             self._notifier.error(error)
 
     def undo(self) -> None:
-        """Restore the forwards that were stopped or edited last, by the commands before, too."""
+        """Restore what was stopped or edited last, by the commands before, too."""
         self._queue.enqueue(self._confirm_undo, is_batch=True)
 
     async def _confirm_undo(self) -> None:
@@ -227,7 +252,7 @@ class ForwardController:
             self._notifier.info("Nothing to undo")
             return
         step = self._undo[-1]
-        targets = [spec.target for spec in step.specs]
+        targets = step.targets
         confirmed = ConfirmedTargets(frozenset(targets))
 
         def restore() -> None:
@@ -235,7 +260,7 @@ class ForwardController:
                 self._undo.remove(step)
                 self._queue.enqueue(partial(self._restore, step, confirmed), is_batch=True)
 
-        self.confirm_start(targets, restore)
+        self.confirm_start(targets, restore, what="" if step.specs else "the cluster proxy")
 
     async def _restore(self, step: UndoStep, confirmed: ConfirmedTargets) -> None:
         edited = self._sampler.forwards([step.replaced_by])
@@ -246,15 +271,28 @@ class ForwardController:
         batch = await self._start_batch(step.specs, confirmed, always_go=True, report=False)
         if batch.done:
             self._notifier.info(restored_text([spec.target for spec in batch.done]))
-        if failed := tuple(spec for spec, _ in batch.failed):
-            self._undo.append(UndoStep(failed))
+        proxies = await run_batch(
+            self._session.start_proxy, step.proxies, timeout_s=ANSWER_TIMEOUT_S
+        )
+        self._notify_failure(proxies.failure("start", "cluster proxy"))
+        if proxies.done:
+            self._notifier.info(restored_proxies_text(proxies.done))
+        left = UndoStep(
+            tuple(spec for spec, _ in batch.failed),
+            proxies=tuple(spec for spec, _ in proxies.failed),
+        )
+        if left.targets:
+            self._undo.append(left)
 
-    def push_undo(self, stopped: Sequence[Forward]) -> None:
-        """Let `undo` restore forwards on the local ports they had."""
+    def push_undo(self, stopped: Sequence[Forward], proxies: Sequence[ProxyInfo] = ()) -> None:
+        """Let `undo` restore forwards and proxies on the local ports they had."""
         own = [forward for forward in stopped if not forward.spec.proxy]
-        specs = tuple(spec_with_bound_port(forward) for forward in own)
-        if specs:
-            self._push(UndoStep(specs))
+        step = UndoStep(
+            tuple(spec_with_bound_port(forward) for forward in own),
+            proxies=tuple(bound_spec(proxy) for proxy in proxies),
+        )
+        if step.targets:
+            self._push(step)
 
     def _push(self, step: UndoStep) -> None:
         self._undo.append(step)

@@ -171,8 +171,9 @@ class ProfileController:
         except TuiForwardError as error:
             self._notifier.error(error)
         else:
-            self._forwards.push_undo(plan.stopped)
-            undo = ". Press u to restore the stopped forwards." if plan.stopped else ""
+            self._forwards.push_undo(plan.stopped, plan.stopped_proxies)
+            is_undoable = plan.stopped or plan.stopped_proxies
+            undo = ". Press u to restore what was stopped." if is_undoable else ""
             self._notifier.info(f"{entry.name}: {pluralize(len(shown), 'change')}{undo}")
         self._sampler.request_sample()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -14,25 +14,16 @@ from tui_forward.model import (
     CatalogScope,
     ProxyInfo,
     ProxySpec,
-    Target,
 )
 from tui_forward.session import Session
 from tui_forward.tui.controllers.command_queue import CommandQueue
+from tui_forward.tui.controllers.forward_controller import ForwardController
 from tui_forward.tui.controllers.notifier import Notifier
 from tui_forward.tui.controllers.sampler import Sampler
 from tui_forward.tui.viewmodel.proxy_text import proxied_target, proxy_address, proxy_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tui_forward.tui.keys.palette import PaletteCommand
-
-
-class ProxyGuard(Protocol):
-    """Runs what starts something in the contexts of targets, after a question if needed."""
-
-    def __call__(self, targets: Sequence[Target], start: Callable[[], None], *, what: str) -> None:
-        """Call `start`, perhaps later or never; `what` is the words for what it starts."""
 
 
 class ProxyController:
@@ -40,8 +31,8 @@ class ProxyController:
 
     def __init__(
         self, session: Session, sampler: Sampler, queue: CommandQueue, notifier: Notifier,
-        defaults: Callable[[], ProxySpec], scope: Callable[[], CatalogScope], guard: ProxyGuard,
-        shown_name: Callable[[str, AccessOptions], str],
+        defaults: Callable[[], ProxySpec], scope: Callable[[], CatalogScope],
+        forwards: ForwardController, shown_name: Callable[[str, AccessOptions], str],
     ) -> None:  # fmt: skip
         self._session = session
         self._sampler = sampler
@@ -49,7 +40,7 @@ class ProxyController:
         self._notifier = notifier
         self._defaults = defaults  # from the settings
         self._scope = scope  # on view
-        self._guard = guard
+        self._forwards = forwards
         self._shown_name = shown_name  # of a context
 
     def start(self) -> None:
@@ -58,7 +49,7 @@ class ProxyController:
         target = proxied_target(scope.context, scope.namespace, scope.options)
         start = partial(self._queue.enqueue, partial(self._start, scope))
         if self._running(scope) is None:
-            self._guard([target], start, what="the cluster proxy")
+            self._forwards.confirm_start([target], start, what="the cluster proxy")
         else:
             start()
 
@@ -89,12 +80,14 @@ class ProxyController:
             )
 
     def stop(self, proxy_id: str) -> None:
-        """Stop a proxy, with its targets and their connections."""
+        """Stop a proxy, with its targets and their connections; undo restores it."""
         self._queue.enqueue(partial(self._stop, proxy_id))
 
     async def _stop(self, proxy_id: str) -> None:
+        stopped = [one for one in self._sampler.snapshot.proxies if one.id == proxy_id]
         await self._session.stop_proxy(proxy_id)
-        self._notifier.info("Stopped the cluster proxy")
+        self._forwards.push_undo((), stopped)
+        self._notifier.info("Stopped the cluster proxy. u restores it.")
 
     def palette_commands(self) -> Iterator[PaletteCommand]:
         """Yield a command to stop each proxy."""

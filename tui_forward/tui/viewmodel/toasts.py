@@ -9,7 +9,7 @@ import msgspec
 
 from tui_forward.common.formatting import format_age, format_short_reason, pluralize
 from tui_forward.common.target_names import target_name
-from tui_forward.model import Forward, ForwardState, ReasonCode, Target
+from tui_forward.model import Forward, ForwardState, ProxySpec, ReasonCode, Target
 from tui_forward.tui.viewmodel.forward_names import forward_name
 from tui_forward.tui.viewmodel.header import count_states
 from tui_forward.tui.viewmodel.rows import local_text
@@ -60,6 +60,12 @@ def restored_toast(forwards: Sequence[Forward]) -> ToastText | None:
 def restored_text(targets: Sequence[Target]) -> str:
     """Return `sts/redis-cache:redis restored`, `2 forwards restored`."""
     return f"{_names(targets)} restored"
+
+
+def restored_proxies_text(specs: Sequence[ProxySpec]) -> str:
+    """Return `Cluster proxy on port 1080 restored`."""
+    ports = ", ".join(str(spec.port) for spec in specs)
+    return f"Cluster proxy on port {ports} restored"
 
 
 def stopped_text(targets: Sequence[Target]) -> str:
