@@ -165,7 +165,8 @@ def test_tasks_of_a_day_by_keys_and_mouse(
         _click(terminal, "svc/legacy:")
         terminal.wait_for_text(f" :{legacy_port} ─── ")
         terminal.press("x")
-        terminal.wait_for_text("Stopped svc/legacy:", "5 forwards:")
+        terminal.wait_for_text("Stopped svc/legacy:")
+        terminal.wait_for_text("5 forwards:")
         terminal.press("u")
         terminal.wait_for_text("6 forwards:")
 
