@@ -170,10 +170,12 @@ async def wait_for_fault(chain: RealChain, name: str, expected: Found) -> None:
     assert all(one.cause and one.fix for one in results if (one.hop, one.code) in wanted)
 
 
-async def ask_kubectl(path: Path, chain: RealChain, name: str, folder: Path) -> str:
+async def ask_kubectl(
+    path: Path, chain: RealChain, name: str, folder: Path, *, expects_text: bool
+) -> str:
     """Return what a kubectl says: the text of the error stream, or else its last line."""
     scene = Scene(chain.kubeconfig, target_of(name, "7000"))
-    lines = await port_forward_lines(path, scene, folder)
+    lines = await port_forward_lines(path, scene, folder, expects_text=expects_text)
     texts = [line.partition(": error forwarding")[2] for line in lines]
     return next((normalized_text(f"error forwarding{text}") for text in texts if text), lines[-1])
 
@@ -184,7 +186,10 @@ async def test_fault(real_chain: RealChain, name: str, tmp_path: Path) -> None:
     with turned_on(real_chain, name):
         await wait_for_fault(real_chain, name, FOUND[name])
         for kubectl in kubectls():
-            text = await ask_kubectl(kubectl.values[0], real_chain, name, tmp_path)
+            text = await ask_kubectl(
+                kubectl.values[0], real_chain, name, tmp_path,
+                expects_text=WORKS not in KUBECTL[name],
+            )  # fmt: skip
             assert text in KUBECTL[name]
 
 
@@ -212,7 +217,9 @@ async def test_stopped_runtime(serving: RealChain, tmp_path: Path) -> None:
     try:
         await wait_for_fault(serving, _SERVING, FOUND["runtime-stopped"])
         for kubectl in kubectls():
-            text = await ask_kubectl(kubectl.values[0], serving, _SERVING, tmp_path)
+            text = await ask_kubectl(
+                kubectl.values[0], serving, _SERVING, tmp_path, expects_text=True
+            )
             assert text.startswith(UNAVAILABLE), text
     finally:
         serving.containerd.launch()

@@ -27,6 +27,8 @@ from tui_forward.model import TargetKind
 FILE = Path(__file__).with_suffix(".json")
 WAITS, WORKS = "(waits)", "(works)"
 _TIMEOUT_S = 12.0
+_SETTLE_S = 2.5  # until no more texts follow
+_BUSY_S = 90.0  # the same two on a busy machine, where a text is expected
 _MAX_TEXT = 180
 # Headers of klog lines, and what differs between runs.
 _LOG_HEAD = re.compile(r'^[EIW]\d{4} .*?\] (?:"Unhandled Error" err="?)?')
@@ -40,17 +42,22 @@ def load_words() -> dict[str, str]:
     return words
 
 
-async def ask_kubectl(scene: Scene, folder: Path) -> str:
+async def ask_kubectl(scene: Scene, folder: Path, *, expects_text: bool = False) -> str:
     """Return the last line that kubectl prints on a chain, or whether it waits or works."""
     kubectl = find_kubectl()
     assert kubectl is not None
-    lines = await port_forward_lines(kubectl, scene, folder)
+    lines = await port_forward_lines(kubectl, scene, folder, expects_text=expects_text)
     conclusions = [text for text in lines if text.startswith(_CONCLUSIONS)]
     return normalize((conclusions or lines)[-1], folder)[:_MAX_TEXT]
 
 
-async def port_forward_lines(kubectl: Path, scene: Scene, folder: Path) -> list[str]:
-    """Return what a kubectl prints of faults on a chain; `WAITS` or `WORKS` if it is nothing."""
+async def port_forward_lines(
+    kubectl: Path, scene: Scene, folder: Path, *, expects_text: bool = False
+) -> list[str]:
+    """Return what a kubectl prints of faults on a chain; `WAITS` or `WORKS` if it is nothing.
+
+    With `expects_text` it may take as long as a busy machine needs.
+    """
     tested = scene.tested
     arguments = ["port-forward", "-n", tested.namespace, f"{tested.kind.value}/{tested.name}"]
     port = tested.port or ("80" if tested.kind is TargetKind.SERVICE else "http")
@@ -69,15 +76,16 @@ async def port_forward_lines(kubectl: Path, scene: Scene, folder: Path) -> list[
     assert process.stdout is not None
     lines: list[bytes] = []
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(_BUSY_S if expects_text else _TIMEOUT_S):
             while line := await process.stdout.readline():
                 lines.append(line)
                 if found := _FORWARDING.match(line):
                     await _connect(int(found[1]))
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(2.5):
-                            while line := await process.stdout.readline():
-                                lines.append(line)
+                    while line := await asyncio.wait_for(
+                        process.stdout.readline(),
+                        _BUSY_S if expects_text and not any(map(_is_text, lines)) else _SETTLE_S,
+                    ):
+                        lines.append(line)
                     break
     except TimeoutError:
         pass
@@ -87,10 +95,13 @@ async def port_forward_lines(kubectl: Path, scene: Scene, folder: Path) -> list[
         await process.wait()
     own = [  # the last lines are its conclusion
         _LOG_HEAD.sub("", text).lstrip('" ')
-        for text in (line.decode("utf-8", "replace").strip() for line in lines)
-        if text and not text.startswith(("Forwarding from", "Handling connection"))
+        for text in (line.decode("utf-8", "replace").strip() for line in filter(_is_text, lines))
     ]
     return own or [WORKS if lines else WAITS]
+
+
+def _is_text(line: bytes) -> bool:
+    return bool(line.strip()) and not line.startswith((b"Forwarding from", b"Handling connection"))
 
 
 async def _connect(port: int) -> None:
@@ -102,7 +113,7 @@ async def _connect(port: int) -> None:
                 await reader.read(1)
 
 
-async def words_for(fault: Fault) -> str:
+async def words_for(fault: Fault, *, expects_text: bool = False) -> str:
     """Produce a fault and ask kubectl about it."""
     patch = pytest.MonkeyPatch()
     with tempfile.TemporaryDirectory() as name:
@@ -110,7 +121,7 @@ async def words_for(fault: Fault) -> str:
         try:
             async with fault.produce(folder, patch) as scene:
                 patch.undo()  # the resolver of this process
-                return await ask_kubectl(scene, folder)
+                return await ask_kubectl(scene, folder, expects_text=expects_text)
         finally:
             patch.undo()
 

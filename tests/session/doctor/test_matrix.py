@@ -33,4 +33,4 @@ def test_every_hop_has_a_fault() -> None:
 @pytest.mark.parametrize("name", ASKED)
 async def test_words_of_kubectl(name: str) -> None:
     (fault,) = [one for one in FAULTS if one.name == name]
-    assert await words_for(fault) == load_words()[name]
+    assert await words_for(fault, expects_text=True) == load_words()[name]
