@@ -48,9 +48,9 @@ class DashboardRunner:
     """Shows dashboards until the user quits one.
 
     A bug closes a dashboard but no forward, because forwards live in the engine: another dashboard
-    opens in its place. If that does not help, or the dashboard gets a signal or loses its terminal,
-    forwards keep running without it, unless the settings forbid it (`can_keep_running`). `offer`
-    has the forwards of the last session.
+    opens in its place, unless the user has quit. If that does not help, or the dashboard gets a
+    signal or loses its terminal, forwards keep running without it, unless the settings forbid it
+    (`can_keep_running`). `offer` has the forwards of the last session.
     """
 
     def __init__(
@@ -81,8 +81,12 @@ class DashboardRunner:
             app = self._create_app(scope, message)
             started_at = time.monotonic()
             await self._run_app(app)
+            has_quit = app.is_exiting or app.quitting.is_quitting
             # Without a terminal, the app fails because it cannot draw, which is not a bug.
-            if app.crash is None or self._watchdog.is_ending or not output.has_terminal():
+            if (
+                app.crash is None or has_quit
+                or self._watchdog.is_ending or not output.has_terminal()
+            ):  # fmt: skip
                 await self._finish(app)
                 return app.wants_demo and not self._watchdog.is_ending
             scope, report = app.cluster_state.scope, write_crash_report(app.crash)
@@ -138,10 +142,13 @@ class DashboardRunner:
         farewell = app.quitting.farewell
         if app.quitting.is_quitting:
             pass  # the user has decided, and the engine knows
-        elif not self._watchdog.is_ending and app.crash is None:
+        elif not self._watchdog.is_ending and (app.crash is None or app.is_exiting):
             await self._disable_keep_running_if_lost()
         elif app.quitting.keeps_running_if_lost:
             farewell = await self._still_running_message()
+        if app.crash is not None and output.has_terminal() and not self._watchdog.is_ending:
+            report = f"the dashboard crashed at its end. {write_crash_report(app.crash)}"
+            farewell = f"{farewell}\n{report}" if farewell else report
         with contextlib.suppress(OSError):  # the terminal may be gone
             sys.stderr.write(f"{farewell}\n" if farewell else "")
 

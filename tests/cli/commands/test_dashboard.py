@@ -110,6 +110,29 @@ async def test_crash_reopens_the_dashboard_and_keeps_forwards(
     assert not session.keep_running_if_lost, "the user quit the second one"
 
 
+async def test_crash_while_the_user_quits_does_not_reopen_the_dashboard(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tui_forward.common import paths
+    from tui_forward.tui.app import TuiForwardApp
+
+    session, runs = shop(), []
+
+    async def run(app: TuiForwardApp) -> None:
+        runs.append(app)
+        app.exit()
+        app.crash = "Traceback: the details"
+
+    monkeypatch.setattr(dashboard, "remote_session", lambda *_, **__: fake_remote_session(session))
+    monkeypatch.setattr(TuiForwardApp, "run_async", run)
+    await session.start(WEB)
+    await show(None, context=None, namespace="shop")
+    assert len(runs) == 1
+    assert not session.keep_running_if_lost
+    assert paths.crash_report_file().read_text() == "Traceback: the details"
+    assert f"Please report it with {paths.crash_report_file()}" in capsys.readouterr().err
+
+
 async def test_forwards_keep_running_after_repeated_crashes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

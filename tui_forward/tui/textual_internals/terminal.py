@@ -184,6 +184,11 @@ class CrashCapturingApp(App[T]):
     crash: str | None = None  # the traceback; None if the app did not crash
     encoding = "utf-8"  # of the terminal
 
+    @property
+    def is_exiting(self) -> bool:
+        """Whether `exit` has been called."""
+        return self._exit
+
     def get_driver_class(self) -> type[TerminalDriver]:
         """Return the driver for a terminal."""
         return TerminalDriver
