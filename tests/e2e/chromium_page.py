@@ -31,6 +31,12 @@ class ChromiumPage:
         self._session = {"sessionId": attached["sessionId"]}
         self._call("Page.enable")
 
+    def reset(self) -> None:
+        """Open an empty page, without cookies and cached answers of earlier ones."""
+        self._call("Network.clearBrowserCookies")
+        self._call("Network.clearBrowserCache")
+        self.open("about:blank")
+
     def open(self, url: str) -> None:
         """Open an address as if the user had typed it."""
         self._call("Page.navigate", url=url, transitionType="typed")
@@ -47,6 +53,10 @@ class ChromiumPage:
     def wait_for(self, text: str) -> None:
         """Wait until the page has a text."""
         wait_until(lambda: text in self.text(), f"{text!r} on the page", state=self.text)
+
+    def wait_until_loaded(self) -> None:
+        """Wait for the page with its images, scripts and frames."""
+        wait_until(lambda: self.evaluate("document.readyState") == "complete", "the page's parts")
 
     def click(self, selector: str) -> None:
         """Click the middle of an element with the mouse."""
@@ -83,20 +93,22 @@ class ChromiumPage:
 
 
 @contextlib.contextmanager
-def chromium_page(home: Path, *options: str) -> Iterator[ChromiumPage]:
-    """Run Chromium with a profile of its own below `home`."""
+def running_chromium(home: Path, *options: str) -> Iterator[ChromiumPage]:
+    """Run Chromium with a home folder and a profile of its own."""
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     command = (
         "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        "--no-first-run", f"--user-data-dir={home / 'chromium-page'}", "--remote-debugging-pipe",
+        "--no-first-run", f"--user-data-dir={home / 'chromium'}", "--remote-debugging-pipe",
         *options,
     )  # fmt: skip
     # The browser reads descriptor 3 and writes to 4.
     script = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
     browser = subprocess.Popen(
         ("bash", "-c", script, "bash", *command), pass_fds=(theirs_in, theirs_out),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**environ, "HOME": str(home)},
     )  # fmt: skip
     for descriptor in (theirs_in, theirs_out):
         os.close(descriptor)

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.e2e.chromium_page import ChromiumPage, running_chromium
 from tests.e2e.processes import wait_until
 from tests.support.cluster_process import ClusterProcess, running_cluster
 from tests.support.engine_processes import engine_processes
@@ -26,6 +27,21 @@ def kubeconfig(cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch) -> Path
     """Return the cluster's kubeconfig; processes of the test use it."""
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     return cluster.kubeconfig
+
+
+@pytest.fixture(scope="package")
+def shared_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromiumPage]:
+    """Return the page of a browser that all tests of a worker share; evil.test is this machine."""
+    home = tmp_path_factory.mktemp("chromium")
+    with running_chromium(home, "--host-resolver-rules=MAP evil.test 127.0.0.1") as page:
+        yield page
+
+
+@pytest.fixture
+def page(shared_page: ChromiumPage) -> ChromiumPage:
+    """Return an empty page in Chromium."""
+    shared_page.reset()
+    return shared_page
 
 
 @pytest.fixture(autouse=True)

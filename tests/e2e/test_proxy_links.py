@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.chromium_page import ChromiumPage, chromium_page
+from tests.e2e.chromium_page import ChromiumPage, running_chromium
 from tests.e2e.processes import Process, program
 from tests.e2e.test_proxy_browser import pages
 from tests.support.cluster_process import ClusterProcess
@@ -37,17 +37,14 @@ def insert_link(page: ChromiumPage, url: str, attributes: str = "") -> None:
 
 
 def test_link_of_another_origin(
-    own_home: Path, cluster: ClusterProcess, pages: tuple[str, dict[str, str]]
+    cluster: ClusterProcess, page: ChromiumPage, pages: tuple[str, dict[str, str]]
 ) -> None:
     origin, content = pages
     port = find_free_port()
     url = f"http://web.shop.localhost:{port}/"
     for name, attributes in (("plain", ""), ("without-referrer", "rel=noreferrer")):
         content[f"/{name}"] = f"<a id=link href={url} {attributes}>a service</a>"
-    with (
-        program("proxy", "--port", str(port), "--json", "-n", "shop") as process,
-        chromium_page(own_home) as page,
-    ):
+    with program("proxy", "--port", str(port), "--json", "-n", "shop") as process:
         process.wait_for_output("listening")
         for name in ("plain", "without-referrer"):
             page.open(f"{origin}/{name}")
@@ -61,13 +58,10 @@ def test_link_of_another_origin(
         page.wait_for(_SERVED)
 
 
-def test_links_between_services(own_home: Path, cluster: ClusterProcess) -> None:
+def test_links_between_services(cluster: ClusterProcess, page: ChromiumPage) -> None:
     port = find_free_port()
     web = f"http://web.shop.localhost:{port}/"
-    with (
-        program("proxy", "--port", str(port), "--json", "-n", "shop") as process,
-        chromium_page(own_home) as page,
-    ):
+    with program("proxy", "--port", str(port), "--json", "-n", "shop") as process:
         process.wait_for_output("listening")
         page.open(web)
         page.wait_for(_SERVED)
@@ -98,7 +92,7 @@ def test_pac_file(
         process.wait_for_output("listening")
         pac = f"--proxy-pac-url=http://127.0.0.1:{port}/proxy.pac"
         resolved = "--host-resolver-rules=MAP other.test 127.0.0.1"
-        with chromium_page(own_home, pac, resolved) as page:
+        with running_chromium(own_home, pac, resolved) as page:
             for url in ("http://web.shop/", "http://web.shop.svc.cluster.local/"):
                 page.open(url)
                 page.wait_for(_SERVED)
