@@ -28,6 +28,11 @@ def undo() -> Iterator[ExitStack]:
 def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "psutil":
         monkeypatch.setattr("tui_forward.engine.host.socket_owners.sys.platform", "other")
+        own = psutil.Process()
+        # psutil for Linux reads the tables of all sockets again for each process.
+        monkeypatch.setattr(
+            psutil, "process_iter", lambda: iter([*own.parents(), own, *own.children()])
+        )
     return str(request.param)
 
 
