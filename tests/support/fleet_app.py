@@ -91,12 +91,15 @@ async def settled(
     app: TuiForwardApp, pilot: Pilot[None], look: Callable[[TuiForwardApp], str]
 ) -> str:
     """Return what `look` sees of the screen when no update is pending."""
-    await app.sample()
-    # To the connections of this row: which were there when the panes were last fitted varies.
-    app.dashboard.body.fit()
     seen: list[str] = []
-    while len(seen) < 4 or len(set(seen[-4:])) > 1:  # keys are updated a moment later
+    while len(seen) < 2 or seen[-1] != seen[-2]:  # the same after another sample
         await app.sample()
-        await pilot.pause(0.02)
-        seen.append(look(app))
+        # To the connections of this row: which were there when the panes were last fitted varies.
+        if not seen:
+            app.dashboard.body.fit()
+        looks: list[str] = []
+        while len(looks) < 2 or looks[-1] != looks[-2]:  # keys are updated a moment later
+            await pilot.pause(0.02)
+            looks.append(look(app))
+        seen.append(looks[-1])
     return seen[-1]
