@@ -56,7 +56,11 @@ from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.storage.paths import DashboardPaths
 from tui_forward.tui.storage.view_state import ViewStateStore
 from tui_forward.tui.stylesheets import stylesheet
-from tui_forward.tui.textual_internals.painting import forget_lines, free_lines_early
+from tui_forward.tui.textual_internals.painting import (
+    create_line_caches_late,
+    forget_lines,
+    free_lines_early,
+)
 
 
 class TuiForwardApp(AppActions):
@@ -81,6 +85,7 @@ class TuiForwardApp(AppActions):
         builds_ahead: bool = False,
     ) -> None:  # fmt: skip
         free_lines_early()
+        create_line_caches_late()
         paths = paths if paths is not None else DashboardPaths()
         settings_file = SettingsFile(paths.settings)
         super().__init__(settings_file.settings.theme, few_colors=few_colors)

@@ -13,6 +13,7 @@ from rich.segment import Segment
 from textual._compositor import Compositor, CompositorUpdate
 from textual._styles_cache import StylesCache
 from textual.app import App, ComposeResult
+from textual.cache import FIFOCache
 from textual.color import Color
 from textual.containers import Horizontal, Vertical
 from textual.geometry import Region, Size
@@ -28,7 +29,12 @@ from tests.support import waiting
 from tests.support.fleet_app import fleet_app, settled
 from tests.support.terminal_grid import TerminalGrid
 from tui_forward.tui.screens.dialogs import Dialog
-from tui_forward.tui.textual_internals.painting import LineCompositor, free_lines_early
+from tui_forward.tui.textual_internals.painting import (
+    LINE_CACHES,
+    LineCompositor,
+    create_line_caches_late,
+    free_lines_early,
+)
 from tui_forward.tui.textual_internals.screens import CompleteFrameScreen, OverlayScreen
 from tui_forward.tui.viewmodel.lines import part
 from tui_forward.tui.widgets.lines_view import LinesView
@@ -293,3 +299,21 @@ def test_backgrounds_keep_no_lines() -> None:
     freed = weakref.ref(cache)
     del cache
     assert freed() is None
+
+
+def test_lines_have_only_the_caches_that_they_use() -> None:
+    create_line_caches_late()
+    line = Strip([Segment("a line")])
+    assert not [one for one in gc.get_referents(line) if isinstance(one, FIFOCache)]
+    assert line.crop(0, 1).text == "a"
+    assert line.crop(0, 1) is line.crop(0, 1)
+    assert len([one for one in gc.get_referents(line) if isinstance(one, FIFOCache)]) == 1
+    with pytest.raises(AttributeError):
+        _ = line.no_such_attribute  # type: ignore[attr-defined]
+
+
+def test_all_caches_of_lines_are_known() -> None:
+    caches = {one for one in Strip.__slots__ if one.endswith("_cache")} - {"_render_cache"}
+    assert set(LINE_CACHES) == caches
+    line = Strip([])
+    assert all(getattr(line, one)._maxsize == size for one, size in LINE_CACHES.items())

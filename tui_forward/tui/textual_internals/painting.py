@@ -5,15 +5,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, Final, cast
 
+from rich.segment import Segment
 from textual._compositor import ChopsUpdate, Compositor
 from textual._styles_cache import StylesCache
+from textual.cache import FIFOCache
 from textual.color import Color
 from textual.geometry import Region
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
+
+# What `Strip.__init__` creates, and for how many results.
+LINE_CACHES: Final[Mapping[str, int]] = {
+    "_divide_cache": 4, "_crop_cache": 16, "_style_cache": 16, "_filter_cache": 4,
+    "_line_length_cache": 4, "_crop_extend_cache": 4, "_offsets_cache": 4,
+}  # fmt: skip
 
 
 class LineCompositor(Compositor):
@@ -117,3 +125,27 @@ def free_lines_early() -> None:
 
     cast("Any", StylesCache).get_inner_outer = get_inner_outer
     cast("Any", Strip).divide = divide_if_cut
+
+
+@functools.cache
+def create_line_caches_late() -> None:
+    """Let a line create a cache when it is used first.
+
+    Textual creates seven with each line: a kilobyte, and work for the garbage collector. Most
+    lines use one or two.
+    """
+
+    def init(self: Strip, segments: Iterable[Segment], cell_length: int | None = None) -> None:
+        self._segments = list(segments)
+        self._cell_length = cell_length
+        self._render_cache = self._link_ids = self._cell_count = None
+
+    def create_cache(self: Strip, name: str) -> FIFOCache[Any, Any]:
+        if name not in LINE_CACHES:
+            raise AttributeError(name)
+        cache: FIFOCache[Any, Any] = FIFOCache(LINE_CACHES[name])
+        setattr(self, name, cache)
+        return cache
+
+    strip = cast("Any", Strip)
+    strip.__init__, strip.__getattr__ = init, create_cache

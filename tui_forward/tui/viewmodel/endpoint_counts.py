@@ -26,11 +26,14 @@ class EndpointCounts:
         # Keys of pods and services, by namespace, until one of its services is asked for.
         self._waiting: dict[str, set[str]] = {}
 
+    def clear(self) -> None:
+        """Forget everything, while no service is shown."""
+        for index in (self._selectors, self._pods, self._indexed, self._waiting):
+            index.clear()
+
     def rebuild(self) -> None:
         """Count again all pods of all services, namespace by namespace as they are asked for."""
-        self._selectors.clear()
-        self._pods.clear()
-        self._indexed.clear()
+        self.clear()
         waiting: dict[str, set[str]] = {}
         for objects in (self._cluster_state.services, self._cluster_state.pods):
             for key, one in objects.items():

@@ -71,6 +71,7 @@ class SortedEntries:
     def _count_endpoints(self, changed: Set[str] | None) -> None:
         """Count the Ready pods of services while they are listed."""
         if self.kind is not EntryKind.SERVICES:
+            self._endpoints.clear()
             return
         if changed is None or self.is_of_another_kind:
             self._endpoints.rebuild()
