@@ -45,7 +45,7 @@ from tui_forward.profiles.parser import parse_profile
 
 PROFILES = 10
 _PORTS_PER_PROFILE = 5
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 60.0
 
 
 @dataclass

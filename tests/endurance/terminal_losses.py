@@ -30,7 +30,7 @@ from tui_forward.daemon import connect, connect_if_running
 from tui_forward.model import ForwardSpec, Target, TargetKind
 
 MAX_END_S = 3.0
-_KILL_S = 20.0
+_KILL_S = 60.0
 _PROGRAM = (sys.executable, "-m", "tui_forward")
 _IGNORE_HANGUP = "trap '' HUP"
 _KUBECONFIG = """\

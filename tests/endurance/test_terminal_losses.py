@@ -8,7 +8,7 @@ from tests.endurance.terminal_losses import dashboard_home, lose_terminal
 
 # A dashboard that hangs never ends. How long an end takes depends on the machine;
 # `python -m tests.endurance` checks it.
-_MAX_END_S = 15.0
+_MAX_END_S = 45.0
 
 
 @pytest.mark.timeout(180)
