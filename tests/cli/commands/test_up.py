@@ -169,7 +169,10 @@ def test_replace_stops_other_proxies(
     (profiles / "shop.yaml").write_text(TEXT)
     (profiles / "other.yaml").write_text("context: here\nforwards: {}\nproxy: 1080\n")
     assert main(["up", "other"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("p1 cluster proxy on 127.0.0.1:1080 for here, 0 targets")
     assert main(["up", "shop"]) == 0
+    assert "cluster proxy" not in capsys.readouterr().out
     assert len(session.proxies) == 1
     assert main(["up", "shop", "--replace", "--dry-run"]) == 0
     assert "- proxy here default cluster proxy :1080 stops; of profile other" in " ".join(

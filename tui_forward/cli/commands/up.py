@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tui_forward.cli.protection import (
     require_permission,
     require_proxy_permission,
 )
+from tui_forward.cli.proxy_output import proxy_lines
 from tui_forward.cli.sessions import (
     attached_session,
     find_save_problem,
@@ -34,6 +36,7 @@ from tui_forward.common.printable import one_line
 from tui_forward.daemon.profile_apply import apply_plan, plan_profile, validate_plan
 from tui_forward.daemon.profile_preview import find_preview_facts
 from tui_forward.errors import UsageError
+from tui_forward.model import Forward, Snapshot
 from tui_forward.profiles.parser import ProfileError
 from tui_forward.profiles.plan import (
     ApplyMode,
@@ -138,6 +141,7 @@ async def _up(
             await require_proxy_permission(session, plan.proxy, allowed=allow_protected)
         await session.set_keep_running(True)
         result = await apply_plan(session, profile, plan, wait_s=wait_s)
+        snapshot = await session.snapshot()
     stopped = [*map(qualified_name, plan.others), *map(qualified_proxy_name, plan.other_proxies)]
     for other in stopped:
         click.echo(one_line(f"stopped {other}"), err=True)
@@ -145,7 +149,7 @@ async def _up(
         for line in forward_output.json_lines(map(forward_output.forward_to_dict, result.forwards)):
             click.echo(line)
     else:
-        for line in forward_output.format_table(result.forwards, color=use_color(sys.stdout)):
+        for line in _result_lines(profile, result.forwards, snapshot, color=use_color(sys.stdout)):
             click.echo(line)
     if wait_s is None or not result.unready:
         if env_file:
@@ -154,6 +158,17 @@ async def _up(
     names = ", ".join(one.spec.name for one in result.unready)
     click.echo(f"not ready: {names}; retrying, see `tui-forward status`", err=True)
     return ExitCode.FAILED
+
+
+def _result_lines(
+    profile: Profile, forwards: Sequence[Forward], snapshot: Snapshot, *, color: bool
+) -> Iterator[str]:
+    """Yield the proxy of a profile and its forwards, as `ls` does."""
+    proxy = find_proxy(profile.id, profile.proxy, snapshot.proxies)
+    if proxy is not None:
+        yield from proxy_lines([proxy], snapshot.forwards, color=color)
+    if forwards or proxy is None:
+        yield from forward_output.format_table(forwards, color=color)
 
 
 @click.command(short_help="Stop a profile's forwards.")
