@@ -117,7 +117,9 @@ def test_curl_through_connect(port: int) -> None:
 
 
 def test_curl_with_localhost(port: int) -> None:
-    assert "You reached pod" in curl(f"http://web.shop.localhost:{port}/")
+    page = curl(f"http://web.shop.localhost:{port}/")
+    assert "You reached pod" in page
+    assert f"<td>its host</td><td><code>web.shop.localhost:{port}</code></td>" in page
     assert "Admin" in curl(f"http://web.shop.15000.localhost:{port}/")
     assert "# TYPE" in curl(f"http://web.shop.metrics.localhost:{port}/metrics")
     page = curl("-o", "-", "-w", "%{http_code}", f"http://toolbox.ops.localhost:{port}/")
@@ -351,6 +353,24 @@ def test_profile_has_a_proxy(own_home: Path, cluster: ClusterProcess) -> None:
     assert curl("--proxy", f"socks5h://127.0.0.1:{port}", "http://web/", code=None).startswith(
         "curl"
     )
+
+
+def test_services_get_their_own_name(own_home: Path, cluster: ClusterProcess) -> None:
+    process = Process(
+        *PROGRAM, "proxy", "--port", "0", "--json", "-n", "shop", "--strip-suffix",
+        env={**os.environ, "HOME": str(own_home), "KUBECONFIG": str(cluster.kubeconfig)},
+    )  # fmt: skip
+    try:
+        port = listening_port(process)
+        hosts = {
+            f"http://web.shop.localhost:{port}/": "web.shop",
+            f"http://web.shop.80.localhost:{port}/": "web.shop",
+            f"http://web.shop.http.localhost:{port}/": "web.shop",
+        }
+        for url, host in hosts.items():
+            assert f"<td>its host</td><td><code>{host}</code></td>" in curl(url)
+    finally:
+        assert process.stop(signal.SIGINT) == 0
 
 
 def test_domain_of_the_cluster(own_home: Path, cluster: ClusterProcess) -> None:

@@ -84,6 +84,14 @@ def test_the_user_opens_a_service(cluster: ClusterProcess, page: ChromiumPage) -
         page.wait_for("Admin")
 
 
+def test_services_get_their_own_name(cluster: ClusterProcess, page: ChromiumPage) -> None:
+    port = find_free_port()
+    with program("proxy", "--port", str(port), "-n", "shop", "--strip-suffix") as process:
+        process.wait_for_output("Proxying from")
+        page.open(f"http://web.shop.localhost:{port}/")
+        page.wait_for("its host\tweb.shop\n")
+
+
 def test_pages_of_other_origins(
     cluster: ClusterProcess, page: ChromiumPage, pages: tuple[str, dict[str, str]]
 ) -> None:

@@ -46,6 +46,7 @@ _PAGE = """<!doctype html>
 <tr><td>up for</td><td>{age}</td></tr>
 <tr><td>requests served</td><td>{requests}</td></tr>
 <tr><td>your request</td><td><code>{method} {target}</code></td></tr>
+<tr><td>its host</td><td><code>{host}</code></td></tr>
 </table>
 <p>Try <a class="button" href="/bytes/10485760">10 MiB</a>
 <a class="button" href="/counters">counters</a>
@@ -100,6 +101,7 @@ class _Site:
             requests=self._requests,
             method=html.escape(request.method),
             target=html.escape(request.target),
+            host=html.escape(request.headers.get("host", "")),
         ).encode()
 
 
