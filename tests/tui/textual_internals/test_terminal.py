@@ -8,7 +8,9 @@ import pty
 import signal
 import sys
 import tty
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from io import FileIO, TextIOWrapper
+from typing import NamedTuple
 
 import pytest
 from textual import events
@@ -68,44 +70,59 @@ class KeysApp(InputFirstApp[None], CrashCapturingApp[None]):
             self.keys.append(message.key)
 
 
+class OtherEnd(NamedTuple):
+    """The other end of the terminal of an app that reads keys."""
+
+    terminal: FileIO
+    app: KeysApp
+    driver: TerminalDriver
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the event loop waits for keys; it does not any more after this call."""
+        return self.driver._loop.remove_reader(self.driver.fileno)
+
+
 @pytest.fixture
-def terminal_ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
-    """Return both ends of a pseudo-terminal, the second of which is stdin."""
+async def other_end(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OtherEnd]:
     master, slave = pty.openpty()
-    with open(slave, closefd=False) as stdin:
+    tty.setraw(slave)
+    with FileIO(master, "r+") as terminal, TextIOWrapper(FileIO(slave)) as stdin:
         monkeypatch.setattr(sys, "__stdin__", stdin)
         handlers = {one: signal.getsignal(one) for one in (signal.SIGTSTP, signal.SIGCONT)}
-        yield master, slave
+        app = KeysApp()
+        driver = TerminalDriver(app)
+        driver._run_input_thread()
+        yield OtherEnd(terminal, app, driver)
+        driver._stop_reading()
         for one, handler in handlers.items():
             signal.signal(one, handler)
-    os.close(slave)
-    with contextlib.suppress(OSError):
-        os.close(master)
 
 
-async def test_keys_are_read_in_the_event_loop(terminal_ends: tuple[int, int]) -> None:
-    master, slave = terminal_ends
-    app = KeysApp()
-    driver = TerminalDriver(app)
-    tty.setraw(slave)
-    driver._run_input_thread()
-    os.write(master, b"a\x1b[A\xc3")
+async def test_keys_are_read_in_the_event_loop(other_end: OtherEnd) -> None:
+    app = other_end.app
+    other_end.terminal.write(b"a\x1b[A\xc3")
     await until(lambda: app.keys == ["a", "up"])
-    os.write(master, b"\xa4\x1b")  # the rest of a character, and the Escape key
+    other_end.terminal.write(b"\xa4\x1b")  # the rest of a character, and the Escape key
     await until(lambda: len(app.keys) == 4)
     assert app.keys[-1] == "escape"
-    driver.disable_input()
-    assert not driver._loop.remove_reader(slave)
+    other_end.driver.disable_input()
+    assert not other_end.is_watched
 
 
-async def test_lost_terminal_is_not_read_any_more(terminal_ends: tuple[int, int]) -> None:
-    master, slave = terminal_ends
-    app = KeysApp()
-    driver = TerminalDriver(app)
-    tty.setraw(slave)
-    driver._run_input_thread()
-    os.write(master, b"a")
-    await until(lambda: app.keys)
-    os.close(master)
-    await until(lambda: not driver.is_reading)
-    assert not driver._loop.remove_reader(slave)
+async def test_lost_terminal_is_not_read_any_more(other_end: OtherEnd) -> None:
+    other_end.terminal.write(b"a")
+    await until(lambda: other_end.app.keys)
+    other_end.terminal.close()
+    await until(lambda: not other_end.driver.is_reading)
+    assert not other_end.is_watched
+
+
+async def test_terminal_is_not_lost_if_another_program_has_read_the_key(
+    other_end: OtherEnd,
+) -> None:
+    os.set_blocking(other_end.driver.fileno, False)
+    other_end.driver._read_keys()
+    assert other_end.driver.is_reading
+    other_end.terminal.write(b"a")
+    await until(lambda: other_end.app.keys == ["a"])

@@ -141,6 +141,8 @@ class TerminalDriver(LinuxDriver):
         """Pass keys on until the terminal is lost."""
         try:
             data = os.read(self.fileno, _READ_BYTES)
+        except BlockingIOError:
+            return  # another program has made the terminal non-blocking, and has read the key
         except OSError:
             data = b""
         if not data:
