@@ -53,7 +53,7 @@ def test_the_attack_works_without_protection(tmp_path: Path) -> None:
     marker = tmp_path / "executed"
     (tmp_path / "msgspec.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
     subprocess.run(
-        [sys.executable, "-m", "tui_forward.model"], cwd=tmp_path, check=False,
+        [sys.executable, "-m", "tui_forward.model.specs"], cwd=tmp_path, check=False,
         timeout=60, capture_output=True,
     )  # fmt: skip
     assert marker.exists()
