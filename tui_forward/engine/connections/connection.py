@@ -10,7 +10,6 @@ they were read from it, once each, however often they are sent again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from tui_forward.engine.connections.lifecycle import (
     next_transition,
 )
 from tui_forward.engine.connections.owner import ConnectionOwner
+from tui_forward.engine.connections.proxy_answers import ProxyAnswers
 from tui_forward.engine.connections.proxy_client import ProxyClient
 from tui_forward.engine.connections.queue_wait import QueueWait
 from tui_forward.engine.connections.record import ConnectionRecord
@@ -96,9 +96,9 @@ class LocalConnection:
         )
         # The channel calls the download itself: this is the path of every chunk.
         self.data_received = self._download.data_received
-        self._proxy_client = proxy_client
-        self._is_confirmed = proxy_client is None  # the client knows that it is connected
+        self._proxy_answers: ProxyAnswers | None = None
         if proxy_client is not None:
+            self._proxy_answers = ProxyAnswers(sock, proxy_client)
             self.data_received = self._answer_received
         self._half_close = HalfCloseTimer(
             sock,
@@ -329,7 +329,8 @@ class LocalConnection:
 
     def _answer_received(self, pieces: list[memoryview]) -> None:
         """Pass on the beginning of what a client of the proxy gets from the application."""
-        self._confirm()
+        assert self._proxy_answers is not None
+        self._proxy_answers.confirm()
         if self._upload.receive_answer(pieces):
             self.data_received = self._download.data_received
         if not self._is_closed:
@@ -339,8 +340,8 @@ class LocalConnection:
 
     def _request_refused(self, answer: bytes) -> None:
         """End a connection whose client has sent a request that the proxy refuses."""
-        with contextlib.suppress(OSError):
-            self._sock.send(answer)
+        assert self._proxy_answers is not None
+        self._proxy_answers.refuse(answer)
         self._end(Reason(code=ReasonCode.PROXY_REFUSED), reset=False)
 
     def _client_reset(self) -> None:
@@ -373,33 +374,17 @@ class LocalConnection:
         self._upload.start(channel)
         if self._state is State.OPEN and not self._upload.is_reading:
             self._monitor.watch_paused()
-        if not self._is_confirmed and self._channel is channel:
+        answers = self._proxy_answers
+        if answers is not None and not answers.is_confirmed and self._channel is channel:
             # The long way first: the opening travels while the client reads its answer.
             channel.flush()
-            self._confirm()
+            answers.confirm()
 
-    def _confirm(self) -> None:
-        """Tell a client of the proxy that it is connected."""
-        if self._is_confirmed:
-            return
-        self._is_confirmed = True
-        client = self._proxy_client
-        assert client is not None
-        if client.request_filter is None or not client.request_filter.needs_answer:
-            self.data_received = self._download.data_received
-        answer = client.opened()
-        if answer:
-            with contextlib.suppress(OSError):  # it has left, which its next read tells
-                self._sock.send(answer)
-
-    def _send_failure(self, reason: Reason) -> bool:
+    def _answer_failure(self, reason: Reason) -> bool:
         """Tell a client of the proxy why it got no answer; return whether that was possible."""
-        if self._proxy_client is None or self._download.first_byte_s is not None:
+        if self._proxy_answers is None or self._download.first_byte_s is not None:
             return False
-        answer = self._proxy_client.failed(reason)
-        with contextlib.suppress(OSError):
-            return bool(answer) and self._sock.send(answer) == len(answer)
-        return False
+        return self._proxy_answers.fail(reason)
 
     def _hold_upload(self) -> None:
         self._hold_timer = self._loop.call_later(self._hold_s, self._hold_expired)
@@ -440,7 +425,7 @@ class LocalConnection:
             code = ReasonCode.CONNECTION_CLOSED_BY_CLIENT
         elif self._download.first_byte_s is None:
             code = ReasonCode.CONNECTION_CLOSED_WITHOUT_DATA
-            self._send_failure(Reason(code=code))
+            self._answer_failure(Reason(code=code))
         self._release(Reason(code=code), reset=False)
 
     def _report_failure(self) -> None:
@@ -454,7 +439,7 @@ class LocalConnection:
         self._owner.counters.record_failure()
         if not isinstance(error, ForwardError):
             error = ForwardError(error.reason)
-        self._end(error.reason, reset=not self._send_failure(error.reason))
+        self._end(error.reason, reset=not self._answer_failure(error.reason))
         self._owner.connection_failed(error)
 
     def _end(self, reason: Reason, reset: bool) -> None:
