@@ -3,7 +3,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from rich.segment import Segment
 from textual.app import ComposeResult
+from textual.geometry import Region
+from textual.widget import Widget
 
 from tests.support.waiting import until
 from tui_forward.tui.stylesheets import stylesheet
@@ -100,18 +103,63 @@ async def test_only_changed_lines_are_drawn() -> None:
         assert drawn == []
 
 
-async def test_line_that_looks_the_same_for_another_row_is_not_painted() -> None:
+async def test_line_that_looks_the_same_for_another_row_is_not_painted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As those of the ports, which nearly all workloads have in common."""
     app = TableApp()
     async with app.run_test(size=(40, 12)) as pilot:
         app.table.show(["a", "b", "z"], lambda _key: Row((Cell("same"),)))
         await pilot.pause()
         painted: list[int] = []
-        app.table.refresh_line = painted.append  # type: ignore[method-assign,assignment]
+        monkeypatch.setattr(
+            app.table, "refresh", lambda *regions: painted.extend(region.y for region in regions)
+        )
         app.table.show(["a", "b", "c"], lambda key: Row((Cell("other" if key == "b" else "same"),)))
         assert painted == [RULE_LINE, 2]
+        monkeypatch.undo()
         await pilot.press("end", "enter")
         await until(lambda: app.chosen == ["c"])
+
+
+async def test_lines_of_other_columns_are_kept_until_the_columns_return() -> None:
+    """As those of the pods while the services are shown."""
+    app = TableApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.show(KEYS[:5])
+        await pilot.pause()
+        before = dict(app.table.drawn_lines())
+        assert before
+        app.table.columns = COLUMNS[:2]
+        app.table.show(["a", "b"], lambda key: Row((Cell(key), Cell("1"))))
+        await pilot.pause()
+        assert app.lines()[2].split() == ["a", "1"]
+        app.table.columns = COLUMNS
+        app.show(KEYS[:5])
+        await pilot.pause()
+        after = dict(app.table.drawn_lines())
+        assert all(after[y] is line for y, line in before.items() if line.key is not None)
+
+
+async def test_scroll_bar_looks_like_textuals() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.show(KEYS)
+        await pilot.pause()
+        bar = app.table.vertical_scrollbar
+        height = bar.size.height
+        assert height == 11
+        for position in (0, 1234.5, len(KEYS) - height):
+            bar.position = position
+            bar._styles_cache.clear()
+            bar._dirty_regions.add(bar.size.region)
+            bar.refresh()
+            region = Region(0, 2, 1, height - 2)
+            own = bar.render_lines(region)
+            textuals = Widget.render_lines(bar, region)
+            assert [list(strip) for strip in own] == [
+                [Segment(one.text, one.style) for one in strip] for strip in textuals
+            ]
 
 
 async def test_text_of_an_empty_table_may_change() -> None:

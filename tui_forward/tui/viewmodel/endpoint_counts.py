@@ -34,14 +34,12 @@ class EndpointCounts:
     def rebuild(self) -> None:
         """Count again all pods of all services, namespace by namespace as they are asked for."""
         self.clear()
-        waiting: dict[str, set[str]] = {}
-        for objects in (self._cluster_state.services, self._cluster_state.pods):
-            for key, one in objects.items():
-                keys = waiting.get(one.namespace)
-                if keys is None:
-                    keys = waiting[one.namespace] = set()
+        waiting = self._waiting
+        for key, service in self._cluster_state.services.items():
+            waiting.setdefault(service.namespace, set()).add(key)
+        for key, pod in self._cluster_state.pods.items():
+            if (keys := waiting.get(pod.namespace)) is not None:
                 keys.add(key)
-        self._waiting = waiting
 
     def _index(self, namespace: str) -> None:
         """Index the pods of a namespace by the selectors of its services."""

@@ -89,11 +89,10 @@ class SortedEntries:
 
     def _build_lists(self) -> None:
         self._built_for = (self.kind, self.order)
-        self.parents = parents = self._all_parents()
+        self.parents, tops = self._all_parents()
         self._sort_values = (
             {key: self._sort_value(key) for key in self.parents} if self.is_sorted else {}
         )
-        tops = [key for key, parent in parents.items() if parent == TOP]
         self._lists = {TOP: self._sort(TOP, tops)}
 
     def _sort(self, parent: str, keys: list[str]) -> list[str]:
@@ -148,16 +147,19 @@ class SortedEntries:
             for key in keys:
                 insort(listed, key, key=rank)
 
-    def _all_parents(self) -> dict[str, str]:
-        """Return the parent lists of all keys in this view."""
-        cluster_state = self._cluster_state
-        if self.kind is not EntryKind.WORKLOADS:
-            services = self.kind is EntryKind.SERVICES
-            return dict.fromkeys(cluster_state.services if services else cluster_state.pods, TOP)
-        parents = dict.fromkeys((*cluster_state.workloads, *cluster_state.pods), TOP)
-        for key in cluster_state.workloads:
-            parents.update(dict.fromkeys(cluster_state.pods_of(key), key))
-        return parents
+    def _all_parents(self) -> tuple[dict[str, str], list[str]]:
+        """Return the parent lists of all keys in this view, and the keys at the top."""
+        state, parents = self._cluster_state, {}
+        tops: list[str] = []
+        if self.kind is EntryKind.WORKLOADS:
+            tops += state.workloads
+            for key in tops:
+                parents.update(dict.fromkeys(state.pods_of(key), key))
+            tops += state.pods.keys() - parents.keys()
+        else:
+            tops += state.services if self.kind is EntryKind.SERVICES else state.pods
+        parents.update(dict.fromkeys(tops, TOP))
+        return parents, tops
 
     def parent_of(self, key: str) -> str | None:
         """Return the list that a key belongs to, or None if it is not in this view."""

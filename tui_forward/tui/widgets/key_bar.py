@@ -145,6 +145,7 @@ class KeyBar(Widget):
         self._source = source
         self._keys: tuple[KeyHint, ...] = ()
         self._footer: FooterKeys | None = None
+        self._laid_out: tuple[object, list[list[tuple[int, KeyHint]]]] = (None, [])
 
     def on_mount(self) -> None:
         """Follow changes of the screen's bindings."""
@@ -223,7 +224,12 @@ class KeyBar(Widget):
 
     def _lines(self) -> list[list[tuple[int, KeyHint]]]:
         """Return the keys of each line with their columns."""
-        width = self.size.width
+        content = (self.size.width, self._keys, self._footer)
+        if self._laid_out[0] != content:
+            self._laid_out = content, self._layout_keys(self.size.width)
+        return self._laid_out[1]
+
+    def _layout_keys(self, width: int) -> list[list[tuple[int, KeyHint]]]:
         if self._footer is None:
             return [_placed(fit_keys(self._keys, width))]
         first, left, right = layout_footer(self._footer, width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Self
 
 from textual.color import Color
@@ -35,12 +36,17 @@ class LineCacheView(SelfDrawingScrollView):
         """Return the visible lines as drawn last."""
         return list(self._drawn.items())
 
-    def redraw_line(self, line: int) -> None:
-        """Draw a visible line now; paint it if it looks different."""
-        before, drawn = self._drawn.get(line), self.draw_line(line)
-        if before is None or drawn.strip != before.strip:
-            self.refresh_line(line)
-        self._drawn[line] = drawn
+    def redraw_lines(self, lines: Iterable[int]) -> None:
+        """Draw visible lines now; paint those that look different."""
+        drawn = {line: self.draw_line(line) for line in lines}
+        different = [
+            line for line, one in drawn.items()
+            if line not in self._drawn or self._drawn[line].strip != one.strip
+        ]  # fmt: skip
+        if different:
+            width = self.size.width - self.scrollbar_size_vertical
+            self.refresh(*(Region(0, line, width, 1) for line in different))
+        self._drawn.update(drawn)
 
     def clear_lines(self) -> None:
         """Draw every line again at the next frame."""

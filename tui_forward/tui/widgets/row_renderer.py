@@ -64,7 +64,9 @@ class RowRenderer:
     @property
     def layout(self) -> Layout:
         """The widths of the columns at the present width of the table."""
-        width = self._table.scrollable_content_region.width
+        return self._layout_at(self._table.scrollable_content_region.width)
+
+    def _layout_at(self, width: int) -> Layout:
         if self._layout[0] != width:
             self._layout = (width, fit(self._columns, width, self._longest))
         return self._layout[1]
@@ -76,9 +78,7 @@ class RowRenderer:
         """
         before, self._columns, self._longest = self.layout, columns, longest
         self._layout = (-1, before)
-        if moved := self.layout != before:
-            self._cache.clear()
-        return moved
+        return self.layout != before
 
     def clear_styles(self) -> None:
         """Read component styles again, after a change of theme or focus."""
@@ -143,8 +143,9 @@ class RowRenderer:
         self, name: str, key: str | None, row: Row, *, line_style: str = "", plain: bool = False
     ) -> DrawnLine:
         table = self._table
-        width = table.scrollable_content_region.width
-        look = (width, table.outer_size.width, self._style(""), line_style, plain)
+        width, outer = table.scrollable_content_region.width, table.outer_size.width
+        layout = self._layout_at(width)
+        look = (width, outer, self._style(""), line_style, plain, layout, self._columns)
         drawn = self._cache.get(name)
         if drawn is None or drawn.row != row or drawn.look != look:
             if len(self._cache) > _MAX_CACHED_LINES:
@@ -155,7 +156,7 @@ class RowRenderer:
                 content = Strip([Segment(text, self._style("dim"))], width)
             else:
                 place = place_second_line if is_second else place_cells
-                placed = place(row, self._columns, self.layout, width)
+                placed = place(row, self._columns, layout, width)
                 content = self._strip(placed, line_style, width, plain=plain)
             mark = "strong" if row.marked else ""
             line = self._pad(content, mark, line_style)

@@ -148,14 +148,13 @@ class RowView(DraggableRuleView):
             if not keys or not before:
                 self.refresh()
                 return
-        for line, drawn in self.drawn_lines():
-            key = self._key_at(line)
-            if (
-                key != drawn.key
-                or (self._is_second(line) != drawn.is_second)
-                or (key is not None and row_of(key) != drawn.row)
-            ):
-                self.redraw_line(line)
+        self.redraw_lines(
+            line
+            for line, drawn in self.drawn_lines()
+            if (key := self._key_at(line)) != drawn.key
+            or self._is_second(line) != drawn.is_second
+            or (key is not None and row_of(key) != drawn.row)
+        )
 
     def _replace_keys(self, keys: tuple[str, ...], tall: Collection[str]) -> None:
         position = self.selection.position(self.cursor) or 0
