@@ -30,7 +30,14 @@ from tui_forward.common.logging_levels import TRACE
 from tui_forward.daemon import unix_socket
 from tui_forward.errors import ApiError, AuthError, ConfigError, TuiForwardError, UsageError
 from tui_forward.known_secrets import remember
-from tui_forward.model import Balance, ForwardSpec, ForwardState, TargetKind, TransportChoice
+from tui_forward.model import (
+    Balance,
+    ForwardSpec,
+    ForwardState,
+    ProxySpec,
+    TargetKind,
+    TransportChoice,
+)
 from tui_forward.session import Session
 
 Run = Callable[..., "Result"]
@@ -562,6 +569,40 @@ def test_log_options_of_forward_select_the_level_on_stderr(
     logged = re.findall(r"[A-Z]+ tui_forward\.[a-z_.]+: (.*)", result.err)
     assert set(logged) == messages
     assert "tui_forward.engine" not in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "is_logged"),
+    [
+        ([], "", False),
+        (["--log-level", "warning"], "", True),
+        ([], 'log_level = "warning"', True),
+        (["--log-level", "error"], 'log_level = "warning"', False),
+    ],
+)
+def test_log_level_of_a_proxy_is_chosen_as_that_of_a_forward(
+    run: Run,
+    session: FakeSession,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    settings: str,
+    is_logged: bool,
+) -> None:
+    file = own_home / ".config/tui-forward/settings.toml"
+    file.parent.mkdir()
+    file.write_text(settings)
+    start_proxy = session.start_proxy
+
+    async def start(spec: ProxySpec, *, proxy_id: str = "") -> str:
+        logging.getLogger("tui_forward.engine.some").warning("lost")
+        os.kill(os.getpid(), signal.SIGINT)
+        return await start_proxy(spec, proxy_id=proxy_id)
+
+    monkeypatch.setattr(session, "start_proxy", start)
+    result = run("proxy", *arguments)
+    assert result.code == ExitCode.DONE
+    assert ("WARNING tui_forward.engine.some: lost" in result.err) == is_logged
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from tui_forward.cli.output import Output
+from tui_forward.common.logging_levels import LEVELS, RedactingFormatter, temporary_handler
+
+if TYPE_CHECKING:
+    from tui_forward.settings.parser import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,16 +65,34 @@ def requested_log_level() -> str:
     return str(context.meta.get(_META_KEY, "")) if context is not None else ""
 
 
-def is_not_reported(record: logging.LogRecord) -> bool:
-    """Return whether a record is an error, or not from a part whose failures become states.
+def chosen_log_level(settings: Settings) -> str:
+    """Return the name of the level of the command line, else of the settings; "" without either."""
+    name = requested_log_level()
+    if not name and "log_level" in settings.setting_lines:
+        name = settings.log_level.value
+    return name
 
-    A filter of the log of commands that print the states of forwards, unless the user asked for
-    log records.
+
+@contextlib.contextmanager
+def logging_to(output: Output, level: str, *, default: str) -> Iterator[None]:
+    """Write log records to stderr from `level` on.
+
+    Without a level that is `default`, and what the states of forwards report is left out.
     """
+    handler = _OutputLogHandler(output)
+    handler.setFormatter(RedactingFormatter())
+    if not level:
+        handler.addFilter(_is_not_reported)
+    with temporary_handler(handler, LEVELS[level or default]):
+        yield
+
+
+def _is_not_reported(record: logging.LogRecord) -> bool:
+    """Return whether a record is an error, or not from a part whose failures become states."""
     return record.levelno >= logging.ERROR or not record.name.startswith(_REPORTED)
 
 
-class OutputLogHandler(logging.Handler):
+class _OutputLogHandler(logging.Handler):
     """Writes log records to stderr from the output's thread, without blocking the event loop."""
 
     def __init__(self, output: Output) -> None:

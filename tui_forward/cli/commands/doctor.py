@@ -20,15 +20,9 @@ from tui_forward.cli.access_options import (
     requested_access_options,
 )
 from tui_forward.cli.exit_codes import ExitCode
-from tui_forward.cli.log_options import (
-    OutputLogHandler,
-    is_not_reported,
-    log_options,
-    requested_log_level,
-)
+from tui_forward.cli.log_options import log_options, logging_to, requested_log_level
 from tui_forward.cli.options import cluster_options
 from tui_forward.common.arguments import parse_port, parse_target, validate_selector
-from tui_forward.common.logging_levels import LEVELS, RedactingFormatter, temporary_handler
 from tui_forward.errors import UsageError
 from tui_forward.model import AccessOptions, DoctorQuery, Target, TargetKind, TransportChoice
 
@@ -145,13 +139,8 @@ async def _run(
         return accesses[-1]
 
     output = Output()
-    handler = OutputLogHandler(output)
-    handler.setFormatter(RedactingFormatter())
-    level = LEVELS[requested_log_level() or "error"]
-    if not requested_log_level():
-        handler.addFilter(is_not_reported)
     try:
-        with temporary_handler(handler, level):
+        with logging_to(output, requested_log_level(), default="error"):
             tests = Doctor(source, access_of, os.environ, trace=trace)
             async with aclosing(tests.run(query)) as results:
                 printer = make_printer(as_json=as_json)

@@ -6,8 +6,7 @@ Importing this module must stay cheap, because each TAB after `forward` imports 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 import click
@@ -20,14 +19,8 @@ from tui_forward.cli.access_options import (
     ignored_options,
     requested_access_options,
 )
-from tui_forward.cli.log_options import (
-    OutputLogHandler,
-    is_not_reported,
-    log_options,
-    requested_log_level,
-)
+from tui_forward.cli.log_options import chosen_log_level, log_options
 from tui_forward.cli.options import Duration, cluster_options
-from tui_forward.cli.output import Output, use_color
 from tui_forward.cli.protection import allow_protected_option, require_permission
 from tui_forward.common.arguments import (
     MAX_GO_DURATION_S,
@@ -37,7 +30,6 @@ from tui_forward.common.arguments import (
     parse_target,
     validate_selector,
 )
-from tui_forward.common.logging_levels import LEVELS, RedactingFormatter, temporary_handler
 from tui_forward.common.printable import one_line
 from tui_forward.errors import UsageError
 from tui_forward.model import (
@@ -52,7 +44,7 @@ from tui_forward.model import (
 )
 
 if TYPE_CHECKING:
-    from tui_forward.settings.parser import Settings
+    from tui_forward.cli.foreground import Foreground
 
 EPILOG = """\
 \b
@@ -153,6 +145,7 @@ def forward(
 
     The forward follows pods that are replaced; connections wait until a pod is ready.
     """
+    from tui_forward.cli.foreground import OutputChoice, foreground
     from tui_forward.common import event_loop, paths
     from tui_forward.common.access_options import with_environment
     from tui_forward.settings.parser import load_settings
@@ -184,12 +177,15 @@ def forward(
         else parse_preconnect_age(preconnect_age),
     )
     notes = [one_line(str(problem)) for problem in settings.problems] + ignored_option_notes()
-    event_loop.run(
-        _forward(
-            specs, kubeconfig, context, notes, pod_running_timeout, as_json=as_json, quiet=quiet,
-            log_level=_log_level(settings), allow_protected=allow_protected,
-        )
-    )  # fmt: skip
+    choice = OutputChoice(
+        as_json=as_json,
+        quiet=quiet,
+        named=len(specs) > 1,
+        log_level=chosen_log_level(settings),
+    )
+
+    opened = foreground(kubeconfig, context, choice, notes)
+    event_loop.run(_forward(specs, opened, pod_running_timeout, allow_protected=allow_protected))
 
 
 def _balance(choice: str | None, *, spread: bool) -> Balance:
@@ -200,14 +196,6 @@ def _balance(choice: str | None, *, spread: bool) -> Balance:
             f"--spread cannot be combined with --balance {choice}", hint="use one of them"
         )
     return Balance.SPREAD
-
-
-def _log_level(settings: Settings) -> int | None:
-    """Return the level of the options, else of the settings; None without either."""
-    name = requested_log_level()
-    if not name and "log_level" in settings.setting_lines:
-        name = settings.log_level.value
-    return LEVELS[name] if name else None
 
 
 def _specs(
@@ -262,44 +250,13 @@ def _specs(
 
 
 async def _forward(
-    specs: tuple[ForwardSpec, ...], kubeconfig: str | None, context: str | None,
-    notes: Sequence[str], first_ready_s: float | None, *, as_json: bool, quiet: bool,
-    log_level: int | None, allow_protected: bool,
+    specs: tuple[ForwardSpec, ...], opened: AbstractAsyncContextManager[Foreground],
+    first_ready_s: float | None, *, allow_protected: bool,
 ) -> None:  # fmt: skip
-    import asyncio
-
-    from tui_forward.cli.event_output import EventPrinter, JsonEventPrinter, KubectlEventPrinter
     from tui_forward.cli.headless_runner import HeadlessRunner
-    from tui_forward.cli.sessions import local_session
-    from tui_forward.cli.signals import call_on_signals
 
-    stop = asyncio.Event()
-    output = Output()
-    printer: EventPrinter
-    if as_json:
-        printer = JsonEventPrinter(output)
-    else:
-        printer = KubectlEventPrinter(
-            output, named=len(specs) > 1, quiet=quiet, color=use_color(sys.stderr)
-        )
-    for note in notes:
-        printer.note(note)
-    log_handler = OutputLogHandler(output)
-    log_handler.setFormatter(RedactingFormatter())
-    if log_level is None:
-        # What the states report is not logged as well.
-        log_level = LEVELS["error" if quiet else "warning"]
-        log_handler.addFilter(is_not_reported)
-    try:
-        with temporary_handler(log_handler, log_level), call_on_signals(stop.set):
-            # As kubectl: a plugin gets the terminal if stdin is one.
-            has_terminal = sys.stdin is not None and sys.stdin.isatty()
-            async with local_session(
-                kubeconfig, context=context, has_terminal=has_terminal
-            ) as session:
-                targets = [spec.target for spec in specs]
-                await require_permission(session, targets, allowed=allow_protected)
-                runner = HeadlessRunner(session, printer, first_ready_s=first_ready_s)
-                await runner.run(specs, stop)
-    finally:
-        output.close()
+    async with opened as running:
+        targets = [spec.target for spec in specs]
+        await require_permission(running.session, targets, allowed=allow_protected)
+        runner = HeadlessRunner(running.session, running.printer, first_ready_s=first_ready_s)
+        await runner.run(specs, running.stop)

@@ -6,7 +6,6 @@ Importing this module must stay cheap, because each TAB after `proxy` imports it
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import click
@@ -19,16 +18,9 @@ from tui_forward.cli.access_options import (
     ignored_options,
     requested_access_options,
 )
-from tui_forward.cli.log_options import (
-    OutputLogHandler,
-    is_not_reported,
-    log_options,
-    requested_log_level,
-)
+from tui_forward.cli.log_options import chosen_log_level, log_options
 from tui_forward.cli.options import Duration, cluster_options
-from tui_forward.cli.output import Output, use_color
 from tui_forward.cli.protection import allow_protected_option, require_proxy_permission
-from tui_forward.common.logging_levels import LEVELS, RedactingFormatter, temporary_handler
 from tui_forward.common.printable import one_line
 from tui_forward.errors import UsageError
 from tui_forward.model import PROXY_PORT, ProxySpec
@@ -141,11 +133,21 @@ def proxy(
             _start_in_background(spec, kubeconfig, as_json=as_json, allow_protected=allow_protected)
         )
         return
+    from tui_forward.cli.foreground import OutputChoice, foreground
+    from tui_forward.cli.proxy_runner import ProxyRunner
+
     notes = [one_line(str(problem)) for problem in settings.problems] + ignored_option_notes()
-    event_loop.run(
-        _proxy(spec, kubeconfig, context, notes, as_json=as_json, quiet=quiet,
-               allow_protected=allow_protected)
-    )  # fmt: skip
+    choice = OutputChoice(
+        as_json=as_json, quiet=quiet, named=True, log_level=chosen_log_level(settings)
+    )
+
+    async def run() -> None:
+        async with foreground(kubeconfig, context, choice, notes) as running:
+            await require_proxy_permission(running.session, spec, allowed=allow_protected)
+            write_line = (lambda _: None) if as_json else running.output.out
+            await ProxyRunner(running.session, running.printer, write_line).run(spec, running.stop)
+
+    event_loop.run(run())
 
 
 def _parse_domain(text: str) -> str:
@@ -155,45 +157,6 @@ def _parse_domain(text: str) -> str:
         return parse_domain_value(text)
     except UsageError as error:
         raise UsageError(f"--domain: {error.message}", hint=error.hint) from error
-
-
-async def _proxy(
-    spec: ProxySpec, kubeconfig: str | None, context: str | None, notes: list[str], *,
-    as_json: bool, quiet: bool, allow_protected: bool,
-) -> None:  # fmt: skip
-    import asyncio
-
-    from tui_forward.cli.event_output import EventPrinter, JsonEventPrinter, KubectlEventPrinter
-    from tui_forward.cli.proxy_runner import ProxyRunner
-    from tui_forward.cli.sessions import local_session
-    from tui_forward.cli.signals import call_on_signals
-
-    stop = asyncio.Event()
-    output = Output()
-    printer: EventPrinter
-    if as_json:
-        printer = JsonEventPrinter(output)
-    else:
-        printer = KubectlEventPrinter(output, named=True, quiet=quiet, color=use_color(sys.stderr))
-    for note in notes:
-        printer.note(note)
-    log_handler = OutputLogHandler(output)
-    log_handler.setFormatter(RedactingFormatter())
-    name = requested_log_level()
-    if not name:
-        log_handler.addFilter(is_not_reported)
-    level = LEVELS[name or ("error" if quiet else "warning")]
-    try:
-        with temporary_handler(log_handler, level), call_on_signals(stop.set):
-            has_terminal = sys.stdin is not None and sys.stdin.isatty()
-            async with local_session(
-                kubeconfig, context=context, has_terminal=has_terminal
-            ) as session:
-                await require_proxy_permission(session, spec, allowed=allow_protected)
-                write_line = (lambda _: None) if as_json else output.out
-                await ProxyRunner(session, printer, write_line).run(spec, stop)
-    finally:
-        output.close()
 
 
 async def _start_in_background(
