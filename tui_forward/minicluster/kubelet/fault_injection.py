@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from typing import Any
@@ -14,6 +13,7 @@ from tui_forward.errors import ApiError, TransportError, UsageError
 from tui_forward.minicluster.kubelet.kubelet import Kubelet
 from tui_forward.minicluster.kubelet.node_status import NodeReporter
 from tui_forward.minicluster.kubelet.server import KubeletServer
+from tui_forward.minicluster.timed_fault import TimedFault
 
 
 class KubeletFaults:
@@ -23,7 +23,7 @@ class KubeletFaults:
         self._kubelet = kubelet
         self._server = server
         self._node = node
-        self._stall_timer: asyncio.TimerHandle | None = None
+        self._stalling = TimedFault(self._stall)
 
     async def handle(self, request: dict[str, Any]) -> dict[str, Any] | None:
         """Inject or end one fault. Raises `UsageError`: the request cannot be carried out."""
@@ -35,7 +35,7 @@ class KubeletFaults:
             case "cut":
                 return self._cut(str(request.get("what", "tunnels")))
             case "stall":
-                self._stall(on=bool(request.get("on", True)), for_s=request.get("for_s"))
+                self._stalling.set(on=bool(request.get("on", True)), for_s=request.get("for_s"))
             case "delay":
                 self._delay(float(request.get("seconds", 0)))
             case "certificate":
@@ -48,7 +48,7 @@ class KubeletFaults:
                 self._use_certificate("", "")
                 self._server.refusal_status = 0
                 await self._set_node_ready(ready=True)
-                self._stall(on=False, for_s=None)
+                self._stalling.set(on=False)
                 self._delay(0.0)
                 for worker in self._kubelet.workers.values():
                     if worker.forced_unready:
@@ -104,17 +104,10 @@ class KubeletFaults:
         for relay in self._server.relays:
             relay.delay_s = seconds
 
-    def _stall(self, *, on: bool, for_s: object) -> None:
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-            self._stall_timer = None
+    def _stall(self, on: bool) -> None:
         self._server.stalled = on
         for relay in self._server.relays:
             if on:
                 relay.stall()
             else:
                 relay.resume()
-        if on and isinstance(for_s, int | float):
-            self._stall_timer = asyncio.get_running_loop().call_later(
-                float(for_s), lambda: self._stall(on=False, for_s=None)
-            )

@@ -6,7 +6,6 @@ the forwarded connections instead of the tunnels.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from typing import Any
@@ -19,6 +18,7 @@ from tui_forward.minicluster.runtime import shim_protocol
 from tui_forward.minicluster.runtime.config import RuntimeBehavior
 from tui_forward.minicluster.runtime.shim_client import ShimClient
 from tui_forward.minicluster.runtime.streaming_server import StreamingServer
+from tui_forward.minicluster.timed_fault import TimedFault
 
 
 class RuntimeFaults:
@@ -31,7 +31,7 @@ class RuntimeFaults:
         self._streaming = streaming
         self._behavior = behavior
         self._configured = msgspec.to_builtins(behavior)
-        self._stall_timer: asyncio.TimerHandle | None = None
+        self._stalling = TimedFault(self._stall)
 
     async def handle(self, request: dict[str, Any]) -> dict[str, Any] | None:
         """Inject or end one fault. Raises `UsageError`: the request cannot be carried out."""
@@ -43,7 +43,7 @@ class RuntimeFaults:
             case "cut":
                 return self._cut(str(request.get("what", "tunnels")))
             case "stall":
-                self._stall(on=bool(request.get("on", True)), for_s=request.get("for_s"))
+                self._stalling.set(on=bool(request.get("on", True)), for_s=request.get("for_s"))
             case "delay":
                 self._delay(float(request.get("seconds", 0)))
             case "streaming":
@@ -57,7 +57,7 @@ class RuntimeFaults:
                 await self._shim.end_shim()
             case "clear":
                 self._set_behavior(dict(self._configured))
-                self._stall(on=False, for_s=None)
+                self._stalling.set(on=False)
                 self._delay(0.0)
             case other:
                 raise UsageError(f"unknown runtime fault: {other!r}")
@@ -114,18 +114,10 @@ class RuntimeFaults:
                 tunnel.reset()
         return {"cut": len(tunnels)}
 
-    def _stall(self, *, on: bool, for_s: object) -> None:
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-            self._stall_timer = None
+    def _stall(self, on: bool) -> None:
         self._streaming.stalled = on
         for tunnel in list(self._streaming.tunnels):
             tunnel.stall(on=on)
-        if on and isinstance(for_s, int | float):
-            loop = asyncio.get_running_loop()
-            self._stall_timer = loop.call_later(
-                float(for_s), lambda: self._stall(on=False, for_s=None)
-            )
 
     def _delay(self, seconds: float) -> None:
         self._streaming.delay_s = seconds
