@@ -41,7 +41,8 @@ class PseudoTerminal:
         self.attributes = termios.tcgetattr(slave)
         self._stop_reading, self._stopped_reading = os.pipe()
         self.process: subprocess.Popen[bytes]
-        if is_forked and not before and is_forkable(command, env):
+        can_fork = ForkedProcess.template is not None and is_forkable(command, env)
+        if is_forked and not before and can_fork:
             self.process = ForkedProcess(command, terminal=os.ttyname(slave), env=env, cwd=cwd)
         else:
             script = f"{before}; {_ON_TERMINAL}" if before else _ON_TERMINAL

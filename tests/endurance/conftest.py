@@ -14,7 +14,8 @@ from tui_forward.daemon.remote_session import RemoteSession
 @pytest.fixture(scope="package")
 def shared_cluster() -> Iterator[ClusterProcess]:
     """Return a running cluster that all tests of a worker share."""
-    with running_cluster() as running:
+    # Tests wait until a container that crashes is started again.
+    with running_cluster("--max-container-restart-period", "3") as running:
         yield running
 
 

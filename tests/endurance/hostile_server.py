@@ -119,12 +119,13 @@ async def _send_endless_body(connection: HostileConnection) -> None:
 
 
 async def _send_large_data(connection: HostileConnection) -> None:
-    """Send DATA frames of 16 MiB for a stream that is not open."""
+    """Send a DATA frame of 16 MiB per second for a stream that is not open."""
     connection.writer.write(_SWITCHING_PROTOCOLS)
     while True:
         connection.writer.write((77).to_bytes(4, "big") + b"\0\xff\xff\xff")
         for offset in range(0, _MAX_FRAME_LENGTH, len(_ZEROS)):
             await connection.send(_ZEROS[: _MAX_FRAME_LENGTH - offset])
+        await asyncio.sleep(1.0)  # as fast as it is read, it would take all processors
 
 
 async def _send_large_control_frame(connection: HostileConnection) -> None:

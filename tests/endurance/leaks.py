@@ -57,10 +57,11 @@ async def run_load(
     load_s: float,
     fault_interval_s: float,
     concurrent: int = 24,
+    min_clients: int = soak.MIN_CLIENTS,
 ) -> SoakResult:
     """Run a load with faults, then one without; compare the latter with the pod's counters."""
     async with PodWatch.open(cluster) as pods, soak.running_forwards(session) as forwards:
-        with_faults = soak.ClientMix(forwards, seed, concurrent)
+        with_faults = soak.ClientMix(forwards, seed, concurrent, min_clients)
         async with soak.record_connections(session, with_faults.totals):
             deadline = time.monotonic() + load_s
             _, faults = await asyncio.gather(
@@ -71,7 +72,7 @@ async def run_load(
             )
             await soak.wait_until_idle(forwards)
             await _wait_for_reports(with_faults.totals)
-        without_faults = soak.ClientMix(forwards, seed + 1, concurrent)
+        without_faults = soak.ClientMix(forwards, seed + 1, concurrent, min_clients)
         async with soak.record_connections(session, without_faults.totals):
             await without_faults.run(time.monotonic() + min(10.0, load_s / 4))
             await soak.wait_until_idle(forwards)

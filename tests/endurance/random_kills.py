@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pty
 import random
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +24,7 @@ from typing import NamedTuple
 import msgspec
 import psutil
 
+from tests.e2e.pseudo_terminal import PseudoTerminal
 from tests.endurance import toolbox
 from tests.endurance.clients import echo
 from tests.endurance.engine_process import isolated_home, wait_until
@@ -277,39 +276,17 @@ class UserHome:
             await process.communicate()
 
     @contextlib.asynccontextmanager
-    async def _running_dashboard(self) -> AsyncIterator[psutil.Popen]:
+    async def _running_dashboard(self) -> AsyncIterator[psutil.Process]:
         """Start a dashboard in a terminal, and wait until it shows the forwards."""
-        terminal, dashboard_terminal = pty.openpty()
-        output = bytearray()
-        process = psutil.Popen(
-            [*_PROGRAM, "--kubeconfig", self._kubeconfig, "-n", toolbox.NAMESPACE],
-            cwd=REPOSITORY, stdin=dashboard_terminal, stdout=dashboard_terminal,
-            stderr=dashboard_terminal, start_new_session=True,
-            env={
-                **os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "COLUMNS": "120",
-                "LINES": "36",
-            },
-        )  # fmt: skip
-        os.close(dashboard_terminal)
-
-        def read_output() -> None:
-            with contextlib.suppress(OSError):
-                while data := os.read(terminal, 65536):
-                    output.extend(data)
-
-        reader = threading.Thread(target=read_output)
-        reader.start()
-        try:
+        arguments = ("--kubeconfig", self._kubeconfig, "-n", toolbox.NAMESPACE)
+        env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
+        with PseudoTerminal(
+            *_PROGRAM, *arguments, env=env, size=(120, 36), cwd=REPOSITORY
+        ) as terminal:
             await wait_until(
-                lambda: toolbox.NAME.encode() in output, "the forwards in the dashboard"
+                lambda: toolbox.NAME in terminal.text(), "the forwards in the dashboard"
             )
-            yield process
-        finally:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-            await asyncio.to_thread(process.wait, 10)
-            await asyncio.to_thread(reader.join, 10)
-            os.close(terminal)
+            yield psutil.Process(terminal.process.pid)
 
     # Files --------------------------------------------------------------------------------
 

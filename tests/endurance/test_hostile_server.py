@@ -78,7 +78,7 @@ class HostileServerScenario:
 
     async def check_neighbor(self) -> None:
         """Check that the forward to the good cluster works and was never interrupted."""
-        await wait_for_served(self.load, 11)
+        await wait_for_served(self.load, 5)
         assert self.load.failures == []
         assert "reconnecting" not in await self.neighbor.timeline()
 
@@ -105,9 +105,9 @@ async def scenario(
             async with (
                 open_session(engine) as session,
                 running_forward(session, toolbox.ECHO) as neighbor,
-                Load(neighbor.port, workers=0, interval_s=0.07).running() as load,
+                Load(neighbor.port, workers=0, interval_s=0.15).running() as load,
             ):
-                await wait_for_served(load, 11)
+                await wait_for_served(load, 5)
                 yield HostileServerScenario(engine, session, server, neighbor, load)
             assert engine.log_errors() == ""
 
