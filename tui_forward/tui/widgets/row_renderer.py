@@ -24,7 +24,7 @@ from tui_forward.tui.viewmodel.rows import Cell, Row
 from tui_forward.tui.widgets.component_style import component_style
 
 NO_ROW = Row(())
-_MAX_CACHED_LINES = 500
+_MAX_CACHED_LINES = 200
 _MIN_TITLE_WIDTH = 4  # cells
 # Cache keys of lines without a row; row keys contain no line end.
 _HEADER, _BLANK, _MESSAGE, _SECOND = "header\n", "blank\n", "message\n", "second\n"
