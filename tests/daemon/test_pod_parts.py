@@ -50,6 +50,8 @@ def test_what_is_equal_is_one_object_also_in_later_answers() -> None:
     for other in (second, later):
         for name in ("namespace", "phase", "status", "node", "labels", "owner", "ports"):
             assert getattr(first, name) is getattr(other, name), name
+    together = transferred((pod(1), pod(2, created_at=1001.0)))
+    assert together[0].created_at is together[1].created_at
     (elsewhere,) = transferred((pod(1, namespace="bank", labels={"app": "api"}),))
     assert elsewhere.ports is first.ports
     assert elsewhere.labels == {"app": "api"}

@@ -70,7 +70,7 @@ class PodDecoder:
                     containers_total=one.containers_total,
                     restarts=one.restarts,
                     restarted_at=one.restarted_at or 0.0,  # a shared zero
-                    created_at=one.created_at,
+                    created_at=_cached_time(one.created_at),
                     deleting=one.deleting,
                     node=_share_text(one.node),
                     labels=shared.labels,
@@ -102,6 +102,12 @@ def _share_text(text: str) -> str:
 @functools.lru_cache(maxsize=4096)
 def _cached_text(text: str) -> str:
     return text
+
+
+@functools.lru_cache(maxsize=4096)
+def _cached_time(seconds: float) -> float:
+    """Return the same number for pods that were created in the same second."""
+    return seconds
 
 
 def _decode_shared(raw: msgspec.Raw) -> _Shared:

@@ -6,8 +6,9 @@ from textual import events
 from tests.cli.fake_session import until
 from tests.tui.app_harness import running, shows
 from tests.tui.samples import shop
-from tui_forward.tui.screens.paste_dialog import CommandArea, PasteDialog
+from tui_forward.tui.screens.paste_dialog import PasteDialog
 from tui_forward.tui.storage.paths import DashboardPaths
+from tui_forward.tui.widgets.command_area import CommandArea
 
 
 async def test_pasted_command_starts_a_forward() -> None:

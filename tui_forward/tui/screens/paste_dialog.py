@@ -5,22 +5,23 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.message import Message
-from textual.widgets import TextArea
 
 from tui_forward.model import ForwardSpec
 from tui_forward.tui.plain_text import PlainText
 from tui_forward.tui.screens.dialogs import Dialog
 from tui_forward.tui.stylesheets import stylesheet
 
-# Imported on use, because the help, which lists the keys of this dialog, opens sooner then.
+# Imported on use, because the help, which lists the keys of this dialog, opens sooner then, and
+# `TextArea` takes half a megabyte.
 if TYPE_CHECKING:
+    from textual.widgets import TextArea
+
     from tui_forward.profiles.importers.command_reader import ReadOptions
     from tui_forward.profiles.importers.import_result import ImportResult
+    from tui_forward.tui.widgets.command_area import CommandArea
 
 _MAX_LINES = 50  # of each kind in the preview
 
@@ -32,34 +33,6 @@ def describe_spec(spec: ForwardSpec) -> str:
     )
     where = "" if spec.addresses == ("localhost",) else f" on {', '.join(spec.addresses)}"
     return f"{spec.target}  ←  {local}{where}"
-
-
-class CommandArea(TextArea):
-    """Text of several lines, in which Enter submits."""
-
-    class Submitted(Message):
-        """Enter was pressed."""
-
-    def on_key(self, event: events.Key) -> None:
-        """Submit on Enter; a new line is Ctrl+J, and comes with a paste."""
-        if event.key == "enter":
-            self.post_message(self.Submitted())
-        elif event.key == "ctrl+j":
-            self.insert("\n")
-        else:
-            return
-        event.stop()
-        event.prevent_default()
-
-    def on_paste(self, event: events.Paste) -> None:
-        """Insert a paste without sequences of terminals, and with line ends of one kind."""
-        event.stop()
-        event.prevent_default()
-        from tui_forward.profiles.importers.pasted_text import normalize_paste
-
-        text = normalize_paste(event.text)
-        result = self.replace(text, *self.selection, maintain_selection_offset=False)
-        self.move_cursor(result.end_location)
 
 
 class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
@@ -82,6 +55,8 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
 
     def compose(self) -> ComposeResult:
         """Show the input above the preview."""
+        from tui_forward.tui.widgets.command_area import CommandArea
+
         with Vertical() as box:
             box.border_title = "Forward by command"
             box.border_subtitle = "enter Start · ctrl+j New line · esc Cancel"
@@ -92,7 +67,7 @@ class PasteDialog(Dialog[tuple[ForwardSpec, ...] | None]):
 
     def on_mount(self) -> None:
         """Show the preview of the text to start with."""
-        area = self.query_one(CommandArea)
+        area: CommandArea = self.query_one("#text")  # type: ignore[assignment]
         area.move_cursor(area.document.end)
         self._read(self._text)
 
