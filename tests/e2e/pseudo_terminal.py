@@ -35,7 +35,7 @@ class PseudoTerminal:
     ) -> None:  # fmt: skip
         self.output = bytearray()
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        self.resize(*size)
         # Kept open, because the attributes of a terminal end with its last user.
         self._slave: int | None = slave
         self.attributes = termios.tcgetattr(slave)
@@ -68,6 +68,10 @@ class PseudoTerminal:
         with contextlib.suppress(OSError):
             while self._stop_reading not in select.select(files, [], [])[0]:
                 self.output += os.read(self._master, 65536)
+
+    def resize(self, width: int, height: int) -> None:
+        """Set the size in columns and lines."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
     def send(self, keys: bytes) -> None:
         """Type keys."""

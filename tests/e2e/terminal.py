@@ -12,6 +12,7 @@ from typing import Self
 import pytest
 
 from tests.e2e.processes import wait_until
+from tests.support.forked_program import forking_command, is_forkable
 
 NEEDS_TMUX = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
@@ -23,9 +24,13 @@ class Terminal:
         folder: Folder of the socket; its path must be short.
         width: Columns.
         height: Lines.
+        is_forked: Fork programs where that is possible.
     """
 
-    def __init__(self, folder: Path, width: int = 80, height: int = 24) -> None:
+    def __init__(
+        self, folder: Path, width: int = 80, height: int = 24, *, is_forked: bool = True
+    ) -> None:
+        self._is_forked = is_forked
         config = folder / "tmux.conf"
         config.write_text(
             "set -g default-terminal tmux-256color\nset -g status off\nset -g escape-time 0\n"
@@ -47,12 +52,17 @@ class Terminal:
         return done.stdout
 
     def start(self, *command: str, **env: str) -> None:
+        """Start a program; at its end, `ended with` and its exit code are printed."""
         width, height = self._size
         settings = [word for key, value in env.items() for word in ("-e", f"{key}={value}")]
+        if self._is_forked and is_forkable(command, {**os.environ, **env}):
+            script = f"exec {shlex.join(forking_command(command, 'terminal'))}"
+        else:
+            script = f"{shlex.join(command)}; echo ended with $?; exec sleep 600"
         self._run(
             "new-session", "-d", "-x", width, "-y", height, *settings,
             # They override the terminal's size in Textual, and a test runner may have set them.
-            f"unset COLUMNS LINES; {shlex.join(command)}; echo ended with $?; exec sleep 600",
+            f"unset COLUMNS LINES; {script}",
         )  # fmt: skip
 
     def press(self, *keys: str) -> None:

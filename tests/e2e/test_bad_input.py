@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from tests.e2e.processes import PROGRAM, http_get, program, wait_until
+from tests.support import forked_program
 from tests.support.cluster_process import ClusterProcess
 from tui_forward.cli.main import main
 
@@ -41,9 +42,9 @@ class Outcome:
 
 def run_process(*arguments: str, preexec: Callable[[], None] | None = None) -> Outcome:
     """Run `forward --quiet` as a process; assert that it fails with one error line and a hint."""
-    done = subprocess.run(
+    done = forked_program.run(
         [*PROGRAM, "forward", "--quiet", *arguments], capture_output=True, text=True, timeout=60,
-        check=False, stdin=subprocess.DEVNULL, preexec_fn=preexec,
+        stdin=subprocess.DEVNULL, preexec_fn=preexec,
     )  # fmt: skip
     return Outcome(done.returncode, done.stdout, done.stderr)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -18,6 +19,7 @@ import pytest
 import requests
 
 from tests.e2e.processes import PROGRAM, TIMEOUT_S, Process, program, wait_until
+from tests.support import forked_program
 from tests.support.cluster_process import ClusterProcess
 from tests.support.free_ports import find_free_port
 
@@ -58,11 +60,11 @@ def port(cluster: ClusterProcess, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def run(*command: str, code: int | None = 0, **env: str) -> str:
     """Return what a command prints, stderr included."""
-    done = subprocess.run(
+    done = forked_program.run(
         command, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, timeout=TIMEOUT_S, check=False,
+        stderr=subprocess.STDOUT, timeout=TIMEOUT_S,
     )  # fmt: skip
-    text = done.stdout.decode("utf-8", "replace")
+    text = str(done.stdout, "utf-8", "replace")
     assert code is None or done.returncode == code, text
     return text
 
@@ -243,7 +245,8 @@ def test_env() -> None:
     port = find_free_port()
     with program("proxy", "--port", str(port), "-n", "shop") as process:
         process.wait_for_output("Proxying from")
-        shell = f'eval "$({sys.executable} -m tui_forward proxy --env --port {port})" && '
+        command = forked_program.forking_command([*PROGRAM, "proxy", "--env"], "command")
+        shell = f'eval "$({shlex.join(command)} --port {port})" && '
         assert "You reached pod" in run(
             "sh", "-c", f"{shell} curl -sS http://web.shop/", NO_PROXY="example.com"
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import yaml
 from tests.e2e.processes import PROGRAM
 from tests.e2e.pseudo_terminal import PseudoTerminal, terminal_environment
 from tests.support.cluster_process import ClusterProcess
+from tests.support.forked_program import forking_command
 
 PROFILE = """\
 description: Größe ✓ 日本
@@ -28,11 +30,19 @@ def write_profile(home: Path) -> None:
     (folder / "shop.yaml").write_text(PROFILE)
 
 
-def run_script(script: str, **env: str) -> str:
-    """Return the output of a shell script in which `tui-forward` is the program."""
-    start = 'tui_forward() { "$PYTHON" -m tui_forward "$@"; }\n'
+def run_script(
+    script: str, *, is_forked: bool = True, before: Sequence[str] = (), **env: str
+) -> str:
+    """Return the output of a shell script in which `tui_forward` is the program.
+
+    Args:
+        is_forked: Fork the program where that is possible.
+        before: First words of the command that runs the script.
+    """
+    command = forking_command(PROGRAM, "command") if is_forked else PROGRAM
+    function = f'tui_forward() {{ {shlex.join(command)} "$@"; }}'
     done = subprocess.run(
-        ["sh", "-c", start + script], env={**os.environ, "PYTHON": sys.executable, **env},
+        [*before, "sh", "-c", f"{function}\n{script}"], env={**os.environ, **env},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
         check=False,
     )  # fmt: skip
@@ -73,18 +83,14 @@ def test_deleted_current_folder(kubeconfig: Path, own_home: Path, tmp_path: Path
         assert terminal.wait(60) == 0
 
 
-@pytest.mark.parametrize("size", [(20, 10), (256, 70)])
-def test_dashboard_on_a_dumb_terminal_of_any_size(
-    size: tuple[int, int], kubeconfig: Path, own_home: Path
-) -> None:
+def test_dashboard_on_a_dumb_terminal_of_any_size(kubeconfig: Path, own_home: Path) -> None:
     environ = terminal_environment(
         own_home, KUBECONFIG=str(kubeconfig), TERM="dumb", LC_ALL="POSIX",
     )  # fmt: skip
-    with PseudoTerminal(*PROGRAM, "-n", "shop", env=environ, size=size) as terminal:
-        is_wide = size[0] > 100
-        terminal.wait_for_output(
-            *(["minicluster", "deploy/", "API", " ms"] if is_wide else ["0 forwards"])
-        )
+    with PseudoTerminal(*PROGRAM, "-n", "shop", env=environ, size=(20, 10)) as terminal:
+        terminal.wait_for_output("0 forwards")
+        terminal.resize(256, 70)
+        terminal.wait_for_output("minicluster", "deploy/", "API", " ms")
         terminal.send(b"q")
         assert terminal.wait(60) == 0
     assert terminal.text().isascii()
@@ -131,17 +137,13 @@ def test_home_on_a_disk_that_cannot_be_written(
         "full": f"head -c 4000000 /dev/zero >{home}/fill 2>/dev/null",
     }[disk]
     cause = {"read-only": "read-only file system", "full": "no space left on device"}[disk]
-    script = tmp_path / "script"
-    script.write_text(
-        'tui_forward() { "$PYTHON" -m tui_forward "$@"; }\n'
+    output = run_script(
         f"mount -t tmpfs -o size=512k,mode=700 tmpfs {home}\n"
         f"cp -r {tmp_path}/config {home}/.config\n"
         f"{spoil}\n"
         "tui_forward up shop && tui_forward status; tui_forward profile import /dev/null\n"
-        "tui_forward down shop\n"
-    )
-    output = run_script(
-        f"unshare -m sh {script}", HOME=str(home), XDG_CONFIG_HOME="", XDG_STATE_HOME="",
+        "tui_forward down shop\n",
+        before=("unshare", "-m"), HOME=str(home), XDG_CONFIG_HOME="", XDG_STATE_HOME="",
         XDG_CACHE_HOME="", XDG_DATA_HOME="",
     )  # fmt: skip
     assert "ready" in output

@@ -4,7 +4,7 @@
 the embedded cluster. What such a process does, is and shows to others (streams, terminal, session,
 folder, command, environment) is that of one that was started, but for the imports. One that depends
 on how Python itself starts is started: on other systems than Linux, with a variable of Python or
-with another encoding than UTF-8.
+with another encoding of texts than UTF-8.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _COMMAND_SIZE = 4096
 _ENVIRONMENT_SIZE = 32768
 _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
 # Variables that make no difference after the start.
-_HARMLESS = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONSAFEPATH")
+_HARMLESS = ("PYTHONDONTWRITEBYTECODE", "PYTHONIOENCODING", "PYTHONPATH", "PYTHONSAFEPATH")
+_CLIENT = Path(__file__).with_name("fork_client.py")
 # Python has read those of this process, and the template has them, too.
 _AT_START = dict(os.environ)
 
@@ -90,9 +91,8 @@ class ForkedProcess(subprocess.Popen[Any]):
             return
         if not any(map(environ.get, _LOCALE)):
             environ["LC_CTYPE"] = "C.UTF-8"  # as Python does
-        request = Request(
-            args, environ, os.fspath(folder or Path.cwd()), bool(more[-2]), self._terminal
-        )
+        folder = os.fspath(folder or f"/proc/{os.getpid()}/cwd")  # which may be deleted
+        request = Request(args, environ, folder, bool(more[-2]), self._terminal)
         reading, _, _, writing, _, error_writing = pipes
         streams = (reading, writing, error_writing)
         data = msgspec.json.encode(request)
@@ -152,9 +152,20 @@ def run(
     return done
 
 
+def forking_command(command: Sequence[str], mode: str) -> list[str]:
+    """Return a command that forks what another would start; `mode` is that of `fork_client`."""
+    template = ForkedProcess.template
+    if template is None:
+        return list(command)
+    path = template(command[command.index("-m") + 1])
+    return [sys.executable, "-ESs", str(_CLIENT), str(path), mode, *command]
+
+
 def is_forkable(command: Sequence[object], environ: Mapping[str, str]) -> bool:
     """Return whether a fork of the template is what would be started."""
     words = list(command)
+    if ForkedProcess.template is None:
+        return False
     if words[:1] != [sys.executable] or "-m" not in words[1:3]:
         return False
     if words[words.index("-m") + 1] not in _MODULES:

@@ -16,6 +16,7 @@ import os
 import selectors
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -93,6 +94,7 @@ class _Template:
             return None
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _enter_mounts(client)
         for sock in (self._listener, self._wakeup, self._wakeup_writer, *self._clients.values()):
             sock.close()
         request = msgspec.json.decode(data, type=Request)
@@ -109,6 +111,17 @@ class _Template:
                     client.sendall(status.to_bytes(LENGTH_SIZE, "big"))
 
 
+def _enter_mounts(client: socket.socket) -> None:
+    """See the file systems that a client sees; those of `unshare -m` are its own."""
+    credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, _, _ = struct.unpack("3i", credentials)
+    mounts = Path(f"/proc/{pid}/ns/mnt")
+    if not mounts.samefile("/proc/self/ns/mnt"):
+        with mounts.open() as file:
+            error = ctypes.CDLL(None, use_errno=True).setns(file.fileno(), 0)
+        assert error == 0, os.strerror(ctypes.get_errno())
+
+
 def _become(request: Request, descriptors: Sequence[int]) -> None:
     """Take over streams, session, terminal, folder, environment and command of a program."""
     if request.new_session or request.terminal:
@@ -122,12 +135,16 @@ def _become(request: Request, descriptors: Sequence[int]) -> None:
         os.close(descriptor)
     os.chdir(request.folder)
     _replace_environment_and_command(request)
+    encoding, _, errors = request.environ.get("PYTHONIOENCODING", "").partition(":")
+    errors = errors or ("strict" if encoding else "")
     # As Python does: lines of stderr are buffered, those of the others where there is a terminal.
     for name, mode, buffering in (("stdin", "r", -1), ("stdout", "w", -1), ("stderr", "w", 1)):
         old = getattr(sys, name)
+        wanted = "" if name == "stderr" else errors
         file = open(  # noqa: SIM115
-            old.fileno(), mode, buffering, old.encoding, old.errors, closefd=False
-        )
+            old.fileno(), mode, buffering, encoding or old.encoding, wanted or old.errors,
+            closefd=False,
+        )  # fmt: skip
         setattr(sys, name, file)
         setattr(sys, f"__{name}__", file)
 

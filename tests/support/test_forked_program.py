@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,13 @@ import pytest
 
 from tests.e2e.pseudo_terminal import PseudoTerminal, terminal_environment
 from tests.support.cluster_process import ONE_NODE, ClusterProcess, running_cluster
-from tests.support.forked_program import ForkedProcess, Template, is_forkable, run
+from tests.support.forked_program import (
+    ForkedProcess,
+    Template,
+    forking_command,
+    is_forkable,
+    run,
+)
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are started elsewhere")
@@ -37,6 +44,56 @@ def test_output_and_exit_code_are_those_of_a_started_one(
     started = subprocess.run(command, capture_output=True, cwd=tmp_path, check=False)
     assert (forked.returncode, forked.stdout) == (started.returncode, started.stdout)
     assert forked.stderr == started.stderr
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii:xmlcharrefreplace", ":replace"])
+def test_encoding_of_its_streams_is_that_of_a_started_one(encoding: str, own_home: Path) -> None:
+    profile = own_home / ".config/tui-forward/profiles/x.yaml"
+    profile.parent.mkdir(parents=True)
+    profile.write_text("description: Größe ✓ 日本\nforwards: {}\n")
+    command = [*PROGRAM, "profile", "show", "x"]
+    env = {**os.environ, "PYTHONIOENCODING": encoding}
+    forked = run(command, capture_output=True, env=env)
+    started = subprocess.run(command, capture_output=True, env=env, check=False)
+    assert (forked.returncode, forked.stdout) == (started.returncode, started.stdout)
+    assert forked.stderr == started.stderr
+
+
+def shell_output(script: str, *before: str, cwd: Path) -> tuple[int, str]:
+    """Return exit code and output of a script whose arguments fork the program."""
+    words = (*before, "sh", "-c", f"set -e; {script}", "sh")
+    done = subprocess.run(
+        [*words, *forking_command(PROGRAM, "command")], stdin=subprocess.DEVNULL, cwd=cwd,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+def test_shell_forks_it(own_home: Path, tmp_path: Path) -> None:
+    """It has the environment, streams and folder of the shell; a deleted folder, too."""
+    (tmp_path / "gone").mkdir()
+    code, output = shell_output(
+        'cd gone; rmdir "$PWD"; export NAME=x; echo "kubectl port-forward svc/web 8080:80" >../in; '
+        '"$@" profile import - --name $NAME <../in >../out 2>&1; "$@" --nope',
+        cwd=tmp_path,
+    )
+    assert (own_home / ".config/tui-forward/profiles/x.yaml").exists()
+    assert "x" in (tmp_path / "out").read_text()
+    assert code == 2
+    assert "--nope" in output
+
+
+@pytest.mark.mountns
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare(1)"
+)
+def test_it_sees_the_file_systems_of_the_shell(own_home: Path, tmp_path: Path) -> None:
+    profiles = own_home / ".config/tui-forward/profiles"
+    profiles.mkdir(parents=True)
+    script = f'mount -t tmpfs tmpfs {profiles}; touch {profiles}/x.yaml; "$@" profile list'
+    code, output = shell_output(script, "unshare", "-m", cwd=tmp_path)
+    assert (code, "x" in output) == (0, True), output
+    assert list(profiles.iterdir()) == []
 
 
 def test_command_environment_folder_and_input_are_its_own(own_home: Path, tmp_path: Path) -> None:
@@ -78,7 +135,7 @@ def test_terminal_controls_it(own_home: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "environ",
-    [{"PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}, {"LANG": "de_DE.latin1"}],
+    [{"PYTHONUTF8": "0"}, {"LC_ALL": "C"}, {"LANG": "de_DE.latin1"}],
 )
 def test_one_that_depends_on_the_start_of_python_is_started(environ: dict[str, str]) -> None:
     assert is_forkable(PROGRAM, {"LANG": "C.UTF-8"})
