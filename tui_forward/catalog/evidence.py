@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from tui_forward.catalog.pod_reasons import shorten_end
@@ -41,8 +41,7 @@ _NOT_CREATED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+class _Question(msgspec.Struct, frozen=True):
     """What is to be known about which object."""
 
     code: ReasonCode
@@ -50,8 +49,7 @@ class _Question:
     pod: PodRef | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(msgspec.Struct, frozen=True):
     """A fact: a reason that takes the place of the other one, or a detail of it."""
 
     reason: Reason | None = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from tui_forward.errors import UsageError
 
@@ -17,8 +18,7 @@ _VALUE = re.compile(rf"(?:{_NAME})?")
 _TOKEN = re.compile(r"\s*(?:(==|!=|=|>|<|!|\(|\)|,)|([^\s=!<>(),]+))")
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(msgspec.Struct, frozen=True):
     """One condition on one label."""
 
     key: str
@@ -43,8 +43,7 @@ class Requirement:
         return int(value) > int(bound) if self.operator == ">" else int(value) < int(bound)
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(msgspec.Struct, frozen=True):
     """Conjunction of requirements; without any, everything matches."""
 
     requirements: tuple[Requirement, ...]

@@ -8,8 +8,9 @@ puts `error forwarding port <port> to pod <sandbox>, uid : ` in front.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from tui_forward.errors import ForwardError
 from tui_forward.model import Reason, ReasonCode
@@ -32,8 +33,7 @@ _ONLY_IPV4: Final = re.compile(
 _HOST_NETWORK: Final = 'in network namespace "host"'
 
 
-@dataclass(frozen=True, slots=True)
-class PortForwardFailure:
+class PortForwardFailure(msgspec.Struct, frozen=True):
     """Why one forwarded connection failed."""
 
     code: ReasonCode  # `TUNNEL_LOST` if the whole tunnel ended

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 _MAX_TEXT: Final = 500
 _MAX_NAME: Final = 100
@@ -28,8 +29,7 @@ class Speaker(StrEnum):
     GATEWAY = "a gateway"  # proxy, load balancer or login page in front of the API server
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpAnswer(msgspec.Struct, frozen=True):
     """Status and headers of an answer, and what its body says."""
 
     status: int

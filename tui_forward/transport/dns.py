@@ -14,8 +14,8 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 
+import msgspec
 from aiohappyeyeballs import AddrInfoType
 
 from tui_forward.common.blocking_call import start_in_thread
@@ -37,8 +37,7 @@ _Name = tuple[str, int]
 _Addresses = Sequence[AddrInfoType]
 
 
-@dataclass(slots=True, eq=False)
-class _Lookup:
+class _Lookup(msgspec.Struct, eq=False):
     future: Future[_Addresses]
     started_at: float
     waiting: int = 0  # callers

@@ -17,7 +17,8 @@ import os
 import socket
 import sys
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tui_forward.common.arguments import parse_address
 from tui_forward.errors import ForwardError, UsageError
@@ -52,8 +53,7 @@ class PortTakenError(ForwardError):
         self.address = address
 
 
-@dataclass(frozen=True, slots=True)
-class PortRequest:
+class PortRequest(msgspec.Struct, frozen=True):
     """The local port to bind."""
 
     number: int  # the port; 0 is any free one

@@ -15,8 +15,9 @@ import os
 import pwd
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 _PROC = Path("/proc")
 # Argument of the command that runs an engine (`daemon.launcher`): `python -m` and this.
@@ -24,8 +25,7 @@ _ENGINE_MODULE = "tui_forward.daemon"
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp, see Documentation/networking/proc_net_tcp
 
 
-@dataclass(frozen=True, slots=True)
-class PortOwner:
+class PortOwner(msgspec.Struct, frozen=True):
     """The process that listens on a port."""
 
     name: str = ""  # process name; empty when only the user is known
@@ -39,8 +39,7 @@ class PortOwner:
         return f"a process of user {self.user}" if self.user else "another process"
 
 
-@dataclass(frozen=True, slots=True)
-class SocketPair:
+class SocketPair(msgspec.Struct, frozen=True):
     """The two ends of a TCP connection: the client's address, and the local one."""
 
     client: tuple[str, int]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler, Tunnel, TunnelOwner

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+import msgspec
 
 from tui_forward.common.tasks import spawn
 from tui_forward.errors import TuiForwardError
@@ -37,8 +38,7 @@ class NodeKey(NamedTuple):
 OnAnswer = Callable[[Reason | None], None]
 
 
-@dataclass(slots=True)
-class _Request:
+class _Request(msgspec.Struct):
     owner: object
     task: asyncio.Task[None]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from tui_forward.engine.limits import Limits
 from tui_forward.engine.tunnels.base import Channel, ChannelHandler

@@ -7,7 +7,6 @@ described.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -24,8 +23,7 @@ _MAX_LABELS = 30
 _MAX_CONTAINERS = 50
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectFacts:
+class ObjectFacts(msgspec.Struct, frozen=True):
     """What an object says about itself."""
 
     facts: tuple[tuple[str, str], ...]

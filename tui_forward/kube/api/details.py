@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 from tui_forward.kube.api import api_types, decoding
@@ -16,8 +14,7 @@ _NODE = msgspec.json.Decoder(api_types.Node)
 _EVENTS = msgspec.json.Decoder(api_types.EventList)
 
 
-@dataclass(frozen=True, slots=True)
-class PodDetails:
+class PodDetails(msgspec.Struct, frozen=True):
     """A pod and its containers."""
 
     pod: Pod
@@ -40,8 +37,7 @@ class PodDetails:
         return self.containers[0] if self.containers else ""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeDetails:
+class NodeDetails(msgspec.Struct, frozen=True):
     """A node as reported by its kubelet."""
 
     name: str
@@ -54,8 +50,7 @@ class NodeDetails:
     trouble: str = ""  # why it is not ready, as reported by the cluster
 
 
-@dataclass(frozen=True, slots=True)
-class PodWarning:
+class PodWarning(msgspec.Struct, frozen=True):
     """An event of type Warning about a pod."""
 
     reason: str  # "FailedMount"

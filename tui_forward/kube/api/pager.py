@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Generic
 from urllib.parse import urlencode
 
@@ -34,8 +33,7 @@ _BORDER = b'},{"metadata":{'  # between two objects
 _HEAD = re.compile(rb'\{(?:[^{}\[\]]*,)?"metadata":(\{[^{}]*\}),"items":\[')
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Item]):
+class Page(msgspec.Struct, Generic[Item], frozen=True):
     """One page of a list."""
 
     items: tuple[Item, ...]  # in the server's order

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from tui_forward.kube.api.resources import (
     ENDPOINT_SLICES,
@@ -32,8 +33,7 @@ _ROLE_NAME = "port-forward"
 _VERBS_OF_ONE_OBJECT = frozenset({"get", "create", "update", "patch", "delete"})
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Permission:
+class Permission(msgspec.Struct, frozen=True, order=True):
     """A verb on a resource."""
 
     verb: str
@@ -45,8 +45,7 @@ class Permission:
         return f"{self.verb} {self.resource}{f'.{self.group}' if self.group else ''}"
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(msgspec.Struct, frozen=True):
     """What one step of a forward needs: the permissions of at least one of its ways."""
 
     purpose: str  # "open a tunnel"
@@ -64,8 +63,7 @@ class Requirement:
         return min(lacking, key=len, default=())
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceRule:
+class ResourceRule(msgspec.Struct, frozen=True):
     """One rule of a SelfSubjectRulesReview."""
 
     verbs: frozenset[str]
@@ -88,8 +86,7 @@ class ResourceRule:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class AccessRules:
+class AccessRules(msgspec.Struct, frozen=True):
     """What a user may do in a namespace."""
 
     rules: tuple[ResourceRule, ...]

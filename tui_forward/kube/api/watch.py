@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic
 from urllib.parse import urlencode
@@ -42,8 +41,7 @@ class WatchEventType(StrEnum):
     BOOKMARK = "BOOKMARK"
 
 
-@dataclass(frozen=True, slots=True)
-class WatchEvent(Generic[Item]):
+class WatchEvent(msgspec.Struct, Generic[Item], frozen=True):
     """One line of a watch."""
 
     type: WatchEventType

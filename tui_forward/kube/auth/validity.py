@@ -10,9 +10,10 @@ import base64
 import binascii
 import json
 import ssl
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+import msgspec
 
 from tui_forward.kube.auth.credentials import Credentials
 from tui_forward.model import Reason, ReasonCode
@@ -26,8 +27,7 @@ _VERSION: Final = 0xA0  # [0] EXPLICIT
 _COMMON_NAME: Final = bytes.fromhex("0603550403")  # OID 2.5.4.3
 
 
-@dataclass(frozen=True, slots=True)
-class Validity:
+class Validity(msgspec.Struct, frozen=True):
     """Dates in seconds since the epoch; None where there is no limit."""
 
     not_before: float | None = None

@@ -10,7 +10,6 @@ import binascii
 import errno
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -150,8 +149,7 @@ class RawFile(msgspec.Struct, rename="kebab"):
     extensions: Extensions = None
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedFile:
+class ParsedFile(msgspec.Struct, frozen=True):
     """A kubeconfig file, and the lines of the items of its lists, counted from 1.
 
     An item that is `null` is one without values, as in kubectl.
