@@ -27,8 +27,11 @@ class ItemStore(Generic[Item]):
         self._account = account
         self._on_change = on_change
 
-    def put(self, item: Item) -> None:
-        """Add or replace an object. ApiError, and no change, beyond a bound."""
+    def put(self, item: Item, size: int = 0) -> None:
+        """Add or replace an object. ApiError, and no change, beyond a bound.
+
+        `size` is that of the objects of its page, on average, in bytes; 0: not measured yet.
+        """
         key = key_of(item)
         previous = self.items.get(key)
         if previous is not None and previous.resource_version == item.resource_version:
@@ -36,7 +39,7 @@ class ItemStore(Generic[Item]):
         known = [previous] if previous is not None else []
         if len(self.items) >= MAX_LIST_OBJECTS and not known:
             raise self._account.error(f"there are more than {MAX_LIST_OBJECTS} objects")
-        self._account.hold(measure([item]) - measure(known))
+        self._account.hold((size or measure([item])) - measure(known))
         self.items[key] = item
         self._on_change(previous, item)
 

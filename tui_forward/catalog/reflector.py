@@ -222,7 +222,7 @@ class Reflector(Generic[Item]):
                     seen.clear()
                 for item in page.items:
                     seen.add(key_of(item))
-                    self._store.put(item)
+                    self._store.put(item, page.item_bytes)
                 version = page.resource_version
                 if not page.last:
                     self._on_status()

@@ -40,6 +40,7 @@ class Page(msgspec.Struct, Generic[Item], frozen=True):
     resource_version: str  # of the whole list; start a watch from it
     remaining: int | None  # objects on later pages, None if not reported
     last: bool
+    item_bytes: int = 0  # of one object in memory, on average
     # The server discarded the old list: drop objects of earlier pages not listed again.
     restarted: bool = False
 
@@ -60,6 +61,7 @@ class PageDecoder(Generic[Item]):
         self._resource = resource
         self._account = account or ListAccount()
         self._held = 0  # bytes of `_buffer` and `items` in the account
+        self._items_bytes = 0
         self._buffer = bytearray()
         self._threshold = PIECE_BYTES
         self._head_searched = False
@@ -127,8 +129,15 @@ class PageDecoder(Generic[Item]):
             # A search for the border covers the whole buffer: not again for every piece.
             self._threshold = 2 * len(self._buffer)
 
+    @property
+    def item_bytes(self) -> int:
+        """Average size of an object in memory."""
+        return self._items_bytes // len(self.items) if self.items else 0
+
     def _add(self, items: list[Item]) -> None:
-        self._held += self._account.add_objects(items)
+        size = self._account.add_objects(items)
+        self._items_bytes += size
+        self._held += size
         self.items += items
 
     def _hold(self, change: int) -> None:
@@ -277,6 +286,7 @@ async def list_pages(
                 resource_version=head.resource_version,
                 remaining=head.remaining_item_count,
                 last=not more,
+                item_bytes=page.item_bytes,
                 restarted=restarted,
             )
             del page
