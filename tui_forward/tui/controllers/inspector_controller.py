@@ -48,7 +48,7 @@ class InspectorController:
         await asyncio.sleep(_SETTLE_S)
         while True:
             samples = self._sampler.count
-            if self._app.screen is self._dashboard:
+            if self._app.screen_stack[-1:] == [self._dashboard]:  # none while the app ends
                 inspection = await self._read(forward_id)
                 if inspection is not None and self._dashboard.is_mounted:
                     self._dashboard.draw_inspection(inspection)
