@@ -56,6 +56,7 @@ from tui_forward.tui.storage.favorites import Favorites
 from tui_forward.tui.storage.paths import DashboardPaths
 from tui_forward.tui.storage.view_state import ViewStateStore
 from tui_forward.tui.stylesheets import stylesheet
+from tui_forward.tui.textual_internals.dispatch import dispatch_quickly
 from tui_forward.tui.textual_internals.painting import (
     create_line_caches_late,
     forget_lines,
@@ -86,6 +87,7 @@ class TuiForwardApp(AppActions):
     ) -> None:  # fmt: skip
         free_lines_early()
         create_line_caches_late()
+        dispatch_quickly()
         paths = paths if paths is not None else DashboardPaths()
         settings_file = SettingsFile(paths.settings)
         super().__init__(settings_file.settings.theme, few_colors=few_colors)

@@ -9,6 +9,8 @@ from textual.app import App
 from textual.notifications import Notification
 from textual.screen import Screen
 
+from tui_forward.tui.textual_internals.component_styles import ComponentStylesheet
+
 T = TypeVar("T")
 
 MAX_NOTIFICATIONS = 3
@@ -52,6 +54,11 @@ class ScreenStylesApp(App[T]):
     Textual parses all sheets again, and computes the styles of the screen beneath. Neither is
     needed, because the sheet of a screen styles that screen only.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        variables = self.stylesheet._variables  # noqa: SLF001 - see above
+        self.stylesheet = ComponentStylesheet(variables=variables)
 
     def _load_screen_css(self, screen: Screen[Any]) -> None:
         new = [path for path in screen.css_path if not self.stylesheet.has_source(str(path), "")]
