@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from textual._queue import Queue
+from textual.app import App
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
-from textual.pilot import Pilot, WaitForScreenTimeout
+from textual.dom import DOMNode
+from textual.message import Message
+from textual.message_pump import MessagePump
+from textual.pilot import Pilot
 
+from tests.support.waiting import until
 from tui_forward.tui.plain_text import PlainTextApp
 from tui_forward.tui.screens import confirmation
-
-_ATTEMPTS, _ATTEMPT_S = 6, 5.0
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,23 +39,32 @@ def parsed_styles() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def patient_pilot() -> Iterator[None]:
-    """Let a pilot wait again for the widgets that are there now.
+def quick_pilot() -> Iterator[None]:
+    """Let a pilot wait for the widgets that have messages to process, not for an answer of each.
 
-    It waits for an answer of each widget. One that is removed meanwhile, as the screen closes or a
-    notification goes, never answers.
+    One that is removed meanwhile, as the screen closes or a notification goes, never answers.
     """
-    wait = Pilot._wait_for_screen
 
-    async def wait_again(pilot: Pilot[object]) -> bool:
-        for _ in range(_ATTEMPTS - 1):
-            with contextlib.suppress(WaitForScreenTimeout):
-                return await wait(pilot, _ATTEMPT_S)
-        return await wait(pilot, _ATTEMPT_S)
+    async def wait_for_screen(pilot: Pilot[object]) -> bool:
+        app = pilot.app
+        await until(lambda: app._exception is not None or not any(map(is_busy, pumps_of(app))))
+        return app._exception is None
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Pilot, "_wait_for_screen", wait_again)
+        patch.setattr(Pilot, "_wait_for_screen", wait_for_screen)
         yield
+
+
+def pumps_of(app: App[Any]) -> list[DOMNode]:
+    """Return the app, its screen and all widgets of the screen."""
+    return [app, *app.screen.walk_children(with_self=True)] if app._screen_stack else []
+
+
+def is_busy(pump: MessagePump) -> bool:
+    """Return whether a widget or an app processes a message or will."""
+    queue: Queue[Message | None] = pump._message_queue
+    waits = any(not one.done() for one in queue.ready_event._waiters)
+    return not pump._closed and not (queue.empty() and waits)
 
 
 @pytest.fixture(autouse=True)
