@@ -44,6 +44,10 @@ def test_uses_are_found(source: str, used: list[str]) -> None:
 def test_no_module_draws_from_the_generator_of_the_process() -> None:
     """The library's threads run in tests of users, which may have seeded it."""
     files = Path(tui_forward.__file__).parent.rglob("*.py")
-    found = {str(file): shared_functions_used(file.read_text("utf-8")) for file in files}
-    assert len(found) > 100
+    sources = {str(file): file.read_text("utf-8") for file in files}
+    assert len(sources) > 100
+    # Parsing all modules would take seconds.
+    named = {file: source for file, source in sources.items() if "random" in source}
+    found = {file: shared_functions_used(source) for file, source in named.items()}
+    assert found
     assert {file: used for file, used in found.items() if used} == {}

@@ -146,7 +146,7 @@ async def test_terminal_shows_the_screen_after_each_key(
         random = Random(7)
         for key in [*random.choices(KEYS, k=60), "colon", "escape", "question_mark", "escape"]:
             await pilot.press(key)
-            await settled(app, pilot, lambda app: str(app.screen))
+            await app.sample()
             screen = app.screen
             assert isinstance(screen, CompleteFrameScreen)
 
