@@ -33,13 +33,13 @@ class RealChain:
     containerd: PrivateContainerd
     pod: str = "toolbox"
 
-    def kubectl(self, *arguments: str) -> str:
+    def kubectl(self, *arguments: str, timeout_s: float = 60.0) -> str:
         """Run kubectl and return its stdout."""
         done = subprocess.run(
             ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout_s,
             check=False,
             env=environment(self.kubeconfig.parent),
         )
@@ -51,10 +51,18 @@ class RealChain:
         text = self.kubectl("get", "pod", "-n", namespace, name, "-o", "json")
         return msgspec.json.decode(text, type=dict[str, Any])
 
-    def is_ready(self, name: str) -> bool:
-        """Return whether a pod is Ready."""
-        conditions = self.get_pod(name).get("status", {}).get("conditions") or ()
-        return any((c["type"], c["status"]) == ("Ready", "True") for c in conditions)
+    def wait_for(
+        self, name: str, what: str, namespace: str = "default", *, timeout_s: float = 60.0
+    ) -> None:
+        """Wait for a pod as `kubectl wait --for=WHAT` does."""
+        self.kubectl(
+            "wait", "-n", namespace, f"pod/{name}", f"--for={what}", f"--timeout={timeout_s:.0f}s",
+            timeout_s=timeout_s + 30.0,
+        )  # fmt: skip
+
+    def wait_until_ready(self, name: str) -> None:
+        """Wait until a pod is Ready."""
+        self.wait_for(name, "condition=Ready")
 
 
 def toolbox_pod(name: str) -> dict[str, Any]:
@@ -148,7 +156,7 @@ def real_chain() -> Iterator[RealChain]:
             Path(ready["kubeconfig"]), ready["server"], ControlClient(ready["control"]), containerd
         )
         create(chain, toolbox_pod("toolbox"))
-        wait_until(lambda: chain.is_ready("toolbox"), "the toolbox pod to be Ready")
+        chain.wait_until_ready("toolbox")
         yield chain
     finally:
         if process is not None:

@@ -47,33 +47,28 @@ _NETWORK = """
 """
 
 # Pods get a namespace with a loopback interface and an address that is not routed: enough for
-# port-forwards, without changes to the host's network. Only ADD, one of about three commands for
-# each pod, needs Python, and that without the package, which takes longer to import than the rest.
+# port-forwards, without changes to the host's network. Python would take longer to start than all
+# of this.
 _PLUGIN = """#!/bin/sh
 case "$CNI_COMMAND" in
-ADD) exec {python} -IS {add} "$0" ;;
-VERSION) echo '{{"cniVersion": "0.4.0", "supportedVersions": ["0.3.1", "0.4.0"]}}' ;;
+ADD)
+  nsenter --net="$CNI_NETNS" ip link set lo up || exit
+  number=$(printf %s "$CNI_CONTAINERID" | cksum)
+  number=${number%% *}
+  address="10.99.$((number >> 8 & 255)).$((number % 254 + 1))/16"
+  [ "${0##*/}" = loopback ] && address=127.0.0.1/8
+  version=$(sed -n 's/.*"cniVersion": *"\\([^"]*\\)".*/\\1/p')
+  cat <<END
+{
+  "cniVersion": "$version",
+  "interfaces": [{"name": "$CNI_IFNAME", "sandbox": "$CNI_NETNS"}],
+  "ips": [{"version": "4", "address": "$address", "interface": 0}],
+  "dns": {}
+}
+END
+  ;;
+VERSION) echo '{"cniVersion": "0.4.0", "supportedVersions": ["0.3.1", "0.4.0"]}' ;;
 esac
-"""
-_ADD = """
-import ctypes, fcntl, json, os, socket, struct, sys, zlib
-config = json.load(sys.stdin)
-path = os.environ["CNI_NETNS"]
-CLONE_NEWNET, SIOCSIFFLAGS, IFF_UP = 0x40000000, 0x8914, 1
-with open(path, "rb") as namespace:
-    if ctypes.CDLL(None).setns(namespace.fileno(), CLONE_NEWNET):
-        sys.exit(f"cannot enter {path}")
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-    fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
-number = zlib.crc32(os.environ["CNI_CONTAINERID"].encode())
-loopback = os.path.basename(sys.argv[1]) == "loopback"
-address = "127.0.0.1/8" if loopback else f"10.99.{number >> 8 & 255}.{number & 255 or 1}/16"
-print(json.dumps({
-    "cniVersion": config.get("cniVersion", "0.4.0"),
-    "interfaces": [{"name": os.environ["CNI_IFNAME"], "sandbox": path}],
-    "ips": [{"version": "4", "address": address, "interface": 0}],
-    "dns": {},
-}))
 """
 
 
@@ -95,11 +90,9 @@ class PrivateContainerd:
         for folder in (plugins, networks):
             folder.mkdir()
         (networks / "10-tests.conflist").write_text(_NETWORK.format())
-        add = self.folder / "add.py"
-        add.write_text(_ADD)
         for name in ("loopback", "loopback-only"):
             plugin = plugins / name
-            plugin.write_text(_PLUGIN.format(python=sys.executable, add=add))
+            plugin.write_text(_PLUGIN)
             plugin.chmod(0o755)
         config = self.folder / "config.toml"
         config.write_text(
@@ -214,7 +207,7 @@ def missing_requirement() -> str:
     """Return what is missing to run containerd here, empty if nothing is."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "needs root on Linux"
-    for program in ("containerd", "ctr", "runc", "containerd-shim-runc-v2"):
+    for program in ("containerd", "ctr", "runc", "containerd-shim-runc-v2", "nsenter", "ip"):
         if shutil.which(program) is None:
             return f"needs {program}"
     return ""

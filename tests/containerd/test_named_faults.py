@@ -143,10 +143,7 @@ def serving(real_chain: RealChain) -> Iterator[RealChain]:
 
 
 def wait_for_phase(chain: RealChain, name: str, phase: str) -> None:
-    def has_it() -> bool:
-        return bool(chain.get_pod(name, NAMESPACE)["status"].get("phase") == phase)
-
-    wait_until(has_it, f"{name} to be {phase}", _SETTLE_S)
+    chain.wait_for(name, f"jsonpath={{.status.phase}}={phase}", NAMESPACE, timeout_s=_SETTLE_S)
 
 
 def target_of(name: str, port: str = "") -> Target:

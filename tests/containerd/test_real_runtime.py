@@ -108,7 +108,7 @@ def test_container_logs(real_chain: RealChain) -> None:
 
 def test_crashed_container_is_restarted_and_removed(real_chain: RealChain) -> None:
     create(real_chain, toolbox_pod("crashing"))
-    wait_until(lambda: real_chain.is_ready("crashing"), "the pod to be Ready")
+    real_chain.wait_until_ready("crashing")
     before = real_chain.get_pod("crashing")["status"]["containerStatuses"][0]
     container_id = before["containerID"].removeprefix("containerd://")
     real_chain.containerd.ctr("tasks", "kill", "--signal", "SIGKILL", container_id)
@@ -131,7 +131,7 @@ def test_crashed_container_is_restarted_and_removed(real_chain: RealChain) -> No
 def test_pods_survive_restart_of_kubelet(real_chain: RealChain) -> None:
     before = real_chain.get_pod("toolbox")["status"]["containerStatuses"][0]
     real_chain.control.send("restart-component", component="kubelet", kill=True)
-    wait_until(lambda: real_chain.is_ready("toolbox"), "the pod to be Ready")
+    real_chain.wait_until_ready("toolbox")
     after = real_chain.get_pod("toolbox")["status"]["containerStatuses"][0]
     assert after["containerID"] == before["containerID"]
     assert after["restartCount"] == 0

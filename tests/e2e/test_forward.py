@@ -20,6 +20,7 @@ import pytest
 
 from tests.e2e.processes import PROGRAM, Process, exchange, http_get, program, wait_until
 from tests.support.cluster_process import ClusterProcess
+from tests.support.forked_program import ForkedProcess
 from tests.support.free_ports import find_free_port
 from tui_forward.cli.main import main
 
@@ -219,7 +220,7 @@ def _shrink_pipe(descriptor: int) -> int:
 def test_full_stdout_pipe_blocks_no_connection() -> None:
     reader, writer = os.pipe()
     capacity = _shrink_pipe(writer)
-    command = subprocess.Popen(
+    command = ForkedProcess(
         [*PROGRAM, "forward", "deploy/toolbox", "0:7000", "-n", "ops"],
         stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.DEVNULL,
     )  # fmt: skip
@@ -230,7 +231,7 @@ def test_full_stdout_pipe_blocks_no_connection() -> None:
             line += os.read(reader, 1)
         port = int(line.split()[2].rpartition(b":")[2])
         # "Handling connection for 12345" and the newline are 30 bytes.
-        for _ in range(capacity // 30 + 100):
+        for _ in range(capacity // 30 + 20):
             assert exchange(port, b"ping", answer=4) == b"ping"
     finally:
         command.terminate()

@@ -11,7 +11,7 @@ from tests.support.waiting import until
 
 _CLIENTS = 6
 _ANSWER_S = 40.0
-_PAUSE_S = 0.005
+_PAUSE_S = 0.02
 
 
 class EchoLoad:

@@ -19,7 +19,7 @@ from tui_forward.common.formatting import format_bytes, milliseconds, pluralize
 from tui_forward.kube.official_client import list_pod_names
 from tui_forward.model import TransportChoice
 
-_BULK_BYTES = 32 * 1000 * 1000
+_BULK_BYTES = 16 * 1000 * 1000
 _SETTLE_S = 20.0
 
 
