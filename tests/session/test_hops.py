@@ -232,7 +232,7 @@ def test_port_behind_a_container_that_is_down_is_not_tested() -> None:
     pod = msgspec.structs.replace(
         KNOWN.pod.pod, faults=(fault,), status="CrashLoopBackOff", restarts=17, ready=False
     )
-    known = replace(KNOWN, pod=replace(KNOWN.pod, pod=pod))
+    known = replace(KNOWN, pod=msgspec.structs.replace(KNOWN.pod, pod=pod))
     found = way(forward(ForwardState.WAITING), PENDING, known)
     assert found[POD_HOP].facts[:3] == ("CrashLoopBackOff", "17 restarts", "exit code 1")
     assert found[PORT].facts == ("not tested: no running container",)

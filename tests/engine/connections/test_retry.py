@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tui_forward.engine.connections.counters import ForwardCounters
@@ -98,7 +99,7 @@ async def test_upload_that_was_not_kept_is_not_retried() -> None:
 
 
 async def test_undelivered_channel_is_retried() -> None:
-    assert is_allowed(replace(LOST, undelivered=True))
+    assert is_allowed(msgspec.structs.replace(LOST, undelivered=True))
 
 
 @pytest.mark.parametrize(
