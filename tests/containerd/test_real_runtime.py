@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +11,8 @@ import msgspec
 import pytest
 
 from tests.containerd.conftest import TOOLBOX_PORTS, RealChain, create, toolbox_pod
-from tests.e2e.processes import Process, environment, exchange, program, wait_until
+from tests.e2e.processes import PROGRAM, Process, environment, exchange, program, wait_until
+from tests.support import forked_program
 from tui_forward.model import DoctorHop, DoctorOutcome, DoctorResult, ReasonCode
 
 pytestmark = [pytest.mark.containerd, pytest.mark.timeout(180)]
@@ -179,10 +178,9 @@ def doctor(real_chain: RealChain, *arguments: str) -> list[DoctorResult]:
         **environment(real_chain.kubeconfig.parent),
         "KUBECONFIG": str(real_chain.kubeconfig),
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "tui_forward", "doctor", *arguments, "--json"],
-        env=environ, capture_output=True, check=False, timeout=120,
-    )  # fmt: skip
+    done = forked_program.run(
+        [*PROGRAM, "doctor", *arguments, "--json"], env=environ, capture_output=True, timeout=120
+    )
     return [msgspec.json.decode(line, type=DoctorResult) for line in done.stdout.splitlines()]
 
 

@@ -10,7 +10,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -171,17 +170,18 @@ def _all(lines: list[str], start: str) -> list[str]:
 @pytest.mark.parametrize("sink", ["closed", "full", "pipe without a reader"])
 def test_forward_outlives_its_output(sink: str) -> None:
     port = find_free_port()
-    arguments = f'"$0" -m tui_forward forward svc/web {port}:http -n shop'
-    suffix = {"closed": "<&- >&- 2>&-", "full": ">/dev/full 2>&1", "pipe without a reader": "2>&1"}
-    if sink == "full" and not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full")
-    reader, writer = os.pipe()
-    os.close(reader)
-    command = subprocess.Popen(
-        ["sh", "-c", f"exec {arguments} {suffix[sink]}", sys.executable],
-        stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    os.close(writer)
+    command = [*PROGRAM, "forward", "svc/web", f"{port}:http", "-n", "shop"]
+    if sink == "full":
+        if not Path("/dev/full").exists():
+            pytest.skip("there is no /dev/full")
+        output = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, output = os.pipe()
+        os.close(reader)
+    if sink == "closed":  # which matters at the start of Python
+        command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
+    process = ForkedProcess(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    os.close(output)
     try:
 
         def answers() -> bool:
@@ -192,10 +192,10 @@ def test_forward_outlives_its_output(sink: str) -> None:
         wait_until(answers, "the forward")
         for _ in range(3):  # each prints "Handling connection"
             assert http_get(port)[0] == 200
-        assert command.poll() is None
+        assert process.poll() is None
     finally:
-        command.terminate()
-        assert command.wait(60) == 0
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 def test_forward_under_nohup_outlives_its_terminal() -> None:

@@ -18,6 +18,7 @@ from tests.e2e.pseudo_terminal import PseudoTerminal, terminal_environment
 from tests.kube.api_server import ApiServer, serving
 from tests.kube.certificates import Authority, server_context
 from tests.kube.kubeconfigs import kubeconfig, write
+from tests.support import forked_program
 from tests.support.engine_processes import engine_processes
 from tests.support.waiting import until
 from tui_forward.daemon import connect
@@ -197,14 +198,13 @@ async def test_headless_forward_without_a_terminal(
         server.put("namespaces", {"metadata": {"name": "shop"}})
         config = config_with(tmp_path, server, mode)
         done = await asyncio.to_thread(
-            subprocess.run,
+            forked_program.run,
             [*PROGRAM, "forward", "pod/web-1", ":80"],
             env={**os.environ, "KUBECONFIG": str(config)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=60,
-            check=False,
         )
     assert done.returncode == 1
     assert expected in done.stderr
