@@ -53,6 +53,7 @@ pytestmark = pytest.mark.timeout(120)
 
 # Clients that a load runs at once, so many connections can be open when something breaks.
 _CLIENTS = 3
+_PAUSE_S = 0.05
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ class Scenario:
                 except (OSError, asyncio.IncompleteReadError, TimeoutError):
                     load.broken += 1
                 load.slowest_s = max(load.slowest_s, time.monotonic() - began)
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(_PAUSE_S)
 
         async with asyncio.TaskGroup() as tasks:
             for _ in range(_CLIENTS):
@@ -212,10 +213,15 @@ async def test_targets(
     assert await echo(local) == b"hello"
 
 
+# With a session over the socket: `tests/endurance/test_outages.py`.
+LOCAL_ONLY = pytest.mark.parametrize("scenario", ["local"], indirect=True)
+
+
+@LOCAL_ONLY
 async def test_pod_deleted_under_load(scenario: Scenario) -> None:
     forward_id, port = await scenario.ready("echo", "echo")
     async with scenario.under_load(port) as load:
-        for _ in range(3):
+        for _ in range(2):
             await load.serves()
             before = (await scenario.forward(forward_id)).pod
             assert before is not None
@@ -228,14 +234,15 @@ async def test_pod_deleted_under_load(scenario: Scenario) -> None:
             )
         await load.serves()
     assert load.refused == 0
-    assert load.broken <= 3 * _CLIENTS, "at most what was under hops at each deletion"
+    assert load.broken <= 2 * _CLIENTS, "at most what was under hops at each deletion"
     texts = [entry.text for entry in await scenario.session.timeline(forward_id)]
-    assert sum(" → " in text for text in texts) == 3
+    assert sum(" → " in text for text in texts) == 2
     forward = await scenario.forward(forward_id)
     assert forward.listening[0].port == port
     assert not any("given up" in text for text in texts)
 
 
+@LOCAL_ONLY
 async def test_container_crash_under_load(scenario: Scenario) -> None:
     forward_id, port = await scenario.ready("echo", "echo")
     pod = (await scenario.forward(forward_id)).pod
@@ -243,7 +250,7 @@ async def test_container_crash_under_load(scenario: Scenario) -> None:
     async with scenario.under_load(port) as load:
         await load.serves()
         await scenario.cluster.control.request("crash-pod", namespace="shop", pod=pod.name)
-        await load.serves(50)
+        await load.serves()
         await scenario.reached(forward_id, ForwardState.READY)
     assert load.refused == 0
     assert load.broken <= _CLIENTS, "at most what was under hops"
@@ -252,8 +259,7 @@ async def test_container_crash_under_load(scenario: Scenario) -> None:
     assert after.uid == pod.uid, "the pod is the same, its container is new"
 
 
-# With a session over the socket: `tests/endurance/test_outages.py`.
-@pytest.mark.parametrize("scenario", ["local"], indirect=True)
+@LOCAL_ONLY
 @pytest.mark.parametrize("hop", ["apiserver", "kubelet", "runtime"])
 async def test_component_restarted_under_load(scenario: Scenario, hop: str) -> None:
     forward_id, port = await scenario.ready("echo", "echo")
@@ -268,6 +274,7 @@ async def test_component_restarted_under_load(scenario: Scenario, hop: str) -> N
     assert any(text.startswith("was down ") for text in timeline), timeline
 
 
+@LOCAL_ONLY
 async def test_connection_cut_under_load(scenario: Scenario) -> None:
     forward_id, port = await scenario.ready("echo", "echo")
     async with scenario.under_load(port) as load:
@@ -344,7 +351,7 @@ async def test_crashing_container_is_awaited_also_after_it_was_ready(scenario: S
         while not is_crash_looping(forward := await scenario.forward(forward_id)):
             with contextlib.suppress(ApiError):  # it does not run at the moment
                 await scenario.cluster.fault("crash-pod", namespace="shop", pod=pod.name)
-            await asyncio.sleep(0.02)  # each crash is a request to the kubelet
+            await asyncio.sleep(0.1)  # each crash is a request to the kubelet
         return forward
 
     async with asyncio.timeout(60):
@@ -431,7 +438,8 @@ def _deployment(name: str, image: str) -> str:
 
 
 @pytest.mark.kubectl
-@pytest.mark.parametrize("path", kubectls())
+@pytest.mark.parametrize("path", kubectls()[:1])
+@LOCAL_ONLY
 async def test_deployment_that_crashes_is_awaited_until_it_is_fixed(
     scenario: Scenario, path: Path, tmp_path: Path
 ) -> None:
@@ -553,7 +561,7 @@ async def _wait_for_hops(
                 assert tuple(hops) == tuple(HopKind)
                 if wanted(hops):
                     return hops
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)  # each look is requests to all hops
     except TimeoutError:
         raise AssertionError((hops, await scenario.forward(forward_id))) from None
 
@@ -698,7 +706,11 @@ HEALTHY = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "name", "namespace", "port"), HEALTHY)
+@pytest.mark.parametrize(
+    ("scenario", "kind", "name", "namespace", "port"),
+    [*(("local", *target) for target in HEALTHY), ("remote", *HEALTHY[0])],
+    indirect=["scenario"],
+)
 async def test_a_doctor_raises_no_false_alarm(
     scenario: Scenario, kind: str, name: str, namespace: str, port: str
 ) -> None:

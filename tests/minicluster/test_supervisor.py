@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -26,6 +27,7 @@ from tests.support.cluster_process import (
     start_cluster,
     stop_cluster,
 )
+from tests.support.forked_program import ForkedProcess, run
 from tui_forward.errors import ApiError, TransportError
 
 SMALL = ("--no-workloads", *ONE_NODE)
@@ -91,7 +93,12 @@ def create_echo(running: ClusterProcess) -> dict[str, str]:
 
 def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Return the processes that still run."""
-    return [each for each in processes if each.is_running() and each.status() != "zombie"]
+    found = []
+    for each in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may end in between
+            if each.is_running() and each.status() != "zombie":
+                found.append(each)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +144,7 @@ def test_cluster_stops_with_parent_process() -> None:
     owner = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     command = [sys.executable, "-m", "tui_forward.minicluster", "--json", *SMALL]
     command += ["--parent-pid", str(owner.pid)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    process = ForkedProcess(command, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         folder = Path(json.loads(process.stdout.readline())["dir"])
@@ -291,14 +298,14 @@ def test_fault_command(small_cluster: ClusterProcess) -> None:
     command = [sys.executable, "-m", "tui_forward.minicluster", "fault", "--control"]
     command += [small_cluster.control.path]
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+    def send(*words: str) -> subprocess.CompletedProcess[str]:
+        return run([*command, *words], capture_output=True, text=True)
 
-    assert json.loads(run("transports", 'disable=["spdy"]', "status=403").stdout) == {"ok": True}
-    assert run("clear").returncode == 0
-    unknown = run("nonsense")
+    assert json.loads(send("transports", 'disable=["spdy"]', "status=403").stdout) == {"ok": True}
+    assert send("clear").returncode == 0
+    unknown = send("nonsense")
     assert (unknown.returncode, "unknown fault" in unknown.stderr) == (1, True)
-    assert run("clear", "nonsense").returncode == 1
+    assert send("clear", "nonsense").returncode == 1
     with pytest.raises(TransportError):
         type(small_cluster.control)("/nowhere.sock").send("status")
 
@@ -319,7 +326,7 @@ def test_start_failures_are_reported(
             word.format(used=used.getsockname()[1], full=tmp_path) for word in (*options, *SMALL)
         ]
         command = [sys.executable, "-m", "tui_forward.minicluster", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -345,10 +352,10 @@ def test_plain_http_in_folder_with_long_path(tmp_path: Path) -> None:
 
 def test_containerd_that_does_not_run_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "containerd.sock"
-    done = subprocess.run(
+    done = run(
         [sys.executable, "-P", "-m", "tui_forward.minicluster", "--runtime", "containerd",
          "--containerd-socket", str(missing), *SMALL],
-        capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=tmp_path,
+        capture_output=True, text=True, timeout=TIMEOUT_S, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr == (

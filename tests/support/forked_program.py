@@ -27,7 +27,8 @@ LENGTH_SIZE: Final = 4
 STREAMS: Final = 3
 _ROOT = Path(__file__).resolve().parents[2]
 CLUSTER: Final = "tui_forward.minicluster"
-_MODULES = ("tui_forward", "tui_forward.daemon", CLUSTER)
+_CLUSTER_MODULES = (CLUSTER, f"{CLUSTER}.runtime")
+_MODULES = ("tui_forward", "tui_forward.daemon", *_CLUSTER_MODULES)
 _COMMAND_SIZE = 4096
 _ENVIRONMENT_SIZE = 32768
 _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
@@ -203,14 +204,16 @@ class Template:
 
     def socket(self, module: str) -> Path:
         """Return the path of the socket for a module, after starting its process the first time."""
-        is_cluster = module == CLUSTER
+        is_cluster = module in _CLUSTER_MODULES
         if is_cluster not in self._sockets:
             folder = Path(self._undo.enter_context(tempfile.TemporaryDirectory(prefix="tft-")))
             path = self._sockets[is_cluster] = folder / "socket"
             with socket.socket(socket.AF_UNIX) as listener:
                 listener.bind(str(path))
                 listener.listen()
-                process = self._undo.enter_context(self._start(listener.fileno(), module, folder))
+                process = self._undo.enter_context(
+                    self._start(listener.fileno(), CLUSTER if is_cluster else module, folder)
+                )
             assert process.stdin is not None
             self._undo.enter_context(process.stdin)
         return self._sockets[is_cluster]

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tests.support.forked_program import ForkedProcess
 from tests.support.waiting import until
 from tui_forward.errors import TuiForwardError
 from tui_forward.minicluster.control_socket import ControlClient
@@ -60,6 +61,7 @@ class RuntimeProcess:
             "state_dir": str(self.folder / "s"),
             "listen": str(self.folder / "cri.sock"),
             "control": str(self.folder / "control.sock"),
+            "owner_pid": os.getpid(),
             **settings,
         }
         self._config.write_bytes(msgspec.json.encode(settings))
@@ -69,7 +71,7 @@ class RuntimeProcess:
     def start(self) -> None:
         """Start the runtime, and wait until it serves."""
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = ForkedProcess(
                 [
                     sys.executable,
                     *("-m", "tui_forward.minicluster.runtime", "--config", str(self._config)),
