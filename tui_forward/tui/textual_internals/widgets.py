@@ -48,10 +48,15 @@ class SelfDrawingWidget(Widget):
         return self
 
 
-class _BarSegments(ScrollBarRender):
-    """Scroll bar as segments, one for each line; Textual's is a renderable of Rich."""
+class _Bar(ScrollBarRender):
+    """What a scroll bar shows, with lines in place of a renderable of Rich."""
 
-    def strips(self, height: int, base: Style) -> list[Strip]:
+    @property
+    def state(self) -> tuple[object, ...]:
+        """What the lines depend on, except their number and what is beneath."""
+        return self.virtual_size, self.window_size, self.position, self.style
+
+    def lines(self, height: int, base: Style) -> list[Strip]:
         """Return the lines of a vertical bar over a base style."""
         style = cast("Style", self.style)
         assert style.color is not None
@@ -67,21 +72,48 @@ class _BarSegments(ScrollBarRender):
 
 
 class LineScrollBar(ScrollBar):
-    """Vertical scroll bar that makes its lines itself.
+    """Vertical scroll bar that makes its lines itself, when it looks different than before.
 
-    Textual renders a console, styles and caches for each of them, which takes as long as the rows.
+    Textual renders a console, styles and caches for each of them, which takes as long as the rows;
+    and lays out the whole screen again after each layout that changes the height of a bar.
     """
 
-    renderer = _BarSegments
+    renderer = _Bar
+    virtual_size: Reactive[Size] = Reactive(Size(0, 0), repaint=False)
+
+    def __init__(self, *, thickness: int) -> None:
+        self._drawn: tuple[object, list[Strip]] = (None, [])  # for which state, and its lines
+        super().__init__(name="vertical", thickness=thickness)
+
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:
+        """Paint the bar unless it looks the same."""
+        is_same = repaint and not (layout or recompose) and self._drawn[0] is not None
+        if is_same and self._drawn[0] == self._state(self._bar()):
+            return self
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draw a part of the bar."""
-        bar = cast("_BarSegments", self.render())
-        background, filters = self.background_colors[1], self.get_line_filters()
-        strips = bar.strips(self.size.height, self.rich_style)[crop.y : crop.bottom]
-        for line_filter in filters:
-            strips = [strip.apply_filter(line_filter, background) for strip in strips]
-        return strips
+        bar = self._bar()
+        state = self._state(bar)
+        if self._drawn[0] != state:
+            background, lines = self.background_colors[1], bar.lines(*self._ground)
+            for line_filter in self.get_line_filters():
+                lines = [line.apply_filter(line_filter, background) for line in lines]
+            self._drawn = state, lines
+        return self._drawn[1][crop.y : crop.bottom]
+
+    def _bar(self) -> _Bar:
+        return cast("_Bar", self.render())
+
+    def _state(self, bar: _Bar) -> tuple[object, ...]:
+        return bar.state, self._ground, self.background_colors[1], self.get_line_filters()
+
+    @property
+    def _ground(self) -> tuple[int, Style]:
+        return self.size.height, self.rich_style
 
 
 class SelfDrawingScrollView(SelfDrawingWidget, ScrollView):
@@ -91,9 +123,7 @@ class SelfDrawingScrollView(SelfDrawingWidget, ScrollView):
     def vertical_scrollbar(self) -> ScrollBar:
         """The scroll bar, which is created when it is needed first."""
         if self._vertical_scrollbar is None:
-            self._vertical_scrollbar = bar = LineScrollBar(
-                name="vertical", thickness=self.scrollbar_size_vertical
-            )
+            self._vertical_scrollbar = bar = LineScrollBar(thickness=self.scrollbar_size_vertical)
             bar.display = False
             self.app._start_widget(self, bar)  # noqa: SLF001 - as Textual does
         return self._vertical_scrollbar

@@ -106,10 +106,12 @@ class PaneBody(Widget):
             width, height, self._current, self.focused_pane, is_zoomed=self.is_zoomed,
             heights=self.heights.get(layout_kind(width, height), {}),
         )  # fmt: skip
-        if layout != self._pane_layout:
+        before = self._pane_layout
+        if layout != before:
             self._pane_layout = layout
             self._on_layout(layout)
-            self.refresh()
+            if before is None or layout.divider != before.divider:
+                self.refresh()
         boxes: dict[Widget, Box] = {self._panes[pane]: box for pane, box in layout.boxes.items()}
         if layout.strip is not None:
             boxes[self._strip] = layout.strip
