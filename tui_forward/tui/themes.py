@@ -193,6 +193,7 @@ class ThemedApp(
     """
 
     def __init__(self, theme: str = DEFAULT, *, few_colors: bool = False) -> None:
+        self._current: Theme | None = None
         self._few_colors = few_colors or "NO_COLOR" in os.environ
         available = {**BUILTIN_THEMES, **_OWN_THEMES}
         self._used_theme = self._usable(theme if theme in available else DEFAULT, available)
@@ -219,6 +220,13 @@ class ThemedApp(
         """Return variables of the style sheets for themes without them."""
         dark = self.current_theme.dark
         return _VARIABLES | {"protected": _PROTECTED_ON_DARK if dark else _PROTECTED_ON_LIGHT}
+
+    @property
+    def current_theme(self) -> Theme:
+        """The theme, which Textual asks for with each line that it draws."""
+        if self._current is None or self._current.name != self.theme:
+            self._current = super().current_theme
+        return self._current
 
     @property
     def available_themes(self) -> dict[str, Theme]:

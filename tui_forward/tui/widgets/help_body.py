@@ -14,6 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui_forward.tui.viewmodel.rows import Cell
+from tui_forward.tui.widgets.component_style import ComponentStyles
 
 _TWO_COLUMNS = 88
 _GAP = 4
@@ -85,6 +86,7 @@ class HelpBody(ScrollView, can_focus=False):
 
     def __init__(self) -> None:
         super().__init__()
+        self._styles = ComponentStyles(self, "help")
         self._groups: _Groups = ()
         self._empty = ""
         self._first_band = 0
@@ -107,21 +109,22 @@ class HelpBody(ScrollView, can_focus=False):
 
     def on_resize(self) -> None:
         """Lay out the lines for the new width."""
+        self._styles.clear()
         self._lay_out()
+
+    def notify_style_update(self) -> None:
+        """Read styles again after a change of theme."""
+        self._styles.clear()
+        super().notify_style_update()
 
     def render_line(self, y: int) -> Strip:
         """Draw a line of the viewport."""
         width = self.scrollable_content_region.width
-        base = self.rich_style
+        base = self._styles.get()
         position = y + self.scroll_offset.y
         if not self._groups and y == 0:
             cells: _Line = (Cell(self._empty, "none"),)
         else:
             cells = self._lines[position] if position < len(self._lines) else ()
-        segments = []
-        for cell in cells:
-            style = base
-            if cell.style:
-                style += self.get_component_rich_style(f"help--{cell.style}", partial=True)
-            segments.append(Segment(cell.text, style))
+        segments = [Segment(cell.text, self._styles.get(cell.style)) for cell in cells]
         return Strip(segments).adjust_cell_length(width, base)

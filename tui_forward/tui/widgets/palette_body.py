@@ -16,6 +16,7 @@ from textual.strip import Strip
 from tui_forward.common.printable import blank_unprintable
 from tui_forward.tui.keys.palette import PaletteCommand, PaletteLines, match_spans
 from tui_forward.tui.viewmodel.cell_layout import truncate
+from tui_forward.tui.widgets.component_style import ComponentStyles
 
 _INDENT = "  "
 _MIN_TITLE = 10  # cells of a title before its keys are left out
@@ -37,6 +38,7 @@ class PaletteBody(ScrollView, can_focus=False):
 
     def __init__(self) -> None:
         super().__init__()
+        self._styles = ComponentStyles(self, "palette")
         self._shown = PaletteLines(())
         self._query = ""
         self._cursor = -1
@@ -71,6 +73,15 @@ class PaletteBody(ScrollView, can_focus=False):
         self.scroll_to_region(Region(0, first, 1, line - first + 1), animate=False)
         self.refresh()
 
+    def on_resize(self) -> None:
+        """Read styles again: the ground may be another one."""
+        self._styles.clear()
+
+    def notify_style_update(self) -> None:
+        """Read styles again after a change of theme."""
+        self._styles.clear()
+        super().notify_style_update()
+
     def on_click(self, event: events.Click) -> None:
         """Post the clicked command."""
         offset = event.get_content_offset(self)
@@ -83,16 +94,16 @@ class PaletteBody(ScrollView, can_focus=False):
     def render_line(self, y: int) -> Strip:
         """Draw a line of the viewport."""
         width = self.scrollable_content_region.width
-        base, lines = self.rich_style, self._shown.lines
+        base, lines = self._styles.get(), self._shown.lines
         at = y + self.scroll_offset.y
         if not lines and y == 0:
             text = f"No match for “{blank_unprintable(self._query.strip())}”"
-            return self._strip([Segment(text, self._style(base, "none"))], width, base)
+            return self._strip([Segment(text, self._styles.get("none"))], width, base)
         line = lines[at] if at < len(lines) else ""
         if isinstance(line, PaletteCommand):
-            return self._command(line, width, self._style(base, "cursor" * (at == self._cursor)))
+            return self._command(line, width, self._styles.get("cursor" * (at == self._cursor)))
         text = truncate(line, width, middle=True) if line else ""
-        return self._strip([Segment(text, self._style(base, "heading"))], width, base)
+        return self._strip([Segment(text, self._styles.get("heading"))], width, base)
 
     def _command(self, command: PaletteCommand, width: int, base: Style) -> Strip:
         keys = command.keys
@@ -106,18 +117,13 @@ class PaletteBody(ScrollView, can_focus=False):
             if start >= end:
                 segments += [
                     Segment(title[end:start], base),
-                    Segment(title[start:stop], self._style(base, "match")),
+                    Segment(title[start:stop], self._styles.get("match", base)),
                 ]
                 end = stop
         segments.append(Segment(title[end:], base))
         if keys:
-            segments += [Segment(" ", base), Segment(keys, self._style(base, "keys"))]
+            segments += [Segment(" ", base), Segment(keys, self._styles.get("keys", base))]
         return self._strip(segments, width, base)
-
-    def _style(self, base: Style, name: str) -> Style:
-        if not name:
-            return base
-        return base + self.get_component_rich_style(f"palette--{name}", partial=True)
 
     @staticmethod
     def _strip(segments: list[Segment], width: int, base: Style) -> Strip:
