@@ -162,6 +162,52 @@ async def test_scroll_bar_looks_like_textuals() -> None:
             ]
 
 
+async def test_scroll_bar_is_painted_when_it_looks_different() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.show(KEYS)
+        await pilot.pause()
+        bar = app.table.vertical_scrollbar
+
+        def is_painted() -> bool:
+            """Return whether the last refresh asked for a paint, and draw it."""
+            asked = bool(bar._repaint_regions)
+            bar.render_lines(bar.size.region)
+            bar._repaint_regions.clear()
+            return asked
+
+        is_painted()
+        bar.refresh()
+        assert not is_painted()
+        bar.position = 5000
+        assert is_painted()
+        bar.mouse_over = True
+        assert is_painted()
+        await bar.remove()
+        bar.refresh()  # while the app ends
+
+
+async def test_lines_are_kept_at_another_height_and_drawn_again_at_another_width() -> None:
+    app = TableApp()
+    async with app.run_test(size=(40, 20)) as pilot:
+        app.show(KEYS)
+        await pilot.pause()
+        before = dict(app.table.drawn_lines())
+        await pilot.resize_terminal(40, 12)
+        await pilot.pause()
+        lower = dict(app.table.drawn_lines())
+        assert len(lower) == app.table.size.height < len(before)
+        assert all(before[y] is line for y, line in lower.items())
+        app.versions["row-00003"] = 7
+        app.table.show(KEYS, app.row)
+        await pilot.pause()
+        assert "7" in app.lines()[5]
+        await pilot.resize_terminal(30, 12)
+        await pilot.pause()
+        assert all(len(line) == 30 for line in app.lines())
+        assert "row-00003" in app.lines()[5]
+
+
 async def test_text_of_an_empty_table_may_change() -> None:
     app = TableApp()
     async with app.run_test(size=(40, 12)) as pilot:

@@ -89,17 +89,17 @@ class LineScrollBar(ScrollBar):
         self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
     ) -> Self:
         """Paint the bar unless it looks the same."""
-        is_same = repaint and not (layout or recompose) and self._drawn[0] is not None
-        if is_same and self._drawn[0] == self._state(self._bar()):
+        # Without a parent it is being removed, and cannot be drawn.
+        may_be_same = repaint and not (layout or recompose) and self.parent is not None
+        if may_be_same and self._drawn[0] is not None and self._drawn[0] == self._state():
             return self
         return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draw a part of the bar."""
-        bar = self._bar()
-        state = self._state(bar)
+        state = self._state()
         if self._drawn[0] != state:
-            background, lines = self.background_colors[1], bar.lines(*self._ground)
+            background, lines = self.background_colors[1], self._bar().lines(*self._ground)
             for line_filter in self.get_line_filters():
                 lines = [line.apply_filter(line_filter, background) for line in lines]
             self._drawn = state, lines
@@ -108,8 +108,8 @@ class LineScrollBar(ScrollBar):
     def _bar(self) -> _Bar:
         return cast("_Bar", self.render())
 
-    def _state(self, bar: _Bar) -> tuple[object, ...]:
-        return bar.state, self._ground, self.background_colors[1], self.get_line_filters()
+    def _state(self) -> tuple[object, ...]:
+        return self._bar().state, self._ground, self.background_colors[1], self.get_line_filters()
 
     @property
     def _ground(self) -> tuple[int, Style]:

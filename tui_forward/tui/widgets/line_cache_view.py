@@ -22,6 +22,7 @@ class LineCacheView(SelfDrawingScrollView):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name for it
         super().__init__(id=id)
         self._drawn: dict[int, DrawnLine] = {}  # by line of the viewport
+        self._width = 0  # of the lines
         self._background: Color | None = None  # until the theme or the focus changes
 
     @abstractmethod
@@ -48,9 +49,14 @@ class LineCacheView(SelfDrawingScrollView):
             self.refresh(*(Region(0, line, width, 1) for line in different))
         self._drawn.update(drawn)
 
-    def clear_lines(self) -> None:
-        """Draw every line again at the next frame."""
-        self._drawn.clear()
+    def keep_lines_of_size(self) -> bool:
+        """Forget lines below the viewport; draw all again and return True for another width."""
+        width, height = self.outer_size.width, self.size.height
+        if is_wider_or_narrower := width != self._width:
+            self._width = width
+            self.refresh()
+        self._drawn = {y: drawn for y, drawn in self._drawn.items() if y < height}
+        return is_wider_or_narrower
 
     def refresh_line(self, line: int) -> None:
         """Draw a line again, `RULE_LINE` for the rule."""

@@ -203,9 +203,9 @@ class RowView(DraggableRuleView):
         self._refresh_row(self.cursor)
 
     def on_resize(self) -> None:
-        """Lay out the columns for the new width."""
-        self.clear_lines()
-        self._columns.reset()
+        """Lay out the columns for the new width; another height changes no line."""
+        if self.keep_lines_of_size():
+            self._columns.reset()
         self.set_content_height(self._lines.total + self._header_height)
         self.reveal()
 
