@@ -9,6 +9,8 @@ from tests.tui.app_harness import running, shows
 from tests.tui.samples import SHOP, pod, shop, view
 from tui_forward.model import EventKind, ForwardSpec, Target, TargetKind
 from tui_forward.tui.controllers import sampler
+from tui_forward.tui.screens.dashboard import Dashboard
+from tui_forward.tui.viewmodel.context_names import ContextNaming
 
 # What may set a timer, and why: see "Timers" in ARCHITECTURE.md.
 KNOWN = {
@@ -30,7 +32,10 @@ async def test_idle_dashboard_wakes_seldom(monkeypatch: pytest.MonkeyPatch) -> N
         time = VirtualTime(monkeypatch)
         await time.pass_seconds(60)
         before = app._sampler.count
+        drawn: list[ContextNaming] = []
+        monkeypatch.setattr(Dashboard, "name_contexts", lambda _, naming: drawn.append(naming))
         await time.pass_seconds(120)
+        assert not drawn, "the names of contexts have not changed"
         assert app._sampler.count - before <= 9
         unknown = {name for name in time.fired if name not in KNOWN}
         assert not unknown

@@ -89,9 +89,12 @@ class ProtectionController:
 
     async def _apply(self) -> None:
         async with session_timeout():
-            self._contexts = await self._session.contexts()
-        self._known = None
-        self._dashboard.name_contexts(self.naming)
+            contexts = await self._session.contexts()
+        if contexts != self._contexts:
+            self._contexts, self._known = contexts, None
+        # Equal while neither contexts nor settings have changed: then there is nothing to draw.
+        if self.naming != self._dashboard.naming:
+            self._dashboard.name_contexts(self.naming)
         await self._suggest()
 
     async def _suggest(self) -> None:
