@@ -32,3 +32,16 @@ def test_preload_imports_the_http_client_beside_the_event_loop() -> None:
         "print(module.HttpSession.__name__, 'kubernetes' in sys.modules)"
     )
     assert run(code) == "HttpSession False"
+
+
+def test_session_begins_to_import_the_http_client_before_its_backend() -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from tui_forward.kube import http_import\n"
+        "from tui_forward.session.local import LocalSession\n"
+        "http_import.preload = lambda: print('tui_forward.catalog' in sys.modules)\n"
+        "async def main():\n"
+        "    await LocalSession('/nonexistent/config').close()\n"
+        "asyncio.run(main())"
+    )
+    assert run(code) == "False"

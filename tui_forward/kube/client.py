@@ -19,7 +19,6 @@ from tui_forward.kube.api.rest_client import OBJECTS, RestClient
 from tui_forward.kube.auth.login_handover import LoginHandover
 from tui_forward.kube.auth.shared_logins import JoinedLogin, SharedLogins
 from tui_forward.kube.errors import unexpected_response_error
-from tui_forward.kube.http_import import preload
 from tui_forward.kube.kubeconfig.overrides import OptionSecrets
 from tui_forward.kube.kubeconfig.source import KubeconfigSource
 from tui_forward.model import NO_OPTIONS, AccessOptions, ApiHealth, ClusterKey, ObjectEvent
@@ -259,7 +258,6 @@ class ClusterClients:
         self.logins = SharedLogins(on_login_line, handover, environment_key)
         self._clients: dict[ClusterKey, ClusterClient] = {}
         self._secrets = secrets if secrets is not None else OptionSecrets()
-        preload()
 
     def get(self, context: str = "", options: AccessOptions = NO_OPTIONS) -> ClusterClient:
         """Return the client of a context; an empty name means the current one.

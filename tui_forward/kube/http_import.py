@@ -1,7 +1,8 @@
 """Import of the HTTP client in a thread, beside the rest of the start.
 
-aiohttp takes a quarter of a second of processor time to import. A process that will send
-requests calls `preload` early; every request awaits `import_in_thread`.
+aiohttp takes a quarter of a second of processor time to import. OpenSSL needs two fifths of that to
+read the certificates of the system, without the interpreter's lock. So a process that will send
+requests calls `preload` before it imports other modules; every request awaits `import_in_thread`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ _imported: dict[str, ModuleType] = {}
 
 
 def preload() -> None:
-    """Begin to import the HTTP client. Errors appear where the module is used."""
-    start_in_thread(lambda: import_module(_HTTP_SESSION), name="import")
+    """Begin to import aiohttp. Errors appear where it is used.
+
+    Only that: two threads that import modules of one package can wait for each other.
+    """
+    start_in_thread(lambda: import_module("aiohttp"), name="import")
 
 
 async def import_in_thread(module: str = _HTTP_SESSION) -> ModuleType:

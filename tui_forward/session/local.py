@@ -80,6 +80,9 @@ class LocalSession:
         has_terminal: bool = False,
     ) -> None:
         if backend is None:
+            from tui_forward.kube.http_import import preload
+
+            preload()  # beside the import of the backend, which takes as long
             from tui_forward.session.kubernetes_backend import KubernetesBackend
 
             backend = KubernetesBackend(kubeconfig, context=context, has_terminal=has_terminal)
