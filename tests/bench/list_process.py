@@ -18,7 +18,16 @@ def say(what: str, count: int) -> None:
     os.write(1, f"{what} {count}\n".encode())
 
 
-async def ours() -> None:
+def ours() -> None:
+    """List as a process with an engine does: its event loop, its garbage collection."""
+    from tui_forward.common import event_loop
+    from tui_forward.common.garbage import collect_garbage_rarely
+
+    collect_garbage_rarely()
+    event_loop.run(_list_through_catalog())
+
+
+async def _list_through_catalog() -> None:
     """List through a session's catalog, as the dashboard does."""
     from tui_forward.model import CatalogScope
     from tui_forward.session.local import LocalSession
@@ -76,7 +85,7 @@ async def rival() -> None:
 
 
 HOW: dict[str, Callable[[], None]] = {
-    "ours": lambda: asyncio.run(ours()),
+    "ours": ours,
     "official": official,
     "kr8s": lambda: asyncio.run(rival()),
 }
