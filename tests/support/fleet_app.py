@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from textual.pilot import Pilot
 
@@ -12,6 +13,8 @@ from tui_forward.common.traffic_history import TrafficHistories
 from tui_forward.tui.app import TuiForwardApp
 from tui_forward.tui.storage.context_choice import ContextChoice, KubeconfigFile
 from tui_forward.tui.storage.paths import DashboardPaths
+
+T = TypeVar("T")
 
 SETTINGS = 'protected_contexts = ["prod*"]\n'
 # Entries of the scene's profile that differ from its forwards, and some that do not.
@@ -87,17 +90,15 @@ def fleet_app(
     return app
 
 
-async def settled(
-    app: TuiForwardApp, pilot: Pilot[None], look: Callable[[TuiForwardApp], str]
-) -> str:
+async def settled(app: TuiForwardApp, pilot: Pilot[None], look: Callable[[TuiForwardApp], T]) -> T:
     """Return what `look` sees of the screen when no update is pending."""
-    seen: list[str] = []
+    seen: list[T] = []
     while len(seen) < 2 or seen[-1] != seen[-2]:  # the same after another sample
         await app.sample()
         # To the connections of this row: which were there when the panes were last fitted varies.
         if not seen:
             app.dashboard.body.fit()
-        looks: list[str] = []
+        looks: list[T] = []
         while len(looks) < 2 or looks[-1] != looks[-2]:  # keys are updated a moment later
             await pilot.pause(0.02)
             looks.append(look(app))

@@ -222,7 +222,7 @@ async def test_cursors_stay_on_their_rows_through_samples_zoom_and_resize() -> N
         await pilot.press("down", "down", "down", "down", "down", "down")
         cursor = table.cursor
         assert cursor is not None
-        for number in range(100):
+        for number in range(60):
             if chance.random() < 0.1 and len(session.forwards) > 8:
                 await session.stop(
                     chance.choice([one for one in session.forwards if one != cursor])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.segment import Segment
 from textual.pilot import Pilot
 from textual.widgets import Input
 from textual.widgets._toast import Toast
@@ -32,9 +33,12 @@ KEYS: dict[str, type[KeptScreen[Any]]] = {
 }  # fmt: skip
 
 
-def cells(app: TuiForwardApp) -> str:
-    """Return the text and the styles on the terminal."""
-    return "\n".join(map(str, app.screen._compositor.render_strips()))
+Cells = tuple[tuple[Segment, ...], ...]
+
+
+def cells(app: TuiForwardApp) -> Cells:
+    """Return the text and the styles on the terminal, line by line."""
+    return tuple(map(tuple, app.screen._compositor.render_strips()))
 
 
 @asynccontextmanager
@@ -48,7 +52,7 @@ async def fleet(
         yield app, pilot
 
 
-async def open_screen(app: TuiForwardApp, pilot: Pilot[None], key: str) -> str:
+async def open_screen(app: TuiForwardApp, pilot: Pilot[None], key: str) -> Cells:
     """Open a screen; return what is on the terminal then."""
     await pilot.press(key)
     await until(lambda: type(app.screen) is KEYS[key])
@@ -81,7 +85,7 @@ async def test_screen_that_opens_again_is_the_same_and_looks_like_a_new_one(
 
 async def test_picker_looks_the_same_whatever_was_chosen_with_it_before(tmp_path: Path) -> None:
     keys = [key for key, one in KEYS.items() if one is Picker]
-    new: dict[str, str] = {}
+    new: dict[str, Cells] = {}
     for key in keys:
         async with fleet(tmp_path) as (app, pilot):
             new[key] = await open_screen(app, pilot, key)
@@ -94,7 +98,7 @@ async def test_picker_looks_the_same_whatever_was_chosen_with_it_before(tmp_path
 
 async def test_screen_shows_what_has_changed_while_it_was_closed(tmp_path: Path) -> None:
     """Theme, size of the terminal, focused pane, and the dashboard beneath."""
-    new: dict[str, str] = {}
+    new: dict[str, Cells] = {}
     for is_new in (True, False):
         async with fleet(tmp_path) as (app, pilot):
             if not is_new:
@@ -113,7 +117,7 @@ async def test_screen_shows_what_has_changed_while_it_was_closed(tmp_path: Path)
 
 async def test_screens_that_are_built_ahead_look_like_new_ones(tmp_path: Path) -> None:
     """They are used at their first opening, and the dashboard keeps the focus."""
-    new: dict[str, str] = {}
+    new: dict[str, Cells] = {}
     async with fleet(tmp_path) as (app, pilot):
         for key in KEYS:
             new[key] = await open_screen(app, pilot, key)

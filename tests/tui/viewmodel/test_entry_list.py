@@ -4,7 +4,7 @@ from unittest import mock
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tui.samples import SHOP, pod
@@ -521,7 +521,6 @@ def plainly(made: EntryList) -> tuple[str, ...]:
     return tuple(shown)
 
 
-@settings(max_examples=250)
 @given(
     st.lists(ITEMS, max_size=12),
     st.sampled_from(QUERIES),
