@@ -12,6 +12,11 @@ from tui_forward.common.blocking_call import run_in_thread
 from tui_forward.errors import ApiError, TransportError
 
 
+async def import_client() -> None:
+    """Import the client, which the first list does otherwise, in a thread."""
+    await run_in_thread(_import_client, name="import")
+
+
 async def list_pod_names(kubeconfig: Path, context: str) -> set[tuple[str, str]]:
     """Return namespace and name of every pod."""
     client, config = await run_in_thread(_import_client, name="import")
