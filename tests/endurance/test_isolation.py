@@ -56,7 +56,7 @@ async def test_connections_that_share_tunnels_are_served_beside_a_stalled_one(
     _check_sharers(latency)
 
 
-@_stalls((STOPPED_READERS, 10), (UNREAD_ECHOES, 3))
+@_stalls((STOPPED_READERS, 20), (UNREAD_ECHOES, 3))
 async def test_connections_that_share_tunnels_are_served_when_the_disk_is_full(
     cluster: ClusterProcess, kind: StallKind, count: int
 ) -> None:
