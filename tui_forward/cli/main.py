@@ -173,9 +173,6 @@ def cli(
         options = {"context": context, "namespace": namespace, "kubeconfig": kubeconfig}
         _pass_on(ctx, ctx.invoked_subcommand, {k: v for k, v in options.items() if v is not None})
         return
-    from tui_forward.cli.openssl import import_without_openssl
-
-    import_without_openssl()
     from tui_forward.cli.commands.dashboard import dashboard
 
     if namespace is not None and all_namespaces:

@@ -5,7 +5,7 @@ Pure but for `parse_access_options`, which checks that named files exist.
 
 from __future__ import annotations
 
-import os
+import secrets
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -63,7 +63,7 @@ def parse_access_options(
     if "proxy_url" in options.secrets:
         remember(urlsplit(options.proxy_url).password or "")
     return msgspec.structs.replace(
-        options, secret_id=os.urandom(8).hex(), secret_fields=options.secrets
+        options, secret_id=secrets.token_hex(8), secret_fields=options.secrets
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import ssl
 import webbrowser
 from enum import StrEnum
 from pathlib import PurePath
@@ -37,7 +38,6 @@ _OTHER = frozenset(
 )  # fmt: skip
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _RESPONSE_BYTES = 5
-_READ_BYTES = 1 << 14  # a record of TLS
 _URL = re.compile(r"https?://[^\s<>\"'`]+")
 # Browsers that run in the terminal would overwrite the dashboard.
 _TERMINAL_BROWSERS = frozenset({"lynx", "w3m", "links", "links2", "elinks", "www-browser"})
@@ -115,12 +115,21 @@ async def probe(host: str, port: int, *, timeout_s: float = 2.0) -> Scheme | Non
 
     Opens one or two connections, each for at most `timeout_s`.
     """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # only a probe: no data is sent
+    context.verify_mode = ssl.CERT_NONE
     try:
         async with asyncio.timeout(timeout_s):
-            if await _answers_tls(host, port):
-                return Scheme.HTTPS
-    except (OSError, TimeoutError):
+            _, writer = await asyncio.open_connection(host, port, ssl=context)
+    except ssl.SSLError as error:
+        # An alert is TLS, too: the server requires another name or a client certificate.
+        if "ALERT" in (error.reason or ""):
+            return Scheme.HTTPS
+    except (OSError, TimeoutError, EOFError):
         pass
+    else:
+        writer.close()
+        return Scheme.HTTPS
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(host, port)
@@ -132,37 +141,6 @@ async def probe(host: str, port: int, *, timeout_s: float = 2.0) -> Scheme | Non
     except (OSError, TimeoutError, EOFError):
         return None
     return Scheme.HTTP if response == b"HTTP/" else None
-
-
-async def _answers_tls(host: str, port: int) -> bool:
-    """Return whether a server answers a TLS handshake; OSError if it cannot be reached.
-
-    Without asyncio's TLS: see `cli/openssl.py`.
-    """
-    import ssl
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # only a probe: no data is sent
-    context.verify_mode = ssl.CERT_NONE
-    received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = context.wrap_bio(received, to_send)
-    reader, writer = await asyncio.open_connection(host, port)
-    try:
-        while True:
-            try:
-                tls.do_handshake()
-            except ssl.SSLWantReadError:
-                writer.write(to_send.read())
-                if not (data := await reader.read(_READ_BYTES)):
-                    return False
-                received.write(data)
-            except ssl.SSLError as error:
-                # An alert is TLS, too: the server requires another name or a client certificate.
-                return "ALERT" in (error.reason or "")
-            else:
-                return True
-    finally:
-        writer.close()
 
 
 def url(scheme: Scheme, host: str, port: int) -> str:
