@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,15 +10,14 @@ from textual._queue import Queue
 from textual.app import App
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
+from textual.dom import DOMNode
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
-from textual.screen import Screen
 
 from tests.support.waiting import until
 from tui_forward.tui.plain_text import PlainTextApp
 from tui_forward.tui.screens import confirmation
-from tui_forward.tui.textual_internals.screens import CompleteFrameScreen
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,13 +42,12 @@ def parsed_styles() -> Iterator[None]:
 def quick_pilot() -> Iterator[None]:
     """Let a pilot wait for the widgets that have messages to process, not for an answer of each.
 
-    One that is removed meanwhile, as the screen closes or a notification goes, never answers. What
-    changed is painted then, also after a delay.
+    One that is removed meanwhile, as the screen closes or a notification goes, never answers.
     """
 
     async def wait_for_screen(pilot: Pilot[object]) -> bool:
         app = pilot.app
-        await until(lambda: app._exception is not None or is_settled(app))
+        await until(lambda: app._exception is not None or not any(map(is_busy, pumps_of(app))))
         return app._exception is None
 
     with pytest.MonkeyPatch.context() as patch:
@@ -58,21 +55,9 @@ def quick_pilot() -> Iterator[None]:
         yield
 
 
-def is_settled(app: App[Any]) -> bool:
-    """Return whether nothing is left to do for an app and its screens, beneath dialogs as well."""
-    screens = app._screen_stack
-    pumps = [app, *itertools.chain(*(one.walk_children(with_self=True) for one in screens))]
-    return not any(map(is_busy, pumps)) and not any(map(is_unpainted, screens))
-
-
-def is_unpainted(screen: Screen[Any]) -> bool:
-    """Return whether a screen will lay out or paint something."""
-    return screen.is_current and bool(
-        screen._dirty_widgets
-        or screen._layout_required
-        or screen._repaint_required
-        or (isinstance(screen, CompleteFrameScreen) and screen._paint_is_due)
-    )
+def pumps_of(app: App[Any]) -> list[DOMNode]:
+    """Return the app, its screen and all widgets of the screen."""
+    return [app, *app.screen.walk_children(with_self=True)] if app._screen_stack else []
 
 
 def is_busy(pump: MessagePump) -> bool:

@@ -242,6 +242,8 @@ async def test_overlays_show_what_changes_beneath_and_render_only_that_again() -
         top = app.screen
         assert isinstance(top, OverlayScreen)
         assert "word0 1" in text_of(top)
+        # The first frame of the overlays is painted after a delay.
+        await waiting.until(lambda: not (top._dirty_widgets or top._paint_is_due))
         word = app.base.words[0]
         word.rendered.clear()
         word.text = "other"
