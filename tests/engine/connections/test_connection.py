@@ -131,6 +131,26 @@ async def test_the_opening_leaves_before_a_client_of_the_proxy_is_answered(
         client.close()
 
 
+async def test_first_answer_to_a_client_of_the_proxy_does_not_end_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with engine_harness() as harness:
+        await harness.open(ECHO)
+        socks = ClientHandshake(RequestRules(1080, None))
+        socks.receive_data(b"\x05\x01\x00\x05\x01\x00\x03\x01a\x00\x50early")
+        client = harness.accept(proxy_client=socks)
+        monkeypatch.setattr(SpdyChannel, "writable", property(lambda _: False))
+        connection = harness.connections[0]
+        connection.writing_paused()
+        assert (await receive(client, 17))[-5:] == b"early"
+        assert not connection._upload.is_reading
+        monkeypatch.undo()
+        connection.writing_resumed()
+        client.send(b"later")
+        assert await receive(client, 5) == b"later"
+        client.close()
+
+
 async def test_greeting_of_the_application_is_delivered() -> None:
     async with engine_harness() as harness:
         await harness.open(GREETER)

@@ -335,7 +335,8 @@ class LocalConnection:
             self.data_received = self._download.data_received
         if not self._is_closed:
             self._download.data_received(pieces)
-        if self._state is State.OPEN:
+        channel = self._channel
+        if self._state is State.OPEN and channel is not None and channel.writable:
             self._upload.resume()
 
     def _request_refused(self, answer: bytes) -> None:
